@@ -1,0 +1,48 @@
+"""The errors this package raises; each one's text is a sentence for the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class DefenderError(Exception):
+    """The root of this package's own errors: logged as one line, without a traceback."""
+
+
+class ConfigError(DefenderError):
+    """The configuration can not be used; `problems` holds every reason found, a sentence each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class CollectError(DefenderError):
+    """A value could not be measured, so its block is left out of the report (never sent as zero)."""
+
+
+class TransportError(DefenderError):
+    """A report did not reach Device Defender, or nobody said that it did; a later one may."""
+
+
+class NotConnected(TransportError):
+    """There is no connection now; the transport is working on one."""
+
+
+class NoVerdict(TransportError):
+    """The report was sent, and neither accepted nor rejected arrived in time."""
+
+
+class Rejected(DefenderError):
+    """Device Defender refused the report; `code` and `message` are its own words."""
+
+    def __init__(self, report_id: int, code: str, message: str) -> None:
+        super().__init__(f"report {report_id} rejected: {code}: {message}")
+        self.report_id = report_id
+        self.code = code
+        self.message = message
+
+    @property
+    def throttled(self) -> bool:
+        """Whether the report was refused only because it came too soon after the last one."""
+        return self.code == "Throttled"

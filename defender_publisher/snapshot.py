@@ -1,0 +1,77 @@
+"""A snapshot: what one look at the device saw, before it becomes a report.
+
+In every field None means "not collected" (switched off, or its collection failed) and is left out of the report, while
+an empty set means "looked, and found nothing" and is sent as an empty list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar, Union
+
+Number = Union[int, float]
+T = TypeVar("T")
+
+
+class Port(NamedTuple):
+    """A port something listens on; `interface` is a name, "0.0.0.0" or "::" for all, or "" when unknown."""
+
+    port: int
+    interface: str
+
+
+class Connection(NamedTuple):
+    """An established TCP connection; `remote_addr` is "ip:port" or "[ipv6]:port"."""
+
+    remote_addr: str
+    local_port: int
+    local_interface: str
+
+
+class Counters(NamedTuple):
+    """The traffic of one network interface since boot, as the kernel counts it (bytes and packets)."""
+
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+
+
+class CustomValue(NamedTuple):
+    """A custom metric's value; `type` is its metricType in the API, "number-list" for instance."""
+
+    type: str
+    value: Number | list[Number] | list[str]
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """The sockets seen by one look, or by several looks together (see `union`)."""
+
+    listening_tcp_ports: frozenset[Port] | None = None
+    listening_udp_ports: frozenset[Port] | None = None
+    tcp_connections: frozenset[Connection] | None = None
+
+    def union(self, other: Sockets) -> Sockets:
+        """Return everything that either look saw; a block is None only where both failed to see it."""
+        return Sockets(
+            _either(self.listening_tcp_ports, other.listening_tcp_ports),
+            _either(self.listening_udp_ports, other.listening_udp_ports),
+            _either(self.tcp_connections, other.tcp_connections),
+        )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything a report is made of; `taken_at` is in seconds since the epoch, `interfaces` maps name to counters."""
+
+    taken_at: float
+    boot_id: str | None = None
+    sockets: Sockets = field(default_factory=Sockets)
+    interfaces: Mapping[str, Counters] | None = None
+    custom_metrics: Mapping[str, CustomValue] = field(default_factory=dict)
+
+
+def _either(one: frozenset[T] | None, other: frozenset[T] | None) -> frozenset[T] | None:
+    return other if one is None else one if other is None else one | other
