@@ -1,0 +1,45 @@
+"""The processors' usage between two looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import psutil
+
+from defender_publisher.collectors.attempt import attempt
+from defender_publisher.collectors.host import psutil_reading
+from defender_publisher.errors import CollectError
+
+IDLE = {"idle", "iowait"}  # a processor that waits for a disk can do other work
+COUNTED_TWICE = {"guest", "guest_nice"}  # Linux counts virtual machines' time in user and nice, too (proc(5))
+
+
+class CpuUsage:
+    """Measures how busy the processors were since the last time it was asked, or since it was made."""
+
+    def __init__(self, procfs_path: str = "/proc") -> None:
+        self._procfs_path = procfs_path
+        self._last = attempt("the first cpu_usage", self._read)
+
+    def __call__(self) -> float:
+        """Return the percentage, 0 to 100 for all processors together; raises CollectError if no time has passed."""
+        last, self._last = self._last, self._read()
+        if last is None:
+            raise CollectError("there is no earlier reading to compare with")
+        return busy_percentage(last, self._last)
+
+    def _read(self) -> dict[str, float]:
+        with psutil_reading(self._procfs_path):
+            return psutil.cpu_times()._asdict()
+
+
+def busy_percentage(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+    """Return the share of processor time that was not idle between two readings in seconds, in percent.
+
+    A time that went backwards counts as none: iowait does so now and then (proc(5)).
+    """
+    spent = {name: max(0.0, after[name] - before[name]) for name in after if name not in COUNTED_TWICE}
+    total = sum(spent.values())
+    if total <= 0:
+        raise CollectError("no processor time has passed since the last reading")
+    return round(100 * sum(spent[name] for name in spent if name not in IDLE) / total, 2)
