@@ -1,0 +1,59 @@
+"""The identity: which thing this device reports for."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from defender_publisher.config import NAME_PATTERN, Agent, Instance
+from defender_publisher.errors import ConfigError
+
+UNKNOWN_SERIAL = "000000000000"  # the CloudWatch publisher's default; good enough to try things out
+COMMAND_TIMEOUT = 30.0  # seconds; macOS's system_profiler takes several
+
+
+def thing_name_of(agent: Agent, unknown_allowed: bool = False) -> str:
+    """Return the thing name: `agent.thing_name`, or `prefix-serial` in lower case from `agent.instance`.
+
+    Raises ConfigError for an impossible name, a command that fails or prints nothing, and (unless `unknown_allowed`)
+    for a device that has been given no name at all.
+    """
+    if agent.thing_name is not None:
+        return agent.thing_name
+    if not (agent.instance.serial or agent.instance.command or unknown_allowed):
+        raise ConfigError(["agent.thing_name is missing; give it, or agent.instance.serial, or agent.instance.command"])
+    name = f"{agent.instance.prefix}-{serial_of(agent.instance)}".lower()
+    if not re.fullmatch(NAME_PATTERN.strip("^$"), name):
+        raise ConfigError(
+            [f"agent.instance makes the thing name {name!r}; it must be 1 to 128 of the characters a-z 0-9 : _ -"]
+        )
+    return name
+
+
+def serial_of(instance: Instance) -> str:
+    """Return `serial`, or else what `command` prints; raises ConfigError when that is nothing."""
+    if instance.serial:
+        return instance.serial
+    return _run(instance.command) if instance.command else UNKNOWN_SERIAL
+
+
+def _run(command: str) -> str:
+    where = f"agent.instance.command {command!r}"
+    try:
+        done = subprocess.run(  # noqa: S602 - the CloudWatch publisher's configs use pipes here
+            command,
+            shell=True,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError([f"{where} must end within {COMMAND_TIMEOUT:.0f} s, but it did not"]) from None
+    serial = done.stdout.strip()
+    if done.returncode != 0 or not serial:
+        said = done.stderr.strip().splitlines()
+        reason = f"failed with exit status {done.returncode}" if done.returncode else "printed nothing"
+        raise ConfigError([f"{where} must print a serial number, but it {reason}{': ' + said[-1] if said else ''}"])
+    return serial

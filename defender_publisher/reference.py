@@ -1,0 +1,78 @@
+"""The reference: the configuration's JSON Schema and the README's tables, made from the definition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import msgspec
+
+from defender_publisher.collectors.builtins import BUILT_INS
+from defender_publisher.config import BuiltIn, Config
+from defender_publisher.validation import describe, key_path, mapping_types, object_type
+
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema() -> str:
+    """Return the text of configs/schema.json."""
+    schema = {"$schema": SCHEMA_DIALECT, **msgspec.json.schema(Config)}
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def table() -> str:
+    """Return the README's table of every key: a Markdown table in the order of the configuration file."""
+    rows = ["| key | value | default | what it does |", "|---|---|---|---|", *_rows(Config, "")]
+    return "\n".join(rows) + "\n"
+
+
+def built_ins() -> str:
+    """Return the README's table of the built-in custom metrics."""
+    rows = [f"| `{name}` | {each.type} | {each.description} |" for name, each in BUILT_INS.items()]
+    return "\n".join(["| built-in | type | what it is |", "|---|---|---|", *rows]) + "\n"
+
+
+def built_in_names() -> tuple[str, ...]:
+    """Return the built-ins that a configuration may name."""
+    return get_args(BuiltIn)
+
+
+def with_tables(text: str) -> str:
+    """Return a document with the tables between its `<!-- begin NAME -->` and `<!-- end NAME -->` lines made anew."""
+    for name, content in (("keys", table()), ("built-ins", built_ins())):
+        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+        before, _, rest = text.partition(begin)
+        text = before + begin + content + end + rest.partition(end)[2]
+    return text
+
+
+def _rows(struct: type[msgspec.Struct], path: str) -> Iterator[str]:
+    for each in msgspec.structs.fields(struct):
+        key = key_path(path, each.encode_name)
+        yield f"| `{key}` | {describe(each.type)} | {_default(each)} | {_description(each.type)} |"
+        yield from _rows_below(each.type, key)
+
+
+def _rows_below(annotation: Any, key: str) -> Iterator[str]:
+    inner = object_type(annotation)
+    if inner is not None:
+        yield from _rows(inner, key)
+    mapping = mapping_types(annotation)
+    if mapping is not None:
+        below = object_type(mapping[1])
+        yield from _rows(below, f"{key}.NAME") if below is not None else ()
+
+
+def _default(each: Any) -> str:
+    if each.required:
+        return "required"
+    value = each.default if each.default is not msgspec.NODEFAULT else each.default_factory()
+    if value is None or isinstance(value, msgspec.Struct) or value == {}:
+        return ""
+    return f"`{json.dumps(value)}`"
+
+
+def _description(annotation: Any) -> str:
+    kind = msgspec.inspect.type_info(annotation)
+    return str((getattr(kind, "extra_json_schema", None) or {}).get("description", ""))

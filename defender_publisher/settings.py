@@ -1,0 +1,193 @@
+"""The settings: one configuration as the program uses it, and where each of its values came from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+
+from defender_publisher.collectors.builtins import BUILT_INS
+from defender_publisher.config import PROGRAM_DIRECTORY, Agent, Config, CustomMetric, Raw
+from defender_publisher.credentials import AMAZON_ROOTS, credential_problems
+from defender_publisher.errors import ConfigError
+from defender_publisher.identity import thing_name_of
+from defender_publisher.rules import broken_rules
+from defender_publisher.validation import find_problems, key_path, object_type
+
+DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
+DEFAULT_PORTS = {"certificate": 8883, "websocket": 443}
+RESERVED_TOPIC = "$aws/things/{thing_name}/defender/metrics/"
+HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A valid configuration with every default filled in; `origins` maps dotted keys to "file" or "command line"."""
+
+    config: Config
+    thing_name: str
+    topic: str
+    path: Path | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def agent(self) -> Agent:
+        """The configuration's agent section."""
+        return self.config.agent
+
+    def lines(self) -> Iterator[str]:
+        """Yield `key = value (origin)` for every effective value, in the order of the definition."""
+        yield f"thing name = {self.thing_name}"
+        yield f"topic = {self.topic}"
+        yield from _lines(self.config, "", self.origins)
+
+
+def read_settings(path: Path | None, overrides: Raw, dry_run: bool = False) -> Settings:
+    """Read the file at `path` (None: defaults only), lay `overrides` over it, and check the whole.
+
+    Raises ConfigError with every problem of the first kind found: JSON, then types and keys, then rules, then the
+    thing's name and the files of the credentials.
+    """
+    where = f"{path}: " if path else ""
+    try:
+        text = _resolve(read_json(path), Config, path.parent) if path else {}
+        given = _resolve(_dry(overrides) if dry_run else overrides, Config, Path.cwd())
+        config = _checked(_merged(text, given))
+        origins = {**dict.fromkeys(_keys(text), "file"), **dict.fromkeys(_keys(given), "command line")}
+        return _settled(config, path, origins)
+    except ConfigError as error:
+        raise ConfigError([where + problem for problem in error.problems]) from error.__cause__
+
+
+def _dry(overrides: Raw) -> Raw:
+    return {**overrides, "agent": {**overrides.get("agent", {}), "dry_run": True}}
+
+
+def read_json(path: Path) -> Raw:
+    """Return the JSON object in the file; raises ConfigError with line and column, or with what the system said."""
+    try:
+        return json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse_constant)  # type: ignore[no-any-return]
+    except FileNotFoundError as error:
+        raise ConfigError(["there is no such configuration file; name one, or copy one from configs/"]) from error
+    except OSError as error:
+        raise ConfigError([f"the configuration can not be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"the configuration must be UTF-8 text, but byte {error.start} is not"]) from error
+    except json.JSONDecodeError as error:
+        raise ConfigError([f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}"]) from error
+    except RecursionError as error:
+        raise ConfigError(["not a configuration: nested too deeply"]) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Raw:
+    twice = sorted({key for key, _ in pairs if [name for name, _ in pairs].count(key) > 1})
+    if twice:
+        raise ConfigError([f'"{key}" is given twice in one object; keep one' for key in twice])
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ConfigError([f"{name} is not JSON; give a number"])
+
+
+def _resolve(raw: Any, struct: type[msgspec.Struct], directory: Path) -> Any:
+    """Return `raw` with the values of path keys made absolute: `~` expanded, relative ones taken from `directory`."""
+    if not isinstance(raw, dict):
+        return raw
+    fields = {each.encode_name: each.type for each in msgspec.structs.fields(struct)}
+    return {key: _resolve_value(fields.get(key), value, directory) for key, value in raw.items()}
+
+
+def _resolve_value(annotation: Any, value: Any, directory: Path) -> Any:
+    if annotation is None:
+        return value
+    inner = object_type(annotation)
+    if inner is not None:
+        return _resolve(value, inner, directory)
+    is_path = (getattr(msgspec.inspect.type_info(annotation), "extra", None) or {}).get("path")
+    return os.path.abspath(directory / Path(value).expanduser()) if is_path and isinstance(value, str) else value
+
+
+def _merged(below: Any, above: Raw) -> Any:
+    if not isinstance(below, dict):
+        return below  # not an object: the validation says so
+    merged = dict(below)
+    for key, value in above.items():
+        merged[key] = _merged(below.get(key, {}), value) if isinstance(value, dict) else value
+    return merged
+
+
+def _checked(raw: Any) -> Config:
+    problems = find_problems(raw)
+    if problems:
+        raise ConfigError(problems)
+    config = msgspec.convert(raw, Config)
+    problems = broken_rules(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _settled(config: Config, path: Path | None, origins: Mapping[str, str]) -> Settings:
+    agent = config.agent
+    name = thing_name_of(agent, unknown_allowed=agent.dry_run)
+    problems = [] if agent.dry_run else credential_problems(agent.authentication)
+    if problems:
+        raise ConfigError(problems)
+    topic = (agent.topic or RESERVED_TOPIC + agent.format).replace("{thing_name}", name)
+    return Settings(msgspec.structs.replace(config, agent=_filled(agent, name)), name, topic, path, origins)
+
+
+def _filled(agent: Agent, thing_name: str) -> Agent:
+    authentication = msgspec.structs.replace(
+        agent.authentication,
+        port=agent.authentication.port or DEFAULT_PORTS[agent.authentication.method],
+        root_ca=agent.authentication.root_ca or str(AMAZON_ROOTS),
+    )
+    return msgspec.structs.replace(
+        agent,
+        thing_name=thing_name,
+        client_id=agent.client_id or thing_name,
+        authentication=authentication,
+        metrics_collection_interval=agent.metrics_collection_interval or agent.publish_interval,
+        state_directory=agent.state_directory or _state_directory_of_service() or DEFAULT_STATE_DIRECTORY,
+    )
+
+
+def _state_directory_of_service() -> str:
+    return os.environ.get("STATE_DIRECTORY", "").split(":")[0]  # systemd lists them all, ours first
+
+
+def _keys(raw: Any, path: str = "") -> Iterator[str]:
+    for key, value in raw.items() if isinstance(raw, dict) else ():
+        yield key_path(path, key)
+        yield from _keys(value, key_path(path, key))
+
+
+def _lines(struct: msgspec.Struct, path: str, origins: Mapping[str, str]) -> Iterator[str]:
+    for each in msgspec.structs.fields(struct):
+        value, key = getattr(struct, each.name), key_path(path, each.encode_name)
+        for name, inner in value.items() if isinstance(value, dict) else [("", value)]:
+            yield from _value_lines(inner, key_path(key, name) if name else key, origins)
+
+
+def _described(metric: CustomMetric, key: str) -> str:
+    if metric.command is not None:
+        return f"{metric.type}, the output of {json.dumps(metric.command)} within {metric.timeout:g} s"
+    source = metric.source or key.rpartition(".")[2]
+    return f"{BUILT_INS[source].type}, the built-in {source}"
+
+
+def _value_lines(value: Any, key: str, origins: Mapping[str, str]) -> Iterator[str]:
+    if isinstance(value, CustomMetric):
+        yield f"{key} = {_described(value, key)} ({origins.get(key, 'default')})"
+    elif isinstance(value, msgspec.Struct):
+        yield from _lines(value, key, origins)
+    elif value is not None:
+        text = HIDDEN if key.endswith("password") else json.dumps(value)
+        yield f"{key} = {text} ({origins.get(key, 'default')})"

@@ -1,0 +1,1 @@
+"""What `make demo` and the tests need besides the two programs."""

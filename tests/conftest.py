@@ -1,0 +1,114 @@
+"""What the tests share: a certificate authority, the scripts as modules and as processes, free ports."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from demo.authority import Authority
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHER = ROOT / "amazon-defender-publisher"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that the tests' brokers and things trust."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def publisher_script() -> ModuleType:
+    """The script as a module, which runs nothing."""
+    loader = importlib.machinery.SourceFileLoader("publisher_script", str(PUBLISHER))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+    loader.exec_module(module)
+    sys.dont_write_bytecode = before
+    return module
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the publisher as a process, in an empty directory, and return what it printed and its exit status."""
+
+    def run(*arguments: object, timeout: float = 30, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(PUBLISHER), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=tmp_path, **options)
+
+    return run
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a program with its output piped; whatever still runs is ended after the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*command: object, **options: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def write_config(tmp_path: Path, authority: Authority) -> Callable[..., Path]:
+    """Write a configuration for a thing with a certificate of its own; keywords go into its agent section."""
+
+    def write_config(port: int, thing: str = "rpi-0001", custom_metrics: object = None, **agent: object) -> Path:
+        files = authority.issue(thing)
+        authentication = {
+            "endpoint": "localhost",
+            "port": port,
+            "root_ca": str(authority.certificate),
+            "certificate": str(files.certificate),
+            "private_key": str(files.private_key),
+        }
+        defaults = {
+            "thing_name": thing,
+            "authentication": authentication,
+            "publish_interval": 2,
+            "allow_short_interval": True,
+            "state_directory": str(tmp_path / "state"),
+        }
+        path = tmp_path / f"{thing}.json"
+        config = {"agent": {**defaults, **agent}, "custom_metrics": custom_metrics or {"cpu_usage": {}}}
+        path.write_text(json.dumps(config))
+        return path
+
+    return write_config
+
+
+@pytest.fixture
+def unprivileged() -> int:
+    """The id of a user who may read little and write nothing; root is needed to become one."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("needs root and setpriv to run as another user")
+    return 65534
