@@ -1,0 +1,137 @@
+"""The state: what must outlive a restart so that growth and report ids go on where they were."""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import time
+from pathlib import Path
+from typing import IO, Optional, Union
+
+import msgspec
+
+from defender_publisher.errors import DefenderError
+from defender_publisher.snapshot import Counters
+
+log = logging.getLogger("defender_publisher")
+
+STATE_FILE = "state.json"
+LOCK_FILE = "lock"
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """The counters of the last accepted report, from which the next one's growth is measured."""
+
+    taken_at: float  # seconds since the epoch
+    boot_id: Optional[str]  # counters of another boot say nothing about this one
+    interfaces: dict[str, Counters]
+
+
+class State(msgspec.Struct, frozen=True):
+    """What is kept of the reports so far; the defaults are those of a device that has never reported."""
+
+    thing_name: str = ""
+    last_report_id: int = 0
+    published_at: Optional[float] = None  # seconds since the epoch, of the last report sent
+    accepted_at: Optional[float] = None
+    baseline: Optional[Baseline] = None
+
+
+class StateInUseError(DefenderError):
+    """Another publisher works with the same state directory."""
+
+
+class MemoryState:
+    """A state that is kept in memory only, for dry runs."""
+
+    def load(self, thing_name: str) -> State:
+        """Return the state of a thing that has never reported."""
+        return State(thing_name=thing_name)
+
+    def save(self, state: State) -> None:
+        """Do nothing: whoever asks holds the state."""
+
+
+class StateFile:
+    """The state on disk: written atomically, set aside when damaged, done without when it can not be written."""
+
+    def __init__(self, directory: Union[str, Path]) -> None:
+        self._path = Path(directory) / STATE_FILE
+        self._lock: Optional[IO[str]] = None
+        self._complained = False
+
+    def acquire(self) -> None:
+        """Keep other publishers off this state; raises StateInUseError when one is there already.
+
+        Two with one client ID would evict each other from AWS IoT every second or two.
+        """
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = open(self._path.with_name(LOCK_FILE), "w")  # noqa: SIM115 - held for the life of the process
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateInUseError(
+                f"another amazon-defender-publisher is running with the state directory {self._path.parent}: "
+                "stop it first, or give this one a thing and an agent.state_directory of its own"
+            ) from None
+        except OSError as error:
+            self._complain(error)
+
+    def release(self) -> None:
+        """Let another publisher have the state."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def load(self, thing_name: str) -> State:
+        """Return what was kept for this thing, or the state of a thing that has never reported."""
+        fresh = State(thing_name=thing_name)
+        try:
+            state = msgspec.json.decode(self._path.read_bytes(), type=State)
+        except FileNotFoundError:
+            return fresh
+        except OSError as error:
+            self._complain(error)
+            return fresh
+        except msgspec.MsgspecError as error:
+            self._set_aside(error)
+            return fresh
+        return state if state.thing_name == thing_name else fresh
+
+    def save(self, state: State) -> None:
+        """Replace what is kept by `state`: after a crash at any moment the file holds the old or the new one whole."""
+        temporary = self._path.with_suffix(".new")
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                file.write(msgspec.json.encode(state))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self._path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()  # a half-written file on a full disk takes what others need
+            self._complain(error)
+
+    def __enter__(self) -> "StateFile":
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _set_aside(self, error: Exception) -> None:
+        damaged = self._path.with_name(f"{STATE_FILE}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+        log.warning("the state in %s is damaged (%s): kept as %s, starting afresh", self._path, error, damaged.name)
+        with contextlib.suppress(OSError):
+            os.replace(self._path, damaged)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            log.warning(
+                "the state directory %s can not be used (%s): growth and report ids start afresh after a restart",
+                self._path.parent,
+                os.strerror(error.errno or errno.EIO),
+            )
+        self._complained = True

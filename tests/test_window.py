@@ -1,0 +1,46 @@
+"""A report holds everything that any look since the last accepted report saw."""
+
+from __future__ import annotations
+
+from defender_publisher.snapshot import Connection, Port, Sockets
+from defender_publisher.window import Window
+
+SSH, DNS = Port(22, "eth0"), Port(53, "lo")
+SHORT_LIVED = Connection("10.0.0.1:443", 1, "eth0")
+
+
+def test_a_connection_that_lived_between_two_reports_is_seen() -> None:
+    window = Window(300)
+    window.add(Sockets(frozenset({SSH}), None, frozenset({SHORT_LIVED})), 0)
+    window.add(Sockets(frozenset({SSH, DNS}), None, frozenset()), 10)
+    assert Sockets(frozenset({SSH, DNS}), None, frozenset({SHORT_LIVED})) == window.seen
+
+
+def test_a_look_that_failed_takes_nothing_away() -> None:
+    window = Window(300)
+    window.add(Sockets(None, frozenset({DNS}), None), 0)
+    window.add(Sockets(frozenset(), None, None), 10)
+    assert Sockets(frozenset(), frozenset({DNS}), None) == window.seen
+
+
+def test_a_window_begins_anew_after_an_accepted_report() -> None:
+    window = Window(300)
+    window.add(Sockets(frozenset({SSH})), 0)
+    window.clear()
+    assert Sockets() == window.seen
+    window.add(Sockets(frozenset({DNS})), 1)
+    assert Sockets(frozenset({DNS})) == window.seen
+
+
+def test_what_was_seen_long_ago_is_not_current_and_does_not_pile_up() -> None:
+    window = Window(300)
+    for number in range(1000):
+        window.add(Sockets(frozenset({Port(number, "")})), number * 10.0)
+    assert len(window.seen.listening_tcp_ports or ()) <= 46
+
+
+def test_a_clock_that_is_set_back_starts_a_new_window() -> None:
+    window = Window(300)
+    window.add(Sockets(frozenset({SSH})), 1e9)
+    window.add(Sockets(frozenset({DNS})), 10)
+    assert Sockets(frozenset({DNS})) == window.seen
