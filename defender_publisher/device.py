@@ -1,0 +1,64 @@
+"""The device: what the publisher can look at, seen through the collectors that the configuration switches on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from defender_publisher.collectors.boot import boot_id
+from defender_publisher.collectors.custom import CustomMetrics
+from defender_publisher.collectors.interfaces import collect_counters
+from defender_publisher.collectors.sockets import collect_sockets
+from defender_publisher.config import Config
+from defender_publisher.errors import CollectError
+from defender_publisher.snapshot import Counters, Snapshot, Sockets
+
+log = logging.getLogger("defender_publisher")
+
+SOCKET_BLOCKS = ("listening_tcp_ports", "listening_udp_ports", "tcp_connections")
+
+
+class Device(Protocol):
+    """Something that reports are about."""
+
+    def look(self) -> Sockets:
+        """Return the sockets as they are now."""
+
+    def snapshot(self, sockets: Sockets) -> Snapshot:
+        """Return the rest of a report's content as it is now, together with the sockets seen."""
+
+
+class ThisDevice:
+    """The device this program runs on."""
+
+    def __init__(self, config: Config) -> None:
+        metrics = config.metrics
+        self._procfs = config.agent.procfs_path
+        self._wanted = [name for name in SOCKET_BLOCKS if getattr(metrics, name) is not False]
+        self._counts_traffic = metrics.network_stats is not False
+        self._custom = CustomMetrics(config.custom_metrics, self._procfs)
+
+    def look(self) -> Sockets:
+        """Return the sockets as they are now; a block that could not be collected is None and logged."""
+        return collect_sockets(self._wanted, self._procfs)
+
+    def snapshot(self, sockets: Sockets) -> Snapshot:
+        """Return counters and custom metrics as they are now, with the sockets seen; what failed is left out."""
+        return Snapshot(
+            taken_at=time.time(),
+            boot_id=boot_id(self._procfs),
+            sockets=sockets,
+            interfaces=self._counters(),
+            custom_metrics=self._custom.collect(),
+        )
+
+    def _counters(self) -> Mapping[str, Counters] | None:
+        if not self._counts_traffic:
+            return None
+        try:
+            return collect_counters(self._procfs)
+        except CollectError as error:
+            log.warning("network_stats is left out: %s", error)
+            return None

@@ -1,0 +1,51 @@
+"""The log: standard error, or a file that is rotated, in the CloudWatch publisher's format."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import sys
+
+from defender_publisher.config import Agent
+
+LOG_FORMAT = "%(asctime)s : %(levelname)s : %(message)s"
+
+log = logging.getLogger("defender_publisher")
+
+
+def configure_logging(agent: Agent) -> None:
+    """Send this program's log where the configuration says; standard error too while that is a terminal."""
+    problem = ""
+    handlers: list[logging.Handler] = []
+    try:
+        if agent.logfile:
+            handlers.append(_file_handler(agent))
+    except OSError as error:
+        problem = f"the log file {agent.logfile} can not be written ({error.strerror}): logging to standard error"
+    if not handlers or sys.stderr.isatty():
+        handlers.append(logging.StreamHandler(sys.stderr))
+    logging.basicConfig(handlers=handlers, format=LOG_FORMAT, level=logging.WARNING, force=True)
+    log.setLevel(logging.DEBUG if agent.debug else logging.INFO)
+    _quieten_libraries(agent.debug)
+    if problem:
+        log.warning(problem)
+
+
+def log_to_stderr(level: int) -> None:
+    """Send the log of a program that a person runs once to standard error."""
+    logging.basicConfig(format=LOG_FORMAT, level=logging.WARNING, force=True)
+    log.setLevel(level)
+    _quieten_libraries(False)
+
+
+def _file_handler(agent: Agent) -> logging.Handler:
+    os.makedirs(os.path.dirname(str(agent.logfile)), exist_ok=True)
+    return logging.handlers.RotatingFileHandler(
+        str(agent.logfile), maxBytes=agent.log_max_size, backupCount=agent.log_max_count, encoding="utf-8"
+    )
+
+
+def _quieten_libraries(debug: bool) -> None:
+    """Hear the SDK only in debug mode: it logs every failure that this program explains itself."""
+    logging.getLogger("AWSIoTPythonSDK").setLevel(logging.DEBUG if debug else logging.CRITICAL)

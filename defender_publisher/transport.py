@@ -1,0 +1,86 @@
+"""The transport: what a publisher needs of the way to Device Defender, and Device Defender's answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from defender_publisher.errors import Rejected
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A report that arrived: after how many seconds, and whether Device Defender said so (or nobody answers there)."""
+
+    seconds: float
+    answered: bool = True
+
+    def __str__(self) -> str:
+        return f"accepted after {self.seconds:.3f} s" if self.answered else "sent (nobody answers on this topic)"
+
+
+class Transport(Protocol):
+    """A way to Device Defender."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether a report can be published now."""
+
+    def connect(self) -> None:
+        """Connect, if not connected; raises TransportError with the reason when that fails."""
+
+    def keep_connected(self) -> float:
+        """Connect where that is due, log why it fails, and return the seconds until this wants to be called again."""
+
+    def publish(self, report_id: int, payload: bytes) -> Delivery:
+        """Publish a report and return once it was accepted.
+
+        Raises Rejected when Device Defender refused it, NotConnected when it could not be sent, NoVerdict when it was
+        sent and nobody answered.
+        """
+
+    def close(self) -> None:
+        """Disconnect, within a second or so."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Device Defender's answer to a report; `report_id` is None where a rejection does not name it."""
+
+    accepted: bool
+    report_id: int | None
+    code: str = ""
+    message: str = ""
+
+    def error(self, report_id: int) -> Rejected:
+        """Return this rejection as the error to raise for `report_id`."""
+        return Rejected(report_id, self.code, self.message)
+
+
+def parse_reply(topic: str, payload: bytes, form: str) -> Reply | None:
+    """Read a message on a reply topic, in the report's encoding; None if it is not an answer to a report.
+
+    https://docs.aws.amazon.com/iot-device-defender/latest/devguide/detect-device-side-metrics.html
+    """
+    content = _decoded(payload, form)
+    if not isinstance(content, dict):
+        return None
+    report_id = content.get("reportId")
+    report_id = report_id if isinstance(report_id, int) else None
+    if topic.endswith("/accepted"):
+        return Reply(True, report_id) if report_id is not None else None
+    details = content.get("statusDetails")
+    details = details if isinstance(details, dict) else {}
+    return Reply(False, report_id, str(details.get("ErrorCode", "unknown")), str(details.get("ErrorMessage", "")))
+
+
+def _decoded(payload: bytes, form: str) -> Any:
+    try:
+        if form == "json":
+            return json.loads(payload)
+        import cbor2  # here, because it costs memory that a device with JSON keeps
+
+        return cbor2.loads(payload)
+    except Exception:  # noqa: BLE001 - whatever a decoder makes of garbage, it is no answer
+        return None
