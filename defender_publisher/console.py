@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TextIO
 
-import msgspec
-
-from defender_publisher.transport import Delivery
+from defender_publisher.transport import Delivery, decode
 
 
 class Console:
@@ -14,8 +13,9 @@ class Console:
 
     connected = True
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, form: str) -> None:
         self._stream = stream
+        self._form = form
 
     def connect(self) -> None:
         """Do nothing: there is nothing to connect to."""
@@ -25,8 +25,8 @@ class Console:
         return 3600.0
 
     def publish(self, report_id: int, payload: bytes) -> Delivery:
-        """Print the report, indented."""
-        print(msgspec.json.format(payload, indent=2).decode(), file=self._stream, flush=True)
+        """Print the report as JSON, indented, whatever its encoding."""
+        print(json.dumps(decode(payload, self._form), indent=2), file=self._stream, flush=True)
         return Delivery(0.0)
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ import ssl
 
 from AWSIoTPythonSDK.exception.AWSIoTExceptions import connectError
 
+from defender_publisher.tcp import ProxyError
+
 CONNACK_REASONS = {
     1: "it does not speak MQTT 3.1.1",
     2: "it refuses this client ID",
@@ -62,6 +64,7 @@ _EXPLANATIONS: tuple[tuple[type[BaseException], str], ...] = (
         "and the clock",
     ),
     (ssl.SSLError, "the TLS connection failed ({error}): the certificate is refused, or {host} is no MQTT broker"),
+    (ProxyError, "{error}"),
     (socket.gaierror, "the name {host} can not be resolved ({error}): check agent.authentication.endpoint and the DNS"),
     (ConnectionRefusedError, "{host} refused the connection: check agent.authentication.port and the firewall"),
     (TimeoutError, SILENT),

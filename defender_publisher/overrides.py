@@ -21,6 +21,7 @@ class Override(NamedTuple):
 
 OVERRIDES = (
     Override(("-e", "--endpoint"), "agent.authentication.endpoint", {"metavar": "HOST"}),
+    Override(("--port",), "agent.authentication.port", {"metavar": "PORT", "type": int}),
     Override(("-r", "--rootCA"), "agent.authentication.root_ca", {"metavar": "FILE"}),
     Override(("-c", "--cert"), "agent.authentication.certificate", {"metavar": "FILE"}),
     Override(("-k", "--key"), "agent.authentication.private_key", {"metavar": "FILE"}),

@@ -15,6 +15,10 @@ KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # secon
 KEEPALIVE_ON_MACOS = {"TCP_KEEPALIVE": 60}  # what TCP_KEEPIDLE is called there
 
 
+class ProxyError(OSError):
+    """The way through the proxy is closed; the text says why."""
+
+
 def open_socket(host: str, port: int, proxy: Proxy | None = None, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
     """Return a connected socket whose later reads and writes are bounded by `timeout` seconds as well.
 
@@ -33,7 +37,11 @@ def open_socket(host: str, port: int, proxy: Proxy | None = None, timeout: float
 def _through(proxy: Proxy, host: str, port: int, timeout: float) -> socket.socket:
     connection = http.client.HTTPConnection(proxy.host, proxy.port, timeout=timeout)
     connection.set_tunnel(host, port, _proxy_headers(proxy))
-    connection.connect()
+    try:
+        connection.connect()
+    except (OSError, http.client.HTTPException) as error:
+        reason = str(error) or type(error).__name__
+        raise ProxyError(f"the proxy {proxy.host}:{proxy.port} did not let us through: {reason}") from error
     return connection.sock
 
 

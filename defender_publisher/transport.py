@@ -63,7 +63,10 @@ def parse_reply(topic: str, payload: bytes, form: str) -> Reply | None:
 
     https://docs.aws.amazon.com/iot-device-defender/latest/devguide/detect-device-side-metrics.html
     """
-    content = _decoded(payload, form)
+    try:
+        content = decode(payload, form)
+    except Exception:  # noqa: BLE001 - whatever a decoder makes of garbage, it is no answer
+        return None
     if not isinstance(content, dict):
         return None
     report_id = content.get("reportId")
@@ -75,12 +78,10 @@ def parse_reply(topic: str, payload: bytes, form: str) -> Reply | None:
     return Reply(False, report_id, str(details.get("ErrorCode", "unknown")), str(details.get("ErrorMessage", "")))
 
 
-def _decoded(payload: bytes, form: str) -> Any:
-    try:
-        if form == "json":
-            return json.loads(payload)
-        import cbor2  # here, because it costs memory that a device with JSON keeps
+def decode(payload: bytes, form: str) -> Any:
+    """Return what a message holds, in the encoding "json" or "cbor"; raises what the decoder raises."""
+    if form == "json":
+        return json.loads(payload)
+    import cbor2  # here, because it costs memory that a device with JSON keeps
 
-        return cbor2.loads(payload)
-    except Exception:  # noqa: BLE001 - whatever a decoder makes of garbage, it is no answer
-        return None
+    return cbor2.loads(payload)

@@ -20,7 +20,8 @@ CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONN
 
 def accept(topic: str, payload: bytes) -> list[tuple[str, bytes]]:
     """Answer a report as Device Defender does when it accepts it."""
-    report_id = json.loads(payload)["header"]["report_id"]
+    report = json.loads(payload)
+    report_id = report["header"]["report_id"] if "header" in report else report["hed"]["rid"]
     return [(topic + "/accepted", json.dumps({"reportId": report_id, "status": "ACCEPTED"}).encode())]
 
 
