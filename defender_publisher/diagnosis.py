@@ -23,6 +23,9 @@ NOT_LET_IN = (
 )
 SILENT = "the broker did not answer in time: look for a firewall in between, or try agent.authentication.port 443"
 SUBSCRIPTION_REFUSED = "the certificate's policy does not allow iot:Subscribe and iot:Receive on {topic}"
+NO_AWS_CREDENTIALS = (
+    "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or fill ~/.aws/credentials"
+)
 CLOSED_ON_PUBLISH = (
     "the broker closed the connection right after the report: the certificate's policy probably does not allow "
     "iot:Publish on {topic}"
@@ -36,6 +39,8 @@ def explain_refusal(code: int) -> str:
 
 def explain_failure(error: BaseException, host: str) -> str:
     """Say what an exception from connecting means; the SDK's own exceptions print as an empty string."""
+    if "No Access Key" in str(error):
+        return NO_AWS_CREDENTIALS
     for kind, text in _EXPLANATIONS:
         if isinstance(error, kind):
             return text.format(host=host, error=_reason(error))
@@ -71,6 +76,7 @@ _EXPLANATIONS: tuple[tuple[type[BaseException], str], ...] = (
     (socket.timeout, SILENT),  # its own class before Python 3.10
     (ConnectionResetError, NOT_LET_IN),
     (connectError, NOT_LET_IN),  # a certificate refused under TLS 1.3 shows so, or as a connection that is closed
+    (ValueError, "the WebSocket handshake failed ({error})"),  # all the SDK says of it
     (FileNotFoundError, "a file of agent.authentication is gone ({error})"),
     (OSError, "the network can not be used ({error})"),
 )

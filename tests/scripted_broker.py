@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 13, 14
 
@@ -61,13 +62,22 @@ class Seen:
 class ScriptedBroker:
     """Listens on a free port of the loopback interface until it is closed; change `script` at any time."""
 
-    def __init__(self, certificate: Path, private_key: Path, root_ca: Path, script: Script | None = None) -> None:
-        self.script = script or Script()
+    def __init__(
+        self,
+        certificate: Path,
+        private_key: Path,
+        root_ca: Path | None,
+        wrap: Callable[[ssl.SSLSocket], Any] = lambda connection: connection,
+    ) -> None:
+        """Serve with this certificate; clients need one of `root_ca`, unless it is None."""
+        self.script = Script()
         self.seen = Seen()
+        self._wrap = wrap
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate, private_key)
-        self._context.load_verify_locations(root_ca)
-        self._context.verify_mode = ssl.CERT_REQUIRED
+        if root_ca is not None:
+            self._context.load_verify_locations(root_ca)
+            self._context.verify_mode = ssl.CERT_REQUIRED
         self._connections: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -99,6 +109,7 @@ class ScriptedBroker:
         with contextlib.suppress(OSError, EOFError):
             secure = self._context.wrap_socket(connection, server_side=True)
             self._connections.append(secure)
+            secure = self._wrap(secure)
             while True:
                 kind, flags, body = _read_packet(secure)
                 if not self._handle(secure, kind, flags, body):

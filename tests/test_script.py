@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -111,8 +112,9 @@ def test_version_and_help(run: Run) -> None:
     assert "amazon-defender-publisher 0.1.0\n" == run("--version").stdout
     done = run("--help")
     assert 0 == done.returncode
-    for option in "--check-config --dry-run --once -e -r -c -k -id -t -f -i -s -d -cm --endpoint --rootCA".split():
-        assert option in done.stdout
+    short = {"-e", "-r", "-c", "-k", "-id", "-t", "-f", "-i", "-s", "-d", "-cm", "-w", "-se", "-ph", "-pp"}
+    long = {"--check-config", "--dry-run", "--once", "--samples", "--endpoint", "--rootCA", "--include-custom-metrics"}
+    assert set() == (short | long) - set(re.findall(r"(?<!\S)--?\w[\w-]*", done.stdout))
 
 
 def test_once_prints_the_verdict(run: Run, write_config: Callable[..., Path], broker: ScriptedBroker) -> None:
@@ -353,18 +355,17 @@ def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(tmp_path: Path, u
         if directory == Path("/tmp"):
             break
         directory.chmod(0o755)
-    probe = subprocess.run(
-        ["setpriv", f"--reuid={unprivileged}", f"--regid={unprivileged}", "--clear-groups", sys.executable, "-c", "import msgspec"],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if probe.returncode:
+
+    def run_as_them(*arguments: str) -> subprocess.CompletedProcess[str]:
+        them = ["setpriv", f"--reuid={unprivileged}", f"--regid={unprivileged}", "--clear-groups", sys.executable]
+        return subprocess.run(
+            [*them, *arguments], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
+        )
+
+    if run_as_them("-c", "import msgspec").returncode:
         pytest.skip("this Python can not be read by an unprivileged user")
     before = sorted(tree.rglob("*"))
-    done = subprocess.run(
-        ["setpriv", f"--reuid={unprivileged}", f"--regid={unprivileged}", "--clear-groups", sys.executable,
-         str(tree / PUBLISHER.name), "--dry-run"],
-        capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
+    done = run_as_them(str(tree / PUBLISHER.name), "--dry-run")
     assert (0, "") == (done.returncode, done.stderr)
     assert "metrics" in json.loads(done.stdout)
     assert before == sorted(tree.rglob("*"))

@@ -1,0 +1,77 @@
+"""Connections are bounded in time, and a proxy that allows CONNECT is a way through."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from defender_publisher.config import Proxy
+from defender_publisher.tcp import ProxyError, open_socket
+
+
+class FakeProxy:
+    """Answers one CONNECT with `answer`, and echoes afterwards."""
+
+    def __init__(self) -> None:
+        self.answer = b"HTTP/1.1 200 Connection established\r\n\r\n"
+        self.request = b""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection:
+            while not self.request.endswith(b"\r\n\r\n"):
+                self.request += connection.recv(4096)
+            connection.sendall(self.answer)
+            while data := connection.recv(4096):
+                connection.sendall(data)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def proxy() -> Iterator[FakeProxy]:
+    proxy = FakeProxy()
+    yield proxy
+    proxy.close()
+
+
+def test_a_proxy_is_asked_to_connect_and_bytes_go_through(proxy: FakeProxy) -> None:
+    with open_socket("broker.example.com", 8883, Proxy(host="127.0.0.1", port=proxy.port)) as sock:
+        assert proxy.request.startswith(b"CONNECT broker.example.com:8883 HTTP/1.")
+        assert b"Proxy-Authorization" not in proxy.request
+        sock.sendall(b"hello")
+        assert b"hello" == sock.recv(5)
+
+
+def test_a_proxy_that_wants_a_password_gets_it(proxy: FakeProxy) -> None:
+    with open_socket("b", 1, Proxy(host="127.0.0.1", port=proxy.port, username="me", password="secret")):
+        assert base64.b64encode(b"me:secret") in proxy.request
+
+
+def test_a_proxy_that_refuses_is_quoted(proxy: FakeProxy) -> None:
+    proxy.answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
+    with pytest.raises(ProxyError, match=f"the proxy 127.0.0.1:{proxy.port} did not let us through: .*407"):
+        open_socket("b", 1, Proxy(host="127.0.0.1", port=proxy.port))
+
+
+def test_a_proxy_that_is_not_there_is_named(free_port: int) -> None:
+    with pytest.raises(ProxyError, match=f"the proxy 127.0.0.1:{free_port} did not let us through: .*refused"):
+        open_socket("b", 1, Proxy(host="127.0.0.1", port=free_port))
+
+
+def test_a_socket_is_quick_and_never_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with open_socket("127.0.0.1", server.getsockname()[1], timeout=3.0) as sock:
+            assert 3.0 == sock.gettimeout()
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                assert 30_000 == sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
