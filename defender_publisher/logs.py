@@ -47,5 +47,5 @@ def _file_handler(agent: Agent) -> logging.Handler:
 
 
 def _quieten_libraries(debug: bool) -> None:
-    """Hear the SDK only in debug mode: it logs every failure that this program explains itself."""
-    logging.getLogger("AWSIoTPythonSDK").setLevel(logging.DEBUG if debug else logging.CRITICAL)
+    """Hear the SDK only in debug mode: it logs the failures that this program explains itself."""
+    logging.getLogger("AWSIoTPythonSDK").setLevel(logging.WARNING if debug else logging.CRITICAL)

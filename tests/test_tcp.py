@@ -68,10 +68,10 @@ def test_a_proxy_that_is_not_there_is_named(free_port: int) -> None:
 
 
 def test_a_socket_is_quick_and_never_hangs() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with open_socket("127.0.0.1", server.getsockname()[1], timeout=3.0) as sock:
-            assert 3.0 == sock.gettimeout()
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):
-                assert 30_000 == sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    server = socket.create_server(("127.0.0.1", 0))
+    with server, open_socket("127.0.0.1", server.getsockname()[1], timeout=3.0) as sock:
+        assert 3.0 == sock.gettimeout()
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert 30_000 == sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
