@@ -42,14 +42,17 @@ OVERRIDES = (
 )
 
 
-def overrides_of(options: Mapping[str, Any], interval: int | None) -> Raw:
+def overrides_of(options: Mapping[str, Any]) -> Raw:
     """Return the configuration that the options given make (None: not given), as JSON would hold it.
 
-    Where only a client ID is given it names the thing too, as it did for the first agent.
+    `options` has the keys of OVERRIDES, and "dry_run" and "interval", whose meaning depends on one another. Where only
+    a client ID is given it names the thing too, as it did for the first agent.
     """
     given = {each.key: options[each.key] for each in OVERRIDES if options[each.key] is not None}
-    if interval is not None:
-        given["agent.publish_interval"] = interval
+    if options["dry_run"]:
+        given["agent.dry_run"] = True
+    elif options["interval"] is not None:
+        given["agent.publish_interval"] = options["interval"]
     if "agent.authentication.method" in given:  # the first agent's option took a value, and any value meant yes
         given["agent.authentication.method"] = "websocket"
     if "agent.client_id" in given:

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from defender_publisher.collectors.builtins import BUILT_INS
-from defender_publisher.config import PROGRAM_DIRECTORY, Agent, Config, CustomMetric, Raw
-from defender_publisher.credentials import AMAZON_ROOTS, credential_problems
+from defender_publisher.config import DEFAULT_CONFIG_FILE, PROGRAM_DIRECTORY, Agent, Config, CustomMetric, Raw
+from defender_publisher.credentials import AMAZON_ROOTS, credential_problems, validity_problem
 from defender_publisher.errors import ConfigError
 from defender_publisher.identity import thing_name_of
 from defender_publisher.rules import broken_rules
@@ -40,6 +40,17 @@ class Settings:
         """The configuration's agent section."""
         return self.config.agent
 
+    def check(self) -> list[str]:
+        """Return the lines that tell what the configuration amounts to.
+
+        Raises ConfigError when the certificate is not valid now: the daemon waits for that to change.
+        """
+        certificate = None if self.agent.dry_run else self.agent.authentication.certificate
+        problem = validity_problem(certificate) if certificate else None
+        if problem:
+            raise ConfigError([problem])
+        return list(self.lines())
+
     def lines(self) -> Iterator[str]:
         """Yield `key = value (origin)` for every effective value, in the order of the definition."""
         yield f"thing name = {self.thing_name}"
@@ -47,7 +58,19 @@ class Settings:
         yield from _lines(self.config, "", self.origins)
 
 
-def read_settings(path: Path | None, overrides: Raw, dry_run: bool = False) -> Settings:
+def find_config_file(given: Path | None, overrides: Raw) -> Path | None:
+    """Return the configuration file to read: the one given, or the default one.
+
+    With an endpoint given there need be none, nor for a dry run, which takes the default one if it can be read.
+    """
+    agent = overrides.get("agent", {})
+    if given is not None or "authentication" in agent:
+        return given
+    default = Path(DEFAULT_CONFIG_FILE)
+    return None if agent.get("dry_run") and not os.access(default, os.R_OK) else default
+
+
+def read_settings(path: Path | None, overrides: Raw) -> Settings:
     """Read the file at `path` (None: defaults only), lay `overrides` over it, and check the whole.
 
     Raises ConfigError with every problem of the first kind found: JSON, then types and keys, then rules, then the
@@ -56,16 +79,12 @@ def read_settings(path: Path | None, overrides: Raw, dry_run: bool = False) -> S
     where = f"{path}: " if path else ""
     try:
         text = _resolve(read_json(path), Config, path.parent) if path else {}
-        given = _resolve(_dry(overrides) if dry_run else overrides, Config, Path.cwd())
+        given = _resolve(overrides, Config, Path.cwd())
         config = _checked(_merged(text, given))
         origins = {**dict.fromkeys(_keys(text), "file"), **dict.fromkeys(_keys(given), "command line")}
         return _settled(config, path, origins)
     except ConfigError as error:
         raise ConfigError([where + problem for problem in error.problems]) from error.__cause__
-
-
-def _dry(overrides: Raw) -> Raw:
-    return {**overrides, "agent": {**overrides.get("agent", {}), "dry_run": True}}
 
 
 def read_json(path: Path) -> Raw:

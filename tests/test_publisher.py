@@ -89,7 +89,7 @@ class Bench:
         self.device = FakeDevice(self.clock)
         self.transport = FakeTransport(self.clock)
         self.store = store or FakeStore()
-        self.settings = read_settings(None, {"agent": {"thing_name": "t", **agent}}, dry_run=True)
+        self.settings = read_settings(None, {"agent": {"dry_run": True, "thing_name": "t", **agent}})
         self.publisher = Publisher(self.settings, self.device, self.transport, self.store, self.clock)
 
     def report(self, after: float = 300.0) -> float:

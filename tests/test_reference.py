@@ -36,7 +36,7 @@ def test_every_built_in_is_in_the_definition() -> None:
 def test_the_example_configurations_are_valid_and_name_the_schema(path: Path) -> None:
     raw = json.loads(path.read_text())
     assert "schema.json" == raw["$schema"]
-    read_settings(path, {"agent": {"thing_name": "t"}}, dry_run=True)
+    read_settings(path, {"agent": {"dry_run": True, "thing_name": "t"}})
 
 
 def test_there_is_an_example_for_each_platform() -> None:

@@ -394,3 +394,20 @@ def test_it_goes_on_in_the_virtual_environment_beside_it(tmp_path: Path) -> None
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (0, "amazon-defender-publisher 0.1.0\n") == (done.returncode, done.stdout)
+
+
+def test_sigterm_ends_a_start_that_blocks(
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    path = write_config(1, thing_name=None, instance={"command": "sleep 20"})
+    process = start(sys.executable, PUBLISHER, path)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=5)
+    assert (0, "") == (process.returncode, output)
+
+
+def test_a_reader_that_leaves_is_no_error(run: Run) -> None:
+    command = f"{sys.executable} {PUBLISHER} --dry-run --samples 3 --interval 1 | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert ("{\n", "") == (done.stdout, done.stderr)

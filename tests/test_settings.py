@@ -20,9 +20,9 @@ def write(directory: Path, content: object) -> Path:
     return path
 
 
-def problems_of(path: Path | None, overrides: Raw | None = None, dry_run: bool = False) -> list[str]:
+def problems_of(path: Path | None, overrides: Raw | None = None) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        read_settings(path, overrides or {}, dry_run)
+        read_settings(path, overrides or {})
     return list(caught.value.problems)
 
 
@@ -54,7 +54,7 @@ def test_a_configuration_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"agent": NAMED}).encode())
-    assert "rpi-1" == read_settings(path, {}, dry_run=True).thing_name
+    assert "rpi-1" == read_settings(path, {"agent": {"dry_run": True}}).thing_name
 
 
 def test_a_missing_and_a_directory_for_a_file_are_refused(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_broken_rule_is_named(tmp_path: Path, config: Raw, expected: str) -> N
 
 def test_several_broken_rules_are_named_at_once(tmp_path: Path) -> None:
     config = {"agent": {**NAMED, "publish_interval": 5, "topic": "x"}, "custom_metrics": {"y": {}}}
-    assert 3 == len(problems_of(write(tmp_path, config), dry_run=True))
+    assert 3 == len(problems_of(write(tmp_path, config), {"agent": {"dry_run": True}}))
 
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_paths_are_relative_to_the_file_and_on_the_command_line_to_where_one_is(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     path = write(tmp_path, {"agent": {**NAMED, "logfile": "a.log", "procfs_path": "/p", "authentication": {}}})
-    settings = read_settings(path, {"agent": {"state_directory": "s"}}, dry_run=True)
+    settings = read_settings(path, {"agent": {"dry_run": True, "state_directory": "s"}})
     assert str(tmp_path / "a.log") == settings.agent.logfile
     assert str(tmp_path / "elsewhere" / "s") == settings.agent.state_directory
     assert "/p" == settings.agent.procfs_path
@@ -164,7 +164,7 @@ def test_paths_are_relative_to_the_file_and_on_the_command_line_to_where_one_is(
 
 def test_defaults_that_depend_on_others_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/a:/var/lib/b")
-    settings = read_settings(None, {"agent": {"thing_name": "t", "format": "cbor"}}, dry_run=True)
+    settings = read_settings(None, {"agent": {"dry_run": True, "thing_name": "t", "format": "cbor"}})
     agent = settings.agent
     assert ("t", "$aws/things/t/defender/metrics/cbor") == (agent.client_id, settings.topic)
     assert (300, 8883, "/var/lib/a") == (
@@ -176,12 +176,12 @@ def test_defaults_that_depend_on_others_are_filled_in(monkeypatch: pytest.Monkey
 
 
 def test_a_topic_of_ones_own_holds_the_thing_name() -> None:
-    settings = read_settings(None, {"agent": {"thing_name": "t", "topic": "x/{thing_name}/y"}}, dry_run=True)
+    settings = read_settings(None, {"agent": {"dry_run": True, "thing_name": "t", "topic": "x/{thing_name}/y"}})
     assert "x/t/y" == settings.topic
 
 
 def test_a_password_is_never_shown() -> None:
     proxy = {"host": "p", "username": "u", "password": "geheim"}
-    settings = read_settings(None, {"agent": {**NAMED, "proxy": proxy}}, dry_run=True)
+    settings = read_settings(None, {"agent": {"dry_run": True, **NAMED, "proxy": proxy}})
     assert "geheim" not in "\n".join(settings.lines())
     assert "agent.proxy.password = (hidden) (command line)" in list(settings.lines())
