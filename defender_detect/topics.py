@@ -1,0 +1,51 @@
+"""The MQTT topics of Device Defender: where reports arrive, whose they are, and where the replies go."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+FILTERS = (  # never the bare `#`, and never without the format: that would bring our own replies back to us
+    "$aws/things/+/defender/metrics/json",
+    "$aws/things/+/defender/metrics/cbor",
+)
+THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+REPORT_TOPIC = re.compile(rf"\$aws/things/(?P<thing>{THING_NAME.pattern})/defender/metrics/(?P<encoding>json|cbor)")
+
+
+@dataclass(frozen=True)
+class ReportTopic:
+    """A topic that a thing publishes its reports on, taken apart."""
+
+    thing: str
+    encoding: str  # "json" or "cbor": that of the report and of its reply
+
+    @property
+    def accepted(self) -> str:
+        """The topic that tells the thing its report was accepted."""
+        return f"{self}/accepted"
+
+    @property
+    def rejected(self) -> str:
+        """The topic that tells the thing its report was rejected."""
+        return f"{self}/rejected"
+
+    def __str__(self) -> str:
+        return f"$aws/things/{self.thing}/defender/metrics/{self.encoding}"
+
+
+def parse_topic(topic: str) -> ReportTopic | None:
+    """Take a reserved report topic apart; None for every other topic, and for a thing no thing can be called."""
+    match = REPORT_TOPIC.fullmatch(topic)
+    return ReportTopic(match["thing"], match["encoding"]) if match else None
+
+
+def may_use(thing: str, topic: str) -> bool:
+    """Tell whether `thing` may publish, subscribe to or receive `topic`.
+
+    As in the recommended device policy: of the reserved topics (`$...`) only those of the thing itself. `topic` can be
+    a filter; a wildcard in the thing's place names other things too, so it is not allowed.
+    """
+    if not topic.startswith("$"):
+        return True
+    return bool(THING_NAME.fullmatch(thing)) and topic.startswith(f"$aws/things/{thing}/")
