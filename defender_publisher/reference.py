@@ -18,7 +18,7 @@ SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def json_schema() -> str:
     """Return the text of configs/schema.json."""
     schema = {"$schema": SCHEMA_DIALECT, **msgspec.json.schema(Config)}
-    return json.dumps(schema, indent=2) + "\n"
+    return json.dumps(_ordered(schema), indent=2) + "\n"
 
 
 def table() -> str:
@@ -45,6 +45,18 @@ def with_tables(text: str) -> str:
         before, _, rest = text.partition(begin)
         text = before + begin + content + end + rest.partition(end)[2]
     return text
+
+
+def _ordered(schema: Any) -> Any:
+    """Put alternatives into an order of our own: msgspec's changes from version to version."""
+    if isinstance(schema, list):
+        return [_ordered(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    ordered = {key: _ordered(value) for key, value in schema.items()}
+    if "anyOf" in ordered:
+        ordered["anyOf"].sort(key=json.dumps)
+    return ordered
 
 
 def _rows(struct: type[msgspec.Struct], path: str) -> Iterator[str]:

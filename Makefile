@@ -1,0 +1,48 @@
+# `make demo` and `make test` need Python 3.9 or later, git and make; whatever else they use they install into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+DETECT := -r requirements.txt -r defender_detect/requirements.txt
+DEMO := $(DETECT) -r demo/requirements.txt
+TEST := $(DEMO) -r tests/requirements.txt
+LINT := $(TEST) -r tests/lint-requirements.txt
+REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
+
+.PHONY: install demo test lint docs clean
+.DELETE_ON_ERROR:
+
+install: $(VENV)/installed-device
+
+demo: $(VENV)/installed-demo
+	@$(VENV)/bin/python -m demo.run $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+test: $(VENV)/installed-test
+	@sh tests/install-mosquitto.sh
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/installed-lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+docs: $(VENV)/installed-device
+	$(VENV)/bin/python -m docs.write
+
+clean:
+	rm -rf $(VENV) .demo build dist *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9) and "Python 3.9 or later is needed: make PYTHON=...")'
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+		echo "no virtual environment could be made; on Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+
+$(VENV)/installed-device: SET := -r requirements.txt
+$(VENV)/installed-demo: SET := $(DEMO)
+$(VENV)/installed-test: SET := $(TEST)
+$(VENV)/installed-lint: SET := $(LINT)
+$(VENV)/installed-%: $(VENV)/bin/python $(REQUIREMENTS)
+	@echo "installing into $(VENV) what is needed ($*) ..."
+	@$(PIP) $(SET)
+	@touch $@
