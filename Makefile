@@ -8,9 +8,10 @@ DETECT := -r requirements.txt -r defender_detect/requirements.txt
 DEMO := $(DETECT) -r demo/requirements.txt
 TEST := $(DEMO) -r tests/requirements.txt
 LINT := $(TEST) -r tests/lint-requirements.txt
+BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test lint docs clean
+.PHONY: install demo test lint docs bench bench-quick clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed-device
@@ -30,6 +31,10 @@ lint: $(VENV)/installed-lint
 docs: $(VENV)/installed-device
 	$(VENV)/bin/python -m docs.write
 
+bench bench-quick: $(VENV)/installed-bench
+	@sh tests/install-mosquitto.sh
+	$(VENV)/bin/python -m benchmarks.run $(if $(filter bench-quick,$@),--quick)
+
 clean:
 	rm -rf $(VENV) .demo build dist *.egg-info
 
@@ -42,6 +47,7 @@ $(VENV)/installed-device: SET := -r requirements.txt
 $(VENV)/installed-demo: SET := $(DEMO)
 $(VENV)/installed-test: SET := $(TEST)
 $(VENV)/installed-lint: SET := $(LINT)
+$(VENV)/installed-bench: SET := $(BENCH)
 $(VENV)/installed-%: $(VENV)/bin/python $(REQUIREMENTS)
 	@echo "installing into $(VENV) what is needed ($*) ..."
 	@$(PIP) $(SET)
