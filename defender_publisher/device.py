@@ -18,8 +18,8 @@ from defender_publisher.snapshot import Counters, Snapshot, Sockets
 
 log = logging.getLogger("defender_publisher")
 
-# Bytes of {"remote_addr":"1.1.1.1:1","local_port":1}, the shortest entry of a connection, by format and short_names.
-SHORTEST_CONNECTION = {("json", False): 42, ("json", True): 27, ("cbor", False): 35, ("cbor", True): 19}
+# Bytes of {"remote_addr":"[::1]:1","local_port":1}, the shortest entry of a connection, by format and short_names.
+SHORTEST_CONNECTION = {("json", False): 41, ("json", True): 25, ("cbor", False): 33, ("cbor", True): 17}
 SOCKET_BLOCKS = ("listening_tcp_ports", "listening_udp_ports", "tcp_connections")
 
 
