@@ -15,7 +15,9 @@ from defender_publisher.collectors import inet_diag, linux_sockets, netlink, pro
 from defender_publisher.collectors.inet_diag import table_of
 from defender_publisher.collectors.linux_sockets import LinuxSockets
 from defender_publisher.collectors.netlink import NLMSG_DONE, NLMSG_ERROR, NetlinkError
+from defender_publisher.collectors.sockets import BLOCKS, collect_sockets
 from defender_publisher.collectors.table import ESTABLISHED, LISTEN, UNCONNECTED, LocalEnd, SocketRow
+from defender_publisher.snapshot import Port
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or sys.byteorder != "little", reason="netlink, recorded on a little-endian machine"
@@ -219,3 +221,18 @@ def test_a_protocol_the_kernel_does_not_have_is_a_permanent_refusal():
     with pytest.raises(NetlinkError) as raised:
         list(netlink.dump(31, 20, b"", 20))
     assert raised.value.permanent
+
+
+def test_on_a_kernel_without_udp_diag_udp_ports_come_from_proc_and_not_as_an_empty_list(monkeypatch):
+    dump = netlink.dump
+
+    def without_udp_diag(protocol, kind, request, answer):
+        return (
+            netlink.receive(FakeKernel(EMPTY_DUMP), 20) if request[1] == 17 else dump(protocol, kind, request, answer)
+        )
+
+    monkeypatch.setattr(inet_diag, "dump", without_udp_diag)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        ports = collect_sockets(list(BLOCKS)).listening_udp_ports
+        assert Port(bound.getsockname()[1], "lo") in ports
