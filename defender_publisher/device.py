@@ -10,13 +10,16 @@ from typing import Protocol
 from defender_publisher.collectors.boot import boot_id
 from defender_publisher.collectors.custom import CustomMetrics
 from defender_publisher.collectors.interfaces import collect_counters
-from defender_publisher.collectors.sockets import collect_sockets
-from defender_publisher.config import Config
+from defender_publisher.collectors.sockets import SocketCollector
+from defender_publisher.config import Config, Connections
+from defender_publisher.encoding import MESSAGE_LIMIT
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Counters, Snapshot, Sockets
 
 log = logging.getLogger("defender_publisher")
 
+# Bytes of {"remote_addr":"[::1]:1","local_port":1}, the shortest entry of a connection, by format and short_names.
+SHORTEST_CONNECTION = {("json", False): 41, ("json", True): 25, ("cbor", False): 33, ("cbor", True): 17}
 SOCKET_BLOCKS = ("listening_tcp_ports", "listening_udp_ports", "tcp_connections")
 
 
@@ -36,13 +39,14 @@ class ThisDevice:
     def __init__(self, config: Config) -> None:
         metrics = config.metrics
         self._procfs = config.agent.procfs_path
-        self._wanted = [name for name in SOCKET_BLOCKS if getattr(metrics, name) is not False]
+        wanted = [name for name in SOCKET_BLOCKS if getattr(metrics, name) is not False]
+        self._sockets = SocketCollector(wanted, self._procfs, most_connections(config))
         self._counts_traffic = metrics.network_stats is not False
         self._custom = CustomMetrics(config.custom_metrics, self._procfs)
 
     def look(self) -> Sockets:
         """Return the sockets as they are now; a block that could not be collected is None and logged."""
-        return collect_sockets(self._wanted, self._procfs)
+        return self._sockets.collect()
 
     def snapshot(self, sockets: Sockets) -> Snapshot:
         """Return counters and custom metrics as they are now, with the sockets seen; what failed is left out."""
@@ -62,3 +66,19 @@ class ThisDevice:
         except CollectError as error:
             log.warning("network_stats is left out: %s", error)
             return None
+
+
+def most_connections(config: Config) -> int | None:
+    """Return how many connections of one look can become entries of a report, or None if that look needs them all.
+
+    It does where `total` is not the number of this look's connections: where several looks make a report, and where
+    options leave connections out or make two of them one entry.
+    """
+    agent, block = config.agent, config.metrics.tcp_connections
+    options = block if isinstance(block, Connections) else Connections()
+    if (agent.metrics_collection_interval or agent.publish_interval) < agent.publish_interval:
+        return None
+    if options.exclude_loopback or not (options.interface and options.local_port):
+        return None
+    most = MESSAGE_LIMIT // SHORTEST_CONNECTION[agent.format, agent.short_names]
+    return min(options.max_list_size or config.metrics.max_list_size or most, most)

@@ -13,7 +13,7 @@ from typing import Any
 
 from defender_publisher.config import Connections, Metrics, NetworkStats, Ports
 from defender_publisher.errors import CollectError
-from defender_publisher.snapshot import Connection, Counters, Port, Snapshot
+from defender_publisher.snapshot import Counters, Port, Snapshot, Sockets
 from defender_publisher.state import Baseline
 
 VERSION = "1.0"
@@ -82,7 +82,7 @@ def _blocks(snapshot: Snapshot, baseline: Baseline | None, metrics: Metrics) -> 
     sockets = snapshot.sockets
     yield "listening_tcp_ports", _ports(sockets.listening_tcp_ports, metrics.listening_tcp_ports, metrics)
     yield "listening_udp_ports", _ports(sockets.listening_udp_ports, metrics.listening_udp_ports, metrics)
-    yield "tcp_connections", _connections(sockets.tcp_connections, metrics.tcp_connections, metrics)
+    yield "tcp_connections", _connections(sockets, metrics.tcp_connections, metrics)
     yield "network_stats", _network_stats(snapshot, baseline, metrics.network_stats)
 
 
@@ -100,10 +100,8 @@ def _ports(ports: Collection[Port] | None, block: bool | Ports, metrics: Metrics
     return {"ports": entries, "total": len(kept)}
 
 
-def _connections(
-    connections: Collection[Connection] | None, block: bool | Connections, metrics: Metrics
-) -> Report | None:
-    if connections is None or block is False:
+def _connections(sockets: Sockets, block: bool | Connections, metrics: Metrics) -> Report | None:
+    if sockets.tcp_connections is None or block is False:
         return None
     options = block if isinstance(block, Connections) else Connections()
     kept = {
@@ -111,7 +109,7 @@ def _connections(
             local_port=each.local_port if options.local_port else 0,
             local_interface=each.local_interface if options.interface else "",
         )
-        for each in connections
+        for each in sockets.tcp_connections
         if not (options.exclude_loopback and each.local_interface in LOOPBACK_INTERFACES)
     }
     size = options.max_list_size or metrics.max_list_size
@@ -119,7 +117,8 @@ def _connections(
         _present(remote_addr=each.remote_addr, local_port=each.local_port, local_interface=each.local_interface)
         for each in _sampled(kept, size)
     ]
-    return {"established_connections": {"connections": entries, "total": len(kept)}}
+    total = len(kept) if sockets.connections_total is None else sockets.connections_total
+    return {"established_connections": {"connections": entries, "total": total}}
 
 
 def _network_stats(snapshot: Snapshot, baseline: Baseline | None, block: bool | NetworkStats) -> Report | None:

@@ -47,18 +47,28 @@ class CustomValue(NamedTuple):
 
 @dataclass(frozen=True)
 class Sockets:
-    """The sockets seen by one look, or by several looks together (see `union`)."""
+    """The sockets seen by one look, or by several looks together (see `union`).
+
+    Where `tcp_connections` is only a uniform sample of one look's, `connections_total` is how many that look saw.
+    """
 
     listening_tcp_ports: frozenset[Port] | None = None
     listening_udp_ports: frozenset[Port] | None = None
     tcp_connections: frozenset[Connection] | None = None
+    connections_total: int | None = None
 
     def union(self, other: Sockets) -> Sockets:
-        """Return everything that either look saw; a block is None only where both failed to see it."""
+        """Return everything that this look and the `other`, later one saw; a block is None only where both are.
+
+        How many connections two looks saw together can not be told from samples: then the later look's stand alone.
+        """
+        sampled = self.connections_total is not None or other.connections_total is not None
+        latest = self if other.tcp_connections is None else other
         return Sockets(
             _either(self.listening_tcp_ports, other.listening_tcp_ports),
             _either(self.listening_udp_ports, other.listening_udp_ports),
-            _either(self.tcp_connections, other.tcp_connections),
+            latest.tcp_connections if sampled else _either(self.tcp_connections, other.tcp_connections),
+            latest.connections_total,
         )
 
 

@@ -16,7 +16,6 @@ from defender_publisher.snapshot import Counters
 
 LINUX = sys.platform.startswith("linux")
 LOOPBACK = "lo" if LINUX else "lo0"
-Address = namedtuple("Address", "family address")
 
 HEADING = (
     "Inter-|   Receive                                                |  Transmit\n"
@@ -123,22 +122,6 @@ def test_proc_and_psutil_know_the_same_interfaces():
     assert set(psutil.net_io_counters(pernic=True)) == set(interfaces.collect_counters())
 
 
-def test_addresses_lead_to_their_interface_without_zone_and_without_hardware_addresses():
-    seen = {
-        "lo": [Address(socket.AF_INET, "127.0.0.1"), Address(socket.AF_INET6, "::1")],
-        "eth0": [Address(socket.AF_INET, "10.0.2.5"), Address(socket.AF_INET6, "fe80::1%eth0")],
-        "eth1": [Address(psutil.AF_LINK, "02:fc:00:00:00:01")],
-    }
-    expected = {"127.0.0.1": "lo", "::1": "lo", "10.0.2.5": "eth0", "fe80::1": "eth0"}
-    assert expected == interfaces.names_by_address(seen)
-
-
-@pytest.mark.parametrize("count", [2, 3])
-def test_an_address_that_several_interfaces_have_leads_to_none_of_them(count):
-    seen = {f"eth{number}": [Address(socket.AF_INET6, f"fe80::1%eth{number}")] for number in range(count)}
-    assert {"fe80::1": ""} == interfaces.names_by_address(seen)
-
-
 @pytest.mark.parametrize(
     ("local_ip", "expected"),
     [
@@ -158,15 +141,12 @@ def test_a_local_address_gives_an_interface(local_ip, expected):
     assert expected == interfaces.interface_of(local_ip, names)
 
 
-def test_interface_addresses_are_each_once_sorted_without_zone_and_loopback(monkeypatch):
-    seen = {
-        "lo": [
-            Address(socket.AF_INET, "127.0.0.1"),
-            Address(socket.AF_INET, "127.0.1.1"),
-            Address(socket.AF_INET6, "::1"),
-        ],
-        "eth0": [Address(socket.AF_INET6, "fe80::1%eth0"), Address(socket.AF_INET, "10.0.2.5")],
-        "eth1": [Address(socket.AF_INET6, "fe80::1%eth1"), Address(psutil.AF_LINK, "02:fc:00:00:00:01")],
-    }
-    monkeypatch.setattr(psutil, "net_if_addrs", lambda: seen)
+def test_what_a_socket_is_bound_to_wins_over_its_address():
+    assert "eth1" == interfaces.interface_of("fe80::1", {"fe80::1": ""}, "eth1")
+    assert "eth1" == interfaces.interface_of("0.0.0.0", {}, "eth1")
+
+
+def test_interface_addresses_are_each_once_sorted_without_loopback(monkeypatch):
+    seen = {"127.0.0.1": "lo", "127.0.1.1": "lo", "::1": "lo", "fe80::1": "", "10.0.2.5": "eth0"}
+    monkeypatch.setattr(interfaces, "interface_names", lambda procfs_path: seen)
     assert ["10.0.2.5", "fe80::1"] == interfaces.interface_addresses()

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from defender_publisher.collectors import procfs, psutil_sockets
-from defender_publisher.collectors.interfaces import interface_names
+from defender_publisher.collectors.linux_sockets import LinuxSockets
+from defender_publisher.collectors.names import interface_names
 from defender_publisher.collectors.sockets import BLOCKS, collect_sockets, select_reader
 from defender_publisher.collectors.table import ESTABLISHED, LISTEN, UNCONNECTED, SocketRow
 from defender_publisher.errors import CollectError
@@ -21,7 +22,7 @@ from defender_publisher.snapshot import Connection, Port, Sockets
 LINUX = sys.platform.startswith("linux")
 LOOPBACK = "lo" if LINUX else "lo0"
 ALL = list(BLOCKS)
-READERS = [procfs.read_rows, psutil_sockets.read_rows] if LINUX else [psutil_sockets.read_rows]
+READERS = [LinuxSockets(), procfs.read_rows, psutil_sockets.read_rows] if LINUX else [psutil_sockets.read_rows]
 
 Endpoint = namedtuple("Endpoint", "ip port")
 PsutilConnection = namedtuple("PsutilConnection", "laddr raddr status")  # what of psutil's connections is looked at
@@ -162,7 +163,7 @@ def test_a_connection_that_is_closed_is_not_listed(opened, reader):
 
 @needs_linux
 @pytest.mark.parametrize(("protocol", "states"), [("tcp", {LISTEN, ESTABLISHED}), ("udp", {UNCONNECTED, ESTABLISHED})])
-def test_proc_and_psutil_give_the_same_rows(opened, protocol, states):
+def test_netlink_and_proc_and_psutil_give_the_same_rows(opened, protocol, states):
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     servers = [
         opened(family, kind, (address, 0), v6_only=v6_only)
@@ -185,7 +186,7 @@ def test_proc_and_psutil_give_the_same_rows(opened, protocol, states):
         seen = (row for row in read(protocol, states) if row.local_port in ours)
         return {row if row.remote_port else row._replace(remote_ip="") for row in seen}
 
-    assert rows(procfs.read_rows) == rows(psutil_sockets.read_rows)
+    assert rows(procfs.read_rows) == rows(psutil_sockets.read_rows) == rows(LinuxSockets())
     assert len(rows(procfs.read_rows)) == (12 if protocol == "tcp" else 8)  # TCP: also the servers' end of each
 
 
@@ -268,12 +269,14 @@ def test_a_named_proc_that_is_not_there_is_an_error_and_never_this_containers_so
 
 
 @needs_linux
-def test_linux_is_read_from_proc():
-    assert procfs.read_rows == select_reader("/proc").func
+def test_this_machines_sockets_are_read_by_netlink_and_another_ones_from_its_proc(tmp_path):
+    assert LinuxSockets is type(select_reader("/proc"))
+    assert procfs.read_rows == select_reader(str(tmp_path)).func
 
 
 def test_a_system_without_proc_is_read_by_psutil(monkeypatch, tmp_path):
     monkeypatch.setattr(procfs, "OWN_PROCFS", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "freebsd14")
     assert psutil_sockets.read_rows == select_reader(str(tmp_path))
 
 

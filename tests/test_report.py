@@ -148,6 +148,13 @@ def test_a_list_that_is_too_long_is_sampled_and_its_total_stays_true() -> None:
         assert (10, 100) == (len(block["ports"]), block["total"])
 
 
+def test_connections_that_were_sampled_when_they_were_collected_keep_their_total() -> None:
+    sockets = Sockets(tcp_connections=SOCKETS.tcp_connections, connections_total=50_000)
+    report = build_report(1, snapshot(sockets=sockets), None, Metrics(max_list_size=1))
+    block = report["metrics"]["tcp_connections"]["established_connections"]
+    assert (1, 50_000) == (len(block["connections"]), block["total"])
+
+
 def test_every_entry_is_as_likely_as_any_other_to_be_in_a_sample() -> None:
     chance, hits = random.Random(1), [0] * 20
     for _ in range(4000):

@@ -44,3 +44,18 @@ def test_a_clock_that_is_set_back_starts_a_new_window() -> None:
     window.add(Sockets(frozenset({SSH})), 1e9)
     window.add(Sockets(frozenset({DNS})), 10)
     assert Sockets(frozenset({DNS})) == window.seen
+
+
+def test_a_look_that_was_sampled_stands_alone_because_its_union_could_not_be_counted() -> None:
+    one, other = frozenset({SHORT_LIVED}), frozenset({Connection("10.0.0.2:443", 2, "eth0")})
+    for first, second, expected in [
+        (Sockets(None, None, one, 500), Sockets(None, None, other, 600), Sockets(None, None, other, 600)),
+        (Sockets(None, None, one, 500), Sockets(None, None, other), Sockets(None, None, other)),
+        (Sockets(None, None, one), Sockets(None, None, other, 600), Sockets(None, None, other, 600)),
+        (Sockets(None, None, one, 500), Sockets(), Sockets(None, None, one, 500)),
+        (Sockets(None, None, one), Sockets(None, None, other), Sockets(None, None, one | other)),
+    ]:
+        window = Window(300)
+        window.add(first, 0)
+        window.add(second, 10)
+        assert expected == window.seen

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-import psutil
-
 from defender_publisher.errors import CollectError
-
-FORESEEN = (CollectError, OSError, psutil.Error)  # psutil's errors are no OSError
 
 T = TypeVar("T")
 logger = logging.getLogger("defender_publisher")
@@ -24,8 +21,15 @@ def attempt(what: str, measure: Callable[[], T]) -> T | None:
     """
     try:
         return measure()
-    except FORESEEN as error:
-        logger.warning("%s left out of the report: %s", what, error)
-    except Exception:
-        logger.exception("%s left out of the report, unexpectedly", what)
+    except Exception as error:
+        if isinstance(error, _foreseen()):
+            logger.warning("%s left out of the report: %s", what, error)
+        else:
+            logger.exception("%s left out of the report, unexpectedly", what)
     return None
+
+
+def _foreseen() -> tuple[type[Exception], ...]:
+    """Return the errors a collector may raise; psutil's are no OSError, and only there where psutil is loaded."""
+    psutil = sys.modules.get("psutil")
+    return (CollectError, OSError, psutil.Error) if psutil else (CollectError, OSError)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 
-import psutil
-
-from defender_publisher.collectors.host import psutil_reading
-
 BOOT_TIME_STEP = 60  # seconds; where the boot time is computed from the clock it wavers with it
 
 
@@ -29,6 +25,10 @@ def _first_line(path: str) -> str | None:
 
 
 def _boot_minute(procfs_path: str) -> str | None:
+    import psutil  # here, because Linux does without it, and it costs start-up time and memory
+
+    from defender_publisher.collectors.host import psutil_reading
+
     try:
         with psutil_reading(procfs_path):
             return f"booted-{round(psutil.boot_time() / BOOT_TIME_STEP) * BOOT_TIME_STEP}"

@@ -4,62 +4,36 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any
-
-import psutil
 
 from defender_publisher.collectors import procfs
+from defender_publisher.collectors.names import interface_names
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Counters
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
-FAMILIES = (socket.AF_INET, socket.AF_INET6)
 BYTES_IN, PACKETS_IN, BYTES_OUT, PACKETS_OUT = 0, 1, 8, 9  # columns of /proc/net/dev, after the name (proc(5))
 
 logger = logging.getLogger("defender_publisher")
 
 
-def interface_names(procfs_path: str = "/proc") -> Mapping[str, str]:
-    """Return the name of the interface that has an address, for every address (without zone) of this machine.
-
-    In a container these are the container's addresses whatever `procfs_path` is, unless it has the host's network:
-    /proc says which addresses the host has, but not on which interface the IPv4 ones are.
-    """
-    return names_by_address(psutil.net_if_addrs())
-
-
-def names_by_address(interfaces: Mapping[str, Iterable[Any]]) -> dict[str, str]:
-    """Turn psutil's addresses by interface around; an address that several interfaces have maps to "", for unknown."""
-    names: dict[str, str] = {}
-    for name, addresses in interfaces.items():
-        for address in addresses:
-            if address.family in FAMILIES:
-                plain = without_zone(address.address)
-                names[plain] = name if names.get(plain, name) == name else ""
-    return names
-
-
-def interface_of(local_ip: str, names: Mapping[str, str]) -> str:
+def interface_of(local_ip: str, names: Mapping[str, str], bound_to: str = "") -> str:
     """Return the interface a socket is bound to: its name, "0.0.0.0" or "::" for all of them, "" when unknown.
 
-    The wildcards are written as the first AWS agent writes them. Only 127.0.0.1 of 127.0.0.0/8 is in the table.
+    What it is bound to by name wins over what its address tells. The wildcards are written as the first AWS agent
+    writes them. Only 127.0.0.1 of 127.0.0.0/8 is in the table.
     """
+    if bound_to:
+        return bound_to
     if local_ip in WILDCARDS:
         return local_ip
     return names.get("127.0.0.1" if local_ip.startswith("127.") else local_ip, "")
 
 
-def interface_addresses() -> list[str]:
+def interface_addresses(procfs_path: str = "/proc") -> list[str]:
     """Return the addresses this machine has, each once, sorted as text, without loopback ones and without zones."""
-    return sorted(address for address in names_by_address(psutil.net_if_addrs()) if not ip_address(address).is_loopback)
-
-
-def without_zone(address: str) -> str:
-    """Return an address without the `%eth0` that says on which link a link-local one is."""
-    return address.partition("%")[0]
+    return sorted(address for address in interface_names(procfs_path) if not ip_address(address).is_loopback)
 
 
 def collect_counters(procfs_path: str = "/proc") -> dict[str, Counters]:
@@ -98,6 +72,8 @@ def _counters(columns: list[int]) -> Counters:
 
 
 def _psutil_counters() -> dict[str, Counters]:
+    import psutil  # here, because Linux does without it, and it costs start-up time and memory
+
     try:
         interfaces = psutil.net_io_counters(pernic=True, nowrap=False)
     except (psutil.Error, OSError) as error:

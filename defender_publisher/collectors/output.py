@@ -6,7 +6,7 @@ import json
 import re
 from ipaddress import ip_address
 
-from defender_publisher.collectors.interfaces import without_zone
+from defender_publisher.collectors.names import without_zone
 from defender_publisher.collectors.value import Value
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Number

@@ -52,15 +52,20 @@ def read_rows(protocol: str, states: Collection[int], procfs_path: str = OWN_PRO
 
 
 def read_table(path: str) -> bytes:
-    """Return a table of /proc/net; raises CollectError, also for an empty one, because every table has a heading."""
-    try:
-        with open(path, "rb") as file:
-            table = file.read()
-    except OSError as error:
-        raise CollectError(f"can not read {path}: {error.strerror}") from error
+    """Return a table of /proc/net; raises CollectError, also for an empty one, because it has a heading at least."""
+    table = read_file(path)
     if not table:
         raise CollectError(f"{path} is empty, without even a heading")
     return table
+
+
+def read_file(path: str) -> bytes:
+    """Return a file of /proc/net, which can be empty; raises CollectError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise CollectError(f"can not read {path}: {error.strerror}") from error
 
 
 def parse_rows(table: bytes, states: Collection[int], byteorder: str = sys.byteorder) -> list[SocketRow]:

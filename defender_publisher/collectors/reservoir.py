@@ -1,0 +1,57 @@
+"""A reservoir: a uniform sample of a stream whose length nobody knows before its end, in constant memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from math import exp, log, log1p
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+SMALLEST, BELOW_ONE = 2**-53, 1 - 2**-53  # what random() draws at least, beside 0 (which has no logarithm), and at most
+
+
+class Reservoir(Generic[T]):
+    """Keeps `size` of the items that pass by, each as likely as any other; all of them without a size.
+
+    Li's algorithm L (https://doi.org/10.1145/198429.198435) draws how many items to let pass untouched until the next
+    one to keep: of 50,000 connections it looks at 720 to keep 100. What is let pass costs nothing but counting.
+    """
+
+    def __init__(self, size: int | None, chance: random.Random) -> None:
+        self.kept: list[T] = []
+        self.seen = 0
+        self._size = size
+        self._chance = chance
+        self._weight = 1.0
+        self._next = 0  # the number of the next item to keep, once the reservoir is full
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another item can only take the place of one that is kept."""
+        return self._size is not None and len(self.kept) >= self._size
+
+    def fill(self, items: Iterable[T]) -> None:
+        """Take items that all fit."""
+        self.kept.extend(items)
+        self.seen = len(self.kept)
+        if self.is_full:
+            self._next = self.seen - 1
+            self._draw_next()
+
+    def pass_by(self, count: int, item: Callable[[int], T]) -> None:
+        """Let `count` items pass, of which `item(index)` gives those that are to be kept."""
+        first = self.seen
+        if not self.is_full:
+            room = count if self._size is None else min(count, self._size - first)
+            self.fill([item(index) for index in range(room)])
+        self.seen = first + count
+        while self.is_full and self._next < self.seen:
+            self.kept[int(self._chance.random() * len(self.kept))] = item(self._next - first)
+            self._draw_next()
+
+    def _draw_next(self) -> None:
+        draw = self._chance.random
+        self._weight *= exp(log(draw() or SMALLEST) / len(self.kept))
+        self._next += int(log(draw() or SMALLEST) / log1p(-min(self._weight, BELOW_ONE))) + 1

@@ -1,0 +1,78 @@
+"""Interface addresses by netlink (rtnetlink(7)), and the kernel's word that something about them changed."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+
+from defender_publisher.collectors.netlink import AF_NETLINK, ATTEMPTS, ROUTE, Interrupted, Run, attributes, dump
+
+RTM_NEWADDR, RTM_GETADDR = 20, 22
+IFA_ADDRESS, IFA_LOCAL = 1, 2  # on a point-to-point link ADDRESS is the peer's, and LOCAL this machine's
+ADDRESS = struct.Struct("=16xB3xI")  # after the netlink header: ifaddrmsg (family, ..., interface index)
+ALL_FAMILIES = struct.pack("=B7x", socket.AF_UNSPEC)
+SIZES = {int(socket.AF_INET): 4, int(socket.AF_INET6): 16}
+
+GROUPS = 0x1 | 0x10 | 0x100  # RTMGRP_LINK (a new name), RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR
+SMALL = 4096  # bytes; a full buffer says as much as its content: something changed
+
+
+def read_addresses() -> list[tuple[str, str]]:
+    """Return every address of this network namespace with its interface's name; raises NetlinkError."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return list(_addresses(dump(ROUTE, RTM_GETADDR, ALL_FAMILIES, RTM_NEWADDR)))
+        except Interrupted:
+            continue
+    return list(_addresses(dump(ROUTE, RTM_GETADDR, ALL_FAMILIES, RTM_NEWADDR)))
+
+
+def _addresses(runs: Iterator[Run]) -> Iterator[tuple[str, str]]:
+    for run, stride in runs:
+        for offset in range(0, len(run), stride):
+            address, index = parse_address(run[offset : offset + stride])
+            try:
+                yield address, socket.if_indextoname(index)
+            except OSError:  # the interface is gone already
+                continue
+
+
+def parse_address(message: memoryview) -> tuple[str, int]:
+    """Return the address in an RTM_NEWADDR message, and its interface's index."""
+    family, index = ADDRESS.unpack_from(message)
+    found = attributes(message, ADDRESS.size)
+    packed = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
+    return socket.inet_ntop(family, packed[: SIZES[family]]), index
+
+
+class Changes:
+    """Hears from the kernel when addresses or interfaces change; asking costs one system call and wakes nobody up."""
+
+    def __init__(self) -> None:
+        """Begin to listen; raises OSError where that is not allowed."""
+        self._socket = socket.socket(AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, ROUTE)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+            self._socket.bind((0, GROUPS))
+        except OSError:
+            self._socket.close()
+            raise
+
+    def happened(self) -> bool:
+        """Tell whether there was a change since the last time this was asked."""
+        heard = False
+        while True:
+            try:
+                self._socket.recv(1)  # the rest of the message is thrown away
+            except BlockingIOError:
+                return heard
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # more changes than the buffer holds
+                    raise
+            heard = True
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
