@@ -58,17 +58,19 @@ def main() -> None:
 
 @contextlib.contextmanager
 def broker(authority: Authority, directory: Path) -> Iterator[None]:
-    """Run mosquitto on port 443, and Detect that answers there."""
+    """Run mosquitto on the agents' default ports, 443 (the reference's) and 8883 (ours), and Detect that answers."""
     server, detect = authority.issue("mosquitto", ["localhost", "127.0.0.1"]), authority.issue("detect")
     config = directory / "mosquitto.conf"
-    config.write_text(
-        f"listener 443 127.0.0.1\ncafile {authority.certificate}\ncertfile {server.certificate}\n"
-        f"keyfile {server.private_key}\nrequire_certificate true\nuse_identity_as_username true\nuser root\n"
+    listeners = (
+        f"listener {port} 127.0.0.1\ncafile {authority.certificate}\ncertfile {server.certificate}\n"
+        f"keyfile {server.private_key}\nrequire_certificate true\nuse_identity_as_username true\n"
+        for port in (443, 8883)
     )
+    config.write_text("per_listener_settings true\nuser root\n" + "".join(listeners))
     mosquitto = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
     commands = [
         [str(mosquitto), "-c", str(config)],
-        [sys.executable, str(DETECT), "--endpoint", "localhost", "--port", "443", *pem_options(authority, detect)],
+        [sys.executable, str(DETECT), "--endpoint", "localhost", "--port", "8883", *pem_options(authority, detect)],
     ]
     processes = []
     for command in commands:
@@ -91,7 +93,7 @@ def pem_options(authority: Authority, files: Files) -> list[str]:
 def start_ours(authority: Authority, directory: Path) -> subprocess.Popen[bytes]:
     """Start this project's daemon with the reference agent's options."""
     environment = {**os.environ, "STATE_DIRECTORY": str(directory / "state")}
-    command = [sys.executable, str(PUBLISHER), "--port", "443", *agent_options(authority, "ours")]
+    command = [sys.executable, str(PUBLISHER), *agent_options(authority, "ours")]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
 

@@ -16,7 +16,14 @@ DEFAULT_CONFIG_FILE = PROGRAM_DIRECTORY + "/etc/amazon-defender-publisher.json"
 
 SHORTEST_INTERVAL = 300  # seconds; Device Defender answers Throttled to a thing that reports more often
 NAME_PATTERN = r"^[a-zA-Z0-9:_-]{1,128}$"  # things and custom metrics are named alike in the IoT API
-IS_PATH = {"path": True}  # marks the keys whose relative values are taken from the config file's directory
+PATH_KEYS = (  # whose relative values are taken from the config file's directory
+    "agent.authentication.certificate",
+    "agent.authentication.private_key",
+    "agent.authentication.root_ca",
+    "agent.procfs_path",
+    "agent.logfile",
+    "agent.state_directory",
+)
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 PositiveInt = Annotated[int, Meta(ge=1)]
@@ -61,18 +68,15 @@ class Authentication(Section, frozen=True):
         ),
     ] = None
     certificate: Annotated[
-        Optional[str], Meta(description="The device certificate (PEM). Required with `certificate`.", extra=IS_PATH)
+        Optional[str], Meta(description="The device certificate (PEM). Required with `certificate`.")
     ] = None
     private_key: Annotated[
         Optional[str],
-        Meta(description="Its private key (PEM, mode 0600 or 0400). Required with `certificate`.", extra=IS_PATH),
+        Meta(description="Its private key (PEM, mode 0600 or 0400). Required with `certificate`."),
     ] = None
     root_ca: Annotated[
         Optional[str],
-        Meta(
-            description="The certificate authorities to trust (PEM). Default: Amazon Root CA 1 and 3, shipped here.",
-            extra=IS_PATH,
-        ),
+        Meta(description="The certificate authorities to trust (PEM). Default: Amazon Root CA 1 and 3, shipped here."),
     ] = None
     region: Annotated[
         Optional[str], Meta(description="For `websocket`: the region to sign for. Default: the one in `endpoint`.")
@@ -135,10 +139,10 @@ class Agent(Section, frozen=True):
         ),
     ] = None
     procfs_path: Annotated[
-        str, Meta(description="Where the host's /proc is: `/host_proc` in a container, for instance.", extra=IS_PATH)
+        str, Meta(description="Where the host's /proc is: `/host_proc` in a container, for instance.")
     ] = "/proc"
     logfile: Annotated[
-        Optional[str], Meta(description="The log file. Default: standard error, which systemd keeps.", extra=IS_PATH)
+        Optional[str], Meta(description="The log file. Default: standard error, which systemd keeps.")
     ] = None
     log_max_size: Annotated[
         Annotated[int, Meta(ge=1024)], Meta(description="Bytes after which the log file is rotated.")
@@ -149,8 +153,7 @@ class Agent(Section, frozen=True):
         Optional[str],
         Meta(
             description="Where the growth baseline and the last report's id are kept over restarts. Default: "
-            f"`$STATE_DIRECTORY` (set by systemd), or `{PROGRAM_DIRECTORY}/state`.",
-            extra=IS_PATH,
+            f"`$STATE_DIRECTORY` (set by systemd), or `{PROGRAM_DIRECTORY}/state`."
         ),
     ] = None
     dry_run: Annotated[bool, Meta(description="Print the reports on standard output, never connect.")] = False
@@ -259,3 +262,8 @@ class Config(Section, frozen=True):
 
 
 Raw = dict[str, Any]  # a configuration as JSON gives it, before it is checked
+
+
+def key_path(path: str, key: str) -> str:
+    """Return the dotted path of `key` below `path`."""
+    return f"{path}.{key}" if path else key

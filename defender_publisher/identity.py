@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 from defender_publisher.config import NAME_PATTERN, Agent, Instance
 from defender_publisher.errors import ConfigError
@@ -38,6 +37,8 @@ def serial_of(instance: Instance) -> str:
 
 
 def _run(command: str) -> str:
+    import subprocess  # here, because a device with a thing name does without it
+
     where = f"agent.instance.command {command!r}"
     try:
         done = subprocess.run(  # noqa: S602 - the CloudWatch publisher's configs use pipes here

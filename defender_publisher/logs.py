@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import os
 import sys
 
@@ -40,8 +39,12 @@ def log_to_stderr(level: int) -> None:
 
 
 def _file_handler(agent: Agent) -> logging.Handler:
+    from logging.handlers import (
+        RotatingFileHandler,
+    )  # here, because a service that logs to standard error does without it
+
     os.makedirs(os.path.dirname(str(agent.logfile)), exist_ok=True)
-    return logging.handlers.RotatingFileHandler(
+    return RotatingFileHandler(
         str(agent.logfile), maxBytes=agent.log_max_size, backupCount=agent.log_max_count, encoding="utf-8"
     )
 

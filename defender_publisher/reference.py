@@ -9,8 +9,8 @@ from typing import Any, get_args
 import msgspec
 
 from defender_publisher.collectors.builtins import BUILT_INS
-from defender_publisher.config import BuiltIn, Config
-from defender_publisher.validation import describe, key_path, mapping_types, object_type
+from defender_publisher.config import BuiltIn, Config, key_path
+from defender_publisher.validation import describe, mapping_types, object_type
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

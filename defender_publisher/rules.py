@@ -8,7 +8,6 @@ from typing import get_args
 
 from defender_publisher.collectors.builtins import BUILT_INS
 from defender_publisher.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric, MetricType
-from defender_publisher.validation import did_you_mean, shown
 
 AWS_ENDPOINT = re.compile(r"\.iot\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?$")
 AWS_PORTS = (8883, 443)
@@ -116,6 +115,8 @@ def _custom_metric_rules(name: str, metric: CustomMetric) -> Iterator[str]:
 def _built_in_rules(where: str, source: str, metric: CustomMetric) -> Iterator[str]:
     built_in = BUILT_INS.get(source)
     if built_in is None:
+        from defender_publisher.validation import did_you_mean, shown  # here: a valid configuration does without it
+
         yield (
             f"{where} must have a source or a command, because {shown(source)} is not the name of a built-in"
             f"{did_you_mean(source, BUILT_INS)}"

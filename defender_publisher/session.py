@@ -12,9 +12,9 @@ import queue
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
 from AWSIoTPythonSDK.core.protocol.internal.workers import EventConsumer
 from AWSIoTPythonSDK.core.protocol.paho import client as paho
 from AWSIoTPythonSDK.MQTTLib import AWSIoTMQTTClient
@@ -32,8 +32,7 @@ REFUSED = 0x80  # the SUBACK code of a filter that is not allowed (MQTT 3.1.1, 3
 AT_MOST_ONCE, AT_LEAST_ONCE = 0, 1
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """Whom to connect to, and as whom; paths are of PEM files, certificate and key are empty with WebSocket."""
 
     host: str

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
 from defender_publisher.collectors.builtins import BUILT_INS
-from defender_publisher.config import DEFAULT_CONFIG_FILE, PROGRAM_DIRECTORY, Agent, Config, CustomMetric, Raw
+from defender_publisher.config import (
+    DEFAULT_CONFIG_FILE,
+    PATH_KEYS,
+    PROGRAM_DIRECTORY,
+    Agent,
+    Config,
+    CustomMetric,
+    Raw,
+    key_path,
+)
 from defender_publisher.credentials import AMAZON_ROOTS, credential_problems, validity_problem
 from defender_publisher.errors import ConfigError
 from defender_publisher.identity import thing_name_of
 from defender_publisher.rules import broken_rules
-from defender_publisher.validation import find_problems, key_path, object_type
 
 DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
 DEFAULT_PORTS = {"certificate": 8883, "websocket": 443}
@@ -25,15 +32,14 @@ RESERVED_TOPIC = "$aws/things/{thing_name}/defender/metrics/"
 HIDDEN = "(hidden)"
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """A valid configuration with every default filled in; `origins` maps dotted keys to "file" or "command line"."""
 
     config: Config
     thing_name: str
     topic: str
     path: Path | None = None
-    origins: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def agent(self) -> Agent:
@@ -78,8 +84,8 @@ def read_settings(path: Path | None, overrides: Raw) -> Settings:
     """
     where = f"{path}: " if path else ""
     try:
-        text = _resolve(read_json(path), Config, path.parent) if path else {}
-        given = _resolve(overrides, Config, Path.cwd())
+        text = _resolved(read_json(path), path.parent) if path else {}
+        given = _resolved(overrides, Path.cwd())
         config = _checked(_merged(text, given))
         origins = {**dict.fromkeys(_keys(text), "file"), **dict.fromkeys(_keys(given), "command line")}
         return _settled(config, path, origins)
@@ -114,22 +120,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ConfigError([f"{name} is not JSON; give a number"])
 
 
-def _resolve(raw: Any, struct: type[msgspec.Struct], directory: Path) -> Any:
-    """Return `raw` with the values of path keys made absolute: `~` expanded, relative ones taken from `directory`."""
-    if not isinstance(raw, dict):
-        return raw
-    fields = {each.encode_name: each.type for each in msgspec.structs.fields(struct)}
-    return {key: _resolve_value(fields.get(key), value, directory) for key, value in raw.items()}
-
-
-def _resolve_value(annotation: Any, value: Any, directory: Path) -> Any:
-    if annotation is None:
-        return value
-    inner = object_type(annotation)
-    if inner is not None:
-        return _resolve(value, inner, directory)
-    is_path = (getattr(msgspec.inspect.type_info(annotation), "extra", None) or {}).get("path")
-    return os.path.abspath(directory / Path(value).expanduser()) if is_path and isinstance(value, str) else value
+def _resolved(raw: Any, directory: Path) -> Any:
+    """Make the values of path keys absolute, in `raw` itself: `~` expanded, relative ones taken from `directory`."""
+    for key in PATH_KEYS:
+        *sections, name = key.split(".")
+        place = raw
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if isinstance(place, dict) and isinstance(place.get(name), str):
+            place[name] = os.path.abspath(directory / Path(place[name]).expanduser())
+    return raw
 
 
 def _merged(below: Any, above: Raw) -> Any:
@@ -142,10 +142,12 @@ def _merged(below: Any, above: Raw) -> Any:
 
 
 def _checked(raw: Any) -> Config:
-    problems = find_problems(raw)
-    if problems:
-        raise ConfigError(problems)
-    config = msgspec.convert(raw, Config)
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        from defender_publisher.validation import find_problems  # here: a valid configuration does without it
+
+        raise ConfigError(find_problems(raw) or [str(error)]) from error
     problems = broken_rules(config)
     if problems:
         raise ConfigError(problems)

@@ -7,8 +7,9 @@ an empty set means "looked, and found nothing" and is sent as an empty list.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar, Union
+
+import msgspec
 
 Number = Union[int, float]
 T = TypeVar("T")
@@ -45,8 +46,7 @@ class CustomValue(NamedTuple):
     value: Number | list[Number] | list[str]
 
 
-@dataclass(frozen=True)
-class Sockets:
+class Sockets(msgspec.Struct, frozen=True):
     """The sockets seen by one look, or by several looks together (see `union`).
 
     Where `tcp_connections` is only a uniform sample of one look's, `connections_total` is how many that look saw.
@@ -72,15 +72,14 @@ class Sockets:
         )
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """Everything a report is made of; `taken_at` is in seconds since the epoch, `interfaces` maps name to counters."""
 
     taken_at: float
     boot_id: str | None = None
-    sockets: Sockets = field(default_factory=Sockets)
+    sockets: Sockets = msgspec.field(default_factory=Sockets)
     interfaces: Mapping[str, Counters] | None = None
-    custom_metrics: Mapping[str, CustomValue] = field(default_factory=dict)
+    custom_metrics: Mapping[str, CustomValue] = msgspec.field(default_factory=dict)
 
 
 def _either(one: frozenset[T] | None, other: frozenset[T] | None) -> frozenset[T] | None:

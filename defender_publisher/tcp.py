@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import http.client
 import socket
 
 from defender_publisher.config import Proxy
@@ -35,6 +34,8 @@ def open_socket(host: str, port: int, proxy: Proxy | None = None, timeout: float
 
 
 def _through(proxy: Proxy, host: str, port: int, timeout: float) -> socket.socket:
+    import http.client  # here, because few devices are behind a proxy and it takes a megabyte
+
     connection = http.client.HTTPConnection(proxy.host, proxy.port, timeout=timeout)
     connection.set_tunnel(host, port, _proxy_headers(proxy))
     try:

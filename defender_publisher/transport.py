@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from defender_publisher.errors import Rejected
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """A report that arrived: after how many seconds, and whether Device Defender said so (or nobody answers there)."""
 
     seconds: float
@@ -44,8 +44,7 @@ class Transport(Protocol):
         """Disconnect, within a second or so."""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """Device Defender's answer to a report; `report_id` is None where a rejection does not name it."""
 
     accepted: bool

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from defender_publisher.config import NAME_PATTERN, Config
+from defender_publisher.config import NAME_PATTERN, Config, key_path
 
 SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
 
@@ -31,11 +31,6 @@ def shown(value: object) -> str:
     """Return a wrong value as JSON, cut to a length that a message can carry."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 3] + "..."
-
-
-def key_path(path: str, key: str) -> str:
-    """Return the dotted path of `key` below `path`."""
-    return f"{path}.{key}" if path else key
 
 
 def alternatives(annotation: Any) -> list[inspect.Type]:

@@ -7,7 +7,6 @@ from functools import partial
 
 from defender_publisher.collectors.attempt import attempt
 from defender_publisher.collectors.builtins import BUILT_INS, BuiltIn, Measure, Where
-from defender_publisher.collectors.commands import run_command
 from defender_publisher.collectors.value import limit_digits
 from defender_publisher.config import CustomMetric
 from defender_publisher.errors import ConfigError
@@ -42,6 +41,8 @@ def metric_type(name: str, definition: CustomMetric) -> str:
 def _start(name: str, definition: CustomMetric, procfs_path: str) -> Measure:
     if definition.command is None:
         return _built_in(name, definition).start(Where(definition.path, procfs_path))
+    from defender_publisher.collectors.commands import run_command  # here, because it takes half a megabyte
+
     return partial(run_command, definition.command, metric_type(name, definition), definition.timeout)
 
 
