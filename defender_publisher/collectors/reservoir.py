@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from math import exp, log, log1p
+from math import log, log1p
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-SMALLEST, BELOW_ONE = 2**-53, 1 - 2**-53  # what random() draws at least, beside 0 (which has no logarithm), and at most
+# What random() draws at least, beside 0 (which has no logarithm), and at most.
+SMALLEST, BELOW_ONE = 2**-53, 1 - 2**-53
 
 
 class Reservoir(Generic[T]):
@@ -25,7 +26,7 @@ class Reservoir(Generic[T]):
         self._size = size
         self._chance = chance
         self._weight = 1.0
-        self._next = 0  # the number of the next item to keep, once the reservoir is full
+        self._next = -1  # the number of the next item to keep, once the reservoir is full
 
     @property
     def is_full(self) -> bool:
@@ -36,9 +37,6 @@ class Reservoir(Generic[T]):
         """Take items that all fit."""
         self.kept.extend(items)
         self.seen = len(self.kept)
-        if self.is_full:
-            self._next = self.seen - 1
-            self._draw_next()
 
     def pass_by(self, count: int, item: Callable[[int], T]) -> None:
         """Let `count` items pass, of which `item(index)` gives those that are to be kept."""
@@ -47,11 +45,20 @@ class Reservoir(Generic[T]):
             room = count if self._size is None else min(count, self._size - first)
             self.fill([item(index) for index in range(room)])
         self.seen = first + count
-        while self.is_full and self._next < self.seen:
-            self.kept[int(self._chance.random() * len(self.kept))] = item(self._next - first)
-            self._draw_next()
+        if self.is_full:
+            self._replace(first, item)
 
-    def _draw_next(self) -> None:
+    def _replace(self, first: int, item: Callable[[int], T]) -> None:
+        """Put items in random places, up to the last one seen."""
+        kept, draw, size = self.kept, self._chance.random, len(self.kept)
+        if self._next < 0:
+            self._next = size - 1 + self._gap()
+        while self._next < self.seen:
+            kept[int(draw() * size)] = item(self._next - first)
+            self._next += self._gap()
+
+    def _gap(self) -> int:
+        """Draw how far it is to the next item to keep."""
         draw = self._chance.random
-        self._weight *= exp(log(draw() or SMALLEST) / len(self.kept))
-        self._next += int(log(draw() or SMALLEST) / log1p(-min(self._weight, BELOW_ONE))) + 1
+        self._weight *= (draw() or SMALLEST) ** (1 / len(self.kept))
+        return int(log(draw() or SMALLEST) / log1p(-BELOW_ONE * self._weight)) + 1
