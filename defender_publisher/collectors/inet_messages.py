@@ -18,7 +18,9 @@ Fields = tuple[int, int, int, int, bytes, bytes, bytes]  # a socket as it is in 
 ROW = "!16xBBxxHH16s16s4s"
 END = "!16xB7x16s16x4s"
 ROW_SIZE = struct.calcsize(ROW)
-fields_at: Callable[[memoryview, int], Fields] = struct.Struct(ROW).unpack_from  # of the message at an offset
+fields_at: Callable[[bytes | bytearray | memoryview, int], Fields] = struct.Struct(
+    ROW
+).unpack_from  # of the message at an offset
 FAMILY, STATE, IDENTITY = 16, 17, slice(20, ROW_SIZE)  # where in a message; a socket's identity: ports to interface
 ADDRESS_WORD, INTERFACE_WORD = 24 // 4, 56 // 4
 ADDRESS_SIZES = {socket.AF_INET: 4, socket.AF_INET6: 16}
