@@ -31,7 +31,7 @@ lint: $(VENV)/installed-lint
 docs: $(VENV)/installed-device
 	$(VENV)/bin/python -m docs.write
 
-bench bench-quick: $(VENV)/installed-bench
+bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.run $(if $(filter bench-quick,$@),--quick)
 
@@ -42,6 +42,13 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9) and "Python 3.9 or later is needed: make PYTHON=...")'
 	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 		echo "no virtual environment could be made; on Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+
+$(VENV)/bench/ours/installed: requirements.txt
+$(VENV)/bench/reference/installed: benchmarks/requirements.txt
+$(VENV)/bench/%/installed:
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(VENV)/installed-device: SET := -r requirements.txt
 $(VENV)/installed-demo: SET := $(DEMO)

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -28,7 +27,9 @@ from demo.authority import Authority, Files
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHER, DETECT = ROOT / "amazon-defender-publisher", ROOT / "amazon-defender-detect"
-REFERENCE = [sys.executable, "-m", "AWSIoTDeviceDefenderAgentSDK.agent"]
+ENVIRONMENTS = ROOT / ".venv" / "bench"  # each agent in an environment with its own packages and no others
+OURS = str(ENVIRONMENTS / "ours" / "bin" / "python")
+REFERENCE = [str(ENVIRONMENTS / "reference" / "bin" / "python"), "-m", "AWSIoTDeviceDefenderAgentSDK.agent"]
 SETTLED_AFTER = 20.0  # seconds; both have sent a report by then, or are about to wait for the next
 ENTRIES = 50  # of each list in a capped report
 
@@ -42,23 +43,28 @@ def main() -> None:
     run("ip", "link", "set", "lo", "up")
     with tempfile.TemporaryDirectory() as directory:
         authority = Authority(Path(directory))
-        with broker(authority, Path(directory)):
-            ours, theirs = start_ours(authority, Path(directory)), start_reference(authority)
+        with contextlib.ExitStack() as stack:
+            start_broker(stack, authority, Path(directory))
+            ours = start_ours(stack, authority, Path(directory))
+            theirs = start_reference(stack, authority)
             time.sleep(SETTLED_AFTER)
-            memory = {"ours": memory_of(ours.pid), "reference": memory_of(theirs.pid)}
-            wakeups = {
-                "ours": count_wakeups(ours.pid, arguments.idle),
-                "reference": count_wakeups(theirs.pid, arguments.idle),
-            }
-            for each in (ours, theirs):
-                each.kill()
-                each.wait()
+            memory = {"ours": memory_of(ours), "reference": memory_of(theirs)}
+            wakeups = {"ours": count_wakeups(ours, arguments.idle), "reference": count_wakeups(theirs, arguments.idle)}
     print(json.dumps({"start": start_up(arguments.starts), "memory": memory, "wakeups": wakeups, "bytes": sizes()}))
 
 
-@contextlib.contextmanager
-def broker(authority: Authority, directory: Path) -> Iterator[None]:
-    """Run mosquitto on the agents' default ports, 443 (the reference's) and 8883 (ours), and Detect that answers."""
+def start(stack: contextlib.ExitStack, command: list[str], **environment: str) -> int:
+    """Start a program that is ended with the stack; return its process id."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
+    )
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    return process.pid
+
+
+def start_broker(stack: contextlib.ExitStack, authority: Authority, directory: Path) -> None:
+    """Start mosquitto on the agents' default ports, 443 (the reference's) and 8883 (ours), and Detect that answers."""
     server, detect = authority.issue("mosquitto", ["localhost", "127.0.0.1"]), authority.issue("detect")
     config = directory / "mosquitto.conf"
     listeners = (
@@ -68,18 +74,10 @@ def broker(authority: Authority, directory: Path) -> Iterator[None]:
     )
     config.write_text("per_listener_settings true\nuser root\n" + "".join(listeners))
     mosquitto = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
-    commands = [
-        [str(mosquitto), "-c", str(config)],
-        [sys.executable, str(DETECT), "--endpoint", "localhost", "--port", "8883", *pem_options(authority, detect)],
-    ]
-    processes = []
-    for command in commands:
-        processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        time.sleep(2)
-    yield
-    for process in processes:
-        process.kill()
-        process.wait()
+    start(stack, [str(mosquitto), "-c", str(config)])
+    time.sleep(2)
+    start(stack, [sys.executable, str(DETECT), "--endpoint", "localhost", *pem_options(authority, detect)])
+    time.sleep(2)
 
 
 def pem_options(authority: Authority, files: Files) -> list[str]:
@@ -90,17 +88,15 @@ def pem_options(authority: Authority, files: Files) -> list[str]:
     ]  # fmt: skip
 
 
-def start_ours(authority: Authority, directory: Path) -> subprocess.Popen[bytes]:
-    """Start this project's daemon with the reference agent's options."""
-    environment = {**os.environ, "STATE_DIRECTORY": str(directory / "state")}
-    command = [sys.executable, str(PUBLISHER), *agent_options(authority, "ours")]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+def start_ours(stack: contextlib.ExitStack, authority: Authority, directory: Path) -> int:
+    """Start this project's daemon with the reference agent's options; return its process id."""
+    command = [OURS, str(PUBLISHER), *agent_options(authority, "ours")]
+    return start(stack, command, STATE_DIRECTORY=str(directory / "state"))
 
 
-def start_reference(authority: Authority) -> subprocess.Popen[bytes]:
-    """Start the reference agent."""
-    command = [*REFERENCE, *agent_options(authority, "reference")]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start_reference(stack: contextlib.ExitStack, authority: Authority) -> int:
+    """Start the reference agent; return its process id."""
+    return start(stack, [*REFERENCE, *agent_options(authority, "reference")])
 
 
 def agent_options(authority: Authority, thing: str) -> list[str]:
@@ -138,7 +134,7 @@ def voluntary_switches(pid: int) -> int:
 def start_up(times: int) -> dict[str, float]:
     """Return the CPU seconds from the start to the first printed report: the median, taking turns."""
     options = ["-e", "x", "-r", "x", "-c", "x", "-k", "x", "-id", "x", "-f", "json", "-d"]
-    commands = {"ours": [sys.executable, str(PUBLISHER), "--dry-run", "-t", "x"], "reference": [*REFERENCE, *options]}
+    commands = {"ours": [OURS, str(PUBLISHER), "--dry-run", "-t", "x"], "reference": [*REFERENCE, *options]}
     costs: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(times):
         for name, command in commands.items():

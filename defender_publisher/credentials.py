@@ -8,11 +8,8 @@ import ssl
 import stat
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from defender_publisher.config import Authentication
-
-AMAZON_ROOTS = Path(__file__).with_name("roots") / "amazon-root-ca.pem"  # Amazon Root CA 1 and 3
 
 
 def credential_problems(authentication: Authentication) -> list[str]:

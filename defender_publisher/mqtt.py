@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+import AWSIoTPythonSDK
+
 from defender_publisher import diagnosis
 from defender_publisher.config import Agent
 from defender_publisher.credentials import validity_problem
-from defender_publisher.errors import NotConnected, NoVerdict, TransportError
+from defender_publisher.errors import ConfigError, NotConnected, NoVerdict, TransportError
 from defender_publisher.session import Link, Message, Session
 from defender_publisher.settings import Settings
 from defender_publisher.tcp import open_socket
@@ -28,16 +30,27 @@ SHORTEST_RETRY = 1.0  # seconds; AWS IoT takes one CONNECT per second and client
 STABLE_AFTER = 30.0  # seconds; a connection that is lost sooner counts as a failed one
 SOON_AFTER_PUBLISH = 5.0  # seconds; a connection closed within them was closed because of the report
 
+OLDEST_SDK = (1, 6, 1)
+
 OpenSession = Callable[[], Session]
 
 
 def open_transport(settings: Settings) -> MqttTransport:
-    """Return the transport that the settings describe, not yet connected."""
+    """Return the transport that the settings describe, not yet connected; raises ConfigError for an old SDK."""
+    check_sdk(AWSIoTPythonSDK.__version__)
     link = _link(settings)
     make_socket = partial(open_socket, link.host, link.port, settings.agent.proxy)
     return MqttTransport(
         link, lambda: Session(link, make_socket), settings.agent.format, answered=settings.agent.topic is None
     )
+
+
+def check_sdk(version: str) -> None:
+    """Raise ConfigError for an SDK that checks no host name on port 8883, as all up to 1.6.0 do."""
+    if tuple(int(each) for each in version.split(".")[:3]) < OLDEST_SDK:
+        raise ConfigError(
+            [f"AWSIoTPythonSDK must be at least 1.6.1, which checks the server's name; this is {version}"]
+        )
 
 
 class MqttTransport:

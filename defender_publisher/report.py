@@ -13,7 +13,7 @@ from typing import Any
 
 from defender_publisher.config import Connections, Metrics, NetworkStats, Ports
 from defender_publisher.errors import CollectError
-from defender_publisher.snapshot import Counters, Port, Snapshot, Sockets
+from defender_publisher.snapshot import Connection, Counters, Port, Snapshot, Sockets
 from defender_publisher.state import Baseline
 
 VERSION = "1.0"
@@ -105,10 +105,7 @@ def _connections(sockets: Sockets, block: bool | Connections, metrics: Metrics) 
         return None
     options = block if isinstance(block, Connections) else Connections()
     kept = {
-        each._replace(
-            local_port=each.local_port if options.local_port else 0,
-            local_interface=each.local_interface if options.interface else "",
-        )
+        each if options.local_port and options.interface else _shortened(each, options)
         for each in sockets.tcp_connections
         if not (options.exclude_loopback and each.local_interface in LOOPBACK_INTERFACES)
     }
@@ -119,6 +116,11 @@ def _connections(sockets: Sockets, block: bool | Connections, metrics: Metrics) 
     ]
     total = len(kept) if sockets.connections_total is None else sockets.connections_total
     return {"established_connections": {"connections": entries, "total": total}}
+
+
+def _shortened(connection: Connection, options: Connections) -> Connection:
+    local_port = connection.local_port if options.local_port else 0
+    return Connection(connection.remote_addr, local_port, connection.local_interface if options.interface else "")
 
 
 def _network_stats(snapshot: Snapshot, baseline: Baseline | None, block: bool | NetworkStats) -> Report | None:
@@ -142,6 +144,8 @@ def _difference(before: Counters, now: Counters) -> Counters:
 
 
 def _sampled(entries: Collection[Any], size: int | None) -> list[Any]:
+    if size is None or len(entries) <= size:
+        return sorted(entries)
     return sample(sorted(entries), size, random.Random())  # noqa: S311 - a sample, not a secret
 
 

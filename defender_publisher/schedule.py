@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-SOONEST_FIRST = 10.0  # seconds; within this the first report goes out, spread by the device's phase
+FIRST_AFTER = 1.0  # seconds at least before the first report, over which cpu_usage is measured
+FIRST_WITHIN = 10.0  # seconds; until then it goes out, spread by the device's phase
 MARGIN = 1 / 300  # of the interval, so that 300 s become 301 s, as in AWS's C agents: faster than 300 is throttled
 SLIDE = 1 / 10  # of the cycle: how much longer one turn may take while a device moves towards its phase
 
@@ -23,7 +24,7 @@ class Schedule:
 
         `since_last` is how many seconds ago an earlier run sent its last report, None if it never did.
         """
-        soon = min(SOONEST_FIRST, self.cycle / 10) * self.phase / self.cycle
+        soon = FIRST_AFTER + min(FIRST_WITHIN - FIRST_AFTER, self.cycle / 10) * self.phase / self.cycle
         if since_last is None or since_last < 0:  # negative: the clock was set back in between
             return soon
         return max(soon, self.interval - since_last)

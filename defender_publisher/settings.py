@@ -21,7 +21,6 @@ from defender_publisher.config import (
     Raw,
     key_path,
 )
-from defender_publisher.credentials import AMAZON_ROOTS, credential_problems, validity_problem
 from defender_publisher.errors import ConfigError
 from defender_publisher.identity import thing_name_of
 from defender_publisher.rules import broken_rules
@@ -29,6 +28,7 @@ from defender_publisher.rules import broken_rules
 DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
 DEFAULT_PORTS = {"certificate": 8883, "websocket": 443}
 RESERVED_TOPIC = "$aws/things/{thing_name}/defender/metrics/"
+AMAZON_ROOTS = Path(__file__).with_name("roots") / "amazon-root-ca.pem"  # Amazon Root CA 1 and 3
 HIDDEN = "(hidden)"
 
 
@@ -51,10 +51,13 @@ class Settings(msgspec.Struct, frozen=True):
 
         Raises ConfigError when the certificate is not valid now: the daemon waits for that to change.
         """
-        certificate = None if self.agent.dry_run else self.agent.authentication.certificate
-        problem = validity_problem(certificate) if certificate else None
-        if problem:
-            raise ConfigError([problem])
+        certificate = self.agent.authentication.certificate
+        if certificate and not self.agent.dry_run:
+            from defender_publisher.credentials import validity_problem
+
+            problem = validity_problem(certificate)
+            if problem:
+                raise ConfigError([problem])
         return list(self.lines())
 
     def lines(self) -> Iterator[str]:
@@ -157,11 +160,18 @@ def _checked(raw: Any) -> Config:
 def _settled(config: Config, path: Path | None, origins: Mapping[str, str]) -> Settings:
     agent = config.agent
     name = thing_name_of(agent, unknown_allowed=agent.dry_run)
-    problems = [] if agent.dry_run else credential_problems(agent.authentication)
-    if problems:
-        raise ConfigError(problems)
+    if not agent.dry_run:
+        _check_credentials(agent)
     topic = (agent.topic or RESERVED_TOPIC + agent.format).replace("{thing_name}", name)
     return Settings(msgspec.structs.replace(config, agent=_filled(agent, name)), name, topic, path, origins)
+
+
+def _check_credentials(agent: Agent) -> None:
+    from defender_publisher.credentials import credential_problems  # here: a dry run does without TLS
+
+    problems = credential_problems(agent.authentication)
+    if problems:
+        raise ConfigError(problems)
 
 
 def _filled(agent: Agent, thing_name: str) -> Agent:

@@ -35,10 +35,11 @@ class FakeKernel:
     def __init__(self, *datagrams: bytes) -> None:
         self._datagrams = list(datagrams)
 
-    def recvmsg_into(self, buffers):
+    def recv_into(self, buffer, size, flags):
+        assert flags & socket.MSG_TRUNC
         datagram = self._datagrams.pop(0)
-        buffers[0][: len(datagram)] = datagram
-        return len(datagram), [], 0, None
+        buffer[: len(datagram[:size])] = datagram[:size]
+        return len(datagram)
 
 
 def message(kind, payload, flags=netlink.REQUEST_DUMP & 2):
@@ -106,6 +107,7 @@ def test_a_socket_bound_to_an_interface_says_so():
         ([connection(1)[:40]], "claims to be 72 bytes"),
         ([connection(1) + b"\0" * 8], "cut off"),
         ([connection(1) + b"\0" * 16], "claims to be 0 bytes"),
+        ([bytes(40_000)], "longer than the kernel makes them"),
         ([message(20, bytes(20))], "a socket takes 36 bytes"),
         ([connection(1), done(flags=netlink.NLM_F_DUMP_INTR)], "changed meanwhile"),
         ([row(LISTEN, "::", 1, "::", flags=netlink.NLM_F_DUMP_INTR), done()], "changed meanwhile"),

@@ -11,7 +11,7 @@ from defender_publisher.collectors.reservoir import Reservoir
 
 
 def passed(size, counts, seed=1):
-    reservoir, start = Reservoir(size, random.Random(seed)), 0
+    reservoir, start = Reservoir(size, random.Random(seed).random), 0
     for count in counts:
         reservoir.pass_by(count, lambda index, start=start, count=count: start + index if index < count else 1 / 0)
         start += count
@@ -42,20 +42,27 @@ def test_every_item_is_as_likely_as_any_other(counts):
     assert max(hits.values()) < 1150
 
 
+@pytest.mark.parametrize("at_hand", [0, 3, 5, 6, 12, 29, 30])
+def test_it_can_begin_with_items_that_are_at_hand(at_hand):
+    hits = Counter()
+    for seed in range(6000):
+        reservoir = Reservoir(5, random.Random(seed).random)
+        reservoir.begin(at_hand, lambda index: index)
+        reservoir.pass_by(30 - at_hand, lambda index: at_hand + index)
+        assert (30, 5) == (reservoir.seen, len(set(reservoir.kept)))
+        hits.update(reservoir.kept)
+    assert 850 < min(hits.values())
+    assert max(hits.values()) < 1150
+
+
 def test_few_of_many_are_ever_looked_at():
     looked_at = []
-    Reservoir(100, random.Random(1)).pass_by(50_000, lambda index: looked_at.append(index))
+    Reservoir(100, random.Random(1).random).pass_by(50_000, lambda index: looked_at.append(index))
     assert len(looked_at) < 1000
 
 
-class Zero(random.Random):
-    """Draws nothing but 0."""
-
-    def random(self):
-        return 0.0
-
-
-def test_the_rarest_draw_is_no_error():
-    reservoir = Reservoir(2, Zero())
+@pytest.mark.parametrize("drawn", [0.0, 1 - 2**-53])
+def test_the_rarest_draws_are_no_error(drawn):
+    reservoir = Reservoir(2, lambda: drawn)
     reservoir.pass_by(10, lambda index: index)
     assert 10 == reservoir.seen

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from defender_publisher.config import Authentication
-from defender_publisher.credentials import AMAZON_ROOTS, credential_problems, validity_problem
+from defender_publisher.credentials import credential_problems, validity_problem
+from defender_publisher.settings import AMAZON_ROOTS
 from demo.authority import Authority
 
 

@@ -14,8 +14,8 @@ import pytest
 from AWSIoTPythonSDK.core.protocol.internal.workers import EventConsumer
 
 from defender_publisher import session as session_module
-from defender_publisher.errors import NotConnected, NoVerdict, Rejected, TransportError
-from defender_publisher.mqtt import MqttTransport
+from defender_publisher.errors import ConfigError, NotConnected, NoVerdict, Rejected, TransportError
+from defender_publisher.mqtt import MqttTransport, check_sdk
 from defender_publisher.session import Link, Session
 from defender_publisher.tcp import open_socket
 from demo.authority import Authority, Files
@@ -307,6 +307,14 @@ def test_an_attempt_that_fails_is_logged_with_the_time_of_the_next(
     wait = transport().keep_connected()
     (record,) = caplog.records
     assert f"next attempt in {wait:.0f} s" in record.getMessage()
+
+
+@pytest.mark.parametrize("version", ["1.6.0", "1.5.4", "1.4"])
+def test_an_sdk_that_checks_no_host_name_is_refused(version: str) -> None:
+    with pytest.raises(ConfigError, match=f"must be at least 1.6.1.*{version}"):
+        check_sdk(version)
+    check_sdk("1.6.1")
+    check_sdk("1.10.0")
 
 
 def test_an_idle_connection_wakes_rarely() -> None:

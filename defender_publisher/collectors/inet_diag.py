@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import struct
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 
@@ -19,9 +17,8 @@ from defender_publisher.collectors.inet_messages import (
     ends_of,
     fields_at,
     fields_of,
-    identities_of,
 )
-from defender_publisher.collectors.netlink import ATTEMPTS, SOCK_DIAG, Interrupted, NetlinkError, Run, dump
+from defender_publisher.collectors.netlink import ATTEMPTS, SOCK_DIAG, Interrupted, NetlinkError, Run, dump, is_constant
 from defender_publisher.collectors.reservoir import Reservoir
 from defender_publisher.collectors.table import ESTABLISHED, SocketRow, Table
 
@@ -32,7 +29,8 @@ FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 ONE_PASS = struct.Struct("=52xII")  # inet_diag_req: no family (so all) and no address; states, unused
 BY_FAMILY = struct.Struct("=BBxxI48x")  # inet_diag_req_v2: family, protocol, states, no address
-CHAIN = 16  # sockets; the kernel's hash chains stay shorter, and it repeats no more than one chain (see `_Connections`)
+AT_HAND = 192 * 1024  # bytes; up to some 1,500 connections are chosen from at once, and only more than that in passing
+TAIL = 4096  # bytes; more than any of the kernel's hash chains takes, of which it can repeat one (see `_Connections`)
 
 
 def read_table(protocol: str, states: Collection[int], most: int | None = None) -> Table:
@@ -81,8 +79,8 @@ def _alike(runs: Iterable[Run]) -> Iterator[Run]:
     for run, stride in runs:
         if stride < ROW_SIZE:
             raise NetlinkError(f"a socket takes {stride} bytes instead of at least {ROW_SIZE}")
-        states, start = run[STATE::stride].tobytes(), 0
-        if states.count(states[0]) == len(states):
+        states, start = run[STATE::stride], 0
+        if is_constant(states):
             yield run, stride
             continue
         for _, group in groupby(states, ESTABLISHED.__eq__):
@@ -99,24 +97,36 @@ class _Connections:
     """
 
     def __init__(self, most: int | None) -> None:
-        self._sample = Reservoir[Fields](most, random.Random())  # noqa: S311 - a sample, not a secret
+        self._sample = Reservoir[Fields](most)
         self._all_are_kept = most is None
         self._ends: set[End] = set()
-        self._last: deque[bytes] = deque(maxlen=CHAIN)
+        self._tail = b""
+        self._at_hand = bytearray()
+        self._starts: list[int] = []  # of the messages at hand
 
     def add(self, run: memoryview, stride: int) -> None:
         """Take a run of connections, without those that repeat the end of the last one."""
         if self._all_are_kept:
             return self._sample.fill(fields_of(run, stride))  # repeated or not, they become a set
-        while len(run) and run[IDENTITY].tobytes() in self._last:
+        while len(run) and run[IDENTITY].tobytes() in self._tail:
             run = run[stride:]
-        count = len(run) // stride
-        self._last.extend(identities_of(run[max(0, count - CHAIN) * stride :], stride))
+        self._tail = (self._tail + run[-TAIL:].tobytes())[-TAIL:]
         self._ends |= ends_of(run, stride)
-        return self._sample.pass_by(count, lambda index: fields_at(run, index * stride))
+        if not self._sample.seen and len(self._at_hand) + len(run) <= AT_HAND:
+            self._starts += range(len(self._at_hand), len(self._at_hand) + len(run), stride)
+            self._at_hand += run
+            return None
+        self._choose_from_those_at_hand()
+        return self._sample.pass_by(len(run) // stride, lambda index: fields_at(run, index * stride))
+
+    def _choose_from_those_at_hand(self) -> None:
+        if self._starts:
+            self._sample.begin(len(self._starts), lambda index: fields_at(self._at_hand, self._starts[index]))
+            self._at_hand, self._starts = bytearray(), []
 
     def table(self, others: list[SocketRow], decode: Decoder) -> Table:
         """Return the connections together with the other sockets."""
+        self._choose_from_those_at_hand()
         kept, seen = self._sample.kept, self._sample.seen
         rows = others + list(map(decode.row, kept))
         if seen == len(kept):

@@ -8,20 +8,25 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import cast
 
+from defender_publisher.collectors.netlink import is_constant
 from defender_publisher.collectors.table import LocalEnd, SocketRow, unmapped
+
+Fields = tuple[int, int, int, int, bytes, bytes, bytes]  # a socket as it is in a message: what `ROW` unpacks to
 
 # After the netlink header: family, state; local and remote port, local and remote address, in network order; interface
 # index, in the host's. More follows: how much differs between users, kernels and states.
 ROW = "!16xBBxxHH16s16s4s"
 END = "!16xB7x16s16x4s"
 ROW_SIZE = struct.calcsize(ROW)
+fields_at: Callable[[bytes | bytearray | memoryview, int], Fields] = struct.Struct(
+    ROW
+).unpack_from  # of the message at an offset
 FAMILY, STATE, IDENTITY = 16, 17, slice(20, ROW_SIZE)  # where in a message; a socket's identity: ports to interface
 ADDRESS_WORD, INTERFACE_WORD = 24 // 4, 56 // 4
 ADDRESS_SIZES = {socket.AF_INET: 4, socket.AF_INET6: 16}
 IPV4 = struct.Struct("=I12x")  # an address in the 16 bytes that there are for either family
 UNBOUND = bytes(4)
 
-Fields = tuple[int, int, int, int, bytes, bytes, bytes]  # a socket as it is in a message: what `ROW` unpacks to
 End = tuple[int, bytes, bytes]  # a local end as it is in a message: family, address, interface index
 
 
@@ -30,27 +35,19 @@ def fields_of(run: memoryview, stride: int) -> Iterator[Fields]:
     return cast("Iterator[Fields]", struct.iter_unpack(f"{ROW}{stride - ROW_SIZE}x", run))
 
 
-def fields_at(run: memoryview, offset: int) -> Fields:
-    """Return the fields (`ROW`) of the message at an offset."""
-    return cast("Fields", struct.unpack_from(ROW, run, offset))
-
-
 def ends_of(run: memoryview, stride: int) -> set[End]:
-    """Return the different local ends in a run, without a loop over its rows.
+    """Return the different local ends in a run.
 
-    The usual run, IPv4 and bound to no interface, takes a third of the time of the general one.
+    Of the usual run, all IPv4 and bound to no interface, whole columns are compared at once: a loop over the rows would
+    take a fifth of the time the kernel takes to list them.
     """
-    if stride % 4 == 0:
+    if stride % 4 == 0 and run[FAMILY] == socket.AF_INET and is_constant(run[FAMILY::stride]):
         words, step = run.cast("I"), stride // 4
-        families = run[FAMILY::stride].tobytes()
-        if families.count(socket.AF_INET) == len(families) and not any(words[INTERFACE_WORD::step].tolist()):
-            return {(int(socket.AF_INET), IPV4.pack(word), UNBOUND) for word in set(words[ADDRESS_WORD::step].tolist())}
+        if not words[INTERFACE_WORD] and is_constant(words[INTERFACE_WORD::step]):
+            addresses = words[ADDRESS_WORD::step]
+            different = addresses[:1] if is_constant(addresses) else set(addresses.tolist())
+            return {(run[FAMILY], IPV4.pack(word), UNBOUND) for word in different}
     return set(struct.iter_unpack(f"{END}{stride - ROW_SIZE}x", run))
-
-
-def identities_of(run: memoryview, stride: int) -> Iterator[bytes]:
-    """Yield what tells the sockets of a run apart."""
-    return (run[offset : offset + stride][IDENTITY].tobytes() for offset in range(0, len(run), stride))
 
 
 class Decoder:

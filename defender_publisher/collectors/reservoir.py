@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from math import exp, log, log1p
+from math import log, log1p
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-SMALLEST, BELOW_ONE = 2**-53, 1 - 2**-53  # what random() draws at least, beside 0 (which has no logarithm), and at most
+# What random() draws at least, beside 0 (which has no logarithm), and at most.
+SMALLEST, BELOW_ONE = 2**-53, 1 - 2**-53
 
 
 class Reservoir(Generic[T]):
@@ -19,13 +20,13 @@ class Reservoir(Generic[T]):
     one to keep: of 50,000 connections it looks at 720 to keep 100. What is let pass costs nothing but counting.
     """
 
-    def __init__(self, size: int | None, chance: random.Random) -> None:
+    def __init__(self, size: int | None, draw: Callable[[], float] = random.random) -> None:
         self.kept: list[T] = []
         self.seen = 0
         self._size = size
-        self._chance = chance
+        self._draw = draw  # seeding a generator of its own would take as long as reading 100 connections
         self._weight = 1.0
-        self._next = 0  # the number of the next item to keep, once the reservoir is full
+        self._next = -1  # the number of the next item to keep, once the reservoir is full
 
     @property
     def is_full(self) -> bool:
@@ -36,9 +37,20 @@ class Reservoir(Generic[T]):
         """Take items that all fit."""
         self.kept.extend(items)
         self.seen = len(self.kept)
-        if self.is_full:
-            self._next = self.seen - 1
-            self._draw_next()
+
+    def begin(self, count: int, item: Callable[[int], T]) -> None:
+        """Begin with `count` items that are at hand all at once, which costs a fraction of letting them pass by.
+
+        The largest of the `size` smallest among `count` random keys, from which algorithm L goes on, is distributed as
+        drawn here (order statistics of the uniform distribution).
+        """
+        if self._size is None or count <= self._size:
+            return self.fill(map(item, range(count)))
+        self.kept = [item(index) for index in random.sample(range(count), self._size)]
+        self.seen = count
+        self._weight = random.betavariate(self._size, count - self._size + 1)
+        self._next = count - 1 + self._gap()
+        return None
 
     def pass_by(self, count: int, item: Callable[[int], T]) -> None:
         """Let `count` items pass, of which `item(index)` gives those that are to be kept."""
@@ -47,11 +59,23 @@ class Reservoir(Generic[T]):
             room = count if self._size is None else min(count, self._size - first)
             self.fill([item(index) for index in range(room)])
         self.seen = first + count
-        while self.is_full and self._next < self.seen:
-            self.kept[int(self._chance.random() * len(self.kept))] = item(self._next - first)
-            self._draw_next()
+        if self.is_full:
+            self._replace(first, item)
 
-    def _draw_next(self) -> None:
-        draw = self._chance.random
-        self._weight *= exp(log(draw() or SMALLEST) / len(self.kept))
-        self._next += int(log(draw() or SMALLEST) / log1p(-min(self._weight, BELOW_ONE))) + 1
+    def _replace(self, first: int, item: Callable[[int], T]) -> None:
+        """Put items in random places, up to the last one seen."""
+        kept, draw, size = self.kept, self._draw, len(self.kept)
+        if self._next < 0:
+            self._lower_weight()
+            self._next = size - 1 + self._gap()
+        while self._next < self.seen:
+            kept[int(draw() * size)] = item(self._next - first)
+            self._lower_weight()
+            self._next += self._gap()
+
+    def _lower_weight(self) -> None:
+        self._weight *= (self._draw() or SMALLEST) ** (1 / len(self.kept))
+
+    def _gap(self) -> int:
+        """Draw how far it is to the next item to keep."""
+        return int(log(self._draw() or SMALLEST) / log1p(-BELOW_ONE * self._weight)) + 1
