@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable
 from functools import cache, partial
 
-from defender_publisher.collectors import netlink, netstat, procfs
+from defender_publisher.collectors import netlink, procfs
 from defender_publisher.collectors.attempt import attempt
 from defender_publisher.collectors.interfaces import interface_of
 from defender_publisher.collectors.linux_sockets import LinuxSockets
@@ -88,7 +88,13 @@ def select_reader(procfs_path: str) -> Reader:
     if procfs.has_tables(procfs_path):
         use_netlink = procfs.is_own(procfs_path) and netlink.available()
         return LinuxSockets() if use_netlink else partial(procfs.read_rows, procfs_path=procfs_path)
+    return _reader_without_proc()
+
+
+def _reader_without_proc() -> Reader:
     if sys.platform == "darwin":
+        from defender_publisher.collectors import netstat
+
         return netstat.read_rows
     from defender_publisher.collectors import psutil_sockets  # here, because psutil costs start-up time and memory
 
