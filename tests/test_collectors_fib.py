@@ -1,4 +1,4 @@
-"""Interface addresses from /proc/net, as recorded on a machine with two interfaces."""
+"""Interface addresses from /proc/net: recorded tables, with an address added that has no network."""
 
 from __future__ import annotations
 
