@@ -12,7 +12,7 @@ from defender_publisher.collectors.table import ESTABLISHED, LISTEN, UNCONNECTED
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Port
 
-# Put together after published output of macOS's netstat and its source (inet6print, for the columns that -l makes wide);
+# Put together after published output of macOS's netstat and its source (inet6print, for the columns -l makes wide);
 # not recorded by ourselves, for want of a Mac. The addresses are documentation's.
 INET = """\
 Active Internet connections (including servers)
