@@ -167,6 +167,12 @@ def test_what_a_datagram_repeats_of_the_one_before_is_counted_once():
     assert 40 == len(read(*datagrams, done(), most=100).rows)
 
 
+def test_a_datagram_that_only_repeats_adds_nothing():
+    rows = [connection(number) for number in range(10)]
+    for again in [b"".join(rows[8:]), rows[9], rows[8] + connection(9, extra=bytes(8))]:
+        assert 10 == read(b"".join(rows), again, done(), most=5).connections
+
+
 def test_a_dump_that_was_interrupted_is_asked_for_again(monkeypatch):
     answers = [[done(flags=netlink.NLM_F_DUMP_INTR)], [connection(1), done()]]
     monkeypatch.setattr(inet_diag, "dump", lambda *_: netlink.receive(FakeKernel(*answers.pop(0)), 20))

@@ -1,4 +1,4 @@
-"""netstat's output on macOS, as it is printed there, and programs that stand in for it."""
+"""netstat's output on macOS, and programs that stand in for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from defender_publisher.collectors.table import ESTABLISHED, LISTEN, UNCONNECTED
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Port
 
-# The form is that of macOS 10.15 to 14 (`netstat -anl -f inet`); the addresses are from documentation.
+# Put together after published output of macOS's netstat and its source (inet6print, for the columns -l makes wide);
+# not recorded by ourselves, for want of a Mac. The addresses are documentation's.
 INET = """\
 Active Internet connections (including servers)
 Proto Recv-Q Send-Q  Local Address          Foreign Address        (state)    

@@ -110,6 +110,8 @@ class _Connections:
             return self._sample.fill(fields_of(run, stride))  # repeated or not, they become a set
         while len(run) and run[IDENTITY].tobytes() in self._tail:
             run = run[stride:]
+        if not len(run):
+            return None
         self._tail = (self._tail + run[-TAIL:].tobytes())[-TAIL:]
         self._ends |= ends_of(run, stride)
         if not self._sample.seen and len(self._at_hand) + len(run) <= AT_HAND:

@@ -88,6 +88,10 @@ def select_reader(procfs_path: str) -> Reader:
     if procfs.has_tables(procfs_path):
         use_netlink = procfs.is_own(procfs_path) and netlink.available()
         return LinuxSockets() if use_netlink else partial(procfs.read_rows, procfs_path=procfs_path)
+    return _reader_without_proc()
+
+
+def _reader_without_proc() -> Reader:
     if sys.platform == "darwin":
         from defender_publisher.collectors import netstat  # here, because other systems do without it
 
