@@ -103,8 +103,9 @@ def end(child: int) -> None:
 
 def add_interfaces() -> None:
     """Add interfaces, each with an address."""
+    for number in range(0, INTERFACES, 2):
+        run("ip", "link", "add", f"bench{number}", "type", "veth", "peer", "name", f"bench{number + 1}")
     for number in range(INTERFACES):
-        run("ip", "link", "add", f"bench{number}", "type", "dummy")
         run("ip", "address", "add", f"10.9.{number}.1/24", "dev", f"bench{number}")
         run("ip", "link", "set", f"bench{number}", "up")
 
