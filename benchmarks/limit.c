@@ -1,4 +1,4 @@
-/* The limit: the same report by netlink in C, as a worker that makes one for each line it reads.
+/* The limit: the same report by netlink in C, as a worker that makes up to ten for each line it reads.
  *
  * One TCPDIAG_GETSOCK dump for listening and established TCP, one SOCK_DIAG_BY_FAMILY dump each for UDP over IPv4 and
  * IPv6, one RTM_GETADDR dump for the interfaces' names, /proc/net/dev for the counters; connections are sampled uniformly
@@ -196,10 +196,14 @@ int main(int count, char **arguments) {
     char line[64];
     if (count > 1 && strtoul(arguments[1], 0, 10) < MOST) size = strtoul(arguments[1], 0, 10);
     while (fgets(line, sizeof line, stdin)) {
-        double began = cpu();
-        size_t bytes = make_report();
-        double took = cpu() - began;
-        printf("%.9f %zu %lu %ld\n", took, bytes, total, peak_kib());
+        double began = cpu(), took = 0;
+        size_t bytes = 0;
+        int reports = 0;
+        for (; reports < 10 && took < 0.05; reports++) {
+            bytes = make_report();
+            took = cpu() - began;
+        }
+        printf("%.9f %zu %lu %ld\n", took / reports, bytes, total, peak_kib());
         fflush(stdout);
     }
     return 0;

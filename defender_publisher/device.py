@@ -41,6 +41,7 @@ class ThisDevice:
         self._procfs = config.agent.procfs_path
         wanted = [name for name in SOCKET_BLOCKS if getattr(metrics, name) is not False]
         self._sockets = SocketCollector(wanted, self._procfs, most_connections(config))
+        self._boot_id = boot_id(self._procfs)  # a process does not outlive its boot
         self._counts_traffic = metrics.network_stats is not False
         self._custom = CustomMetrics(config.custom_metrics, self._procfs)
 
@@ -52,7 +53,7 @@ class ThisDevice:
         """Return counters and custom metrics as they are now, with the sockets seen; what failed is left out."""
         return Snapshot(
             taken_at=time.time(),
-            boot_id=boot_id(self._procfs),
+            boot_id=self._boot_id,
             sockets=sockets,
             interfaces=self._counters(),
             custom_metrics=self._custom.collect(),

@@ -53,7 +53,6 @@ def encode_within(
     A list's `total` stays true, and no list is cut to nothing, which would say that nothing was found. Raises
     CollectError when that is not enough.
     """
-    chance = chance or random.Random()  # noqa: S311 - a sample, not a secret
     for holder, key in _lists(report):
         holder[key] = sample(holder[key], limit // SMALLEST_ENTRY, chance)
     payload = encode(report, form, short_names)
@@ -82,7 +81,7 @@ def _bytes(value: Any, form: str) -> bytes:
     return cbor2.dumps(value)
 
 
-def _cut_longest(report: Report, excess: int, form: str, short_names: bool, chance: random.Random) -> None:
+def _cut_longest(report: Report, excess: int, form: str, short_names: bool, chance: random.Random | None) -> None:
     """Cut the list that takes most bytes by about `excess` bytes, and by one entry at least."""
     sizes = [
         (len(_bytes(_shortened(holder[key]) if short_names else holder[key], form)), holder, key)

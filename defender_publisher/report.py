@@ -71,11 +71,12 @@ def summarize(report: Report) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count is not None)
 
 
-def sample(entries: list[Any], size: int | None, chance: random.Random) -> list[Any]:
+def sample(entries: list[Any], size: int | None, chance: random.Random | None = None) -> list[Any]:
     """Return `size` of the entries, each as likely as any other, in their order; all of them without a size."""
     if size is None or len(entries) <= size:
         return entries
-    return [entries[index] for index in sorted(chance.sample(range(len(entries)), size))]
+    pick = chance.sample if chance else random.sample
+    return [entries[index] for index in sorted(pick(range(len(entries)), size))]
 
 
 def _blocks(snapshot: Snapshot, baseline: Baseline | None, metrics: Metrics) -> Iterator[tuple[str, Report | None]]:
@@ -146,7 +147,7 @@ def _difference(before: Counters, now: Counters) -> Counters:
 def _sampled(entries: Collection[Any], size: int | None) -> list[Any]:
     if size is None or len(entries) <= size:
         return sorted(entries)
-    return sample(sorted(entries), size, random.Random())  # noqa: S311 - a sample, not a secret
+    return sample(sorted(entries), size)
 
 
 def _present(**fields: Any) -> Report:
