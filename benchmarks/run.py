@@ -29,14 +29,15 @@ NAMES = {
     "reference": "AWS's agent",
     "ss": "ss",
 }
+QUICK_ROUNDS = 9
 ROUNDS = {10: 41, 100: 41, 1000: 31, 10_000: 15, 50_000: 9}
 SCENES = ("processes", "interfaces", "timewait")
 
 METHOD = """\
-Written by `make bench`. CPU time (user and system) of one report; the peers take turns in one network namespace, with up
-to ten reports and 50 ms a turn, and ratios are medians of the ratios within a round. Every list is cut to 50 entries, as
-AWS's agent cuts its own; "ours, 128 KB" is the default without `max_list_size`: as many entries as fit into a message.
-The connections are between two sockets of the namespace, both of which are listed."""
+Written by `make bench`. CPU time (user and system) of one report; the peers take turns in one network namespace, with
+up to ten reports and 50 ms a turn, and ratios are medians of the ratios within a round. Every list is cut to 50
+entries, as AWS's agent cuts its own; "ours, 128 KB" is the default without `max_list_size`: as many entries as fit into
+a message. The connections are between two sockets of the namespace, both of which are listed."""
 
 Scene = dict[str, dict[str, Any]]  # peer -> what `benchmarks.scene` measured of it
 
@@ -51,7 +52,10 @@ def main() -> int:
     populations = [each for each in ROUNDS if not quick or each <= 1000]
     with tempfile.TemporaryDirectory() as directory:
         limit = compile_limit(Path(directory))
-        scenes = {str(each): run_scene(f"connections:{each}", ROUNDS[each], limit) for each in populations}
+        scenes = {
+            str(each): run_scene(f"connections:{each}", QUICK_ROUNDS if quick else ROUNDS[each], limit)
+            for each in populations
+        }
         scenes.update({name: run_scene(name, 5, limit) for name in SCENES if not quick})
     daemon = run_json("benchmarks.daemon", *(["--starts", "3", "--idle", "5"] if quick else []))
     text = "\n".join([*describe_machine(), *describe_scenes(scenes), *describe_daemon(daemon)])
