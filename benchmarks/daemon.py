@@ -128,7 +128,8 @@ def count_wakeups(pid: int, seconds: float) -> float:
 def voluntary_switches(pid: int) -> int:
     """Return how often the threads of a process gave up the processor by themselves."""
     texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
-    return sum(int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", text)[1]) for text in texts)  # type: ignore[index]
+    found = [re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", text) for text in texts]
+    return sum(int(match[1]) for match in found if match)
 
 
 def start_up(times: int) -> dict[str, float]:

@@ -84,7 +84,8 @@ def run_scene(name: str, rounds: int, limit: Path | None) -> Scene:
     """Run one scene in a new network namespace."""
     print(f"{name} ...", flush=True)
     peers = [each for each in PEERS if each != "limit" or limit]
-    return run_json("benchmarks.scene", name, "--rounds", str(rounds), "--limit", str(limit), "--peers", *peers)
+    scene: Scene = run_json("benchmarks.scene", name, "--rounds", str(rounds), "--limit", str(limit), "--peers", *peers)
+    return scene
 
 
 def run_json(module: str, *arguments: str) -> Any:
@@ -96,13 +97,13 @@ def run_json(module: str, *arguments: str) -> Any:
 
 def median(scene: Scene, peer: str) -> float:
     """Return a peer's median CPU seconds for a report."""
-    return statistics.median(scene[peer]["cpu"])
+    return float(statistics.median(scene[peer]["cpu"]))
 
 
 def ratio(scene: Scene, above: str, below: str) -> float:
     """Return the median over rounds of how much more CPU `above` took than `below` in the same round."""
     pairs = zip(scene[above]["cpu"], scene[below]["cpu"])
-    return statistics.median(over / under for over, under in pairs)
+    return float(statistics.median(over / under for over, under in pairs))
 
 
 def growth_exponent(scenes: dict[str, Scene], peer: str, small: int, large: int) -> float:

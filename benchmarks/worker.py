@@ -12,6 +12,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # each peer loads only what is its own
+    from defender_publisher.collectors.table import Reader
 
 Report = Callable[[], tuple[int, int]]  # returns the bytes of the report and how many connections it counted
 
@@ -39,7 +43,7 @@ def peak_kib() -> int:
     return int(match[1])
 
 
-def ours(reader_of: Callable[[], object] | None = None, longest_list: int | None = LONGEST_LIST) -> Report:
+def ours(reader_of: Callable[[], Reader] | None = None, longest_list: int | None = LONGEST_LIST) -> Report:
     """This project's report as the daemon makes it; with another reader of the socket table for comparison."""
     from defender_publisher.collectors.sockets import SocketCollector
     from defender_publisher.config import Config, Metrics
