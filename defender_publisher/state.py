@@ -43,7 +43,13 @@ class StateInUseError(DefenderError):
 
 
 class MemoryState:
-    """A state that is kept in memory only, for dry runs."""
+    """A state that is kept in memory only, for dry runs: what was not sent moves no baseline."""
+
+    def __enter__(self) -> "MemoryState":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: there is nothing to release."""
 
     def load(self, thing_name: str) -> State:
         """Return the state of a thing that has never reported."""

@@ -80,7 +80,7 @@ def test_a_dry_run_of_a_configuration_needs_no_credentials(run: Run, write_confi
 
 
 def test_a_dry_run_in_the_configuration_prints_until_it_is_stopped(
-    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = start(sys.executable, PUBLISHER, write_config(1, dry_run=True, publish_interval=1))
     time.sleep(3.5)
@@ -88,6 +88,7 @@ def test_a_dry_run_in_the_configuration_prints_until_it_is_stopped(
     output, _ = process.communicate(timeout=5)
     assert 0 == process.returncode
     assert output.count('"report_id"') >= 2
+    assert not (tmp_path / "state").exists()  # what was not sent must not move the baseline
 
 
 def test_check_config_prints_every_value_and_where_it_came_from(run: Run, write_config: Callable[..., Path]) -> None:
