@@ -26,7 +26,6 @@ PROCESSES, DESCRIPTORS = 300, 64
 INTERFACES = 20
 TIME_WAIT = 4096
 BASE = 100  # connections that are there besides what the scene is about
-SLOW = {"reference", "psutil"}  # peers that are asked less often for large populations
 LONGEST_TURN = 30.0  # seconds; a peer slower than that has one turn only
 
 

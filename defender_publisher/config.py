@@ -158,6 +158,16 @@ class Agent(Section, frozen=True):
     ] = None
     dry_run: Annotated[bool, Meta(description="Print the reports on standard output, never connect.")] = False
 
+    @property
+    def look_interval(self) -> int:
+        """Seconds between two looks at the device."""
+        return self.metrics_collection_interval or self.publish_interval
+
+    @property
+    def looks_between(self) -> bool:
+        """Whether the device is looked at more often than it reports."""
+        return self.look_interval < self.publish_interval
+
 
 class Ports(Section, frozen=True):
     """Options of a block of listening ports."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
+from defender_publisher.collectors.attempt import attempt
 from defender_publisher.collectors.boot import boot_id
 from defender_publisher.collectors.custom import CustomMetrics
 from defender_publisher.collectors.interfaces import collect_counters
 from defender_publisher.collectors.sockets import SocketCollector
 from defender_publisher.config import Config, Connections
 from defender_publisher.encoding import MESSAGE_LIMIT
-from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Counters, Snapshot, Sockets
-
-log = logging.getLogger("defender_publisher")
 
 # Bytes of {"remote_addr":"[::1]:1","local_port":1}, the shortest entry of a connection, by format and short_names.
 SHORTEST_CONNECTION = {("json", False): 41, ("json", True): 25, ("cbor", False): 33, ("cbor", True): 17}
@@ -62,11 +60,7 @@ class ThisDevice:
     def _counters(self) -> Mapping[str, Counters] | None:
         if not self._counts_traffic:
             return None
-        try:
-            return collect_counters(self._procfs)
-        except CollectError as error:
-            log.warning("network_stats is left out: %s", error)
-            return None
+        return attempt("network_stats", partial(collect_counters, self._procfs))
 
 
 def most_connections(config: Config) -> int | None:
@@ -77,7 +71,7 @@ def most_connections(config: Config) -> int | None:
     """
     agent, block = config.agent, config.metrics.tcp_connections
     options = block if isinstance(block, Connections) else Connections()
-    if (agent.metrics_collection_interval or agent.publish_interval) < agent.publish_interval:
+    if agent.looks_between:
         return None
     if options.exclude_loopback or not (options.interface and options.local_port):
         return None

@@ -59,14 +59,13 @@ class Publisher:
         self._clock = clock
         self._state = store.load(settings.thing_name)
         self._schedule = Schedule(settings.thing_name, agent.publish_interval)
-        self._look_interval = float(agent.metrics_collection_interval or agent.publish_interval)
         self._window = Window(agent.publish_interval)
         self._throttled = 0
 
     @property
     def looks_between(self) -> bool:
         """Whether `look` is a job of its own, due more often than `report`."""
-        return self._look_interval < self._settings.agent.publish_interval
+        return self._settings.agent.looks_between
 
     def first_delay(self) -> float:
         """Return the seconds until the first report is due."""
@@ -82,7 +81,7 @@ class Publisher:
     def look(self) -> float:
         """Look at the device's sockets; return the seconds until the next look. A report holds all since the last."""
         self._window.add(self._device.look(), self._clock())
-        return self._look_interval
+        return float(self._settings.agent.look_interval)
 
     def report(self) -> float:
         """Send one report if there is a connection, log what became of it, and return the seconds until the next."""

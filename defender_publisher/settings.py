@@ -185,7 +185,7 @@ def _filled(agent: Agent, thing_name: str) -> Agent:
         thing_name=thing_name,
         client_id=agent.client_id or thing_name,
         authentication=authentication,
-        metrics_collection_interval=agent.metrics_collection_interval or agent.publish_interval,
+        metrics_collection_interval=agent.look_interval,
         state_directory=agent.state_directory or _state_directory_of_service() or DEFAULT_STATE_DIRECTORY,
     )
 
