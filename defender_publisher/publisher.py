@@ -102,7 +102,14 @@ class Publisher:
     def publish(self) -> Delivery:
         """Make a report of what the device shows now and publish it; raises as `Transport.publish`, or CollectError."""
         self.look()
-        snapshot = self._device.snapshot(self._window.seen)
+        seen = self._window.take()
+        try:
+            return self._publish(self._device.snapshot(seen))
+        except Exception:
+            self._window.put_back(seen)
+            raise
+
+    def _publish(self, snapshot: Snapshot) -> Delivery:
         report_id = max(self._state.last_report_id + 1, int(self._clock()))
         agent, metrics = self._settings.agent, self._settings.config.metrics
         report = build_report(report_id, snapshot, self._state.baseline, metrics)
@@ -110,7 +117,6 @@ class Publisher:
         log.debug("report %d: %s", report_id, msgspec.json.encode(report).decode())
         self._keep(last_report_id=report_id, published_at=self._clock())
         delivery = self._transport.publish(report_id, payload)
-        self._window.clear()
         self._keep_baseline(snapshot, accepted_at=self._clock())
         log.info("report %d %s: %s, %d bytes", report_id, delivery, summarize(report), len(payload))
         return delivery

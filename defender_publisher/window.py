@@ -1,4 +1,4 @@
-"""The window: the sockets of all looks since the last accepted report, together."""
+"""The window: the sockets of all looks that no accepted report holds yet, together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from defender_publisher.snapshot import Sockets
 
 
 class Window:
-    """Adds looks up until it is cleared, or older than `span` seconds: Device Defender wants current metrics.
+    """Adds looks up until they are taken, or older than `span` seconds: Device Defender wants current metrics.
 
     Safe to use from the job that looks and the job that reports at once.
     """
@@ -18,6 +18,7 @@ class Window:
         self._lock = threading.Lock()
         self._seen = Sockets()
         self._since: float | None = None
+        self._taken_since: float | None = None
 
     @property
     def seen(self) -> Sockets:
@@ -32,7 +33,14 @@ class Window:
             else:
                 self._seen = self._seen.union(sockets)
 
-    def clear(self) -> None:
-        """Begin anew with the next look."""
+    def take(self) -> Sockets:
+        """Return everything seen so far for a report, and begin anew with the next look."""
         with self._lock:
-            self._seen, self._since = Sockets(), None
+            seen, self._seen = self._seen, Sockets()
+            self._taken_since, self._since = self._since, None
+        return seen
+
+    def put_back(self, seen: Sockets) -> None:
+        """Keep what was taken for the next report after all, together with what was seen in the meantime."""
+        with self._lock:
+            self._seen, self._since = seen.union(self._seen), self._taken_since

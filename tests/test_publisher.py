@@ -156,6 +156,24 @@ def test_a_report_holds_what_was_seen_between_the_reports() -> None:
     assert [1, 0] == totals
 
 
+def test_what_is_seen_while_a_report_waits_for_its_verdict_is_in_the_next() -> None:
+    bench = Bench(metrics_collection_interval=10)
+    accept = bench.transport.publish
+
+    def look_and_accept(report_id: int, payload: bytes) -> Delivery:
+        bench.device.sockets = Sockets(frozenset({Port(4444, "")}))
+        bench.publisher.look()
+        bench.device.sockets = Sockets(frozenset())
+        return accept(report_id, payload)
+
+    bench.device.sockets = Sockets(frozenset())
+    bench.transport.publish = look_and_accept
+    bench.report()
+    bench.transport.publish = accept
+    bench.report()
+    assert [0, 1] == [each["metrics"]["listening_tcp_ports"]["total"] for each in bench.transport.reports]
+
+
 def test_what_was_seen_is_not_lost_when_a_report_is_not_accepted() -> None:
     bench = Bench(metrics_collection_interval=10)
     bench.device.sockets = Sockets(frozenset({Port(4444, "")}))

@@ -26,10 +26,21 @@ def test_a_look_that_failed_takes_nothing_away() -> None:
 def test_a_window_begins_anew_after_an_accepted_report() -> None:
     window = Window(300)
     window.add(Sockets(frozenset({SSH})), 0)
-    window.clear()
+    assert Sockets(frozenset({SSH})) == window.take()
     assert Sockets() == window.seen
     window.add(Sockets(frozenset({DNS})), 1)
     assert Sockets(frozenset({DNS})) == window.seen
+
+
+def test_what_a_report_could_not_deliver_is_kept_with_what_was_seen_meanwhile() -> None:
+    window = Window(300)
+    window.add(Sockets(frozenset({SSH})), 0)
+    taken = window.take()
+    window.add(Sockets(frozenset({DNS})), 5)
+    window.put_back(taken)
+    assert Sockets(frozenset({SSH, DNS})) == window.seen
+    window.add(Sockets(frozenset()), 451)  # and it is as old as its first look
+    assert Sockets(frozenset()) == window.seen
 
 
 def test_what_was_seen_long_ago_is_not_current_and_does_not_pile_up() -> None:
