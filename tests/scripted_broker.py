@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,8 @@ class Script:
     answer: Callable[[str, bytes], list[tuple[str, bytes]]] = accept
     close_on_publish: bool = False
     close_after_connect: bool = False
+    delay: float = 0.0  # seconds until a report is answered
+    frozen: bool = False  # True: read what comes, and say nothing
 
 
 @dataclass
@@ -112,6 +115,8 @@ class ScriptedBroker:
             secure = self._wrap(secure)
             while True:
                 kind, flags, body = _read_packet(secure)
+                if self.script.frozen:
+                    continue
                 if not self._handle(secure, kind, flags, body):
                     secure.shutdown(socket.SHUT_RDWR)
                     secure.close()
@@ -151,6 +156,7 @@ class ScriptedBroker:
         self.seen.publishes.append((topic, rest[2:] if qos else rest, qos))
         if self.script.close_on_publish:
             return False
+        time.sleep(self.script.delay)
         for reply_topic, payload in self.script.answer(topic, rest):
             name = reply_topic.encode()
             content = struct.pack("!H", len(name)) + name + payload
