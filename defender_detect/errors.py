@@ -21,3 +21,36 @@ class BrokerError(DetectError):
 
 class BrokerUnavailable(DetectError, ImportError):
     """The embedded broker can not be imported here: too old a Python, or its package is missing."""
+
+
+class ProfileError(DetectError):
+    """Security profiles that break AWS's rules; `problems` has a sentence for each of the places."""
+
+    def __init__(self, problems: list[str]) -> None:
+        """Join the problems; one is one line, several are as many."""
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StoreError(DetectError):
+    """What Detect keeps can not be opened: another Detect has it, or the directory or the database is not usable."""
+
+
+class NothingKept(DetectError):
+    """A question is about a thing or a metric of which nothing is kept."""
+
+
+class AlertError(DetectError):
+    """An alert could not be handed over; trying again may help, after `wait` seconds where the other side said so."""
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class AlertRefused(AlertError):
+    """An alert will never be taken, however often it is tried."""
+
+
+class AlertSettingError(DetectError):
+    """An alert's target can not be what it was set to."""

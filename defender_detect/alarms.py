@@ -1,0 +1,131 @@
+"""The alarm of one behavior of one thing: how many datapoints raise it, how many clear it, and when it is void."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Union
+
+import msgspec
+
+from defender_detect.metrics import METRICS, Value
+from defender_detect.profiles import Behavior
+
+IN_ALARM, ALARM_CLEARED, ALARM_INVALIDATED = "in-alarm", "alarm-cleared", "alarm-invalidated"
+INVALID_AFTER = 2 * 24 * 3600.0  # seconds without a datapoint; AWS's
+
+
+Known = Union[Value, None]  # msgspec evaluates annotations, and Python 3.9 has no X | Y
+
+
+class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What an alarm remembers; most things are in the first state, NORMAL, which they share."""
+
+    count: int = 0  # consecutive datapoints that speak for the other state: alarm or no alarm
+    updated: float = 0.0  # the last datapoint's time, in seconds since the epoch; NORMAL does not need it
+    violation_id: str = ""  # of the alarm that is on; "" for none
+    started: float = 0.0  # when that alarm began
+    violated: float = 0.0  # when the last datapoint in violation came
+    value: Known = None  # that datapoint
+
+    @property
+    def in_alarm(self) -> bool:
+        """Whether the alarm is on."""
+        return bool(self.violation_id)
+
+
+NORMAL = State()
+
+
+@dataclass(frozen=True)
+class Event:
+    """An alarm begins, is cleared or becomes void."""
+
+    violation_id: str
+    thing: str
+    profile: str
+    behavior: str
+    metric: str
+    type: str  # IN_ALARM, ALARM_CLEARED or ALARM_INVALIDATED
+    time: float  # seconds since the epoch
+    value: Value | None  # the datapoint; None if there is none, which is so when silence makes the alarm void
+    criteria: Mapping[str, Any]  # as in the profile's JSON
+    kind: str  # the value's key in the API: "count", "cidrs", "ports", "number", "numbers" or "strings"
+    suppressed: bool  # nobody is to be notified
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose alarm it is: a behavior of a profile, and the thing."""
+
+    thing: str
+    profile: str
+    behavior: Behavior
+
+    def describe(self, kind: str, state: State, now: float, value: Value | None) -> Event:
+        """Return the event of a state's alarm."""
+        behavior = self.behavior
+        return Event(
+            violation_id=state.violation_id,
+            thing=self.thing,
+            profile=self.profile,
+            behavior=behavior.name,
+            metric=behavior.metric,
+            type=kind,
+            time=now,
+            value=value,
+            criteria=behavior.criteria.document,
+            kind=METRICS.get(behavior.metric) or behavior.criteria.kind or "number",
+            suppressed=behavior.suppress_alerts,
+        )
+
+
+def new_violation_id() -> str:
+    """Return an identifier that no other violation has."""
+    return str(uuid.uuid4())
+
+
+def step(
+    state: State,
+    subject: Subject,
+    conforms: bool | None,
+    now: float,
+    value: Value | None = None,
+    new_id: Callable[[], str] = new_violation_id,
+) -> tuple[State, Event | None]:
+    """Return the alarm's state after a datapoint, and the event if it begins or is cleared.
+
+    `conforms` is None if there is no datapoint, which changes nothing; neither does a second one of the same time.
+    """
+    if conforms is None or (conforms and state is NORMAL) or now == state.updated:
+        return state, None
+    if state.in_alarm:
+        return step_in_alarm(state, subject, conforms, now, value)
+    if conforms:
+        return NORMAL, None
+    count = state.count + 1
+    if count < subject.behavior.criteria.to_alarm:
+        return State(count, now), None
+    alarm = State(0, now, new_id(), now, now, value)
+    return alarm, subject.describe(IN_ALARM, alarm, now, value)
+
+
+def step_in_alarm(
+    state: State, subject: Subject, conforms: bool, now: float, value: Value | None
+) -> tuple[State, Event | None]:
+    """Return the state after a datapoint while the alarm is on, and the event if that clears it."""
+    if not conforms:
+        return State(0, now, state.violation_id, state.started, now, value), None
+    count = state.count + 1
+    if count >= subject.behavior.criteria.to_clear:
+        return NORMAL, subject.describe(ALARM_CLEARED, state, now, value)
+    return State(count, now, state.violation_id, state.started, state.violated, state.value), None
+
+
+def expire(state: State, subject: Subject, now: float) -> tuple[State, Event | None]:
+    """Return the state after silence: two days without a datapoint make an alarm void, and begin every count anew."""
+    if state is NORMAL or now - state.updated < INVALID_AFTER:
+        return state, None
+    event = subject.describe(ALARM_INVALIDATED, state, now, None) if state.in_alarm else None
+    return NORMAL, event
