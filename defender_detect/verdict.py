@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-from defender_detect.encodings import decode, encode
+from defender_detect.encodings import LARGEST_PAYLOAD, decode, encode
 from defender_detect.errors import Malformed
 from defender_detect.fields import check_report, find_report_id
+from defender_detect.shortcut import read_ordinary
 from defender_detect.topics import ReportTopic
 
 MINIMUM_INTERVAL = 300.0  # seconds; Device Defender takes one report per thing in that time
@@ -94,9 +95,11 @@ def judge(
     Nothing says what AWS does with a report id that repeats or falls, so it is accepted.
     """
     document, timestamp = None, int(now * 1000)
+    report = read_ordinary(payload) if topic.encoding == "json" and len(payload) <= LARGEST_PAYLOAD else None
     try:
-        document = decode(payload, topic.encoding)
-        report = check_report(document)
+        if report is None:
+            document = decode(payload, topic.encoding)
+            report = check_report(document)
     except Malformed as error:
         message = f"{MALFORMED}: {error}"
         return Rejected(topic, find_report_id(document), timestamp, INVALID_PAYLOAD, message)
