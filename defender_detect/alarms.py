@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 import msgspec
 
@@ -23,7 +23,7 @@ class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What an alarm remembers; most things are in the first state, NORMAL, which they share."""
 
     count: int = 0  # consecutive datapoints that speak for the other state: alarm or no alarm
-    updated: float = 0.0  # the last datapoint's time, in seconds since the epoch; NORMAL does not need it
+    updated: float = -1.0  # the last datapoint's time, in seconds since the epoch; NORMAL does not need it
     violation_id: str = ""  # of the alarm that is on; "" for none
     started: float = 0.0  # when that alarm began
     violated: float = 0.0  # when the last datapoint in violation came
@@ -55,8 +55,7 @@ class Event:
     suppressed: bool  # nobody is to be notified
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(NamedTuple):
     """Whose alarm it is: a behavior of a profile, and the thing."""
 
     thing: str
@@ -98,12 +97,12 @@ def step(
 
     `conforms` is None if there is no datapoint, which changes nothing; neither does a second one of the same time.
     """
-    if conforms is None or (conforms and state is NORMAL) or now == state.updated:
+    if conforms is None or now == state.updated:
         return state, None
     if state.in_alarm:
         return step_in_alarm(state, subject, conforms, now, value)
     if conforms:
-        return NORMAL, None
+        return NORMAL, None  # always the same object: most alarms are in this state
     count = state.count + 1
     if count < subject.behavior.criteria.to_alarm:
         return State(count, now), None
@@ -125,7 +124,7 @@ def step_in_alarm(
 
 def expire(state: State, subject: Subject, now: float) -> tuple[State, Event | None]:
     """Return the state after silence: two days without a datapoint make an alarm void, and begin every count anew."""
-    if state is NORMAL or now - state.updated < INVALID_AFTER:
+    if state == NORMAL or now - state.updated < INVALID_AFTER:
         return state, None
     event = subject.describe(ALARM_INVALIDATED, state, now, None) if state.in_alarm else None
     return NORMAL, event
