@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from defender_detect.criteria_rules import ALL_OPERATORS, OPERATORS, check_criteria
-from defender_detect.entries import Check, Entry, check_boolean, check_name, check_unique, suggest
+from defender_detect.custom_metrics import RESERVED_PREFIX
+from defender_detect.entries import NAME, Check, Entry, check_boolean, check_name, check_unique, suggest
 from defender_detect.metrics import METRICS
+from defender_detect.rules import describe
 
 MOST_BEHAVIORS, MOST_ELEMENTS = 100, 1000  # per profile
 CUSTOM_KINDS = ("number", "numbers", "strings", "cidrs")
@@ -43,8 +45,8 @@ def check_metric(entry: Entry) -> None:
         entry.complain(
             f"can not be {name} here: it is a cloud-side metric, which only AWS IoT measures; no report holds it"
         )
-    elif isinstance(name, str) and name.startswith("aws:") and name not in METRICS:
-        entry.complain(f'can not be "{name[:128]}", which is no device-side metric{suggest(name, METRICS)}')
+    elif isinstance(name, str) and name.startswith(RESERVED_PREFIX) and name not in METRICS:
+        entry.complain(f"can not be {describe(name)}, which is no device-side metric{suggest(name, METRICS)}")
     else:
         check_name(entry)
 
@@ -57,16 +59,22 @@ def refuse_dimension(entry: Entry) -> None:
 def check_agreement(behavior: Entry) -> None:
     """Require that metric, operator, value and duration of a behavior go together, as far as each of them is right."""
     metric, criteria = behavior.value.get("metric"), behavior.value.get("criteria")
-    if not isinstance(criteria, dict) or not isinstance(metric, str) or metric in CLOUD_SIDE:
+    if not isinstance(criteria, dict) or not is_evaluated(metric):
         return
     kinds = (METRICS[metric],) if metric in METRICS else CUSTOM_KINDS
     value = criteria.get("value")
     given = [kind for kind in OPERATORS if kind in value] if isinstance(value, dict) else []
-    is_known = metric in METRICS or not metric.startswith("aws:")
-    if is_known and len(given) == 1 and given[0] not in kinds:
+    if len(given) == 1 and given[0] not in kinds:
         behavior.key("criteria").key("value").complain(f"must have {' or '.join(kinds)} for {metric}, got {given[0]}")
-    elif is_known:
+    else:
         check_operator_and_duration(behavior.key("criteria"), given[0] if len(given) == 1 else None, kinds)
+
+
+def is_evaluated(metric: Any) -> bool:
+    """Tell whether a report can hold the metric: one of the device-side metrics, or any custom one."""
+    if not isinstance(metric, str) or not NAME.fullmatch(metric):
+        return False
+    return metric in METRICS or not metric.startswith(RESERVED_PREFIX)
 
 
 def check_operator_and_duration(criteria: Entry, given: str | None, kinds: tuple[str, ...]) -> None:

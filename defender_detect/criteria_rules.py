@@ -78,10 +78,10 @@ def refuse_ml(entry: Entry) -> None:
 
 def check_value(entry: Entry) -> None:
     """Require exactly one value."""
-    if entry.check_object(VALUE) and len(entry.value) != 1:
-        entry.complain(
-            f"must have exactly one of {', '.join(VALUE)}, got {' and '.join(entry.value) or 'none of them'}"
-        )
+    if entry.check_object(VALUE):
+        given = [kind for kind in VALUE if kind in entry.value]
+        if len(given) != 1:
+            entry.complain(f"must have exactly one of {', '.join(VALUE)}, got {' and '.join(given) or 'none of them'}")
 
 
 def check_count(entry: Entry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from itertools import chain
 from typing import NewType
@@ -12,7 +13,7 @@ History = NewType("History", bytes)  # doubles: since when reports are known, th
 
 NO_HISTORY = History(b"")
 TOLERANCE = 0.01  # of the duration: reports come every 300 s, but not exactly, and two of them must not count as 300 s
-MOST_POINTS = 64  # per window, 1 KB; an hour of reports every 300 s has 12
+MOST_POINTS = 64  # that a window tells apart, 1 KB; more are put together. An hour of reports every 300 s has 12
 
 ONE_POINT = struct.Struct("<3d")
 
@@ -32,15 +33,17 @@ def add_to_window(history: History, value: float, now: float, duration: float) -
     if numbers[-2] <= start:
         return History(ONE_POINT.pack(since, now, value)), value, is_full
     points = [(time, number) for time, number in zip(numbers[1::2], numbers[2::2]) if start < time < now]
-    points.append((now, float(value)))
-    total = sum(number for _, number in points)
-    packed = struct.pack(f"<{1 + 2 * len(points)}d", since, *chain.from_iterable(bound(points)))
+    points = add_point(points, now, value, duration / MOST_POINTS)
+    total = math.fsum(number for _, number in points)
+    packed = struct.pack(f"<{1 + 2 * len(points)}d", since, *chain.from_iterable(points))
     return History(packed), as_count(int(total) if total.is_integer() else total), is_full
 
 
-def bound(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points, the two oldest as one if there are too many; their sum stays right."""
-    while len(points) > MOST_POINTS:
-        (_, oldest), (time, second), *rest = points
-        points = [(time, oldest + second), *rest]
-    return points
+def add_point(
+    points: list[tuple[float, float]], now: float, value: float, resolution: float
+) -> list[tuple[float, float]]:
+    """Return the points with one more, which is added to the last if there are many and that is hardly older."""
+    if len(points) >= MOST_POINTS and now - points[-1][0] < resolution:
+        time, number = points[-1]
+        return [*points[:-1], (time, number + value)]
+    return [*points, (now, float(value))]
