@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from defender_detect.batch import Batch
+from defender_detect.batch import Batch, Latest, Report
+from defender_detect.bulk import execute_bulk, find_numbers
 from defender_detect.packing import pack_value, pack_values
 from defender_detect.pruning import Cutoffs, Pruning, prune
 from defender_detect.schema import open_database, transaction
 
 if TYPE_CHECKING:
     from defender_detect.alarms import Event
+    from defender_detect.metrics import Value
 
 HOUR = 3600  # seconds
+IN_ALARM = "in-alarm"
 MOST_NUMBERS = 200_000  # names whose numbers are remembered; about 30 MB
 MOST_METRICS = 10_000  # different names that are kept; AWS takes 100 custom metrics for an account
 
-ADD_REPORT = "INSERT OR REPLACE INTO reports VALUES (?, ?, ?, ?)"
-ADD_STATE = """INSERT INTO states VALUES (?, ?, ?, ?) ON CONFLICT (thing) DO UPDATE SET
+ADD_REPORTS = "INSERT OR REPLACE INTO reports VALUES {rows}"
+ADD_STATES = """INSERT INTO states VALUES {rows} ON CONFLICT (thing) DO UPDATE SET
     report_id = coalesce(excluded.report_id, report_id),
     accepted_at = coalesce(excluded.accepted_at, accepted_at), state = coalesce(excluded.state, state)"""
-ADD_EVENT = "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-BEGIN_VIOLATION = "INSERT OR REPLACE INTO active VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-END_VIOLATION = "DELETE FROM active WHERE thing = ? AND profile = ? AND behavior = ?"
-LAST = "UPDATE active SET last_time = ?, last_value = ? WHERE violation_id = ?"
-ADD_THING, FIND_THING = "INSERT OR IGNORE INTO things (name) VALUES (?)", "SELECT id FROM things WHERE name = ?"
-ADD_METRIC, FIND_METRIC = "INSERT OR IGNORE INTO metrics (name) VALUES (?)", "SELECT id FROM metrics WHERE name = ?"
+ADD_EVENTS = """INSERT INTO events (time, thing, profile, behavior, metric, type, violation_id, value, criteria, kind,
+    suppressed) VALUES {rows}"""
+BEGIN_VIOLATIONS = """INSERT OR REPLACE INTO active (started_at, last_time, thing, profile, behavior, metric,
+    violation_id, last_value, criteria, kind, suppressed) VALUES {rows}"""
+END_VIOLATIONS = "DELETE FROM active WHERE (thing, profile, behavior) IN (VALUES {rows})"
+CONTINUE_VIOLATIONS = """WITH new (id, time, value) AS (VALUES {rows}) UPDATE active
+    SET (last_time, last_value) = (SELECT time, value FROM new WHERE id = violation_id)
+    WHERE violation_id IN (SELECT id FROM new)"""
+ADD_THINGS = "INSERT OR IGNORE INTO things (name) VALUES {rows}"
+FIND_THINGS = "SELECT json_group_object(name, id) FROM things WHERE name IN ({rows})"
+ADD_METRICS = "INSERT OR IGNORE INTO metrics (name) VALUES {rows}"
+FIND_METRICS = "SELECT json_group_object(name, id) FROM metrics WHERE name IN ({rows})"
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +59,12 @@ class Writer:
         """Write a batch; after an sqlite3.Error nothing of it is there."""
         try:
             with transaction(self._connection):
-                self._number_things({*batch.latest, *(report.thing for report in batch.reports)})
+                self._number_things(dict.fromkeys([*batch.latest, *(report.thing for report in batch.reports)]))
                 self._number_metrics({metric for report in batch.reports for metric in report.values})
-                self._add_reports(batch)
-                self._add_states(batch)
+                self._add_reports(batch.reports)
+                self._add_states(batch.latest)
                 self._add_events(batch.events)
-                self._add_lasting(batch)
+                self._add_lasting(batch.lasting)
         except BaseException:
             self._forget_numbers()  # some may be of names that are not there after the rollback
             raise
@@ -80,56 +89,61 @@ class Writer:
         self._pruning = None
         self._connection.close()
 
-    def _add_reports(self, batch: Batch) -> None:
+    def _add_reports(self, reports: Iterable[Report]) -> None:
         rows = (
             (int(time // HOUR), self._things[thing], time, pack_values(values, self._metrics))
-            for thing, time, values in batch.reports
+            for thing, time, values in reports
         )
-        self._connection.executemany(ADD_REPORT, rows)
+        execute_bulk(self._connection, ADD_REPORTS, rows)
 
-    def _add_states(self, batch: Batch) -> None:
-        rows = ((self._things[thing], *latest) for thing, latest in batch.latest.items())
-        self._connection.executemany(ADD_STATE, rows)
+    def _add_states(self, latest: Mapping[str, Latest]) -> None:
+        execute_bulk(self._connection, ADD_STATES, ((self._things[thing], *each) for thing, each in latest.items()))
 
     def _add_events(self, events: Iterable[Event]) -> None:
-        for event in events:
-            of = (event.thing, event.profile, event.behavior)
-            value, criteria = pack_value(event.value), msgspec.json.encode(event.criteria).decode()
-            what = (*of, event.metric, event.type, event.violation_id, value, criteria, event.kind, event.suppressed)
-            self._connection.execute(ADD_EVENT, (event.time, *what))
-            if event.type == "in-alarm":
-                row = (event.violation_id, *of, event.metric, criteria, event.kind, event.suppressed)
-                self._connection.execute(BEGIN_VIOLATION, (*row, event.time, event.time, value))
-            else:
-                self._connection.execute(END_VIOLATION, of)
+        rows = [(event, event_columns(event)) for event in events]
+        execute_bulk(self._connection, ADD_EVENTS, ((event.time, *columns) for event, columns in rows))
+        newest = {columns[:3]: (event, columns) for event, columns in rows}  # of each behavior of each thing
+        ended = (key for key, (event, _) in newest.items() if event.type != IN_ALARM)
+        execute_bulk(self._connection, END_VIOLATIONS, ended)
+        begun = (
+            (event.time, event.time, *columns[:4], *columns[5:])
+            for event, columns in newest.values()
+            if event.type == IN_ALARM
+        )
+        execute_bulk(self._connection, BEGIN_VIOLATIONS, begun)
 
-    def _add_lasting(self, batch: Batch) -> None:
-        rows = ((time, pack_value(value), name) for name, (time, value) in batch.lasting.items())
-        self._connection.executemany(LAST, rows)
+    def _add_lasting(self, lasting: Mapping[str, tuple[float, Value | None]]) -> None:
+        rows = ((name, time, pack_value(value)) for name, (time, value) in lasting.items())
+        execute_bulk(self._connection, CONTINUE_VIOLATIONS, rows)
 
-    def _number_things(self, names: set[str]) -> None:
+    def _number_things(self, names: Collection[str]) -> None:
         if len(self._things) + len(names) > MOST_NUMBERS:
             self._things.clear()
-        for name in [name for name in names if name not in self._things]:
-            self._things[name] = self._number(ADD_THING, FIND_THING, name)
+        new = [name for name in names if name not in self._things]
+        self._things.update(self._number(ADD_THINGS, FIND_THINGS, new))
 
     def _number_metrics(self, names: set[str]) -> None:
-        for name in [name for name in names if name not in self._metrics]:
-            if len(self._metrics) < MOST_METRICS:
-                self._metrics[name] = self._number(ADD_METRIC, FIND_METRIC, name)
-            elif not self._has_complained:
-                self._has_complained = True
-                log.warning(
-                    "more than %d different metrics: further ones, such as %a, are not kept", MOST_METRICS, name
-                )
+        new = sorted(name for name in names if name not in self._metrics)
+        room = max(0, MOST_METRICS - len(self._metrics))
+        self._metrics.update(self._number(ADD_METRICS, FIND_METRICS, new[:room]))
+        if len(new) > room and not self._has_complained:
+            self._has_complained = True
+            log.warning("more than %d different metrics: others, such as %a, are not kept", MOST_METRICS, new[room])
 
-    def _number(self, add: str, find: str, name: str) -> int:
-        found = self._connection.execute(find, (name,)).fetchone()
-        if found is None:
-            self._connection.execute(add, (name,))
-            found = self._connection.execute(find, (name,)).fetchone()
-        return int(found[0])
+    def _number(self, add: str, find: str, names: list[str]) -> dict[str, int]:
+        """Return the numbers of names; those that are new get one in this order, which is that of their reports."""
+        found = find_numbers(self._connection, find, names)
+        missing = [name for name in names if name not in found]
+        execute_bulk(self._connection, add, ([name] for name in missing))
+        return {**found, **find_numbers(self._connection, find, missing)}
 
     def _forget_numbers(self) -> None:
         self._things.clear()
         self._metrics.clear()
+
+
+def event_columns(event: Event) -> tuple[Any, ...]:
+    """Return what is kept of an event, but for its time."""
+    value, criteria = pack_value(event.value), msgspec.json.encode(event.criteria).decode()
+    of = (event.thing, event.profile, event.behavior)
+    return (*of, event.metric, event.type, event.violation_id, value, criteria, event.kind, event.suppressed)

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,76 @@ def test_an_alarm_is_active_from_its_first_event_to_its_last_and_shows_the_newes
         )
         kept.flush()
         assert [] == kept.active()
+
+
+def test_a_batch_larger_than_a_statement_is_kept_whole(tmp_path: Path) -> None:
+    names = [f"thing-{number:04d}" for number in range(2500)]
+    with store(tmp_path, interval=60) as kept:
+        for number, name in enumerate(names):
+            kept.add(name, NOW, {"n": number, f"metric-{number % 7}": 1}, [event(thing=name)], b"%d" % number, number)
+        assert kept.flush()
+        for number, name in enumerate(names):
+            kept.add(name, NOW + 300, {"n": -number}, lasting=[Lasting(f"id-{name}", number)])
+        assert kept.flush()
+        expected = [(name, number, NOW + 300, b"%d" % number) for number, name in enumerate(names)]
+        assert expected == sorted(kept.load_states())
+        assert names == [each.thing for each in kept.events(0, NOW * 2)]
+        assert [(NOW + 300, number) for number in range(2500)] == [
+            (each.last_time, each.last_value) for each in kept.active()
+        ]
+        for number in (0, 239, 240, 241, 2499):
+            assert [(NOW, number), (NOW + 300, -number)] == kept.values(names[number], "n", 0, NOW * 2)
+            assert [(NOW, 1)] == kept.values(names[number], f"metric-{number % 7}", 0, NOW * 2)
+        for name in names:
+            kept.add(name, NOW + 600, None, [event("alarm-cleared", thing=name)])
+        assert kept.flush()
+        assert [] == kept.active()
+
+
+def test_of_an_alarm_that_ends_and_begins_again_in_one_batch_the_last_word_counts(tmp_path: Path) -> None:
+    with store(tmp_path, interval=60) as kept:
+        kept.add("rpi-1", NOW, {}, [event(), event("alarm-cleared"), event(violation_id="second", time=NOW + 1)])
+        kept.add("rpi-2", NOW, {}, [event(thing="rpi-2"), event("alarm-cleared", thing="rpi-2")])
+        kept.flush()
+        assert [("second", NOW + 1)] == [(each.violation_id, each.started_at) for each in kept.active()]
+        assert 5 == len(kept.events(0, NOW * 2))
+
+
+def test_a_thread_that_computes_does_not_hold_up_a_batch(tmp_path: Path) -> None:
+    """Row by row it took seconds: each step gives the interpreter's lock away, for 5 ms."""
+    done = threading.Event()
+
+    def compute() -> None:
+        while not done.is_set():
+            sum(range(500))
+
+    threads = [threading.Thread(target=compute) for _ in range(2)]
+    with store(tmp_path, interval=60) as kept:
+        for number in range(3500):
+            kept.add(f"thing-{number}", NOW, {"n": number}, [event(thing=f"thing-{number}")], b"state", number)
+        try:
+            for thread in threads:
+                thread.start()
+            started = time.monotonic()
+            assert kept.flush()
+            assert time.monotonic() - started < 5
+        finally:
+            done.set()
+        assert 3500 == len(kept.things())
+
+
+def test_made_up_metrics_are_kept_in_a_bounded_number_and_that_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("defender_detect.writer.MOST_METRICS", 3)
+    with store(tmp_path, interval=60) as kept:
+        for number in range(6):
+            kept.add("rpi-1", NOW + number, {f"made-up-{number}": 1, "cpu_usage": number})
+            kept.flush()
+        assert [0, 1, 2, 3, 4, 5] == [value for _, value in kept.values("rpi-1", "cpu_usage", 0, NOW * 2)]
+        assert 1 == len(kept.values("rpi-1", "made-up-1", 0, NOW * 2))
+        assert [] == kept.values("rpi-1", "made-up-2", 0, NOW * 2)
+    assert 1 == caplog.text.count("more than 3 different metrics: others, such as 'made-up-2', are not kept")
 
 
 def test_another_process_reads_while_detect_runs(tmp_path: Path) -> None:
