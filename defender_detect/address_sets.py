@@ -35,8 +35,8 @@ def ranges_of(cidr: str) -> list[tuple[int, int]]:
     first, last = int(network.network_address), int(network.broadcast_address)
     if network.version == 4:
         return [(MAPPED + first, MAPPED + last)]
-    if first < MAPPED and last > LAST_MAPPED:
-        return [(first, MAPPED - 1), (LAST_MAPPED + 1, last)]
+    if first < MAPPED and last >= LAST_MAPPED:
+        return [(first, MAPPED - 1), *([(LAST_MAPPED + 1, last)] if last > LAST_MAPPED else [])]
     return [(first, last)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defender_detect.alarms import (
@@ -153,6 +153,7 @@ def test_violations_have_ids_of_their_own_that_aws_would_take() -> None:
 
 
 @given(st.text("yyn-", max_size=60), st.integers(1, 10), st.integers(1, 10), st.integers(0, 60))
+@settings(deadline=None)
 def test_alarms_begin_and_end_in_turns(datapoints: str, to_alarm: int, to_clear: int, silence: int) -> None:
     state, events, now, whose, new_id = NORMAL, [], NOW, subject(to_alarm, to_clear), numbered()
     for index, datapoint in enumerate(datapoints):
@@ -168,6 +169,7 @@ def test_alarms_begin_and_end_in_turns(datapoints: str, to_alarm: int, to_clear:
 
 
 @given(st.text("yn", max_size=60), st.integers(1, 10), st.integers(1, 10))
+@settings(deadline=None)
 def test_an_alarm_is_what_the_last_datapoints_say(datapoints: str, to_alarm: int, to_clear: int) -> None:
     seen, in_alarm, expected = "", False, []
     for datapoint in datapoints:
@@ -252,12 +254,14 @@ def in_order(events: list[Event]) -> list[Event]:
 
 
 @given(REPORTS, st.randoms(use_true_random=False))
+@settings(deadline=None)
 def test_the_order_of_the_profiles_does_not_matter(reports: list[Any], chance: random.Random) -> None:
     shuffled = tuple(chance.sample(PROFILES, len(PROFILES)))
     assert in_order(watch(PROFILES, reports)) == in_order(watch(shuffled, reports))
 
 
 @given(REPORTS, st.frozensets(st.integers(0, 25)))
+@settings(deadline=None)
 def test_a_restart_at_any_point_changes_nothing(reports: list[Any], restarts: frozenset[int]) -> None:
     assert watch(PROFILES, reports) == watch(PROFILES, reports, restarts)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defender_detect.fields import check_report
@@ -119,6 +119,7 @@ def test_a_total_of_zero_beside_a_list_counts() -> None:
 
 
 @given(st.integers(0, 10**45) | st.floats(0, allow_nan=False, allow_infinity=False))
+@settings(deadline=None)
 def test_a_count_however_large_can_be_kept(claimed: float) -> None:
     values = values_of({"network_stats": {"bytes_in": claimed}, "listening_udp_ports": {"total": claimed}})
     assert set(values.values()) == {min(claimed, LARGEST_COUNT)}
