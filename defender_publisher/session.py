@@ -173,6 +173,8 @@ class Session:
 
     def _first_socket(self) -> socket.socket:
         """Make the connection's socket; asked for another, end the SDK's thread that wants to reconnect after all."""
+        if self._line is not None and not self._lost.is_set():
+            self._steps.put(("connack", 1))  # it meets this code by trying MQTT 3.1, and never tells it
         if self._line is not None or self._lost.is_set():
             raise SystemExit
         sock = self._open_socket()
