@@ -139,17 +139,21 @@ class Session:
 
     def close(self) -> None:
         """Disconnect and end the SDK's threads; never raises, whatever state the connection is in."""
+        online = self.alive
         self._lost.set()
-        with contextlib.suppress(Exception):
-            self._client.disconnectAsync(_safely(lambda mid, data=None: self._steps.put(("closed", None))))
-            with contextlib.suppress(TransportError):
-                self._wait_for("closed", CLOSE_TIMEOUT)
+        if online:  # the SDK's disconnect answers nobody when it is not
+            self._say_goodbye()
         if self._line is not None:
             with contextlib.suppress(OSError):
                 self._line.shutdown(socket.SHUT_RDWR)
             self._line.close()
             self._line = None
         self._end_threads()
+
+    def _say_goodbye(self) -> None:
+        with contextlib.suppress(Exception):
+            self._client.disconnectAsync(_safely(lambda mid, data=None: self._steps.put(("closed", None))))
+            self._wait_for("closed", CLOSE_TIMEOUT)
 
     def _subscribe(self, topic: str, required: bool) -> None:
         self._client.subscribeAsync(
