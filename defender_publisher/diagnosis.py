@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 
@@ -26,6 +27,7 @@ SILENT = "the broker did not answer in time: look for a firewall in between, or 
 SUBSCRIPTION_REFUSED = "the certificate's policy does not allow iot:Subscribe and iot:Receive on {topic}"
 NO_CONNECTION = "Error: 4"  # how the SDK's message ends when an operation found no connection
 GONE = "the connection is gone ({error}): a new one is being made"
+NO_DESCRIPTOR = "no file can be opened ({error}): raise the limit (LimitNOFILE= in the unit), or see what holds so many"
 NO_AWS_CREDENTIALS = (
     "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or fill ~/.aws/credentials"
 )
@@ -70,6 +72,8 @@ def _template(error: BaseException) -> str:
         return f"the server's certificate was not accepted ({{error}}): {_advice_on_certificate(error.verify_code)}"
     if isinstance(error, ssl.SSLError):
         return "the TLS connection failed ({error}): " + _advice_on_tls(_reason(error))
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return NO_DESCRIPTOR
     gone = isinstance(error, publishQueueDisabledException) or _reason(error).endswith(NO_CONNECTION)
     otherwise = GONE if gone else f"{type(error).__name__} ({{error}}): send this line to the project"
     return next((text for kind, text in _EXPLANATIONS if isinstance(error, kind)), otherwise)

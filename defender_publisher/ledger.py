@@ -74,11 +74,16 @@ class Ledger:
 
     def sent(self, report_id: int, snapshot: Snapshot, now: float) -> None:
         """Note that a report goes out; written down before it does, because this program may end at any moment."""
-        if self._state.unsettled is not None:
+        if self._state.unsettled is not None and self._counts_again(snapshot):
             text = "report %d counts the traffic of report %d again, because nobody said what became of that one"
             log.warning(text, report_id, self._state.unsettled, extra=ALWAYS_LOGGED)
         self._before, self._snapshot = self._state, snapshot
         self._keep(last_report_id=report_id, published_at=now, unsettled=report_id)
+
+    def _counts_again(self, snapshot: Snapshot) -> bool:
+        """Whether a report of this snapshot has growth: not before there is a baseline, nor after a reboot."""
+        baseline = self._state.baseline
+        return baseline is not None and snapshot.interfaces is not None and baseline.boot_id == snapshot.boot_id
 
     def not_sent(self) -> None:
         """Note that the report did not go out after all."""

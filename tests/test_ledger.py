@@ -36,6 +36,7 @@ class World:
     outcome: str = "accepted"
     accepted: list[int | None] = field(default_factory=list)  # bytes_in of each report that Device Defender took
     late: bool | None = None
+    boot_id: str = "boot"
     connected = True
 
     def look(self) -> Sockets:
@@ -43,7 +44,7 @@ class World:
 
     def snapshot(self, sockets: Sockets) -> Snapshot:
         counters = None if self.outcome == "uncounted" else {"eth0": Counters(self.counted, 0, 0, 0)}
-        return Snapshot(self.now, "boot", sockets, counters, {"x": CustomValue("number", 1)})
+        return Snapshot(self.now, self.boot_id, sockets, counters, {"x": CustomValue("number", 1)})
 
     def load(self, thing_name: str) -> State:
         return self.state
@@ -136,6 +137,14 @@ def test_a_verdict_lost_by_a_crash_is_said_after_the_restart(caplog: pytest.LogC
     world = World().run("accepted", "crash after", "accepted")
     assert [None, 100, 200] == world.accepted
     assert "report 1700000900 counts the traffic of report 1700000600 again" in caplog.text
+
+
+def test_where_nothing_is_counted_nothing_is_said_to_be_counted_twice(caplog: pytest.LogCaptureFixture) -> None:
+    world = World().run("verdict lost", "accepted", "verdict lost")
+    world.boot_id = "another boot"
+    world.run("accepted")
+    assert [None, None, 100, None] == world.accepted
+    assert "again" not in caplog.text
 
 
 def test_a_verdict_that_comes_before_the_next_report_counts(caplog: pytest.LogCaptureFixture) -> None:
