@@ -30,6 +30,11 @@ CLOSED_ON_PUBLISH = (
     "the broker closed the connection right after the report: the certificate's policy probably does not allow "
     "iot:Publish on {topic}"
 )
+NO_VERDICT = (
+    "neither accepted nor rejected within {seconds:.0f} s: is the thing registered, and does the certificate's policy "
+    "allow iot:Receive on {topic}/*?"
+)
+STOPPED_ANSWERING = "nothing came back within {seconds:.0f} s, and the broker does not answer any more: connecting anew"
 
 
 def explain_refusal(code: int) -> str:

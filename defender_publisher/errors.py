@@ -26,11 +26,26 @@ class TransportError(DefenderError):
 
 
 class NotConnected(TransportError):
-    """There is no connection now; the transport is working on one."""
+    """There is no connection now, and the report was not sent; the transport is working on a connection."""
+
+
+class NotValidNow(TransportError):
+    """The certificate is not valid at the time that this device's clock shows; no connection was tried."""
+
+
+class SubscriptionRefused(TransportError):
+    """The broker let us in, and did not let us subscribe to the topics on which reports are answered."""
 
 
 class NoVerdict(TransportError):
-    """The report was sent, and neither accepted nor rejected arrived in time."""
+    """The report was sent, and neither accepted nor rejected arrived in time.
+
+    `healthy` says whether the broker still answered after that, so that it had the report.
+    """
+
+    def __init__(self, text: str, healthy: bool = False) -> None:
+        super().__init__(text)
+        self.healthy = healthy
 
 
 class Rejected(DefenderError):
@@ -46,3 +61,7 @@ class Rejected(DefenderError):
     def throttled(self) -> bool:
         """Whether the report was refused only because it came too soon after the last one."""
         return self.code == "Throttled"
+
+
+class GivenUp(Rejected):
+    """A report that Device Defender will never accept, so that what it held is not sent again."""

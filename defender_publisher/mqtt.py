@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -12,42 +11,49 @@ from functools import partial
 
 import AWSIoTPythonSDK
 
-from defender_publisher import diagnosis
+from defender_publisher import diagnosis, verdict
+from defender_publisher.backoff import Backoff
 from defender_publisher.config import Agent
 from defender_publisher.credentials import validity_problem
-from defender_publisher.errors import ConfigError, NotConnected, NoVerdict, TransportError
-from defender_publisher.session import Link, Message, Session
+from defender_publisher.errors import ConfigError, NotConnected, NotValidNow, NoVerdict, TransportError
+from defender_publisher.session import Link, Session
 from defender_publisher.settings import Settings
 from defender_publisher.tcp import open_socket
-from defender_publisher.transport import Delivery, parse_reply
+from defender_publisher.transport import Delivery
+from defender_publisher.watcher import Watcher
 
 log = logging.getLogger("defender_publisher")
 
 VERDICT_TIMEOUT = 15.0  # seconds; AWS answers within one
 CHECK_INTERVAL = 5.0  # seconds between two looks at a connection that is up
-FIRST_RETRY, LAST_RETRY = 2.0, 300.0  # seconds; the longest wait doubles from the one to the other
-SHORTEST_RETRY = 1.0  # seconds; AWS IoT takes one CONNECT per second and client ID
-STABLE_AFTER = 30.0  # seconds; a connection that is lost sooner counts as a failed one
+VALIDITY_CHECK = 10.0  # seconds between two looks whether the certificate is valid by now; they ask no network
 SOON_AFTER_PUBLISH = 5.0  # seconds; a connection closed within them was closed because of the report
+EVICTED_AFTER = 3  # connections lost soon in a row, from which on another client with our client ID is likely
 
 OLDEST_SDK = (1, 6, 1)
 
 OpenSession = Callable[[], Session]
 
 
-def open_transport(settings: Settings) -> MqttTransport:
+def open_transport(settings: Settings, watcher: Watcher | None = None) -> MqttTransport:
     """Return the transport that the settings describe, not yet connected; raises ConfigError for an old SDK."""
     check_sdk(AWSIoTPythonSDK.__version__)
-    link = _link(settings)
-    make_socket = partial(open_socket, link.host, link.port, settings.agent.proxy)
+    agent, link = settings.agent, _link(settings)
+    make_socket = partial(open_socket, link.host, link.port, agent.proxy)
     return MqttTransport(
-        link, lambda: Session(link, make_socket), settings.agent.format, answered=settings.agent.topic is None
+        link,
+        lambda: Session(link, make_socket),
+        agent.format,
+        answered=agent.topic is None,
+        backoff=Backoff(agent.publish_interval),
+        watcher=watcher,
     )
 
 
 def check_sdk(version: str) -> None:
-    """Raise ConfigError for an SDK that checks no host name on port 8883, as all up to 1.6.0 do."""
-    if tuple(int(each) for each in version.split(".")[:3]) < OLDEST_SDK:
+    """Raise ConfigError for an SDK that connects to any server, whoever it claims to be."""
+    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
+    if numbers < OLDEST_SDK:
         raise ConfigError(
             [f"AWSIoTPythonSDK must be at least 1.6.1, which checks the server's name; this is {version}"]
         )
@@ -66,18 +72,20 @@ class MqttTransport:
         form: str = "json",
         answered: bool = True,
         verdict_timeout: float = VERDICT_TIMEOUT,
-        chance: random.Random | None = None,
+        backoff: Backoff | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._link = link
         self._new_session = new_session
         self._form = form
         self._answered = answered
         self._verdict_timeout = verdict_timeout
-        self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self._backoff = backoff or Backoff()
+        self._watcher = watcher or Watcher()
+        self._opening: Session | None = None
         self._session: Session | None = None
         self._connecting = threading.Lock()
         self._connected_at = 0.0
-        self._failures = 0
 
     @property
     def connected(self) -> bool:
@@ -90,26 +98,25 @@ class MqttTransport:
             if self.connected:
                 return
             self._drop()
-            gc.collect()  # the SDK's clients are knots of references that hold three descriptors each
-            problem = validity_problem(self._link.certificate) if self._link.certificate else None
-            if problem:
-                raise TransportError(problem)
-            session = self._new_session()
-            session.open(replies_required=self._answered)
-            self._session, self._connected_at = session, time.monotonic()
-        log.info("connected to %s:%d as %s", self._link.host, self._link.port, self._link.client_id)
+            self._session, self._connected_at = self._open_session(), time.monotonic()
+        failed = self._backoff.connected()
+        after = f" after {failed} failed attempt{'s' * (failed > 1)}" if failed else ""
+        log.info("connected to %s:%d as %s%s", self._link.host, self._link.port, self._link.client_id, after)
+        self._watcher.connected()
 
     def keep_connected(self) -> float:
         """Connect where that is due, log why it fails, and return the seconds until this wants to be called again."""
         if self.connected:
             return CHECK_INTERVAL
         if self._session is not None:
-            self._note_loss()
+            return self._note_loss()
         try:
             self.connect()
+        except NotValidNow as error:
+            log.warning("not connected: %s; waiting for that to change", error)
+            return VALIDITY_CHECK
         except TransportError as error:
-            self._failures += 1
-            wait = self._jittered()
+            wait = self._backoff.failed()
             log.warning("not connected to %s: %s; next attempt in %.0f s", self._link.host, str(error), wait)
             return wait
         return CHECK_INTERVAL
@@ -119,64 +126,69 @@ class MqttTransport:
         session = self._session
         if session is None or not session.alive:
             raise NotConnected(f"not connected to {self._link.host}")
-        session.forget_messages()
+        verdict.late(session, report_id, self._form)  # what others were waiting for is passed over
         began = time.monotonic()
-        session.publish(payload)
         try:
-            return self._await_verdict(session, report_id, began)
+            session.publish(payload)
+        except NotConnected:
+            session.close()  # it looked alive; a new one will do
+            raise
+        try:
+            accepted = verdict.wait_for(session, report_id, self._form, began + self._verdict_timeout)
         except NotConnected as error:
             quick = time.monotonic() - began < SOON_AFTER_PUBLISH
             text = diagnosis.CLOSED_ON_PUBLISH.format(topic=self._link.topic) if quick else str(error)
             raise NoVerdict(text) from error
+        return Delivery(time.monotonic() - began) if accepted else self._unanswered(session)
+
+    def late_verdict(self, report_id: int) -> bool | None:
+        """Return whether a report that was given up was accepted after all; None if nobody said so in this session."""
+        return verdict.late(self._session, report_id, self._form) if self._session is not None else None
+
+    def reset(self) -> None:
+        """Tear the connection down, from any thread, so that whatever hangs in it ends and a new one is made."""
+        for session in (self._opening, self._session):
+            if session is not None:
+                session.close()
 
     def close(self) -> None:
         """Disconnect, within a second or two."""
         self._drop()
 
-    def _await_verdict(self, session: Session, report_id: int, began: float) -> Delivery:
-        deadline = began + self._verdict_timeout
-        while True:
-            message = session.next_message(deadline - time.monotonic())
-            if message is None:
-                return self._unanswered()
-            if self._accepts(message, report_id):
-                return Delivery(time.monotonic() - began)
+    def _open_session(self) -> Session:
+        gc.collect()  # the SDK's clients are knots of references that hold three descriptors each
+        problem = validity_problem(self._link.certificate) if self._link.certificate else None
+        if problem:
+            raise NotValidNow(problem)
+        session = self._opening = self._new_session()
+        try:
+            session.open(replies_required=self._answered)
+        finally:
+            self._opening = None
+        return session
 
-    def _accepts(self, message: Message, report_id: int) -> bool:
-        """Whether the message accepts this report; raises Rejected when it refuses it."""
-        reply = parse_reply(message.topic, message.payload, self._form)
-        if reply is None:
-            log.warning("unreadable answer on %s: %r", message.topic, message.payload[:200])
-        elif reply.report_id not in (None, report_id):
-            log.info("an answer to report %s, not to %s, is passed over", reply.report_id, report_id)
-        elif reply.accepted:
-            return True
-        else:
-            raise reply.error(report_id)
-        return False
-
-    def _unanswered(self) -> Delivery:
+    def _unanswered(self, session: Session) -> Delivery:
+        """Tell a broker that has the report and does not answer it from one that is not there any more."""
+        if not session.answers():
+            session.close()
+            raise NoVerdict(diagnosis.STOPPED_ANSWERING.format(seconds=self._verdict_timeout))
         if self._answered:
-            raise NoVerdict(
-                f"neither accepted nor rejected within {self._verdict_timeout:.0f} s: is the thing registered, and "
-                f"does the certificate's policy allow iot:Receive on {self._link.topic}/*?"
-            )
+            text = diagnosis.NO_VERDICT.format(seconds=self._verdict_timeout, topic=self._link.topic)
+            raise NoVerdict(text, healthy=True)
         return Delivery(self._verdict_timeout, answered=False)
 
-    def _note_loss(self) -> None:
+    def _note_loss(self) -> float:
         lasted = time.monotonic() - self._connected_at
-        self._failures = 0 if lasted >= STABLE_AFTER else self._failures + 1
+        wait = self._backoff.lost_after(lasted)
         log.warning("the connection to %s was lost after %.0f s", self._link.host, lasted)
-        if self._failures == 3:
+        if self._backoff.failures == EVICTED_AFTER:
             log.warning(
                 "three connections in a row were lost soon: does another client use the client ID %s?",
                 self._link.client_id,
             )
+        self._watcher.disconnected()
         self._drop()
-
-    def _jittered(self) -> float:
-        longest = min(LAST_RETRY, FIRST_RETRY * 2 ** min(self._failures - 1, 16))
-        return SHORTEST_RETRY + self._chance.uniform(0, longest - SHORTEST_RETRY)
+        return wait
 
     def _drop(self) -> None:
         session, self._session = self._session, None

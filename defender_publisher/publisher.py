@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
 from defender_publisher.device import Device
 from defender_publisher.encoding import encode_within
-from defender_publisher.errors import DefenderError, NotConnected, Rejected
-from defender_publisher.report import build_report, summarize
+from defender_publisher.errors import DefenderError, GivenUp, NotConnected, NoVerdict, Rejected
+from defender_publisher.ledger import Ledger, Store
+from defender_publisher.report import Report, build_report, summarize
 from defender_publisher.schedule import Schedule
 from defender_publisher.settings import Settings
 from defender_publisher.snapshot import Snapshot, Sockets
-from defender_publisher.state import Baseline, State
 from defender_publisher.transport import Delivery, Transport
+from defender_publisher.watcher import Watcher
 from defender_publisher.window import Window
 
 log = logging.getLogger("defender_publisher")
@@ -30,16 +30,6 @@ ADVICE = {
 }
 
 
-class Store(Protocol):
-    """Where the state outlives this process."""
-
-    def load(self, thing_name: str) -> State:
-        """Return what was kept for this thing."""
-
-    def save(self, state: State) -> None:
-        """Keep the state."""
-
-
 class Publisher:
     """The publisher of one thing's reports; `look` and `report` are its jobs and return when they are due again."""
 
@@ -50,14 +40,15 @@ class Publisher:
         transport: Transport,
         store: Store,
         clock: Callable[[], float] = time.time,
+        watcher: Watcher | None = None,
     ) -> None:
         agent = settings.agent
         self._settings = settings
         self._device = device
         self._transport = transport
-        self._store = store
         self._clock = clock
-        self._state = store.load(settings.thing_name)
+        self._watcher = watcher or Watcher()
+        self._ledger = Ledger(store, settings.thing_name)
         self._schedule = Schedule(settings.thing_name, agent.publish_interval)
         self._window = Window(agent.publish_interval)
         self._throttled = 0
@@ -69,75 +60,104 @@ class Publisher:
 
     def first_delay(self) -> float:
         """Return the seconds until the first report is due."""
-        sent_at = self._state.published_at
+        sent_at = self._ledger.published_at
         delay = self._schedule.first_delay(None if sent_at is None else self._clock() - sent_at)
-        log.info("reporting for %s every %d s, first in %.0f s", self._state.thing_name, self._schedule.interval, delay)
-        return delay
+        every, thing = self._schedule.interval, self._settings.thing_name
+        log.info("reporting for %s every %d s, first in %.0f s", thing, every, delay)
+        return self._due_in(delay)
 
     def start_growth(self) -> None:
         """Measure growth from now on, instead of from the last accepted report."""
-        self._keep_baseline(self._device.snapshot(Sockets()))
+        self._ledger.start_here(self._device.snapshot(Sockets()))
 
     def look(self) -> float:
         """Look at the device's sockets; return the seconds until the next look. A report holds all since the last."""
-        self._window.add(self._device.look(), self._clock())
+        self._window.add(self._device.look(), time.monotonic())
         return float(self._settings.agent.look_interval)
 
     def report(self) -> float:
         """Send one report if there is a connection, log what became of it, and return the seconds until the next."""
         if not self._transport.connected:
-            return OFFLINE_CHECK
+            return self._due_in(None)
         try:
             self.publish()
         except NotConnected as error:
             log.info("the report waits for a connection: %s", error)
-            return OFFLINE_CHECK
+            return self._due_in(None)
         except DefenderError as error:
             log.error("%s%s", error, _advice(error))
             self._throttled = self._throttled + 1 if isinstance(error, Rejected) and error.throttled else 0
         else:
             self._throttled = 0
-        return self._seconds_to_next()
+        return self._due_in(self._seconds_to_next())
 
     def publish(self) -> Delivery:
         """Make a report of what the device shows now and publish it; raises as `Transport.publish`, or CollectError."""
+        self._settle_late()
         self.look()
         seen = self._window.take()
         try:
             return self._publish(self._device.snapshot(seen))
+        except GivenUp:
+            raise  # and what was seen with it
         except Exception:
             self._window.put_back(seen)
             raise
 
     def _publish(self, snapshot: Snapshot) -> Delivery:
-        report_id = max(self._state.last_report_id + 1, int(self._clock()))
+        report_id = self._ledger.next_id(self._clock())
         agent, metrics = self._settings.agent, self._settings.config.metrics
-        report = build_report(report_id, snapshot, self._state.baseline, metrics)
+        try:
+            report = build_report(report_id, snapshot, self._ledger.baseline, metrics)
+        except DefenderError:
+            self._watcher.failed()
+            raise
         payload = encode_within(report, agent.format, agent.short_names)
         log.debug("report %d: %s", report_id, msgspec.json.encode(report).decode())
-        self._keep(last_report_id=report_id, published_at=self._clock())
-        delivery = self._transport.publish(report_id, payload)
-        self._keep_baseline(snapshot, accepted_at=self._clock())
+        self._ledger.sent(report_id, snapshot, self._clock())
+        delivery = self._deliver(report_id, payload, report)
+        self._watcher.reported(report_id, "accepted" if delivery.answered else "delivered", delivery.seconds)
         log.info("report %d %s: %s, %d bytes", report_id, delivery, summarize(report), len(payload))
         return delivery
 
+    def _deliver(self, report_id: int, payload: bytes, report: Report) -> Delivery:
+        """Publish the report and write its verdict into the ledger."""
+        try:
+            delivery = self._transport.publish(report_id, payload)
+        except NotConnected:
+            self._ledger.not_sent()
+            raise
+        except Rejected as error:
+            self._watcher.reported(report_id, f"rejected: {error.code}")
+            self._ledger.refused(error, report)
+            raise
+        except NoVerdict as error:
+            if not self._ledger.unanswered(error):
+                self._watcher.reported(report_id, "unanswered")
+                raise
+            return Delivery(None, answered=False)
+        self._ledger.accepted(self._clock())
+        return delivery
+
+    def _settle_late(self) -> None:
+        """Look whether the verdict on the last report has come since nobody waited for it."""
+        report_id = self._ledger.unsettled
+        accepted = None if report_id is None else self._transport.late_verdict(report_id)
+        if report_id is not None and accepted is not None:
+            self._ledger.settle_late(accepted)
+            self._watcher.reported(report_id, "accepted" if accepted else "rejected")
+
     def _seconds_to_next(self) -> float:
         now = self._clock()
-        sent_at = self._state.published_at
+        sent_at = self._ledger.published_at
         if sent_at is None or not 0 <= now - sent_at < self._schedule.interval:  # never sent, or the clock was set
             sent_at = now
         gap = self._schedule.gap_after(sent_at) * min(1 << self._throttled, LONGEST_BACKOFF)
         return max(gap - (now - sent_at), 0.0)
 
-    def _keep_baseline(self, snapshot: Snapshot, **changes: object) -> None:
-        """Let growth start at this snapshot; where its counters are unknown, the next report covers this stretch."""
-        if snapshot.interfaces is not None:
-            changes["baseline"] = Baseline(snapshot.taken_at, snapshot.boot_id, dict(snapshot.interfaces))
-        self._keep(**changes)
-
-    def _keep(self, **changes: object) -> None:
-        self._state = msgspec.structs.replace(self._state, **changes)
-        self._store.save(self._state)
+    def _due_in(self, seconds: float | None) -> float:
+        self._watcher.next_report(seconds)
+        return OFFLINE_CHECK if seconds is None else seconds
 
 
 def _advice(error: DefenderError) -> str:

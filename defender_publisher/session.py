@@ -11,7 +11,7 @@ import logging
 import queue
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,7 +20,7 @@ from AWSIoTPythonSDK.core.protocol.paho import client as paho
 from AWSIoTPythonSDK.MQTTLib import AWSIoTMQTTClient
 
 from defender_publisher import diagnosis
-from defender_publisher.errors import NotConnected, TransportError
+from defender_publisher.errors import NotConnected, SubscriptionRefused, TransportError
 
 log = logging.getLogger("defender_publisher")
 
@@ -76,7 +76,10 @@ class Session:
         return not self._lost.is_set() and all(thread.is_alive() for thread in self._threads)
 
     def open(self, replies_required: bool = True) -> None:
-        """Connect and subscribe to the reply topics; raises TransportError with the reason when that fails."""
+        """Connect and subscribe to the reply topics.
+
+        Raises TransportError with the reason when that fails: SubscriptionRefused when only the second did.
+        """
         before = set(threading.enumerate())
         try:
             self._client.connectAsync(KEEP_ALIVE, _safely(lambda mid, data: self._steps.put(("connack", data))))
@@ -112,11 +115,27 @@ class Session:
             raise NotConnected("the connection is lost")
         return message
 
-    def forget_messages(self) -> None:
-        """Pass over what arrived while nobody waited: answers to reports that were given up."""
+    def waiting_messages(self) -> Iterator[Message]:
+        """Yield the messages that have arrived and that nobody waited for; the loss of the connection is no message."""
         with contextlib.suppress(queue.Empty):
-            while self._messages.get_nowait() is not None:
-                pass
+            while True:
+                message = self._messages.get_nowait()
+                if message is None:
+                    self._messages.put(None)
+                    return
+                yield message
+
+    def answers(self) -> bool:
+        """Whether the broker answers now, and so has received all that was sent before.
+
+        Asked by subscribing once more: what the broker acknowledges it does in the order of what it receives, and
+        the SDK offers no PINGREQ.
+        """
+        try:
+            self._subscribe(self._link.reply_topics[0], required=False)
+        except Exception:  # noqa: BLE001 - whatever the SDK makes of a dead connection, it is no answer
+            return False
+        return self.alive
 
     def close(self) -> None:
         """Disconnect and end the SDK's threads; never raises, whatever state the connection is in."""
@@ -141,7 +160,7 @@ class Session:
         )
         granted = self._wait_for("suback")
         if granted[0] == REFUSED and required:
-            raise TransportError(diagnosis.SUBSCRIPTION_REFUSED.format(topic=topic))
+            raise SubscriptionRefused(diagnosis.SUBSCRIPTION_REFUSED.format(topic=topic))
 
     def _wait_for(self, wanted: str, timeout: float | None = None) -> Any:
         try:

@@ -35,6 +35,7 @@ class State(msgspec.Struct, frozen=True):
     last_report_id: int = 0
     published_at: Optional[float] = None  # seconds since the epoch, of the last report sent
     accepted_at: Optional[float] = None
+    unsettled: Optional[int] = None  # the id of a report that was sent and whose verdict is not known
     baseline: Optional[Baseline] = None
 
 

@@ -11,13 +11,13 @@ from defender_publisher.errors import Rejected
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """A report that arrived: after how many seconds, and whether Device Defender said so (or nobody answers there)."""
+    """A report that arrived: after how many seconds, and whether Device Defender said so, or nobody answers there."""
 
-    seconds: float
+    seconds: float | None
     answered: bool = True
 
     def __str__(self) -> str:
-        return f"accepted after {self.seconds:.3f} s" if self.answered else "sent (nobody answers on this topic)"
+        return f"accepted after {self.seconds:.3f} s" if self.answered else "sent (nobody answers)"
 
 
 class Transport(Protocol):
@@ -39,6 +39,12 @@ class Transport(Protocol):
         Raises Rejected when Device Defender refused it, NotConnected when it could not be sent, NoVerdict when it was
         sent and nobody answered.
         """
+
+    def late_verdict(self, report_id: int) -> bool | None:
+        """Return whether a report that `publish` gave up was accepted after all; None if nobody said so until now."""
+
+    def reset(self) -> None:
+        """Tear the connection down, from any thread, so that whatever hangs in it ends and a new one is made."""
 
     def close(self) -> None:
         """Disconnect, within a second or so."""

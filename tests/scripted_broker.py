@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,8 @@ class Script:
     answer: Callable[[str, bytes], list[tuple[str, bytes]]] = accept
     close_on_publish: bool = False
     close_after_connect: bool = False
+    delay: float = 0.0  # seconds until a report is answered
+    frozen: bool = False  # True: read what comes, and say nothing
 
 
 @dataclass
@@ -124,6 +127,8 @@ class ScriptedBroker:
             while True:
                 self._say_unasked(secure)
                 kind, flags, body = _read_packet(secure)
+                if self.script.frozen:
+                    continue
                 if not self._handle(secure, kind, flags, body):
                     secure.shutdown(socket.SHUT_RDWR)
                     secure.close()
@@ -172,6 +177,7 @@ class ScriptedBroker:
         self.seen.publishes.append((topic, rest[2:] if qos else rest, qos))
         if self.script.close_on_publish:
             return False
+        time.sleep(self.script.delay)
         for reply_topic, payload in self.script.answer(topic, rest):
             _send_message(connection, reply_topic, payload)
         return True

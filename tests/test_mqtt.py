@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import random
 import socket
 import threading
 import time
@@ -250,6 +249,7 @@ def test_a_lost_connection_is_replaced_and_nothing_is_sent_twice(
     mqtt.publish(7, REPORT)
     broker.drop()
     assert wait_until(lambda: not mqtt.connected)
+    assert 1 <= mqtt.keep_connected() <= 2  # the loss is noted, and the next connection jittered
     mqtt.keep_connected()
     assert mqtt.connected
     assert mqtt.publish(7, REPORT).answered
@@ -285,19 +285,67 @@ def test_many_connections_leave_no_threads_and_no_descriptors_behind(
     assert wait_until(lambda: process.num_fds() <= descriptors, 2)
 
 
-def test_waits_between_attempts_double_are_jittered_and_bounded(transport: Callable[..., MqttTransport]) -> None:
+def test_a_connection_after_failed_attempts_says_how_many_there_were(
+    transport: Callable[..., MqttTransport], broker: ScriptedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     mqtt = transport()
-    mqtt._chance = random.Random(3)
-    longest = []
-    for failures in range(1, 20):
-        mqtt._failures = failures
-        waits = [mqtt._jittered() for _ in range(300)]
-        assert min(waits) >= 1
-        assert len({round(each, 6) for each in waits}) > 200
-        longest.append(max(waits))
-    assert longest[0] <= 2
-    assert 3 < longest[1] <= 4
-    assert 250 < longest[-1] <= 300
+    broker.script.connack = 3
+    mqtt.keep_connected()
+    mqtt.keep_connected()
+    broker.script.connack = 0
+    mqtt.keep_connected()
+    assert caplog.messages[-1].endswith("as rpi-1 after 2 failed attempts")
+
+
+def test_silence_of_a_broker_that_answers_otherwise_is_healthy(
+    broker: ScriptedBroker, transport: Callable[..., MqttTransport]
+) -> None:
+    mqtt = transport()
+    mqtt.connect()
+    broker.script.answer = silent
+    with pytest.raises(NoVerdict, match="iot:Receive") as error:
+        mqtt.publish(7, REPORT)
+    assert error.value.healthy
+    assert mqtt.connected
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_silence_of_a_broker_that_does_not_answer_at_all_ends_the_session(
+    broker: ScriptedBroker, transport: Callable[..., MqttTransport], answered: bool
+) -> None:
+    mqtt = transport(answered=answered)
+    mqtt.connect()
+    broker.script.frozen = True
+    with pytest.raises(NoVerdict, match="does not answer any more") as error:
+        mqtt.publish(7, REPORT)
+    assert not error.value.healthy
+    assert not mqtt.connected
+
+
+def test_a_verdict_that_comes_late_is_heard_before_the_next_report(
+    broker: ScriptedBroker, transport: Callable[..., MqttTransport]
+) -> None:
+    mqtt = transport()
+    mqtt.connect()
+    broker.script.delay = 0.8
+    with pytest.raises(NoVerdict):
+        mqtt.publish(7, REPORT)
+    assert wait_until(lambda: mqtt.late_verdict(7))
+    assert mqtt.late_verdict(7) is None
+
+
+def test_a_reset_from_another_thread_ends_a_connect_that_hangs(
+    broker: ScriptedBroker, transport: Callable[..., MqttTransport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "ANSWER_TIMEOUT", 20.0)
+    broker.script.connack = None
+    mqtt = transport()
+    threading.Timer(0.5, mqtt.reset).start()
+    began = time.monotonic()
+    with pytest.raises(TransportError):
+        mqtt.connect()
+    assert time.monotonic() - began < 5
 
 
 def test_an_attempt_that_fails_is_logged_with_the_time_of_the_next(

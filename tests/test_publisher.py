@@ -50,6 +50,7 @@ class FakeTransport:
     connected: bool = True
     error: Exception | None = None
     took: float = 0.0
+    late: bool | None = None  # the verdict on the last report, if it came when nobody waited
     reports: list[dict[str, Any]] = field(default_factory=list)
 
     def connect(self) -> None:
@@ -65,6 +66,13 @@ class FakeTransport:
         if self.error is not None:
             raise self.error
         return Delivery(self.took)
+
+    def late_verdict(self, report_id: int) -> bool | None:
+        assert report_id == self.reports[-1]["header"]["report_id"]
+        return self.late
+
+    def reset(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
