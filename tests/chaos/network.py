@@ -1,4 +1,4 @@
-"""The network of a scene: a device and a cloud in a namespace each, a line between them, and traffic that is counted."""
+"""The network of a scene: a device and a cloud in a namespace each, a line between them, and counted traffic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ UPLINK, CLOUD = "uplink", "cloud0"  # the two ends of the line
 TRAFFIC, FAR_END = "traffic0", "traffic1"  # only the test sends here
 NOBODYS_ADDRESS = "02:00:00:00:00:99"  # a frame for it arrives and is passed over
 ETHERNET_HEADER, LARGEST_FRAME = 14, 1514  # bytes
-EXPERIMENTAL = 0x88B5  # the EtherType that IEEE 802 leaves to experiments
+EXPERIMENTAL = b"\x88\xb5"  # the EtherType that IEEE 802 leaves to experiments
+HEADER = b"\xff" * 6 + b"\x02\0\0\0\0\1" + EXPERIMENTAL  # to everyone, from somebody
 DNS_PORT = 53
 IPV6_SWITCH = "/proc/sys/net/ipv6/conf/{}/disable_ipv6"
 
@@ -57,9 +58,7 @@ class Network:
                 size = min(count, LARGEST_FRAME)
                 if 0 < count - size < ETHERNET_HEADER:
                     size -= ETHERNET_HEADER
-                raw.send(
-                    b"\xff" * 6 + b"\x02\0\0\0\0\1" + struct.pack("!H", EXPERIMENTAL) + bytes(size - ETHERNET_HEADER)
-                )
+                raw.send(HEADER + bytes(size - ETHERNET_HEADER))
                 count -= size
 
     def unplug(self) -> None:

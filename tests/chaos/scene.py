@@ -17,12 +17,12 @@ from defender_publisher.snapshot import Counters
 from demo.authority import Authority
 from tests.chaos.network import CLOUD_ADDRESS, TRAFFIC, Network
 from tests.chaos.process import LOOK_AGAIN, Line, Program
-from tests.chaos.service import PORT, ROOT, MosquittoService, Report, ScriptedService, Service
+from tests.chaos.service import PORT, ROOT, Report, ScriptedService, Service
 
 PUBLISHER = ROOT / "amazon-defender-publisher"
 THING = "rpi-chaos"
 ACCEPTED = r"report (\d+) accepted"  # what the daemon logs of a report that was accepted
-COUNTED_AGAIN = r"report (\d+)\b.*\bagain\b"  # and of one whose stretch the next report counts again
+COUNTED_AGAIN = r"counts the traffic of report (\d+) again"  # and of one that it can not tell whether it arrived
 STARTED_WITHIN = 20.0  # seconds for the first report of a daemon, on a busy machine
 NAME_FILES = """\
 for each in resolv.conf; do mount --bind "$0/$each" "/etc/$each" || exit 1; done; exec "$@"
@@ -58,7 +58,8 @@ class Scene:
         self.state_directory = directory / "state"
         self._wrapper, self._env = list(wrapper), env
         self._earlier: list[Line] = []  # of daemons that have ended
-        self._baseline: Counters | None = None
+        self._baseline: Counters | None = None  # the kernel's counters when the accounts were opened,
+        self._opened_after = 0  # and how many accepted reports come before
         self._write_config(endpoint, custom_metrics, agent)
 
     def close(self) -> None:
@@ -177,14 +178,8 @@ class Scene:
         story = f"reports {_told(taken)}, counted again {_told(repeated)}, kernel {tuple(grown)}\n{self._said()}"
         assert grown == _subtract(reported, doubled), story
         assert twice == len(repeated), story
-        return (
-            f"{reported.bytes_in + reported.bytes_out:,} = {grown.bytes_in + grown.bytes_out:,} B"
-            if not twice
-            else (
-                f"{reported.bytes_in + reported.bytes_out:,} - {doubled.bytes_in + doubled.bytes_out:,} twice "
-                f"= {grown.bytes_in + grown.bytes_out:,} B"
-            )
-        )
+        less = f" - {_volume(doubled):,} twice" if twice else ""
+        return f"{_volume(reported):,}{less} = {_volume(grown):,} bytes"
 
     def _said(self) -> str:
         return "\n".join(line.text for line in self.lines[-60:])
@@ -221,6 +216,10 @@ def _subtract(later: Counters, earlier: Counters) -> Counters:
 
 def _sum(reports: Sequence[Report]) -> Counters:
     return Counters(*(sum(each) for each in zip(Counters(0, 0, 0, 0), *(one.growth for one in reports if one.growth))))
+
+
+def _volume(counters: Counters) -> int:
+    return counters.bytes_in + counters.bytes_out
 
 
 def _told(reports: Sequence[Report]) -> str:

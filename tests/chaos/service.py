@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Optional, Protocol
+from typing import NamedTuple, Protocol
 
 from defender_publisher.snapshot import Counters
 from demo.authority import Authority, Files
@@ -43,11 +43,11 @@ Messages = list[tuple[str, bytes]]
 
 
 class Report(NamedTuple):
-    """A report that arrived: when (monotonic), its growth (None in a first one), and whether Device Defender took it."""
+    """A report that arrived: when (monotonic), its growth (a first one has none), and whether it was taken."""
 
     moment: float
     report_id: int
-    growth: Optional[Counters]
+    growth: Counters | None
     taken: bool
 
 
