@@ -10,17 +10,23 @@ import pytest
 from demo.authority import Authority
 from tests import namespaces
 from tests.chaos.scene import Scene
+from tests.chaos.table import Fault, format_table, row_of
+
+QUICK_ONLY = "not slow"  # the tests of `make test`, which needs no table
+TERMINAL: list[pytest.TerminalReporter] = []
 
 
 @pytest.fixture
 def new_scene(tmp_path: Path, authority: Authority) -> Iterator[Callable[..., Scene]]:
-    """Make a scene with the options of `Scene`; needs root, or it skips the test."""
+    """Make a scene with the options of `Scene`, in which the first report was accepted; needs root, or it skips."""
     if namespaces.refusal() is not None:
         pytest.skip(str(namespaces.refusal()))
     made: list[Scene] = []
 
-    def new_scene(**options: object) -> Scene:
+    def new_scene(begin: bool = True, **options: object) -> Scene:
         made.append(Scene(tmp_path / f"scene{len(made)}", authority, **options))  # type: ignore[arg-type]
+        if begin:
+            made[-1].begin()
         return made[-1]
 
     yield new_scene
@@ -29,8 +35,32 @@ def new_scene(tmp_path: Path, authority: Authority) -> Iterator[Callable[..., Sc
 
 
 @pytest.fixture
-def scene(new_scene: Callable[..., Scene]) -> Scene:
-    """A scene with the scripted broker in which the first report was accepted."""
-    scene = new_scene()
-    scene.begin()
-    return scene
+def fault(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Fault:
+    """The row of the test in the table of faults, named by `@pytest.mark.fault(name)`."""
+    marker = request.node.get_closest_marker("fault")
+    return Fault(marker.args[0] if marker else request.node.name, record_property)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say what became of a fault as soon as its test has ended."""
+    row = row_of(report.user_properties, report.outcome) if report.when == "call" else None
+    if row and TERMINAL:
+        TERMINAL[0].ensure_newline()
+        TERMINAL[0].write_line(row.line())
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Find the terminal, which xdist's workers have none of."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and session.config.option.markexpr != QUICK_ONLY:
+        TERMINAL.append(reporter)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table of the faults, unless only the quick ones were asked for."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    rows = [row_of(report.user_properties, report.outcome) for report in reports if report.when == "call"]
+    known = sorted((row for row in rows if row), key=lambda row: row.fault)
+    if known and config.option.markexpr != QUICK_ONLY:
+        terminalreporter.section("faults")
+        terminalreporter.write_line(format_table(known))

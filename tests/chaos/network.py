@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
-import selectors
 import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from defender_publisher.snapshot import Counters
 from tests.namespaces import Namespace, ip
@@ -89,13 +88,16 @@ class Network:
             return socket.create_server((CLOUD_ADDRESS, port))
 
     @contextlib.contextmanager
-    def name_server(self, names: dict[str, str]) -> Iterator[None]:
-        """Answer the device's DNS queries from the cloud until the block ends."""
+    def name_server(self, name: str) -> Iterator[NameServer]:
+        """Answer the device's DNS queries from the cloud until the block ends: `name` is the cloud's."""
         with self.cloud.entered():
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             sock.bind((CLOUD_ADDRESS, DNS_PORT))
-        with sock, _thread(lambda stopped: _serve_names(sock, names, stopped)):
-            yield
+        server = NameServer(sock, {name: CLOUD_ADDRESS})
+        try:
+            yield server
+        finally:
+            server.close()
 
     def _lay_lines(self) -> None:
         with self.device.entered():
@@ -132,24 +134,29 @@ def _forbid_chatter() -> None:
             file.write("1")
 
 
-@contextlib.contextmanager
-def _thread(work: Callable[[socket.socket], None]) -> Iterator[None]:
-    ours, theirs = socket.socketpair()
-    thread = threading.Thread(target=work, args=(theirs,), daemon=True)
-    thread.start()
-    with ours, theirs:
-        yield
-        ours.send(b"x")
-        thread.join()
+class NameServer:
+    """A DNS server that knows a few addresses; `silent` makes it take queries and answer none."""
 
+    def __init__(self, sock: socket.socket, names: dict[str, str]) -> None:
+        self.silent = False
+        self._sock, self._names = sock, names
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
-def _serve_names(sock: socket.socket, names: dict[str, str], stopped: socket.socket) -> None:
-    with selectors.DefaultSelector() as waiting:
-        waiting.register(sock, selectors.EVENT_READ)
-        waiting.register(stopped, selectors.EVENT_READ)
-        while all(key.fileobj is sock for key, _ in waiting.select()):
-            query, client = sock.recvfrom(512)
-            sock.sendto(answer_query(query, names), client)
+    def close(self) -> None:
+        """Stop serving."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)  # which wakes the thread, and is refused for a socket without peer
+        self._thread.join()
+        self._sock.close()
+
+    def _serve(self) -> None:
+        while True:
+            query, client = self._sock.recvfrom(512)
+            if not query:
+                return
+            if not self.silent:
+                self._sock.sendto(answer_query(query, self._names), client)
 
 
 def answer_query(query: bytes, names: dict[str, str]) -> bytes:

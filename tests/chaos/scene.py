@@ -23,6 +23,7 @@ PUBLISHER = ROOT / "amazon-defender-publisher"
 THING = "rpi-chaos"
 ACCEPTED = r"report (\d+) accepted"  # what the daemon logs of a report that was accepted
 COUNTED_AGAIN = r"counts the traffic of report (\d+) again"  # and of one that it can not tell whether it arrived
+GIVEN_UP = "what this report holds is given up"  # and of one that Device Defender never takes
 STARTED_WITHIN = 20.0  # seconds for the first report of a daemon, on a busy machine
 NAME_FILES = """\
 for each in resolv.conf; do mount --bind "$0/$each" "/etc/$each" || exit 1; done; exec "$@"
@@ -163,23 +164,29 @@ class Scene:
         """Wait until reports are accepted that were made after all traffic: the first may have been under way."""
         self.wait_for_accepted((within or 2.5 * self.interval + 10) * reports / 2, count=reports)
 
-    def assert_accounted(self, twice: int = 0) -> str:
-        """Hold the reports against the kernel, byte by byte; `twice` is how many stretches were counted again.
+    def assert_accounted(self, twice: int | None = 0) -> str:
+        """Hold the reports against the kernel, byte by byte; return how they compare.
 
-        Those are the reports that Device Defender took, whose verdict did not arrive, and of which the log says so.
+        `twice` is how many stretches were counted again (None: as many as it happened to be). Those are the reports
+        that Device Defender took, whose verdict did not arrive, and of which the log says so.
         """
         assert self._baseline is not None
         grown = _subtract(self.kernel(), self._baseline)
         taken = self.accepted[self._opened_after :]
         again = {int(number) for line in self.lines for number in re.findall(COUNTED_AGAIN, line.text)}
         repeated = [each for each in taken if each.report_id in again]
-        reported = _sum(taken)
-        doubled = _sum(repeated)
+        reported, doubled, given_up = _sum(taken), _sum(repeated), self._given_up()
         story = f"reports {_told(taken)}, counted again {_told(repeated)}, kernel {tuple(grown)}\n{self._said()}"
-        assert grown == _subtract(reported, doubled), story
-        assert twice == len(repeated), story
-        less = f" - {_volume(doubled):,} twice" if twice else ""
-        return f"{_volume(reported):,}{less} = {_volume(grown):,} bytes"
+        assert grown == _add(_subtract(reported, doubled), given_up), story
+        assert twice in (None, len(repeated)), story
+        twice_told = f" - {_volume(doubled):,} twice" if repeated else ""
+        in_the_log = f" + {_volume(given_up):,} given up" if _volume(given_up) else ""
+        return f"{_volume(reported):,}{twice_told}{in_the_log} = {_volume(grown):,} bytes"
+
+    def _given_up(self) -> Counters:
+        """Return the growth in reports that Device Defender never takes, which the log holds whole."""
+        reports = [json.loads(line.text[line.text.index("{") :]) for line in self.find(GIVEN_UP)]
+        return _add(*(Counters(**report["metrics"]["network_stats"]) for report in reports))
 
     def _said(self) -> str:
         return "\n".join(line.text for line in self.lines[-60:])
@@ -214,8 +221,12 @@ def _subtract(later: Counters, earlier: Counters) -> Counters:
     return Counters(*(after - before for before, after in zip(earlier, later)))
 
 
+def _add(*counters: Counters) -> Counters:
+    return Counters(*map(sum, zip(Counters(0, 0, 0, 0), *counters)))
+
+
 def _sum(reports: Sequence[Report]) -> Counters:
-    return Counters(*(sum(each) for each in zip(Counters(0, 0, 0, 0), *(one.growth for one in reports if one.growth))))
+    return _add(*(report.growth for report in reports if report.growth))
 
 
 def _volume(counters: Counters) -> int:

@@ -116,6 +116,11 @@ class ScriptedService:
             self.broker.close()
             self.broker = None
 
+    def drop(self) -> None:
+        """Close every connection, and take new ones."""
+        if self.broker is not None:
+            self.broker.drop()
+
     def _judge(self, topic: str, payload: bytes) -> Messages:
         verdict = self.verdicts.popleft() if self.verdicts else self.verdict
         self.reports.append(read_report(payload, verdict.taken))
