@@ -24,7 +24,7 @@ from defender_publisher.snapshot import Counters
 from defender_publisher.state import StateFile
 
 SETTLE = 10.0  # seconds that threads of closed sessions have to end
-STEADY = 0.4  # seconds without a change, after which all of them have
+STEADY = 1.2  # seconds without a change, after which all have: the SDK looks once a second whether to end
 
 
 class Clock:
@@ -127,7 +127,7 @@ def run(soak: Soak, reports: int) -> list[int]:
 
 
 def measure(soak: Soak) -> dict[str, int]:
-    """Return threads, descriptors and resident memory (KiB) while connected, once closed sessions' threads have ended."""
+    """Return threads, descriptors and resident memory (KiB) while connected, once closed sessions have ended."""
     soak.report()
     until_steady(threading.active_count, SETTLE)
     gc.collect()  # as the transport does before it connects: the last session's knot may not have been loose then
