@@ -13,7 +13,7 @@ from tests.chaos.scene import Scene
 from tests.chaos.table import Fault, format_table, row_of
 
 QUICK_ONLY = "not slow"  # the tests of `make test`, which needs no table
-TERMINAL: list[pytest.TerminalReporter] = []
+CONFIG: list[pytest.Config] = []
 
 
 @pytest.fixture
@@ -41,19 +41,20 @@ def fault(request: pytest.FixtureRequest, record_property: Callable[[str, object
     return Fault(marker.args[0] if marker else request.node.name, record_property)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Remember where to say what becomes of each fault; the summary of the quick tests does without."""
+    if config.option.markexpr != QUICK_ONLY:
+        CONFIG.append(config)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Say what became of a fault as soon as its test has ended."""
     row = row_of(report.user_properties, report.outcome) if report.when == "call" else None
-    if row and TERMINAL:
-        TERMINAL[0].ensure_newline()
-        TERMINAL[0].write_line(row.line())
-
-
-def pytest_collection(session: pytest.Session) -> None:
-    """Find the terminal, which xdist's workers have none of."""
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None and session.config.option.markexpr != QUICK_ONLY:
-        TERMINAL.append(reporter)
+    terminals = [config.pluginmanager.get_plugin("terminalreporter") for config in CONFIG]
+    for terminal in terminals if row else ():
+        if terminal is not None:  # xdist's workers have none
+            terminal.ensure_newline()
+            terminal.write_line(row.line())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -21,6 +21,7 @@ NOBODYS_ADDRESS = "02:00:00:00:00:99"  # a frame for it arrives and is passed ov
 ETHERNET_HEADER, LARGEST_FRAME = 14, 1514  # bytes
 EXPERIMENTAL = b"\x88\xb5"  # the EtherType that IEEE 802 leaves to experiments
 HEADER = b"\xff" * 6 + b"\x02\0\0\0\0\1" + EXPERIMENTAL  # to everyone, from somebody
+DRIP, DRIP_INTERVAL = 200, 0.1  # bytes, seconds
 DNS_PORT = 53
 IPV6_SWITCH = "/proc/sys/net/ipv6/conf/{}/disable_ipv6"
 
@@ -48,6 +49,24 @@ class Network:
             (link,) = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
         received, sent = link["stats64"]["rx"], link["stats64"]["tx"]
         return Counters(received["bytes"], sent["bytes"], received["packets"], sent["packets"])
+
+    @contextlib.contextmanager
+    def drip(self) -> Iterator[None]:
+        """Send and receive a little all the time until the block ends, as a device does that is in use."""
+        ended = threading.Event()
+
+        def drip() -> None:
+            while not ended.wait(DRIP_INTERVAL):
+                self.send(DRIP)
+                self.send(DRIP // 2, FAR_END)
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def send(self, count: int, interface: str = TRAFFIC) -> None:
         """Send `count` bytes from an end of the traffic's line, headers included, in frames of the usual size."""

@@ -49,12 +49,12 @@ class Rival:
         """Connect, and stay until the broker ends the connection."""
         with self._network.device.entered():
             line = socket.create_connection((CLOUD_ADDRESS, PORT), CONNECT_TIMEOUT)
-        with line, line.dup() as self._line:
-            with self._context.wrap_socket(line, server_hostname=CLOUD_ADDRESS) as connection:
-                connection.sendall(connect_packet(THING))
-                connection.settimeout(None)
-                while connection.recv(256):
-                    pass
+        self._line = line.dup()  # TLS takes the socket itself away
+        with self._line, self._context.wrap_socket(line, server_hostname=CLOUD_ADDRESS) as connection:
+            connection.sendall(connect_packet(THING))
+            connection.settimeout(None)
+            while connection.recv(256):
+                pass
 
 
 def connect_packet(client_id: str) -> bytes:

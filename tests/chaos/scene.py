@@ -6,6 +6,7 @@ every quiet moment, and whatever reports say can be held against them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -58,6 +59,7 @@ class Scene:
         self.config = directory / "config.json"
         self.state_directory = directory / "state"
         self._wrapper, self._env = list(wrapper), env
+        self._flow = contextlib.ExitStack()
         self._earlier: list[Line] = []  # of daemons that have ended
         self._baseline: Counters | None = None  # the kernel's counters when the accounts were opened,
         self._opened_after = 0  # and how many accepted reports come before
@@ -65,8 +67,9 @@ class Scene:
 
     def close(self) -> None:
         """End the daemon and the service, and let go of the network."""
-        for close in (self.stop_daemon, self.service.stop, self.network.close):
-            close()
+        with contextlib.ExitStack() as stack:
+            for close in (self.network.close, self.service.stop, self.stop_daemon, self._flow.close):
+                stack.callback(close)
 
     # -- what runs
 
@@ -134,6 +137,10 @@ class Scene:
         self.network.send(count)
         self.network.send(count // 2 if received is None else received, "traffic1")
 
+    def drip(self) -> None:
+        """Let a little traffic flow all the time, until `settle`."""
+        self._flow.enter_context(self.network.drip())
+
     def open_accounts(self, within: float) -> None:
         """Let the accounts begin with the next report that is accepted; there must be no traffic until then."""
         before, self._baseline = self.kernel(), None
@@ -161,7 +168,8 @@ class Scene:
         return line.moment - cure
 
     def settle(self, within: float | None = None, reports: int = 2) -> None:
-        """Wait until reports are accepted that were made after all traffic: the first may have been under way."""
+        """Stop the traffic, and wait for reports that hold all of it: the first may have been under way."""
+        self._flow.close()
         self.wait_for_accepted((within or 2.5 * self.interval + 10) * reports / 2, count=reports)
 
     def assert_accounted(self, twice: int | None = 0) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 HEADINGS = ("fault", "what was logged", "resumed after", "accounting")
 WIDTHS = (34, 62, 13, 28)  # of the columns, in characters
+LONGEST_SENTENCE = 200  # characters
 PREFIX = re.compile(r"^\S+ \S+ : (?P<level>[A-Z]+) : ")  # of a line in the daemon's log
 
 
@@ -23,10 +24,8 @@ class Row(NamedTuple):
 
     def line(self) -> str:
         """Return the row as one line, for the moment at which the test ends."""
-        rest = [
-            each for each in (self.resumed and f"resumed after {self.resumed}", self.accounting, self.logged) if each
-        ]
-        return f"{self.outcome:7} {self.fault:{WIDTHS[0]}}  {'; '.join(rest)}"
+        facts = (self.resumed and f"resumed after {self.resumed}", self.accounting, self.logged)
+        return f"{self.outcome:7} {self.fault:{WIDTHS[0]}}  {'; '.join(filter(None, facts))}"
 
 
 class Fault:
@@ -38,7 +37,7 @@ class Fault:
 
     def logged(self, line: str) -> None:
         """Note what the daemon said; a fault may have several lines."""
-        self._record("logged", PREFIX.sub(r"\g<level>: ", line))
+        self._record("logged", textwrap.shorten(PREFIX.sub(r"\g<level>: ", line), LONGEST_SENTENCE, placeholder=" ..."))
 
     def resumed(self, seconds: float) -> None:
         """Note how long after the cure a report was accepted."""
@@ -74,6 +73,5 @@ def _cells(texts: Sequence[str]) -> str:
     columns = [textwrap.wrap(text, width) for text, width in zip(texts, WIDTHS)]
     height = max(map(len, columns))
     filled = [[*column, *[""] * (height - len(column))] for column in columns]
-    return "\n".join(
-        " | ".join(f"{cell:{width}}" for cell, width in zip(line, WIDTHS)).rstrip() for line in zip(*filled)
-    )
+    lines = (" | ".join(f"{cell:{width}}" for cell, width in zip(line, WIDTHS)) for line in zip(*filled))
+    return "\n".join(line.rstrip() for line in lines)
