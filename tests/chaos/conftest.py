@@ -13,6 +13,7 @@ from tests.chaos.scene import Scene
 from tests.chaos.table import Fault, format_table, row_of
 
 QUICK_ONLY = "not slow"  # the tests of `make test`, which needs no table
+OUTCOMES = ("passed", "failed", "xfailed", "xpassed")
 CONFIG: list[pytest.Config] = []
 
 
@@ -49,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Say what became of a fault as soon as its test has ended."""
-    row = row_of(report.user_properties, report.outcome) if report.when == "call" else None
+    row = row_of(report.user_properties, outcome_of(report)) if report.when == "call" else None
     terminals = [config.pluginmanager.get_plugin("terminalreporter") for config in CONFIG]
     for terminal in terminals if row else ():
         if terminal is not None:  # xdist's workers have none
@@ -57,10 +58,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             terminal.write_line(row.line())
 
 
+def outcome_of(report: pytest.TestReport) -> str:
+    """Return pytest's word for it, or that a test failed as it was said to."""
+    return "known" if report.skipped and hasattr(report, "wasxfail") else report.outcome
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table of the faults, unless only the quick ones were asked for."""
-    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    rows = [row_of(report.user_properties, report.outcome) for report in reports if report.when == "call"]
+    reports = [report for kind in OUTCOMES for report in terminalreporter.stats.get(kind, [])]
+    rows = [row_of(report.user_properties, outcome_of(report)) for report in reports if report.when == "call"]
     known = sorted((row for row in rows if row), key=lambda row: row.fault)
     if known and config.option.markexpr != QUICK_ONLY:
         terminalreporter.section("faults")
