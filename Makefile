@@ -25,6 +25,7 @@ test: $(VENV)/installed-test
 
 chaos: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
+	@sh tests/install-faketime.sh
 	$(VENV)/bin/python -m pytest tests/chaos -m "slow or not slow" -n 4
 
 lint: $(VENV)/installed-lint

@@ -9,6 +9,7 @@ import ast
 import json
 import logging
 import re
+import socket
 import sys
 import threading
 import time
@@ -39,6 +40,7 @@ from tests.chaos.injection import Calls, Injection, name_of, watched
 from tests.chaos.table import Fault
 from tests.scripted_broker import ScriptedBroker
 
+DISCARD = ("127.0.0.1", 9)  # where a datagram is traffic, and nobody's
 TICK = 0.02  # seconds; the kernel counts the processors' time in hundredths
 MAIN = threading.main_thread().name
 MOST_TURNS = 5  # until a report is accepted again
@@ -81,6 +83,8 @@ class Reporting:
     def blocks(self) -> set[str]:
         """Take a turn; return the blocks of the report that it sent, none if it sent none."""
         self.receiver.reports.clear()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(bytes(100), DISCARD)
         self.turn()
         parts = ("metrics", "custom_metrics")
         return {name for each in self.receiver.reports for part in parts for name in each.get(part, ())}
@@ -140,6 +144,7 @@ def test_an_exception_anywhere_in_a_turn_is_said_and_costs_a_block_or_a_turn(
     for code in sorted(calls.threads, key=is_collector, reverse=True):
         if not is_collector(code) and counted:
             assert reporting.counted() - counted == reporting.receiver.growth
+            assert reporting.receiver.growth["bytes_in"]
             fault.accounted(f"{sum(reporting.receiver.growth.values()):,} bytes and packets = counted")
             counted.clear()
         caplog.clear()

@@ -7,7 +7,8 @@ import random
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,9 +18,11 @@ import pytest
 from defender_publisher.snapshot import Counters
 from defender_publisher.state import Baseline, State, StateFile
 from tests.chaos.kills import RECEIPT, THING, report_until_killed
-from tests.chaos.scene import COUNTED_AGAIN
+from tests.chaos.scene import Scene
+from tests.chaos.service import ACCEPT
 from tests.chaos.table import Fault
 
+COUNTED_AGAIN = r"counts the traffic of report (\d+) again"
 KILLS = 200
 LONGEST = 0.012  # seconds that a process lives once it reports; a report takes about two of them
 
@@ -102,3 +105,41 @@ def test_200_kills_at_random_moments_leave_a_state_that_loads_and_lose_no_byte(t
     assert again - set(growth)  # and some came before the report went out
     fault.logged(f"report (id) counts the traffic of report (id) again ({len(again)} of {len(growth):,} reports)")
     fault.accounted(f"{sum(growth.values()):,} - {twice:,} twice = {counter_of(state) - counter_of(first):,} B")
+
+
+# -- the daemon itself
+
+DAEMONS, KILLS_EACH = 4, 50
+VERDICT_TAKES = 0.2  # seconds; a kill meanwhile loses the verdict
+LIVES = (0.3, 4.0)  # seconds from the start of a daemon to its end; the first report comes after a second or two
+
+
+def kill_daemon_again_and_again(scene: Scene, chance: random.Random) -> str:
+    """Kill the scene's daemon at random moments, start it again each time, and hold its reports against the kernel."""
+    state_file = scene.state_directory / "state.json"
+    scene.service.verdict = ACCEPT._replace(late=VERDICT_TAKES)  # type: ignore[attr-defined]
+    scene.drip()
+    for _ in range(KILLS_EACH):
+        time.sleep(chance.uniform(*LIVES))
+        assert scene.stop_daemon(kill=True) == -signal.SIGKILL
+        msgspec.json.decode(state_file.read_bytes(), type=State)
+        scene.start_daemon()
+    scene.settle(60)
+    ids = [report.report_id for report in scene.accepted]
+    assert sorted(set(ids)) == ids
+    assert [] == scene.find("Traceback|ERROR|damaged")
+    return f"{len(ids)} reports; " + scene.assert_accounted(twice=None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+@pytest.mark.fault("SIGKILL of 4 daemons, 200 times")
+def test_200_kills_of_running_daemons_lose_no_byte(new_scene: Callable[..., Scene], fault: Fault) -> None:
+    scenes = [new_scene(interval=1) for _ in range(DAEMONS)]
+    with ThreadPoolExecutor(DAEMONS) as pool:
+        accounts = pool.map(kill_daemon_again_and_again, scenes, [random.Random() for _ in scenes])
+        for account in accounts:
+            fault.accounted(account)
+    again = [line for scene in scenes for line in scene.find(COUNTED_AGAIN)]
+    assert again, "some kills cost a verdict"
+    fault.logged(f"{again[0].text} ({len(again)} times)")
