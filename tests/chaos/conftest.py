@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from demo.authority import Authority
 from tests import namespaces
 from tests.chaos.scene import Scene
+from tests.chaos.service import MOSQUITTO, MosquittoService
 from tests.chaos.table import Fault, format_table, row_of
 
 QUICK_ONLY = "not slow"  # the tests of `make test`, which needs no table
@@ -22,9 +24,13 @@ def new_scene(tmp_path: Path, authority: Authority) -> Iterator[Callable[..., Sc
     """Make a scene with the options of `Scene`, in which the first report was accepted; needs root, or it skips."""
     if namespaces.refusal() is not None:
         pytest.skip(str(namespaces.refusal()))
+    if not all(map(shutil.which, ("ip", "setpriv", "unshare"))):
+        pytest.skip("needs iproute2 and util-linux")
     made: list[Scene] = []
 
     def new_scene(begin: bool = True, **options: object) -> Scene:
+        if options.get("service") is MosquittoService and MOSQUITTO is None:
+            pytest.skip("mosquitto is not installed")
         made.append(Scene(tmp_path / f"scene{len(made)}", authority, **options))  # type: ignore[arg-type]
         if begin:
             made[-1].begin()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tests.namespaces import Namespace
 
 LOOK_AGAIN = 0.02  # seconds between two looks at what a program has said
+WITH_ITS_PARENT = ("setpriv", "--pdeathsig", "KILL")  # no program outlives the tests, however those end
 END_WITHIN = 5.0  # seconds that a program has to end by itself
 
 
@@ -33,7 +34,7 @@ class Program:
         self.lines: list[Line] = []
         with namespace.entered():
             self.process = subprocess.Popen(
-                [str(each) for each in command],
+                [*WITH_ITS_PARENT, *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

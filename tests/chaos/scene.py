@@ -56,8 +56,6 @@ class Scene:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.interval = directory, interval
         self.authority = authority
-        self.network = Network()
-        self.service = service(self.network, authority, directory)  # type: ignore[call-arg]
         self.daemon: Program | None = None
         self.config = directory / "config.json"
         self.state_directory = directory / "state"
@@ -67,6 +65,8 @@ class Scene:
         self._baseline: Counters | None = None  # the kernel's counters when the accounts were opened,
         self._opened_after = 0  # and how many accepted reports come before
         self._write_config(endpoint, custom_metrics, agent)
+        self.network = Network()  # the last thing that can fail, for it has to be closed
+        self.service = service(self.network, authority, directory)  # type: ignore[call-arg]
 
     def close(self) -> None:
         """End the daemon and the service, and let go of the network."""

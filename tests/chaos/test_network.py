@@ -108,7 +108,9 @@ def test_a_broker_that_never_answers_connect(new_scene: NewScene, fault: Fault) 
 def test_a_broker_that_refuses_the_connection(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(interval=1)
     scene.service.script.connack = 5
-    check_reconnect(scene, fault, "not connected.*policy does not allow iot:Connect with this client ID")
+    check_reconnect(
+        scene, fault, "the broker refused the connection: the certificate's policy does not allow iot:Connect"
+    )
     scene.service.script.connack = 0
     check_cured(scene, fault)
 
