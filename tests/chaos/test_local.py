@@ -37,16 +37,17 @@ def seen_by_daemon(scene: Scene, path: Path) -> Path:
 
 
 def fill(directory: Path) -> Path:
-    """Fill the disk to the last byte; return the file that does."""
+    """Fill the disk; return the file that does."""
     filler = directory / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
+    pad(filler)
     return filler
+
+
+def pad(file: Path) -> None:
+    """Let a file grow by empty lines until its disk is full, and the file's last block too."""
+    with file.open("ab", buffering=0) as growing, contextlib.suppress(OSError):
+        while True:
+            growing.write(b"\n")
 
 
 def in_daemons_mounts(scene: Scene, *command: object) -> None:
@@ -160,6 +161,7 @@ def test_a_full_log_directory(new_scene: NewScene, tmp_path: Path, fault: Fault)
         time.sleep(0.1)
     log = seen_by_daemon(scene, logs) / "log"
     filler = fill(log.parent)
+    pad(log)
     line = scene.wait_for_line("the log file .* can not be written", 2 * scene.interval + LOOK)
     fault.logged(line.text)
     check_goes_on(scene)  # says standard error
