@@ -6,6 +6,7 @@ Nothing is listed here: what a turn calls, and what the SDK calls back, is obser
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import logging
 import re
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import timeloop
@@ -65,6 +67,11 @@ class Receiver:
         return None
 
 
+def guards_of(add_job: Callable[..., None]) -> list[Mock]:
+    """Return what stands for the guard, where the script's jobs tell one of their progress."""
+    return [Mock() for name in inspect.signature(add_job).parameters if name == "guard"]
+
+
 class Reporting:
     """A publisher of this machine with every metric there is, run as the script's job runs it."""
 
@@ -77,7 +84,7 @@ class Reporting:
         publisher = Publisher(settings, ThisDevice(settings.config), self.receiver, self._store)
         loop = timeloop.Timeloop()
         loop.logger.handlers.clear()
-        script.add_job(loop, publisher.report, first=0.0)
+        script.add_job(loop, *guards_of(script.add_job), publisher.report, first=0.0)
         self.turn = loop.jobs[-1].execute
 
     def blocks(self) -> set[str]:
