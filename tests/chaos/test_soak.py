@@ -34,7 +34,7 @@ class HangingUp(ScriptedBroker):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # its connections inherit that
-        self.accepted = self.connections = 0
+        self.accepted = self.connections = self.refused = 0
         self.growth: Counter[str] = Counter()
         self._working = Script(answer=self._answer)
 
@@ -50,6 +50,7 @@ class HangingUp(ScriptedBroker):
     def _connect(self, connection: Any, body: bytes) -> bool:
         self.connections += 1
         turns_away = self.connections % 3 == 2
+        self.refused += turns_away
         self.script = REFUSALS[self.connections // 3 % len(REFUSALS)] if turns_away else self._working
         return super()._connect(connection, body)
 
@@ -92,10 +93,10 @@ def check(measured: dict[str, Any], broker: HangingUp, most_growth: int) -> None
     assert measured["growth"] == broker.growth
 
 
-def told(measured: dict[str, Any]) -> str:
+def told(measured: dict[str, Any], broker: HangingUp) -> str:
     before, after = measured["before"], measured["after"]
     return (
-        f"{measured['reports']:,} reports, {measured['reconnects']:,} reconnects, {measured['refused']:,} refused in "
+        f"{measured['reports']:,} reports, {measured['reconnects']:,} reconnects, {broker.refused:,} refused, in "
         f"{measured['seconds']:.0f} s: {after['threads']} threads and {after['descriptors']} descriptors before and "
         f"after, {before['resident']:,} KiB resident before, {after['resident']:,} after, {max(measured['samples']):,} "
         "at most"
@@ -117,7 +118,7 @@ def test_10_000_reports_and_1_000_reconnects_leave_threads_descriptors_and_memor
     broker: HangingUp, soak: Callable[..., dict[str, Any]], fault: Fault
 ) -> None:
     measured = soak(400, warm_up=1_000, reports=10_000)
-    fault.logged(told(measured))
+    fault.logged(told(measured, broker))
     fault.accounted(f"{broker.growth['bytes_in']:,} B in reported = counted")
     check(measured, broker, MOST_GROWTH)
     assert measured["reconnects"] >= 1_000
