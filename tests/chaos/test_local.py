@@ -6,9 +6,10 @@ import contextlib
 import os
 import re
 import resource
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -236,16 +237,36 @@ COMMANDS: dict[str, tuple[list[str], str]] = {  # what is wrong, the command, an
 MOST_MEMORY = 4 * 1024  # KiB that 100 MB of output may cost the daemon at its peak
 
 
-def processes_of(scene: Scene) -> list[str]:
-    """Return the command lines of all processes in the daemon's mount namespace but its own."""
-    assert scene.daemon is not None
-    own, found = scene.daemon.process.pid, []
-    theirs = os.readlink(f"/proc/{own}/ns/mnt")
+def mounts_of(process: object) -> str:
+    """Return what identifies the mount namespace of a process; each daemon of a scene has its own."""
+    return os.readlink(f"/proc/{process}/ns/mnt")
+
+
+def processes_in(mounts: str) -> dict[int, str]:
+    """Return the command line of every process in a mount namespace, by its id."""
+    found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if int(name) != own and os.readlink(f"/proc/{name}/ns/mnt") == theirs:
-                found.append(Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode())
+            if mounts_of(name) == mounts:
+                found[int(name)] = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     return found
+
+
+@pytest.fixture
+def swept() -> Iterator[Callable[[Scene], str]]:
+    """Return a daemon's mount namespace, and end all that is left in it after the test."""
+    namespaces: list[str] = []
+
+    def swept(scene: Scene) -> str:
+        assert scene.daemon is not None
+        namespaces.append(mounts_of(scene.daemon.process.pid))
+        return namespaces[-1]
+
+    yield swept
+    for namespace in namespaces:
+        for process in processes_in(namespace):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
 
 def peak_memory(scene: Scene) -> int:
@@ -261,8 +282,9 @@ def metrics_with(*commands: str) -> dict[str, object]:
 
 
 @pytest.mark.fault("a command hangs, ignores signals, forks and holds its pipe, prints 100 MB, is missing")
-def test_commands_that_misbehave_in_every_way(new_scene: NewScene, fault: Fault) -> None:
+def test_commands_that_misbehave_in_every_way(new_scene: NewScene, swept: Callable[[Scene], str], fault: Fault) -> None:
     scene = new_scene(interval=4, custom_metrics=metrics_with(*COMMANDS))
+    mounts = swept(scene)
     scene.drip()
     began = len(scene.accepted)
     check_goes_on(scene, 3)
@@ -276,7 +298,7 @@ def test_commands_that_misbehave_in_every_way(new_scene: NewScene, fault: Fault)
     assert latest <= scene.interval * 1.11 + 3 * PATIENCE + 1  # the schedule may take a tenth longer
     assert {"2 custom metrics"} == {re.search(r"\d+ custom metrics", line.text)[0] for line in scene.find("accepted")}
     time.sleep(0.1)
-    assert [] == [each for each in processes_of(scene) if FOREVER in each or "/dev/zero" in each]
+    assert [scene.daemon.process.pid] == list(processes_in(mounts))  # no command is under way now
     fault.accounted(scene.assert_accounted())
 
 
