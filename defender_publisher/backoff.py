@@ -10,13 +10,15 @@ import random
 FIRST, LAST = 2.0, 300.0  # seconds; the longest wait doubles from the one to the other
 SHORTEST = 1.0  # seconds; AWS IoT takes one CONNECT per second and client ID
 SHARE = 0.9  # of the interval at most, so that a device reports within one interval after the cure
+FIRST_SHARE = 0.1  # of the interval at most until the first attempt: a site whose power is back starts all at once
 STABLE_AFTER = 30.0  # seconds; a connection that is lost sooner counts as a failed one
 
 
 class Backoff:
     """Counts what failed in a row; `interval` is that of the reports, in seconds.
 
-    `attempts` failed since there was a connection; `failures` counts connections that did not last as well.
+    `attempts` failed since there was a connection; `failures` counts connections that did not last as well;
+    `first_delay` is how many seconds to wait before the first attempt.
     """
 
     def __init__(self, interval: float = LAST, chance: random.Random | None = None) -> None:
@@ -24,6 +26,7 @@ class Backoff:
         self.failures = 0
         self._longest = max(min(LAST, interval * SHARE), SHORTEST)
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self.first_delay = self._chance.uniform(0.0, min(FIRST, interval * FIRST_SHARE))
 
     def failed(self) -> float:
         """Count a failed attempt; return the seconds to wait until the next."""

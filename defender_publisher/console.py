@@ -12,6 +12,7 @@ class Console:
     """Prints reports (JSON) on a stream and calls that accepted."""
 
     connected = True
+    first_delay = 0.0
 
     def __init__(self, stream: TextIO, form: str) -> None:
         self._stream = stream

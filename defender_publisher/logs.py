@@ -7,14 +7,18 @@ import os
 import sys
 
 from defender_publisher.config import Agent
+from defender_publisher.repeats import Repeats
 
 LOG_FORMAT = "%(asctime)s : %(levelname)s : %(message)s"
 
 log = logging.getLogger("defender_publisher")
 
 
-def configure_logging(agent: Agent) -> None:
-    """Send this program's log where the configuration says; standard error too while that is a terminal."""
+def configure_logging(agent: Agent, *also: logging.Handler) -> None:
+    """Send this program's log where the configuration says; standard error too while that is a terminal.
+
+    Handlers in `also` hear everything too. In the others a warning that repeats itself is counted, but for debug mode.
+    """
     problem = ""
     handlers: list[logging.Handler] = []
     try:
@@ -24,7 +28,9 @@ def configure_logging(agent: Agent) -> None:
         problem = f"the log file {agent.logfile} can not be written ({error.strerror}): logging to standard error"
     if not handlers or sys.stderr.isatty():
         handlers.append(logging.StreamHandler(sys.stderr))
-    logging.basicConfig(handlers=handlers, format=LOG_FORMAT, level=logging.WARNING, force=True)
+    for handler in handlers if not agent.debug else ():
+        handler.addFilter(Repeats())
+    logging.basicConfig(handlers=[*handlers, *also], format=LOG_FORMAT, level=logging.WARNING, force=True)
     log.setLevel(logging.DEBUG if agent.debug else logging.INFO)
     _quieten_libraries(agent.debug)
     if problem:
@@ -39,14 +45,10 @@ def log_to_stderr(level: int) -> None:
 
 
 def _file_handler(agent: Agent) -> logging.Handler:
-    from logging.handlers import (
-        RotatingFileHandler,
-    )  # here, because a service that logs to standard error does without it
+    from defender_publisher.logfile import LogFile  # here, because a service that logs to standard error does without
 
     os.makedirs(os.path.dirname(str(agent.logfile)), exist_ok=True)
-    return RotatingFileHandler(
-        str(agent.logfile), maxBytes=agent.log_max_size, backupCount=agent.log_max_count, encoding="utf-8"
-    )
+    return LogFile(str(agent.logfile), agent.log_max_size, agent.log_max_count)
 
 
 def _quieten_libraries(debug: bool) -> None:

@@ -92,6 +92,11 @@ class MqttTransport:
         """Whether a report can be published now."""
         return self._session is not None and self._session.alive
 
+    @property
+    def first_delay(self) -> float:
+        """The seconds to wait before `keep_connected` is called first."""
+        return self._backoff.first_delay
+
     def connect(self) -> None:
         """Connect, if not connected; raises TransportError with the reason when that fails."""
         with self._connecting:

@@ -79,21 +79,36 @@ def find_config_file(given: Path | None, overrides: Raw) -> Path | None:
     return None if agent.get("dry_run") and not os.access(default, os.R_OK) else default
 
 
-def read_settings(path: Path | None, overrides: Raw) -> Settings:
+def read_settings(path: Path | None, overrides: Raw, credentials: bool = True) -> Settings:
     """Read the file at `path` (None: defaults only), lay `overrides` over it, and check the whole.
 
     Raises ConfigError with every problem of the first kind found: JSON, then types and keys, then rules, then the
-    thing's name and the files of the credentials.
+    thing's name and the files of the credentials (unless `credentials` is False).
     """
     where = f"{path}: " if path else ""
     try:
-        text = _resolved(read_json(path), path.parent) if path else {}
-        given = _resolved(overrides, Path.cwd())
-        config = _checked(_merged(text, given))
-        origins = {**dict.fromkeys(_keys(text), "file"), **dict.fromkeys(_keys(given), "command line")}
-        return _settled(config, path, origins)
+        config, origins = read_config(path, overrides)
+        name = thing_name_of(config.agent, unknown_allowed=config.agent.dry_run)
+        if credentials and not config.agent.dry_run:
+            _check_credentials(config.agent)
+        return settle(config, name, path, origins)
     except ConfigError as error:
         raise ConfigError([where + problem for problem in error.problems]) from error.__cause__
+
+
+def read_config(path: Path | None, overrides: Raw) -> tuple[Config, dict[str, str]]:
+    """Return the configuration as it is written, checked in itself, and the origins of its values; as above."""
+    text = _resolved(read_json(path), path.parent) if path else {}
+    given = _resolved(overrides, Path.cwd())
+    config = _checked(_merged(text, given))
+    return config, {**dict.fromkeys(_keys(text), "file"), **dict.fromkeys(_keys(given), "command line")}
+
+
+def settle(config: Config, thing_name: str, path: Path | None, origins: Mapping[str, str]) -> Settings:
+    """Fill in every default that depends on the thing's name, the method or the service manager."""
+    agent = config.agent
+    topic = (agent.topic or RESERVED_TOPIC + agent.format).replace("{thing_name}", thing_name)
+    return Settings(msgspec.structs.replace(config, agent=_filled(agent, thing_name)), thing_name, topic, path, origins)
 
 
 def read_json(path: Path) -> Raw:
@@ -155,15 +170,6 @@ def _checked(raw: Any) -> Config:
     if problems:
         raise ConfigError(problems)
     return config
-
-
-def _settled(config: Config, path: Path | None, origins: Mapping[str, str]) -> Settings:
-    agent = config.agent
-    name = thing_name_of(agent, unknown_allowed=agent.dry_run)
-    if not agent.dry_run:
-        _check_credentials(agent)
-    topic = (agent.topic or RESERVED_TOPIC + agent.format).replace("{thing_name}", name)
-    return Settings(msgspec.structs.replace(config, agent=_filled(agent, name)), name, topic, path, origins)
 
 
 def _check_credentials(agent: Agent) -> None:

@@ -18,6 +18,7 @@ log = logging.getLogger("defender_publisher")
 
 STATE_FILE = "state.json"
 LOCK_FILE = "lock"
+LOCK_ATTEMPTS, LOCK_PAUSE = 5, 0.1  # times, seconds; someone who only asks whether a publisher runs has it for a moment
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -35,12 +36,37 @@ class State(msgspec.Struct, frozen=True):
     last_report_id: int = 0
     published_at: Optional[float] = None  # seconds since the epoch, of the last report sent
     accepted_at: Optional[float] = None
-    unsettled: Optional[int] = None  # the id of a report that was sent and whose verdict is not known
     baseline: Optional[Baseline] = None
+    unsettled: Optional[int] = None  # the id of a report that was sent and whose verdict is not known
 
 
 class StateInUseError(DefenderError):
     """Another publisher works with the same state directory."""
+
+
+def publisher_runs(directory: Union[str, Path]) -> bool:
+    """Whether a publisher works with this state directory; raises PermissionError for one that may not be looked into.
+
+    Asked by taking its lock for a moment, which a publisher that starts just then waits for.
+    """
+    try:
+        with open(Path(directory) / LOCK_FILE) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
+def _lock(file: IO[str]) -> None:
+    """Take the lock; raises BlockingIOError if another holds it for longer than a moment."""
+    for _ in range(LOCK_ATTEMPTS - 1):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(LOCK_PAUSE)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class MemoryState:
@@ -74,9 +100,8 @@ class StateFile:
         Two with one client ID would evict each other from AWS IoT every second or two.
         """
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = open(self._path.with_name(LOCK_FILE), "w")  # noqa: SIM115 - held for the life of the process
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = self._open_lock()
+            _lock(self._lock)
         except BlockingIOError:
             raise StateInUseError(
                 f"another amazon-defender-publisher is running with the state directory {self._path.parent}: "
@@ -116,6 +141,7 @@ class StateFile:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self._path)
+            self._note_recovery()
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()  # a half-written file on a full disk takes what others need
@@ -128,6 +154,14 @@ class StateFile:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    def _open_lock(self) -> IO[str]:
+        path = self._path.with_name(LOCK_FILE)
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return open(path, "a")
+        except OSError:
+            return open(path)  # a lock can be held on a file system that is read-only by now
+
     def _set_aside(self, error: Exception) -> None:
         damaged = self._path.with_name(f"{STATE_FILE}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
         log.warning("the state in %s is damaged (%s): kept as %s, starting afresh", self._path, error, damaged.name)
@@ -137,8 +171,14 @@ class StateFile:
     def _complain(self, error: OSError) -> None:
         if not self._complained:
             log.warning(
-                "the state directory %s can not be used (%s): growth and report ids start afresh after a restart",
+                "the state directory %s can not be used (%s): reports go on, but after a restart the next one counts "
+                "traffic from the last state that could be kept",
                 self._path.parent,
                 os.strerror(error.errno or errno.EIO),
             )
         self._complained = True
+
+    def _note_recovery(self) -> None:
+        if self._complained:
+            log.info("the state directory %s can be used again", self._path.parent)
+        self._complained = False

@@ -27,6 +27,10 @@ class Transport(Protocol):
     def connected(self) -> bool:
         """Whether a report can be published now."""
 
+    @property
+    def first_delay(self) -> float:
+        """The seconds to wait before `keep_connected` is called first."""
+
     def connect(self) -> None:
         """Connect, if not connected; raises TransportError with the reason when that fails."""
 

@@ -412,3 +412,84 @@ def test_a_reader_that_leaves_is_no_error(run: Run) -> None:
     command = f"{sys.executable} {PUBLISHER} --dry-run --samples 3 --interval 1 | head -1"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
     assert ("{\n", "") == (done.stdout, done.stderr)
+
+
+def test_the_status_tells_health_by_its_exit_status(
+    run: Run, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    path = write_config(1)
+    never = run("--status", path)
+    assert 3 == never.returncode
+    assert f"not running: no daemon has written a status into {tmp_path / 'state'}\n" == never.stdout
+    daemon = start(sys.executable, PUBLISHER, path)
+    while run("--status", path).returncode == 3:
+        assert daemon.poll() is None
+    late = run("--status", "--json", path)
+    assert 1 == late.returncode
+    assert ("late", daemon.pid) == (json.loads(late.stdout)["health"], json.loads(late.stdout)["status"]["pid"])
+    daemon.send_signal(signal.SIGTERM)
+    daemon.wait(10)
+    assert 3 == run("--status", path).returncode
+
+
+def test_the_status_needs_no_right_to_read_the_key(run: Run, write_config: Callable[..., Path]) -> None:
+    path = write_config(1)
+    config = json.loads(path.read_text())
+    Path(config["agent"]["authentication"]["private_key"]).unlink()
+    assert 3 == run("--status", path).returncode
+
+
+def test_systemd_hears_that_it_is_ready_how_it_is_alive_reloading_and_stopping(
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(15)
+        path = write_config(1)
+        environment = {**os.environ, "NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "600000"}
+        daemon = start(sys.executable, PUBLISHER, path, env=environment)
+
+        def until(wanted: str) -> list[str]:
+            said = [manager.recv(1000).decode()]
+            while not said[-1].startswith(wanted):
+                said.append(manager.recv(1000).decode())
+            return said
+
+        until("READY=1")
+        until("WATCHDOG=1")
+        until("WATCHDOG=1")
+        daemon.send_signal(signal.SIGHUP)
+        until("RELOADING=1")
+        until("READY=1")
+        path.write_text("{")
+        daemon.send_signal(signal.SIGHUP)
+        until("RELOADING=1")
+        until("READY=1")
+        daemon.send_signal(signal.SIGTERM)
+        until("STOPPING=1")
+        assert 0 == daemon.wait(10)
+
+
+HANGS = """
+import runpy, sys, threading
+from defender_publisher import device, watchdog
+watchdog.patience_for = lambda config: 1.0
+import defender_publisher.guard as guard
+guard.patience_for = watchdog.patience_for
+device.ThisDevice.look = lambda self: threading.Event().wait()
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_daemon_that_hangs_says_where_and_ends_with_75(
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    path = write_config(1, dry_run=True, publish_interval=1)
+    daemon = start(sys.executable, "-c", HANGS, PUBLISHER, path, cwd=ROOT)
+    output, _ = daemon.communicate(timeout=20)
+    assert 75 == daemon.returncode
+    assert "so a new connection is made: report is at " in output
+    assert "a new connection did not help: report is at " in output
+    assert "ending with status 75, to be started again" in output
+    assert "Traceback" not in output

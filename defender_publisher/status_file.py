@@ -1,0 +1,147 @@
+"""The status file: kept up to date by the daemon as reports, connections and errors come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from defender_publisher import __version__
+from defender_publisher.repeats import key_of
+from defender_publisher.settings import Settings
+from defender_publisher.state import State
+from defender_publisher.status import (
+    STATUS_FILE,
+    ConnectionStatus,
+    Counts,
+    LastAccepted,
+    LastError,
+    LastReport,
+    Status,
+    config_hash,
+)
+from defender_publisher.watcher import Watcher
+
+DELIVERED = ("accepted", "delivered")  # the verdicts after which Device Defender has the report
+NEVER_REPORTED = State()
+
+
+class StatusFile(Watcher):
+    """Keeps the status up to date in memory and, if there is a directory, in its file; tells each change's line."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: str | None = None,
+        state: State = NEVER_REPORTED,
+        before: StatusFile | None = None,
+        announce: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Begin with the `state` that an earlier run left, and with the status of this one `before` a reload."""
+        endpoint = settings.agent.authentication
+        now = time.time()
+        self._path = Path(directory) / STATUS_FILE if directory else None
+        self._announce = announce
+        self._lock = threading.RLock()
+        self._written = b""
+        self._said = ""
+        self._connections = 0
+        self.now = Status(
+            version=__version__,
+            pid=os.getpid(),
+            thing_name=settings.thing_name,
+            config_file=str(settings.path.resolve()) if settings.path else None,
+            config_hash=config_hash(settings),
+            since=now,
+            interval=settings.agent.publish_interval,
+            connection=ConnectionStatus(str(endpoint.endpoint), int(endpoint.port or 0), False, now),
+            last_accepted=None if state.accepted_at is None else LastAccepted(None, state.accepted_at),
+        )
+        if before is not None:
+            old = before.now
+            self._change(since=old.since, counts=old.counts, last_report=old.last_report, last_error=old.last_error)
+            self._change(last_accepted=old.last_accepted)
+            self._connections = before._connections
+        self._change()
+
+    def connected(self) -> None:
+        """Note that there is a connection from now on."""
+        with self._lock:
+            self._connections += 1
+            counts = msgspec.structs.replace(self.now.counts, reconnects=self._connections - 1)
+            self._change(connection=self._connection(True), counts=counts)
+
+    def disconnected(self) -> None:
+        """Note that there is none any more."""
+        self._change(connection=self._connection(False))
+
+    def reported(self, report_id: int, verdict: str, seconds: float | None = None) -> None:
+        """Note what became of a report."""
+        now = time.time()
+        changes: dict[str, Any] = {"last_report": LastReport(report_id, now, verdict, seconds)}
+        if verdict in DELIVERED:
+            changes["last_accepted"] = LastAccepted(report_id, now, time.monotonic())
+        kind = "accepted" if verdict in DELIVERED else "rejected" if verdict.startswith("rejected") else "failed"
+        with self._lock:
+            self._change(counts=self._one_more(kind), **changes)
+
+    def failed(self) -> None:
+        """Note that no report could be made."""
+        with self._lock:
+            self._change(counts=self._one_more("failed"))
+
+    def next_report(self, seconds: float | None) -> None:
+        """Note in how many seconds the next report is due; None while it waits for a connection."""
+        self._change(next_report=None if seconds is None else round(time.time() + seconds, 1))
+
+    def note_error(self, text: str) -> None:
+        """Note a warning or an error; the same again, but for its digits, is counted."""
+        with self._lock:
+            last = self.now.last_error
+            count = last.count + 1 if last is not None and key_of(last.text) == key_of(text) else 1
+            self._change(last_error=LastError(time.time(), text, count))
+
+    def _one_more(self, kind: str) -> Counts:
+        return msgspec.structs.replace(self.now.counts, **{kind: getattr(self.now.counts, kind) + 1})
+
+    def _connection(self, connected: bool) -> ConnectionStatus:
+        return msgspec.structs.replace(self.now.connection, connected=connected, since=time.time())
+
+    def _change(self, **changes: Any) -> None:
+        with self._lock:
+            self.now = msgspec.structs.replace(self.now, **changes)
+            self._save()
+            line = self.now.line()
+            if line != self._said:
+                self._said = line
+                self._announce(line)
+
+    def _save(self) -> None:
+        """Replace the file, if anything changed; it is for the state file to complain of a disk that is full."""
+        content = msgspec.json.encode(self.now)
+        if self._path is None or content == self._written:
+            return
+        temporary = self._path.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            temporary.write_bytes(content)
+            os.replace(temporary, self._path)
+            self._written = content
+
+
+class LastErrorHandler(logging.Handler):
+    """A log handler that notes warnings and errors in the status."""
+
+    def __init__(self, status: StatusFile) -> None:
+        super().__init__(logging.WARNING)
+        self._status = status
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note the record's sentence; a traceback is the log's."""
+        self._status.note_error(record.getMessage())
