@@ -8,20 +8,20 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import logging
 import os
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from defender_publisher import session
+from defender_publisher import logs, session
 from defender_publisher.device import ThisDevice
 from defender_publisher.mqtt import open_transport
 from defender_publisher.publisher import Publisher
 from defender_publisher.settings import read_settings
 from defender_publisher.snapshot import Counters
 from defender_publisher.state import StateFile
+from defender_publisher.status_file import LastErrorHandler, StatusFile
 
 SETTLE = 10.0  # seconds that threads of closed sessions have to end
 STEADY = 1.2  # seconds without a change, after which all have: the SDK looks once a second whether to end
@@ -42,9 +42,13 @@ class Soak:
 
     def __init__(self, config: Path, store: StateFile, per_connection: int) -> None:
         settings = read_settings(config, {})
+        state = store.load(settings.thing_name)
+        status = StatusFile(settings, settings.agent.state_directory, state)
+        logs.configure_logging(settings.agent, LastErrorHandler(status))
         self.clock = Clock()
-        self.transport = open_transport(settings)
-        self.publisher = Publisher(settings, ThisDevice(settings.config), self.transport, store, self.clock)
+        self.transport = open_transport(settings, status)
+        device = ThisDevice(settings.config)
+        self.publisher = Publisher(settings, device, self.transport, store, self.clock, status)
         self._store, self._thing = store, settings.thing_name
         self._per_connection = per_connection
         self.reports = self.connections = 0
@@ -76,7 +80,6 @@ class Soak:
 def main() -> None:
     """Warm up, measure, run, measure again."""
     options = parse_arguments()
-    logging.basicConfig(level=logging.CRITICAL)
     compress_waits()
     with StateFile(read_settings(options.config, {}).agent.state_directory) as store:
         soak = Soak(options.config, store, options.per_connection)

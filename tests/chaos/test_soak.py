@@ -75,7 +75,8 @@ def soak(broker: HangingUp, write_config: Callable[..., Path], tmp_path: Path) -
 
     def soak(timeout: float, **options: int) -> dict[str, Any]:
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-        command = [sys.executable, "-m", "tests.chaos.soak", str(write_config(broker.port)), *arguments]
+        config = write_config(broker.port, logfile=str(tmp_path / "log"), log_max_size=100_000, log_max_count=2)
+        command = [sys.executable, "-m", "tests.chaos.soak", str(config), *arguments]
         done = subprocess.run(
             [*command, f"--per-connection={PER_CONNECTION}"], capture_output=True, text=True, cwd=ROOT, timeout=timeout
         )
