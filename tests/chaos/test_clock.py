@@ -114,11 +114,11 @@ CERTIFICATES: dict[str, tuple[Callable[[Authority, Path], Files], str]] = {
     ),
     "expired": (
         lambda authority, path: authority.issue("other", not_before=hour(-2), not_after=hour(-1)),
-        r"not connected: the certificate \S+ expired on .*: put a new one with its key in its place",
+        r"not connected: the certificate \S+ expired on .*; put a new one with its key in its place",
     ),
     "not yet valid": (
         lambda authority, path: authority.issue("other", not_before=hour(1)),
-        r"not connected: the certificate \S+ is valid from .* on, but this device's clock says .*: check the clock",
+        r"not connected: the certificate \S+ is valid from .* on, but this device's clock says .*; check the clock",
     ),
 }
 
