@@ -7,7 +7,6 @@ import re
 import time
 from pathlib import Path
 
-from defender_publisher.case import Case
 from defender_publisher.credentials import (
     AS_OWNER,
     CHECK_CLOCK,
@@ -19,9 +18,10 @@ from defender_publisher.credentials import (
     validity,
 )
 from defender_publisher.diagnosis import NO_AWS_CREDENTIALS, problem_in
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import Failed
 from defender_publisher.errors import ConfigError
 from defender_publisher.identity import thing_name_of
-from defender_publisher.ladder import Failed
 from defender_publisher.rules import AWS_ENDPOINT
 from defender_publisher.settings import read_config, settle
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Literal
 
-from defender_publisher.case import Case
+from defender_publisher.doctor.case import Case
 from defender_publisher.errors import DefenderError
-from defender_publisher.evidence import SERVICE, collect
+from defender_publisher.support.evidence import SERVICE, collect
 
 FILE_MODE = 0o600  # logs and reports are nobody else's business
 COMPRESSED = (".gz", ".tgz")

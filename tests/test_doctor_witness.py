@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from defender_publisher import handshake, trial
-from defender_publisher.ladder import FAIL, NOT_TRIED, OK, Step
+from defender_publisher.doctor import handshake, trial
+from defender_publisher.doctor.ladder import FAIL, NOT_TRIED, OK, Step
+from defender_publisher.doctor.witness import ago
 from defender_publisher.settings import read_settings
 from defender_publisher.state import StateFile
 from defender_publisher.status import (
@@ -22,10 +23,9 @@ from defender_publisher.status import (
     Status,
     config_hash,
 )
-from defender_publisher.witness import ago
 from demo.authority import Authority
 from tests.scripted_broker import ScriptedBroker
-from tests.test_doctor import examined
+from tests.test_doctor_examination import examined
 
 TOP = ("MQTT CONNECT", "SUBACK", "report")
 

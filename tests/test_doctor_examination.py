@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher import doctor, handshake, trial
-from defender_publisher.case import Case
-from defender_publisher.ladder import FAIL, NOT_TRIED, OK, Step
+from defender_publisher.doctor import examination, handshake, trial
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import FAIL, NOT_TRIED, OK, Step
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.state import STATE_FILE, StateFile
 from demo.authority import Authority
@@ -43,7 +43,7 @@ def broker(authority: Authority) -> Iterator[ScriptedBroker]:
 
 
 def examined(path: Path) -> dict[str, Step]:
-    return {step.rung: step for step in doctor.examine(Case(path, {}))}
+    return {step.rung: step for step in examination.examine(Case(path, {}))}
 
 
 def verdicts(steps: dict[str, Step]) -> list[str]:
@@ -52,7 +52,7 @@ def verdicts(steps: dict[str, Step]) -> list[str]:
 
 def test_where_all_is_well_every_rung_holds(write_config: WriteConfig, broker: ScriptedBroker) -> None:
     steps = examined(write_config(broker.port))
-    assert [OK] * len(doctor.RUNGS) == verdicts(steps), steps
+    assert [OK] * len(examination.RUNGS) == verdicts(steps), steps
     assert steps["report"].says.startswith("accepted after 0.")
     assert 1 == len(broker.seen.connects) == len(broker.seen.publishes)
 
@@ -148,15 +148,15 @@ def test_on_a_topic_of_ones_own_silence_is_no_failure(
     monkeypatch.setattr(trial, "open_transport", impatient)
     broker.script.answer, broker.script.suback = silent, 0x80
     steps = examined(write_config(broker.port, topic="mine/{thing_name}"))
-    assert [OK] * len(doctor.RUNGS) == verdicts(steps), steps
+    assert [OK] * len(examination.RUNGS) == verdicts(steps), steps
 
 
 def test_as_json_it_is_one_object(write_config: WriteConfig, free_port: int) -> None:
-    steps = list(doctor.examine(Case(write_config(free_port), {})))
-    found = json.loads(doctor.as_json(steps))
+    steps = list(examination.examine(Case(write_config(free_port), {})))
+    found = json.loads(examination.as_json(steps))
     assert {"ok", "rungs"} == set(found)
     assert found["ok"] is False
-    assert [rung.name for rung in doctor.RUNGS] == [rung["rung"] for rung in found["rungs"]]
+    assert [rung.name for rung in examination.RUNGS] == [rung["rung"] for rung in found["rungs"]]
     assert {"rung", "verdict", "says", "advice"} == set(found["rungs"][0])
     assert {"ok", "fail", "not tried"} == {rung["verdict"] for rung in found["rungs"]}
 
@@ -176,7 +176,7 @@ def test_the_script_prints_the_ladder_and_ends_with_0_or_1(
 ) -> None:
     done = run("--doctor", write_config(broker.port))
     assert (0, "") == (done.returncode, done.stderr)
-    assert ["OK"] * len(doctor.RUNGS) == [line.split()[0] for line in done.stdout.splitlines()]
+    assert ["OK"] * len(examination.RUNGS) == [line.split()[0] for line in done.stdout.splitlines()]
     done = run("--doctor", "--json", write_config(broker.port), "--port", free_port)
     assert (1, "") == (done.returncode, done.stderr)
     assert ["TCP"] == [each["rung"] for each in json.loads(done.stdout)["rungs"] if each["verdict"] == FAIL]

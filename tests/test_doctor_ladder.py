@@ -7,8 +7,19 @@ from collections.abc import Callable
 
 import pytest
 
-from defender_publisher.case import Case
-from defender_publisher.ladder import FAIL, NOT_TRIED, OK, Failed, NotTried, OverdueError, Rung, Step, climb, within
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import (
+    FAIL,
+    NOT_TRIED,
+    OK,
+    Failed,
+    NotTried,
+    OverdueError,
+    Rung,
+    Step,
+    climb,
+    within,
+)
 
 
 @pytest.fixture

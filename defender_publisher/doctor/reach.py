@@ -6,14 +6,14 @@ import contextlib
 import socket
 import ssl
 
-from defender_publisher.case import Case
 from defender_publisher.credentials import certificate_id
 from defender_publisher.diagnosis import SILENT, diagnose, problem_in
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.handshake import greet
+from defender_publisher.doctor.ladder import Failed, OverdueError, within
+from defender_publisher.doctor.rungs import remaining
 from defender_publisher.errors import Problem
-from defender_publisher.handshake import greet
-from defender_publisher.ladder import Failed, OverdueError, within
 from defender_publisher.rules import AWS_ENDPOINT
-from defender_publisher.rungs import remaining
 from defender_publisher.tcp import open_socket
 
 CONNECT_WITHIN = 10.0  # seconds for the TCP connection, as long as the daemon waits for it

@@ -7,13 +7,13 @@ import os
 import time
 from pathlib import Path
 
-from defender_publisher import witness
-from defender_publisher.case import Case
 from defender_publisher.credentials import AS_OWNER
 from defender_publisher.device import ThisDevice
 from defender_publisher.diagnosis import CLOSED_ON_PUBLISH, SILENT, problem_in
+from defender_publisher.doctor import witness
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import Failed
 from defender_publisher.errors import DefenderError, NoVerdict, Rejected, SubscriptionRefused, TransportError
-from defender_publisher.ladder import Failed
 from defender_publisher.mqtt import open_transport
 from defender_publisher.publisher import ADVICE, Publisher
 from defender_publisher.settings import Settings

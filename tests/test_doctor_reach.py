@@ -13,14 +13,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from defender_publisher import handshake, reach, rungs
-from defender_publisher.case import Case
 from defender_publisher.credentials import certificate_id
-from defender_publisher.ladder import Failed
+from defender_publisher.doctor import handshake, reach, rungs
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import Failed
 from defender_publisher.tcp import open_socket
 from demo.authority import Authority
 from tests.scripted_broker import ScriptedBroker
-from tests.test_rungs import failure
+from tests.test_doctor_rungs import failure
 from tests.test_tcp import FakeProxy
 
 MakeCase = Callable[..., Case]

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher import evidence, handshake, support, trial
-from defender_publisher.case import Case
-from defender_publisher.doctor import RUNGS
-from defender_publisher.redaction import key_lines
+from defender_publisher.doctor import handshake, trial
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.examination import RUNGS
+from defender_publisher.support import bundle as bundle_module
+from defender_publisher.support import evidence
+from defender_publisher.support.redaction import key_lines
 from demo.authority import Authority
 from tests.scripted_broker import ScriptedBroker
 
@@ -53,7 +55,7 @@ def test_the_bundle_holds_what_helps_and_lists_it(
 ) -> None:
     (tmp_path / "a.log").write_text("".join(f"line {number}\n" for number in range(1000)))
     bundle = tmp_path / "b.tar.gz"
-    lines = list(support.write(bundle, Case(write_config(broker.port, logfile=str(tmp_path / "a.log")), {})))
+    lines = list(bundle_module.write(bundle, Case(write_config(broker.port, logfile=str(tmp_path / "a.log")), {})))
     content = content_of(bundle)
     assert FILES == set(content)
     assert FILES == {line.split()[-1] for line in lines if line.endswith((".txt", ".json"))}
@@ -69,7 +71,7 @@ def test_only_its_owner_can_read_the_bundle_and_its_name_says_whether_it_is_comp
     write_config: WriteConfig, free_port: int, tmp_path: Path
 ) -> None:
     for name, magic in (("b.tar.gz", b"\x1f\x8b"), ("b.tgz", b"\x1f\x8b"), ("b.tar", b"am")):
-        list(support.write(tmp_path / name, Case(write_config(free_port), {})))
+        list(bundle_module.write(tmp_path / name, Case(write_config(free_port), {})))
         assert 0o600 == stat.S_IMODE((tmp_path / name).stat().st_mode)
         assert magic == (tmp_path / name).read_bytes()[:2]
 
@@ -105,7 +107,7 @@ def test_no_byte_of_a_bundle_is_of_a_key_or_a_password(
     config["$schema"] = others
     path.write_text(json.dumps(config))
     for name in ("b.tar", "b.tar.gz"):
-        printed = "\n".join(support.write(tmp_path / name, Case(path, {})))
+        printed = "\n".join(bundle_module.write(tmp_path / name, Case(path, {})))
         content = content_of(tmp_path / name)
         everything = printed + (tmp_path / name).read_bytes().decode("latin-1") + "".join(content.values())
         assert [] == [secret for secret in secrets if secret in everything]
@@ -129,7 +131,7 @@ def test_a_configuration_that_can_not_be_used_is_no_reason_for_no_bundle(
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     path, bundle = tmp_path / "c.json", tmp_path / "b.tar"
     path.write_text(text)
-    list(support.write(bundle, Case(path, {})))
+    list(bundle_module.write(bundle, Case(path, {})))
     content = content_of(bundle)
     assert expected in content["config.json"]
     assert "s3cr3t" not in content["config.json"]
@@ -141,12 +143,12 @@ def test_without_a_log_file_the_journal_is_asked_and_where_there_is_none_it_says
     write_config: WriteConfig, free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    list(support.write(tmp_path / "b.tar", Case(write_config(free_port), {})))
+    list(bundle_module.write(tmp_path / "b.tar", Case(write_config(free_port), {})))
     assert "standard error of whoever started" in content_of(tmp_path / "b.tar")["log.txt"]
     journal = tmp_path / "journalctl"
     journal.write_text('#!/bin/sh\necho "journal $*"\n')
     journal.chmod(0o755)
-    list(support.write(tmp_path / "b.tar", Case(write_config(free_port), {})))
+    list(bundle_module.write(tmp_path / "b.tar", Case(write_config(free_port), {})))
     assert "--unit amazon-defender-publisher" in content_of(tmp_path / "b.tar")["log.txt"]
 
 
@@ -162,11 +164,11 @@ def test_an_old_bundle_is_replaced_whole_or_not_at_all(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(support, "collect", interrupt)
+        patch.setattr(bundle_module, "collect", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            list(support.write(bundle, Case(config, {})))
+            list(bundle_module.write(bundle, Case(config, {})))
     assert ("old", [bundle]) == (bundle.read_text(), list(directory.iterdir()))
-    list(support.write(bundle, Case(config, {})))
+    list(bundle_module.write(bundle, Case(config, {})))
     assert FILES == set(content_of(bundle))
     assert [bundle] == list(directory.iterdir())
 

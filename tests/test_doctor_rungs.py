@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher import rungs
-from defender_publisher.case import Case
-from defender_publisher.ladder import Failed
+from defender_publisher.doctor import rungs
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import Failed
 from demo.authority import Authority
 
 WriteConfig = Callable[..., Path]

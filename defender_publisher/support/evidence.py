@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from defender_publisher import __version__, doctor
-from defender_publisher.case import Case
+from defender_publisher import __version__
+from defender_publisher.doctor import examination
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import Step
 from defender_publisher.errors import ConfigError
-from defender_publisher.ladder import Step
-from defender_publisher.redaction import config_without_secrets, key_lines, secrets_of, without_secrets
 from defender_publisher.settings import DEFAULT_STATE_DIRECTORY, read_json
 from defender_publisher.state import STATE_FILE
 from defender_publisher.status import STATUS_FILE
-from defender_publisher.surroundings import surroundings
+from defender_publisher.support.redaction import config_without_secrets, key_lines, secrets_of, without_secrets
+from defender_publisher.support.surroundings import surroundings
 
 SERVICE = "amazon-defender-publisher"
 LOG_LINES = 500
@@ -44,7 +45,7 @@ class Findings(NamedTuple):
 
 def collect(case: Case) -> dict[str, bytes]:
     """Climb the ladder and return the bundle's files by name; where one can not be had it says why."""
-    steps = list(doctor.examine(case))
+    steps = list(examination.examine(case))
     findings = Findings(_raw_config(case), case, steps)
     known = _known_secrets(findings)
     return {name: _encoded(without_secrets(_made(name, findings), known)) for name in FILES}
@@ -87,7 +88,7 @@ def _log(findings: Findings) -> str:
 
 
 def _findings_as_json(findings: Findings) -> Any:
-    return doctor.as_object(findings.steps)
+    return examination.as_object(findings.steps)
 
 
 def _findings_as_text(findings: Findings) -> str:

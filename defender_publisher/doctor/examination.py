@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from defender_publisher import ladder, reach, rungs, trial
-from defender_publisher.case import Case
+from defender_publisher.doctor import ladder, reach, rungs, trial
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import FAIL, Rung, Step
 from defender_publisher.identity import COMMAND_TIMEOUT
-from defender_publisher.ladder import FAIL, Rung, Step
 
 RUNGS = (
     Rung("config", rungs.read_configuration),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from defender_publisher.case import Case
+from defender_publisher.doctor.case import Case
 from defender_publisher.errors import DefenderError, Problem
 
 OK, FAIL, NOT_TRIED = "ok", "fail", "not tried"

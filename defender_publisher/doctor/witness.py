@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from defender_publisher.case import Case
-from defender_publisher.ladder import Failed, NotTried
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import Failed, NotTried
 from defender_publisher.status import LastReport, Status, StatusError, config_hash, read_status
 
 ASKED = "asked the running daemon (pid {pid}), which a second connection would push out"
