@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from AWSIoTPythonSDK.exception.AWSIoTExceptions import connectError
+from AWSIoTPythonSDK.exception.AWSIoTExceptions import connectError, publishQueueDisabledException
 
 from defender_publisher.errors import Problem
 from defender_publisher.tcp import ProxyError
@@ -24,6 +24,8 @@ NOT_LET_IN = (
 )
 SILENT = "the broker did not answer in time: look for a firewall in between, or try agent.authentication.port 443"
 SUBSCRIPTION_REFUSED = "the certificate's policy does not allow iot:Subscribe and iot:Receive on {topic}"
+NO_CONNECTION = "Error: 4"  # how the SDK's message ends when an operation found no connection
+GONE = "the connection is gone ({error}): a new one is being made"
 NO_AWS_CREDENTIALS = (
     "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or fill ~/.aws/credentials"
 )
@@ -68,8 +70,9 @@ def _template(error: BaseException) -> str:
         return f"the server's certificate was not accepted ({{error}}): {_advice_on_certificate(error.verify_code)}"
     if isinstance(error, ssl.SSLError):
         return "the TLS connection failed ({error}): " + _advice_on_tls(_reason(error))
-    unforeseen = f"{type(error).__name__} ({{error}}): send this line to the project"
-    return next((text for kind, text in _EXPLANATIONS if isinstance(error, kind)), unforeseen)
+    gone = isinstance(error, publishQueueDisabledException) or _reason(error).endswith(NO_CONNECTION)
+    otherwise = GONE if gone else f"{type(error).__name__} ({{error}}): send this line to the project"
+    return next((text for kind, text in _EXPLANATIONS if isinstance(error, kind)), otherwise)
 
 
 def _advice_on_certificate(code: int) -> str:
@@ -93,7 +96,8 @@ def _reason(error: BaseException) -> str:
         return error.reason or str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or str(getattr(error, "message", "")) or type(error).__name__
+    # the SDK's exceptions have a message; as strings they are empty, or a number alone
+    return str(getattr(error, "message", "")) or str(error) or type(error).__name__
 
 
 # By OpenSSL's numbers (openssl/x509_vfy.h), which its texts belong to.

@@ -51,6 +51,9 @@ class Script:
     close_after_connect: bool = False
     delay: float = 0.0  # seconds until a report is answered
     frozen: bool = False  # True: read what comes, and say nothing
+    suback_for: Callable[[str], int | None] | None = None  # instead of `suback`: the code for a topic, None: no answer
+    raw_answer: bytes = b""  # what a report is answered with instead, whatever it means
+    one_per_client_id: bool = False  # True: a client ID that connects again ends its earlier connection, as AWS does
 
 
 @dataclass
@@ -61,6 +64,9 @@ class Seen:
     subscriptions: list[str] = field(default_factory=list)
     publishes: list[tuple[str, bytes, int]] = field(default_factory=list)
     disconnects: int = 0
+    pings: int = 0
+    server_names: list[str | None] = field(default_factory=list)  # SNI, of each TLS handshake
+    protocols: list[str | None] = field(default_factory=list)  # ALPN
 
 
 class ScriptedBroker:
@@ -83,12 +89,15 @@ class ScriptedBroker:
         if root_ca is not None:
             self._context.load_verify_locations(root_ca)
             self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.set_alpn_protocols(["x-amzn-mqtt-ca"])
+        self._context.sni_callback = lambda connection, name, context: self.seen.server_names.append(name)
         self._connections: list[socket.socket] = []
+        self._by_client_id: dict[str, Any] = {}
         self._unasked: list[tuple[str, bytes]] = []
         self._bell, self._ring = socket.socketpair()
         self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        threading.Thread(target=self._serve, name="_serve", daemon=True).start()
 
     def close(self) -> None:
         """Close every connection and stop listening."""
@@ -115,7 +124,7 @@ class ScriptedBroker:
             while True:
                 connection, _ = self._listener.accept()
                 self._connections.append(connection)
-                threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+                threading.Thread(target=self._talk, name="_talk", args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
         if not self.script.tls:
@@ -123,6 +132,7 @@ class ScriptedBroker:
         with contextlib.suppress(OSError, EOFError, ValueError):  # ValueError: closed by `drop`
             secure = self._context.wrap_socket(connection, server_side=True)
             self._connections.append(secure)
+            self.seen.protocols.append(secure.selected_alpn_protocol())
             secure = self._wrap(secure)
             while True:
                 self._say_unasked(secure)
@@ -148,11 +158,15 @@ class ScriptedBroker:
             return self._connect(connection, body)
         if kind == SUBSCRIBE:
             (length,) = struct.unpack_from("!H", body, 2)
-            self.seen.subscriptions.append(body[4 : 4 + length].decode())
-            connection.sendall(bytes([SUBACK << 4, 3]) + body[:2] + bytes([self.script.suback]))
+            topic = body[4 : 4 + length].decode()
+            self.seen.subscriptions.append(topic)
+            code = self.script.suback_for(topic) if self.script.suback_for else self.script.suback
+            if code is not None:
+                connection.sendall(bytes([SUBACK << 4, 3]) + body[:2] + bytes([code]))
         elif kind == PUBLISH:
             return self._publish(connection, flags, body)
         elif kind == PINGREQ:
+            self.seen.pings += 1
             connection.sendall(bytes([PINGRESP << 4, 0]))
         elif kind == DISCONNECT:
             self.seen.disconnects += 1
@@ -162,9 +176,12 @@ class ScriptedBroker:
     def _connect(self, connection: socket.socket, body: bytes) -> bool:
         (length,) = struct.unpack_from("!H", body, 10)
         (keep_alive,) = struct.unpack_from("!H", body, 8)
-        self.seen.connects.append(
-            {"client_id": body[12 : 12 + length].decode(), "keep_alive": keep_alive, "flags": body[7]}
-        )
+        client_id = body[12 : 12 + length].decode()
+        self.seen.connects.append({"client_id": client_id, "keep_alive": keep_alive, "flags": body[7]})
+        if self.script.one_per_client_id and client_id in self._by_client_id:
+            with contextlib.suppress(OSError):
+                self._by_client_id[client_id].shutdown(socket.SHUT_RDWR)
+        self._by_client_id[client_id] = connection
         if self.script.close_after_connect:
             return False
         if self.script.connack is not None:
@@ -178,6 +195,9 @@ class ScriptedBroker:
         if self.script.close_on_publish:
             return False
         time.sleep(self.script.delay)
+        if self.script.raw_answer:
+            connection.sendall(self.script.raw_answer)
+            return True
         for reply_topic, payload in self.script.answer(topic, rest):
             _send_message(connection, reply_topic, payload)
         return True
