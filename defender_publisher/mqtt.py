@@ -165,7 +165,10 @@ class MqttTransport:
         problem = validity_problem(self._link.certificate) if self._link.certificate else None
         if problem:
             raise NotValidNow(problem)
-        session = self._opening = self._new_session()
+        try:
+            session = self._opening = self._new_session()
+        except OSError as error:  # it takes descriptors, of which there may be none
+            raise TransportError(diagnosis.explain_failure(error, self._link.host)) from error
         try:
             session.open(replies_required=self._answered)
         finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import ssl
 import struct
@@ -69,7 +70,7 @@ class Seen:
 
 
 class ScriptedBroker:
-    """Listens on a free port of the loopback interface until it is closed; change `script` at any time."""
+    """Listens until it is closed, by default on a free port of the loopback interface; change `script` at any time."""
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class ScriptedBroker:
         private_key: Path,
         root_ca: Path | None,
         wrap: Callable[[ssl.SSLSocket], Any] = lambda connection: connection,
+        listener: socket.socket | None = None,
     ) -> None:
         """Serve with this certificate; clients need one of `root_ca`, unless it is None."""
         self.script = Script()
@@ -91,12 +93,16 @@ class ScriptedBroker:
         self._context.sni_callback = lambda connection, name, context: self.seen.server_names.append(name)
         self._connections: list[socket.socket] = []
         self._by_client_id: dict[str, Any] = {}
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._unasked: list[tuple[str, bytes]] = []
+        self._bell, self._ring = socket.socketpair()
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._serve, name="_serve", daemon=True).start()
 
     def close(self) -> None:
         """Close every connection and stop listening."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread that waits for connections
         self._listener.close()
         self.drop()
 
@@ -108,6 +114,11 @@ class ScriptedBroker:
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
 
+    def say(self, topic: str, payload: bytes) -> None:
+        """Send a message that nobody has just asked for to a client that is connected."""
+        self._unasked.append((topic, payload))
+        self._ring.send(b"x")
+
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -118,12 +129,13 @@ class ScriptedBroker:
     def _talk(self, connection: socket.socket) -> None:
         if not self.script.tls:
             return
-        with contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(OSError, EOFError, ValueError):  # ValueError: closed by `drop`
             secure = self._context.wrap_socket(connection, server_side=True)
             self._connections.append(secure)
             self.seen.protocols.append(secure.selected_alpn_protocol())
             secure = self._wrap(secure)
             while True:
+                self._say_unasked(secure)
                 kind, flags, body = _read_packet(secure)
                 if self.script.frozen:
                     continue
@@ -131,6 +143,15 @@ class ScriptedBroker:
                     secure.shutdown(socket.SHUT_RDWR)
                     secure.close()
                     return
+
+    def _say_unasked(self, connection: Any) -> None:
+        """Wait until the client has sent something, and say meanwhile what there is to say."""
+        while isinstance(connection, ssl.SSLSocket) and not connection.pending():
+            ready, _, _ = select.select([connection, self._bell], [], [])
+            if self._bell not in ready:
+                return
+            self._bell.recv(1)
+            _send_message(connection, *self._unasked.pop(0))
 
     def _handle(self, connection: socket.socket, kind: int, flags: int, body: bytes) -> bool:
         if kind == CONNECT:
@@ -178,10 +199,14 @@ class ScriptedBroker:
             connection.sendall(self.script.raw_answer)
             return True
         for reply_topic, payload in self.script.answer(topic, rest):
-            name = reply_topic.encode()
-            content = struct.pack("!H", len(name)) + name + payload
-            connection.sendall(bytes([PUBLISH << 4]) + _remaining_length(len(content)) + content)
+            _send_message(connection, reply_topic, payload)
         return True
+
+
+def _send_message(connection: socket.socket, topic: str, payload: bytes) -> None:
+    name = topic.encode()
+    content = struct.pack("!H", len(name)) + name + payload
+    connection.sendall(bytes([PUBLISH << 4]) + _remaining_length(len(content)) + content)
 
 
 def _read_packet(connection: socket.socket) -> tuple[int, int, bytes]:
