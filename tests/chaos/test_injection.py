@@ -63,8 +63,8 @@ class Receiver:
         self.growth.update(self.reports[-1].get("metrics", {}).get("network_stats", {}))
         return Delivery(0.0)
 
-    def late_verdict(self, report_id: int) -> bool | None:
-        return None
+    def late_verdicts(self) -> dict[int, bool]:
+        return {}
 
 
 def guards_of(add_job: Callable[..., None]) -> list[Mock]:
