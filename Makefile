@@ -11,7 +11,7 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test lint docs bench bench-quick clean
+.PHONY: install demo test chaos lint docs bench bench-quick clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed-device
@@ -22,6 +22,11 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m pytest
+
+chaos: $(VENV)/installed-test
+	@sh tests/install-mosquitto.sh
+	@sh tests/install-faketime.sh
+	$(VENV)/bin/python -m pytest tests/chaos -m "slow or not slow" -n 4
 
 lint: $(VENV)/installed-lint
 	$(VENV)/bin/ruff check .

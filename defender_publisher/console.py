@@ -30,9 +30,9 @@ class Console:
         print(json.dumps(decode(payload, self._form), indent=2), file=self._stream, flush=True)
         return Delivery(0.0)
 
-    def late_verdict(self, report_id: int) -> bool | None:
-        """Return None: no verdict is ever late."""
-        return None
+    def late_verdicts(self) -> dict[int, bool]:
+        """Return nothing: no verdict is ever late."""
+        return {}
 
     def reset(self) -> None:
         """Do nothing: there is nothing to tear down."""

@@ -8,50 +8,101 @@ import ssl
 import stat
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from defender_publisher.config import Authentication
+from defender_publisher.errors import Problem
+
+CHECK_CLOCK = "check the clock, and let NTP keep it: timedatectl set-ntp true"
+AS_OWNER = "run this as the user who may read it, or with sudo"
 
 
 def credential_problems(authentication: Authentication) -> list[str]:
     """Return a sentence for everything that keeps the files from being used (their dates are `validity_problem`)."""
+    return [str(each) for each in file_problems(authentication) or content_problems(authentication)]
+
+
+def file_problems(authentication: Authentication) -> list[Problem]:
+    """Return what keeps the files from being read, and a mode of the key that lets others read it."""
     paths = {"root_ca": authentication.root_ca}
     if authentication.method == "certificate":
         paths = {"certificate": authentication.certificate, "private_key": authentication.private_key, **paths}
-    problems = [each for key, path in paths.items() if path for each in _file_problems(key, path)]
-    return problems or list(_content_problems(authentication))
+    return [each for key, path in paths.items() if path for each in _file_problems(key, path)]
+
+
+def content_problems(authentication: Authentication) -> list[Problem]:
+    """Return what is wrong with the content of readable files: no PEM, a pass phrase, a key of another certificate."""
+    return list(_content_problems(authentication))
 
 
 def validity_problem(certificate: str, now: float | None = None) -> str | None:
     """Return a sentence if the certificate is not valid at `now` (seconds since the epoch, default: now)."""
+    problem = problem_of_dates(certificate, now)
+    return None if problem is None else str(problem)
+
+
+def problem_of_dates(certificate: str, now: float | None = None) -> Problem | None:
+    """Return what is wrong with the certificate's dates at `now`, None where they hold or can not be told."""
     now = time.time() if now is None else now
-    dates = _certificate_dates(certificate)
+    dates = validity(certificate)
     if dates is None:
         return None
-    begins, ends = (ssl.cert_time_to_seconds(each) for each in dates)
-    if now < begins:
-        return (
-            f"the certificate {certificate} is valid from {dates[0]} on, but this device's clock says {_day(now)}: "
-            "check the clock"
-        )
-    if now > ends:
-        return f"the certificate {certificate} expired on {dates[1]}: put a new one with its key in its place"
+    begins, ends = (_day(each) for each in dates)
+    if now < dates[0]:
+        says = f"the certificate {certificate} is valid from {begins} on, but this device's clock says {_day(now)}"
+        return Problem(says, CHECK_CLOCK)
+    if now > dates[1]:
+        return Problem(f"the certificate {certificate} expired on {ends}", "put a new one with its key in its place")
     return None
 
 
-def _file_problems(key: str, path: str) -> Iterator[str]:
+def validity(certificate: str) -> tuple[float, float] | None:
+    """Return the seconds since the epoch between which the certificate is valid, or None where that is not known."""
+    fields = _certificate_fields(certificate)
+    if not fields:
+        return None
+    return ssl.cert_time_to_seconds(fields["notBefore"]), ssl.cert_time_to_seconds(fields["notAfter"])
+
+
+def common_name(certificate: str) -> str | None:
+    """Return the name that the certificate was issued to, or None if it has none or it can not be told."""
+    subject = (_certificate_fields(certificate) or {}).get("subject", ())
+    return next((value for part in subject for name, value in part if name == "commonName"), None)
+
+
+def certificate_id(certificate: str) -> str:
+    """Return the certificate's ID in AWS IoT, which is the SHA-256 fingerprint (the end of its ARN too)."""
+    import hashlib  # here, because only the doctor asks
+
+    with open(certificate, encoding="ascii", errors="replace") as file:
+        text = file.read()
+    begin, end = (text.index(f"-----{word} CERTIFICATE-----") for word in ("BEGIN", "END"))
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(text[begin:end] + "-----END CERTIFICATE-----")).hexdigest()
+
+
+def aws_credentials_source() -> str | None:
+    """Return where the SDK finds the AWS credentials that sign a WebSocket, or None where it finds none."""
+    from AWSIoTPythonSDK.core.protocol.connection.cores import SigV4Core  # here, because only the doctor asks
+
+    finder = SigV4Core()
+    if not finder._hasCredentialsNecessaryForWebsocket(finder._checkIAMCredentials()):
+        return None
+    return "the environment" if "aws_access_key_id" in finder._checkKeyInEnv() else "~/.aws/credentials"
+
+
+def _file_problems(key: str, path: str) -> Iterator[Problem]:
     where = f"agent.authentication.{key}"
     try:
         with open(path, "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             file.read(1)
     except OSError as error:
-        yield f"{where} must be a readable file: {path}: {error.strerror}"
+        advice = AS_OWNER if isinstance(error, PermissionError) else "put it there, or correct the path"
+        yield Problem(f"{where} must be a readable file: {path}: {error.strerror}", advice)
         return
     if key == "private_key" and mode & 0o077 and not _kept_by_systemd(path):
-        yield (
-            f"{where} must be readable by its owner only, but {path} has mode {mode:04o}; "
-            f"run: chmod 600 {shlex.quote(path)}"
-        )
+        says = f"{where} must be readable by its owner only, but {path} has mode {mode:04o}"
+        yield Problem(says, f"run: chmod 600 {shlex.quote(path)}")
 
 
 def _kept_by_systemd(path: str) -> bool:
@@ -60,36 +111,39 @@ def _kept_by_systemd(path: str) -> bool:
     return bool(directory) and os.path.dirname(path) == os.path.normpath(str(directory))
 
 
-def _content_problems(authentication: Authentication) -> Iterator[str]:
+def _content_problems(authentication: Authentication) -> Iterator[Problem]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if authentication.root_ca:
         try:
             context.load_verify_locations(authentication.root_ca)
         except ssl.SSLError:
-            yield f"agent.authentication.root_ca must hold certificates in PEM form: {authentication.root_ca}"
+            says = f"agent.authentication.root_ca must hold certificates in PEM form: {authentication.root_ca}"
+            yield Problem(says, "leave it out for AWS, whose roots are shipped here")
     if authentication.method == "certificate" and authentication.certificate and authentication.private_key:
         yield from _pair_problems(context, authentication.certificate, authentication.private_key)
 
 
-def _pair_problems(context: ssl.SSLContext, certificate: str, private_key: str) -> Iterator[str]:
-    if _certificate_dates(certificate) is None:
-        yield f"agent.authentication.certificate must hold a certificate in PEM form: {certificate}"
+def _pair_problems(context: ssl.SSLContext, certificate: str, private_key: str) -> Iterator[Problem]:
+    if _certificate_fields(certificate) is None:
+        says = f"agent.authentication.certificate must hold a certificate in PEM form: {certificate}"
+        yield Problem(says, "copy it to this device again")
         return
     try:
         context.load_cert_chain(certificate, private_key, password=_refuse_password)
     except _EncryptedKeyError:
-        yield (
-            "agent.authentication.private_key must not be encrypted, because a daemon can not type a pass phrase: "
-            + private_key
-        )
+        where = "agent.authentication.private_key"
+        says = f"{where} must not be encrypted, because a daemon can not type a pass phrase: {private_key}"
+        yield Problem(says, f"decrypt it: openssl pkey -in {shlex.quote(private_key)} -out NEW")
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            yield (
-                f"agent.authentication.private_key must be the key of agent.authentication.certificate, "
-                f"but {private_key} does not belong to {certificate}"
-            )
-        else:
-            yield f"agent.authentication.private_key must hold a private key in PEM form: {private_key}"
+        yield _key_problem(error, certificate, private_key)
+
+
+def _key_problem(error: ssl.SSLError, certificate: str, private_key: str) -> Problem:
+    where = "agent.authentication.private_key"
+    if error.reason == "KEY_VALUES_MISMATCH":
+        says = f"{where} must be the key of agent.authentication.certificate, but {private_key} does not belong to"
+        return Problem(f"{says} {certificate}", "put the two there that were made together")
+    return Problem(f"{where} must hold a private key in PEM form: {private_key}", "copy it to this device again")
 
 
 class _EncryptedKeyError(Exception):
@@ -100,20 +154,19 @@ def _refuse_password() -> str:
     raise _EncryptedKeyError
 
 
-def _certificate_dates(path: str) -> tuple[str, str] | None:
-    """Return notBefore and notAfter as OpenSSL writes them, or None for a file that holds no certificate.
+def _certificate_fields(path: str) -> dict[str, Any] | None:
+    """Return what OpenSSL reads in the certificate, or None for a file that holds none.
 
-    The standard library decodes a certificate only through this private function (there since 2.6); a Python without
-    it skips the check.
+    The standard library decodes a certificate only through this private function (there since 2.6); for a Python
+    without it the fields are empty.
     """
     decode = getattr(getattr(ssl, "_ssl", None), "_test_decode_cert", None)
     if decode is None:
-        return None
+        return {}
     try:
-        fields = decode(path)
+        return dict(decode(path))
     except (ssl.SSLError, OSError):
         return None
-    return fields["notBefore"], fields["notAfter"]
 
 
 def _day(now: float) -> str:

@@ -45,7 +45,7 @@ class ThisDevice:
 
     def look(self) -> Sockets:
         """Return the sockets as they are now; a block that could not be collected is None and logged."""
-        return self._sockets.collect()
+        return attempt("sockets", self._sockets.collect) or Sockets()
 
     def snapshot(self, sockets: Sockets) -> Snapshot:
         """Return counters and custom metrics as they are now, with the sockets seen; what failed is left out."""
@@ -54,7 +54,7 @@ class ThisDevice:
             boot_id=self._boot_id,
             sockets=sockets,
             interfaces=self._counters(),
-            custom_metrics=self._custom.collect(),
+            custom_metrics=attempt("custom metrics", self._custom.collect) or {},
         )
 
     def _counters(self) -> Mapping[str, Counters] | None:

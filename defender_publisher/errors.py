@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """What is wrong, and the one thing to do about it; as text they are one sentence."""
+
+    says: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.says}; {self.advice}"
 
 
 class DefenderError(Exception):

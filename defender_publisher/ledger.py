@@ -13,6 +13,7 @@ stretch again. Where the report had been accepted without our hearing of it, the
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import Any, Protocol
 
 import msgspec
@@ -26,6 +27,7 @@ log = logging.getLogger("defender_publisher")
 
 ENOUGH = 2  # verdicts of a kind in a row, after which a report is settled although it was not accepted
 MALFORMED = "InvalidPayload"
+REMEMBERED = 20  # reports whose verdict may still come; Device Defender answers within seconds
 
 
 class Store(Protocol):
@@ -45,7 +47,9 @@ class Ledger:
         self._store = store
         self._state = store.load(thing_name)
         self._before = self._state
-        self._snapshot: Snapshot | None = None  # the unsettled report's; unknown after a restart
+        self._open: Snapshot | None = None  # the last report's, while the baseline has not moved to it
+        self._covered: deque[int] = deque(maxlen=REMEMBERED)  # reports whose traffic a later one counts again
+        self._carried: int | None = None  # a report whose verdict is not known, past one that has no growth
         self._silent = 0
         self._malformed = 0
 
@@ -59,11 +63,6 @@ class Ledger:
         """When the last report was sent (seconds since the epoch), None if none ever was."""
         return self._state.published_at
 
-    @property
-    def unsettled(self) -> int | None:
-        """The id of the report whose verdict is not known and may still come."""
-        return self._state.unsettled if self._snapshot is not None else None
-
     def next_id(self, now: float) -> int:
         """Return the next report's id: the time, but always more than the last one's."""
         return max(self._state.last_report_id + 1, int(now))
@@ -74,15 +73,23 @@ class Ledger:
 
     def sent(self, report_id: int, snapshot: Snapshot, now: float) -> None:
         """Note that a report goes out; written down before it does, because this program may end at any moment."""
-        if self._state.unsettled is not None:
+        if self._state.unsettled is not None and self._counts_again(snapshot):
             text = "report %d counts the traffic of report %d again, because nobody said what became of that one"
             log.warning(text, report_id, self._state.unsettled, extra=ALWAYS_LOGGED)
-        self._before, self._snapshot = self._state, snapshot
+        self._carried = self._state.unsettled if snapshot.interfaces is None else None
+        if self._open is not None:
+            self._covered.append(self._state.last_report_id)
+        self._before, self._open = self._state, snapshot
         self._keep(last_report_id=report_id, published_at=now, unsettled=report_id)
+
+    def _counts_again(self, snapshot: Snapshot) -> bool:
+        """Whether a report of this snapshot has growth: not before there is a baseline, nor after a reboot."""
+        baseline = self._state.baseline
+        return baseline is not None and snapshot.interfaces is not None and baseline.boot_id == snapshot.boot_id
 
     def not_sent(self) -> None:
         """Note that the report did not go out after all."""
-        self._state, self._snapshot = self._before, None
+        self._state, self._open = self._before, None
         self._store.save(self._state)
 
     def accepted(self, now: float) -> None:
@@ -95,8 +102,7 @@ class Ledger:
         self._silent = 0
         self._malformed = self._malformed + 1 if error.code == MALFORMED else 0
         if self._malformed < ENOUGH:
-            self._snapshot = None
-            self._keep(unsettled=None)
+            self._keep(unsettled=self._carried)
             return
         if self._malformed == ENOUGH:
             whole = msgspec.json.encode(report).decode()
@@ -119,21 +125,25 @@ class Ledger:
         self._settle()
         return True
 
-    def settle_late(self, accepted: bool) -> None:
-        """Note a verdict that came when nobody waited for it any more."""
-        log.info("report %s was %s after all", self._state.unsettled, "accepted" if accepted else "rejected")
-        self._silent = 0
-        if accepted:
-            self._settle()
-        else:
-            self._snapshot = None
-            self._keep(unsettled=None)
+    def hear_late(self, report_id: int, accepted: bool, now: float) -> bool:
+        """Note a verdict that came when nobody waited for it; return whether a report counts by it after all."""
+        if not accepted:
+            return False
+        if self._open is not None and report_id == self._state.last_report_id:
+            log.info("report %d was accepted after all", report_id)
+            self.accepted(now)
+            return True
+        if report_id in self._covered:
+            self._covered.remove(report_id)
+            text = "report %d was accepted, but that came too late: a later report counts its traffic again"
+            log.warning(text, report_id, extra=ALWAYS_LOGGED)
+        return False
 
     def _settle(self, **changes: object) -> None:
         """Let growth begin at the report that was sent; where its counters are unknown, the next one covers it too."""
-        assert self._snapshot is not None
-        snapshot, self._snapshot = self._snapshot, None
-        self._keep(unsettled=None, **_baseline_of(snapshot), **changes)
+        assert self._open is not None
+        snapshot, self._open = self._open, None
+        self._keep(unsettled=self._carried, **_baseline_of(snapshot), **changes)
 
     def _keep(self, **changes: object) -> None:
         self._state = msgspec.structs.replace(self._state, **changes)

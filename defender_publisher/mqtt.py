@@ -86,6 +86,7 @@ class MqttTransport:
         self._session: Session | None = None
         self._connecting = threading.Lock()
         self._connected_at = 0.0
+        self._late: verdict.Verdicts = {}
 
     @property
     def connected(self) -> bool:
@@ -131,7 +132,7 @@ class MqttTransport:
         session = self._session
         if session is None or not session.alive:
             raise NotConnected(f"not connected to {self._link.host}")
-        verdict.late(session, report_id, self._form)  # what others were waiting for is passed over
+        verdict.note_unasked(session, self._form, self._late)
         began = time.monotonic()
         try:
             session.publish(payload)
@@ -139,16 +140,19 @@ class MqttTransport:
             session.close()  # it looked alive; a new one will do
             raise
         try:
-            accepted = verdict.wait_for(session, report_id, self._form, began + self._verdict_timeout)
+            accepted = verdict.wait_for(session, report_id, self._form, began + self._verdict_timeout, self._late)
         except NotConnected as error:
             quick = time.monotonic() - began < SOON_AFTER_PUBLISH
             text = diagnosis.CLOSED_ON_PUBLISH.format(topic=self._link.topic) if quick else str(error)
             raise NoVerdict(text) from error
         return Delivery(time.monotonic() - began) if accepted else self._unanswered(session)
 
-    def late_verdict(self, report_id: int) -> bool | None:
-        """Return whether a report that was given up was accepted after all; None if nobody said so in this session."""
-        return verdict.late(self._session, report_id, self._form) if self._session is not None else None
+    def late_verdicts(self) -> dict[int, bool]:
+        """Return whether reports were accepted of which that was heard since the last call, when nobody waited."""
+        if self._session is not None:
+            verdict.note_unasked(self._session, self._form, self._late)
+        late, self._late = self._late, {}
+        return late
 
     def reset(self) -> None:
         """Tear the connection down, from any thread, so that whatever hangs in it ends and a new one is made."""
@@ -165,7 +169,10 @@ class MqttTransport:
         problem = validity_problem(self._link.certificate) if self._link.certificate else None
         if problem:
             raise NotValidNow(problem)
-        session = self._opening = self._new_session()
+        try:
+            session = self._opening = self._new_session()
+        except OSError as error:  # it takes descriptors, of which there may be none
+            raise TransportError(diagnosis.explain_failure(error, self._link.host)) from error
         try:
             session.open(replies_required=self._answered)
         finally:

@@ -23,7 +23,7 @@ from defender_publisher.window import Window
 log = logging.getLogger("defender_publisher")
 
 OFFLINE_CHECK = 2.0  # seconds between two looks whether a report that is due can go out
-LONGEST_BACKOFF = 16  # cycles to wait at most when Device Defender answers Throttled again and again
+AFTER_THROTTLED = 2  # cycles to wait after Throttled, and not more, so as not to be silent for long after the cure
 ADVICE = {
     "InvalidPayload": "send this line to the project, with the report that debug mode logs",
     "Throttled": "one report per 300 s and thing is taken; look for a second publisher of this thing",
@@ -51,7 +51,7 @@ class Publisher:
         self._ledger = Ledger(store, settings.thing_name)
         self._schedule = Schedule(settings.thing_name, agent.publish_interval)
         self._window = Window(agent.publish_interval)
-        self._throttled = 0
+        self._throttled = False
 
     @property
     def looks_between(self) -> bool:
@@ -86,14 +86,14 @@ class Publisher:
             return self._due_in(None)
         except DefenderError as error:
             log.error("%s%s", error, _advice(error))
-            self._throttled = self._throttled + 1 if isinstance(error, Rejected) and error.throttled else 0
+            self._throttled = isinstance(error, Rejected) and error.throttled
         else:
-            self._throttled = 0
+            self._throttled = False
         return self._due_in(self._seconds_to_next())
 
     def publish(self) -> Delivery:
         """Make a report of what the device shows now and publish it; raises as `Transport.publish`, or CollectError."""
-        self._settle_late()
+        self._hear_late_verdicts()
         self.look()
         seen = self._window.take()
         try:
@@ -139,20 +139,18 @@ class Publisher:
         self._ledger.accepted(self._clock())
         return delivery
 
-    def _settle_late(self) -> None:
-        """Look whether the verdict on the last report has come since nobody waited for it."""
-        report_id = self._ledger.unsettled
-        accepted = None if report_id is None else self._transport.late_verdict(report_id)
-        if report_id is not None and accepted is not None:
-            self._ledger.settle_late(accepted)
-            self._watcher.reported(report_id, "accepted" if accepted else "rejected")
+    def _hear_late_verdicts(self) -> None:
+        """Let the ledger know what was said of reports that nobody waited for any more."""
+        for report_id, accepted in self._transport.late_verdicts().items():
+            if self._ledger.hear_late(report_id, accepted, self._clock()):
+                self._watcher.reported(report_id, "accepted")
 
     def _seconds_to_next(self) -> float:
         now = self._clock()
         sent_at = self._ledger.published_at
         if sent_at is None or not 0 <= now - sent_at < self._schedule.interval:  # never sent, or the clock was set
             sent_at = now
-        gap = self._schedule.gap_after(sent_at) * min(1 << self._throttled, LONGEST_BACKOFF)
+        gap = self._schedule.gap_after(sent_at) * (AFTER_THROTTLED if self._throttled else 1)
         return max(gap - (now - sent_at), 0.0)
 
     def _due_in(self, seconds: float | None) -> float:

@@ -73,17 +73,17 @@ class Session:
     @property
     def alive(self) -> bool:
         """Whether the connection is up and the SDK's threads live, which an exception in them ends without a word."""
-        return not self._lost.is_set() and all(thread.is_alive() for thread in self._threads)
+        begun = bool(self._threads) and not self._lost.is_set()
+        return begun and all(thread.is_alive() for thread in self._threads)
 
     def open(self, replies_required: bool = True) -> None:
         """Connect and subscribe to the reply topics.
 
         Raises TransportError with the reason when that fails: SubscriptionRefused when only the second did.
         """
-        before = set(threading.enumerate())
         try:
             self._client.connectAsync(KEEP_ALIVE, _safely(lambda mid, data: self._steps.put(("connack", data))))
-            self._threads = [each for each in threading.enumerate() if each not in before]
+            self._threads = self._sdk_threads()
             code = self._wait_for("connack")
             if code != 0:
                 raise TransportError(diagnosis.explain_refusal(code))
@@ -139,17 +139,21 @@ class Session:
 
     def close(self) -> None:
         """Disconnect and end the SDK's threads; never raises, whatever state the connection is in."""
+        online = self.alive
         self._lost.set()
-        with contextlib.suppress(Exception):
-            self._client.disconnectAsync(_safely(lambda mid, data=None: self._steps.put(("closed", None))))
-            with contextlib.suppress(TransportError):
-                self._wait_for("closed", CLOSE_TIMEOUT)
+        if online:  # the SDK's disconnect answers nobody when it is not
+            self._say_goodbye()
         if self._line is not None:
             with contextlib.suppress(OSError):
                 self._line.shutdown(socket.SHUT_RDWR)
             self._line.close()
             self._line = None
         self._end_threads()
+
+    def _say_goodbye(self) -> None:
+        with contextlib.suppress(Exception):
+            self._client.disconnectAsync(_safely(lambda mid, data=None: self._steps.put(("closed", None))))
+            self._wait_for("closed", CLOSE_TIMEOUT)
 
     def _subscribe(self, topic: str, required: bool) -> None:
         self._client.subscribeAsync(
@@ -173,11 +177,23 @@ class Session:
 
     def _first_socket(self) -> socket.socket:
         """Make the connection's socket; asked for another, end the SDK's thread that wants to reconnect after all."""
+        if self._line is not None and not self._lost.is_set():
+            self._steps.put(("connack", 1))  # it meets this code by trying MQTT 3.1, and never tells it
         if self._line is not None or self._lost.is_set():
             raise SystemExit
         sock = self._open_socket()
         self._line = sock.dup()  # TLS takes the socket itself away; this one can still shut the line
         return sock
+
+    def _sdk_threads(self) -> list[threading.Thread]:
+        """Find the SDK's network thread and its dispatcher, which it does not keep; jobs begin threads meanwhile."""
+        core = self._client._mqtt_core
+        owners = core._event_consumer, core._internal_async_client._paho_client
+        return [
+            each
+            for each in threading.enumerate()
+            if getattr(getattr(each, "_target", None), "__self__", None) in owners
+        ]
 
     def _end_threads(self) -> None:
         """Let the SDK's two threads end; its own way to do so waits for the network thread, which may be asleep."""

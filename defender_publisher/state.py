@@ -123,11 +123,11 @@ class StateFile:
             state = msgspec.json.decode(self._path.read_bytes(), type=State)
         except FileNotFoundError:
             return fresh
+        except (msgspec.MsgspecError, IsADirectoryError) as error:
+            self._set_aside(error)
+            return fresh
         except OSError as error:
             self._complain(error)
-            return fresh
-        except msgspec.MsgspecError as error:
-            self._set_aside(error)
             return fresh
         return state if state.thing_name == thing_name else fresh
 

@@ -44,8 +44,8 @@ class Transport(Protocol):
         sent and nobody answered.
         """
 
-    def late_verdict(self, report_id: int) -> bool | None:
-        """Return whether a report that `publish` gave up was accepted after all; None if nobody said so until now."""
+    def late_verdicts(self) -> dict[int, bool]:
+        """Return whether reports were accepted, by id, of which that was heard when nobody waited for it any more."""
 
     def reset(self) -> None:
         """Tear the connection down, from any thread, so that whatever hangs in it ends and a new one is made."""

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from defender_publisher.repeats import ALWAYS_LOGGED
 from defender_publisher.session import Message
 from defender_publisher.transport import Reply, parse_reply
 
 log = logging.getLogger("defender_publisher")
+
+Verdicts = dict[int, bool]  # report id -> whether it was accepted
 
 
 class Messages(Protocol):
@@ -24,11 +25,11 @@ class Messages(Protocol):
         """Yield the messages that have arrived and that nobody waited for."""
 
 
-def wait_for(messages: Messages, report_id: int, form: str, deadline: float) -> bool:
+def wait_for(messages: Messages, report_id: int, form: str, deadline: float, others: Verdicts) -> bool:
     """Return True once the report is accepted, and False when nobody says so until `deadline` (monotonic clock).
 
     Raises Rejected when it is refused, and NotConnected when the connection is lost. A rejection may not name its
-    report, and is then that of the one waited for.
+    report, and is then that of the one waited for. What is said of other reports goes into `others`.
     """
     while True:
         message = messages.next_message(deadline - time.monotonic())
@@ -38,29 +39,20 @@ def wait_for(messages: Messages, report_id: int, form: str, deadline: float) -> 
         if reply is None:
             continue
         if reply.report_id not in (None, report_id):
-            _pass_over(reply, report_id)
+            log.info("an answer to report %s, not to %s, is passed over", reply.report_id, report_id)
+            others[int(reply.report_id or 0)] = reply.accepted
         elif reply.accepted:
             return True
         else:
             raise reply.error(report_id)
 
 
-def late(messages: Messages, report_id: int, form: str) -> bool | None:
-    """Return whether a report was accepted, by what arrived while nobody waited; None if nothing names the report."""
-    accepted = None
+def note_unasked(messages: Messages, form: str, others: Verdicts) -> None:
+    """Put into `others` what arrived while nobody waited, where it names its report."""
     for message in messages.waiting_messages():
         reply = _read(message, form)
-        if reply is not None and reply.report_id == report_id:
-            accepted = reply.accepted
-    return accepted
-
-
-def _pass_over(reply: Reply, report_id: int) -> None:
-    if reply.accepted and reply.report_id is not None and reply.report_id < report_id:
-        text = "report %d was accepted, but that came too late: report %d counts its traffic again"
-        log.warning(text, reply.report_id, report_id, extra=ALWAYS_LOGGED)
-    else:
-        log.info("an answer to report %s, not to %s, is passed over", reply.report_id, report_id)
+        if reply is not None and reply.report_id is not None:
+            others[reply.report_id] = reply.accepted
 
 
 def _read(message: Message, form: str) -> Reply | None:

@@ -49,7 +49,7 @@ class Namespace:
         own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
             _call("unshare", CLONE_NEWNET)
-            self._descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+            self.descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
             _call("setns", own, CLONE_NEWNET)
         finally:
             os.close(own)
@@ -61,7 +61,7 @@ class Namespace:
         In the main thread /proc/net shows the namespace, too; it is the one that /proc means by `self`.
         """
         own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        _call("setns", self._descriptor, CLONE_NEWNET)
+        _call("setns", self.descriptor, CLONE_NEWNET)
         try:
             yield
         finally:
@@ -70,7 +70,7 @@ class Namespace:
 
     def close(self) -> None:
         """Let go of the namespace; the kernel removes it when nobody is in it any more."""
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
 
 def ip(*arguments: object) -> None:

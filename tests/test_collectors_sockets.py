@@ -245,6 +245,15 @@ def test_a_bug_in_a_reader_does_not_take_the_other_blocks_down(caplog):
     assert [ZeroDivisionError] == [record.exc_info[0] for record in caplog.records]
 
 
+def test_rows_that_no_block_can_be_made_of_take_no_other_block_down(caplog):
+    def reader(protocol, states):
+        return ["no row"] if protocol == "udp" else []
+
+    expected = Sockets(frozenset(), None, frozenset())
+    assert expected == collect_sockets(ALL, reader=reader)
+    assert "listening_udp_ports left out of the report, unexpectedly" in caplog.text
+
+
 def test_an_address_that_no_interface_has_gives_an_unknown_interface():
     def reader(protocol, states):
         return [SocketRow(LISTEN, "203.0.113.9", 80, "0.0.0.0", 0)]

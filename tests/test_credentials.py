@@ -56,8 +56,8 @@ def test_a_key_that_systemd_handed_over_may_show_the_mask_of_its_acl(
 
 @pytest.mark.parametrize("key", ["certificate", "private_key", "root_ca"])
 def test_a_missing_file_is_named(good: dict[str, str], tmp_path: Path, key: str) -> None:
-    expected = f"agent.authentication.{key} must be a readable file: {tmp_path}/none: No such file or directory"
-    assert expected == problem_with(**{**good, key: f"{tmp_path}/none"})
+    expected = f"agent.authentication.{key} must be a readable file: {tmp_path}/none: No such file or directory; put it"
+    assert f"{expected} there, or correct the path" == problem_with(**{**good, key: f"{tmp_path}/none"})
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,9 @@ def test_a_file_of_another_kind_is_named(good: dict[str, str], tmp_path: Path, k
         path = tmp_path / "file"
         path.write_bytes(content)
         path.chmod(0o600)
-        assert f"agent.authentication.{key} {expected}: {path}" == problem_with(**{**good, key: str(path)})
+        says, _, advice = problem_with(**{**good, key: str(path)}).partition("; ")
+        assert f"agent.authentication.{key} {expected}: {path}" == says
+        assert advice
 
 
 def test_a_key_of_another_certificate_is_named(good: dict[str, str], authority: Authority) -> None:

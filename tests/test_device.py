@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from defender_publisher.collectors.custom import CustomMetrics
+from defender_publisher.collectors.sockets import SocketCollector
 from defender_publisher.config import Agent, Config, Connections, Metrics
-from defender_publisher.device import SHORTEST_CONNECTION, most_connections
+from defender_publisher.device import SHORTEST_CONNECTION, ThisDevice, most_connections
 from defender_publisher.encoding import encode
+from defender_publisher.snapshot import Sockets
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,3 +62,19 @@ def test_linux_is_looked_at_without_loading_psutil() -> None:
     )
     done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "False" == done.stdout.strip()
+
+
+def test_a_bug_in_what_holds_the_collectors_together_costs_what_they_collect_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise KeyError("a bug")
+
+    for collector in (SocketCollector, CustomMetrics):
+        monkeypatch.setattr(collector, "collect", fail)
+    device = ThisDevice(Config())
+    snapshot = device.snapshot(device.look())
+    assert (Sockets(), {}) == (snapshot.sockets, snapshot.custom_metrics)
+    assert snapshot.interfaces
+    assert "sockets left out of the report, unexpectedly" in caplog.text
+    assert "custom metrics left out of the report, unexpectedly" in caplog.text

@@ -53,3 +53,12 @@ def test_an_installed_publisher_does_without_the_deployers_packages(prefix: Path
     lines = [line for line in metadata.read_text().splitlines() if line.startswith("Requires-Dist: ")]
     needed = {re.split(r"[<>=!; ]", line.split()[1])[0].lower() for line in lines if "extra ==" not in line}
     assert {"awsiotpythonsdk", "cbor2", "msgspec", "psutil", "timeloop"} == needed
+
+
+def test_every_package_of_the_project_is_installed(prefix: Path) -> None:
+    packages = {
+        path.parent.relative_to(ROOT) for name in ("defender_publisher", "defender_detect")
+        for path in (ROOT / name).rglob("__init__.py")
+    }  # fmt: skip
+    library = Path(sysconfig.get_path("purelib", vars={"base": str(prefix)}))
+    assert packages == {each for each in packages if (library / each / "__init__.py").exists()}

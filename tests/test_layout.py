@@ -67,12 +67,13 @@ def test_imports_go_one_way(module: str, forbidden: set[str]) -> None:
     assert set() == used & forbidden
 
 
-def test_a_json_publisher_loads_neither_cbor_nor_anything_of_the_deployers() -> None:
+def test_a_json_publisher_loads_neither_cbor_nor_the_doctor_nor_anything_of_the_deployers() -> None:
     code = (
         "import sys, importlib.machinery as m, importlib.util as u\n"
         f"l = m.SourceFileLoader('p', {str(ROOT / 'amazon-defender-publisher')!r})\n"
         "s = u.spec_from_loader('p', l); p = u.module_from_spec(s); l.exec_module(p)\n"
-        "print(sorted({'cbor2', 'boto3', 'aws_cdk', 'cryptography', 'asyncio'} & set(sys.modules)))"
+        "print(sorted({'cbor2', 'boto3', 'aws_cdk', 'cryptography', 'asyncio', 'tarfile', 'defender_publisher.doctor', "
+        "'defender_publisher.support'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "[]" == done.stdout.strip()

@@ -18,7 +18,16 @@ from defender_publisher.state import State
 from defender_publisher.transport import Delivery
 
 SETTINGS = read_settings(None, {"agent": {"dry_run": True, "thing_name": "t"}})
-HEARD = ("accepted", "accepted late", "rejected", "not sent", "lost on the way there", "crash before", "uncounted")
+HEARD = (
+    "accepted",
+    "contradicted",
+    "accepted late",
+    "rejected",
+    "not sent",
+    "lost on the way there",
+    "crash before",
+    "uncounted",
+)
 UNHEARD = ("verdict lost", "silent", "crash after", "unforeseen")
 
 
@@ -35,7 +44,9 @@ class World:
     state: State = State("t")
     outcome: str = "accepted"
     accepted: list[int | None] = field(default_factory=list)  # bytes_in of each report that Device Defender took
-    late: bool | None = None
+    late: dict[int, bool] = field(default_factory=dict)
+    boot_id: str = "boot"
+    silent_id: int = 0
     connected = True
 
     def look(self) -> Sockets:
@@ -43,7 +54,7 @@ class World:
 
     def snapshot(self, sockets: Sockets) -> Snapshot:
         counters = None if self.outcome == "uncounted" else {"eth0": Counters(self.counted, 0, 0, 0)}
-        return Snapshot(self.now, "boot", sockets, counters, {"x": CustomValue("number", 1)})
+        return Snapshot(self.now, self.boot_id, sockets, counters, {"x": CustomValue("number", 1)})
 
     def load(self, thing_name: str) -> State:
         return self.state
@@ -55,26 +66,32 @@ class World:
         if self.outcome in ("accepted", "uncounted", "accepted late", "verdict lost", "silent", "crash after"):
             self.accepted.append(json.loads(payload)["metrics"].get("network_stats", {}).get("bytes_in"))
         if self.outcome == "accepted late":
-            self.late = True
+            self.late[report_id] = True
             raise NoVerdict("?")
         if self.outcome.startswith("crash"):
             raise Crash
         if self.outcome in ("lost on the way there", "verdict lost"):
             raise NoVerdict("the connection is lost")
         if self.outcome == "silent":
+            self.silent_id = report_id
             raise NoVerdict("iot:Receive on TOPIC?", healthy=True)
         if self.outcome == "not sent":
             raise NotConnected("?")
         if self.outcome == "unforeseen":
             raise ZeroDivisionError
-        if self.outcome == "rejected":
+        if self.outcome == "delivered late":
+            self.late[self.silent_id] = True
+        if self.outcome == "contradicted":
+            self.accepted.append(json.loads(payload)["metrics"].get("network_stats", {}).get("bytes_in"))
+            self.late[report_id] = True
+        if self.outcome in ("rejected", "contradicted"):
             raise Rejected(report_id, "Throttled", "")
         if self.outcome == "malformed":
             raise Rejected(report_id, "InvalidPayload", "Malformed metrics report")
         return Delivery(0.1)
 
-    def late_verdict(self, report_id: int) -> bool | None:
-        late, self.late = self.late, None
+    def late_verdicts(self) -> dict[int, bool]:
+        late, self.late = self.late, {}
         return late
 
     def start(self) -> Publisher:
@@ -89,7 +106,7 @@ class World:
                 publisher.report()
             except (Crash, ZeroDivisionError) as error:
                 if isinstance(error, Crash):
-                    self.late, publisher = None, self.start()
+                    self.late, publisher = {}, self.start()
         return self
 
     @property
@@ -138,6 +155,14 @@ def test_a_verdict_lost_by_a_crash_is_said_after_the_restart(caplog: pytest.LogC
     assert "report 1700000900 counts the traffic of report 1700000600 again" in caplog.text
 
 
+def test_where_nothing_is_counted_nothing_is_said_to_be_counted_twice(caplog: pytest.LogCaptureFixture) -> None:
+    world = World().run("verdict lost", "accepted", "verdict lost")
+    world.boot_id = "another boot"
+    world.run("accepted")
+    assert [None, None, 100, None] == world.accepted
+    assert "again" not in caplog.text
+
+
 def test_a_verdict_that_comes_before_the_next_report_counts(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     world = World().run("accepted", "accepted late", "accepted")
@@ -150,6 +175,24 @@ def test_silence_twice_in_a_row_counts_as_delivered_and_names_the_cause(caplog: 
     assert [None, 100, 200, 100, 100] == world.accepted
     assert "report 1700000900 counts as delivered" in caplog.text
     assert "iot:Receive on TOPIC?" in caplog.text
+
+
+def test_a_rejection_that_is_contradicted_before_the_next_report_counts() -> None:
+    assert [None, 100, 100] == World().run("accepted", "contradicted", "accepted").accepted
+
+
+def test_a_late_verdict_on_a_report_that_counts_as_delivered_claims_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    World().run("accepted", "silent", "silent", "delivered late", "accepted")
+    assert "came too late" not in caplog.text
+
+
+def test_a_verdict_that_comes_after_the_next_report_is_said_to_be_counted_twice(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    World().run("accepted", "silent", "delivered late", "accepted")
+    assert (
+        "report 1700000600 was accepted, but that came too late: a later report counts its traffic again" in caplog.text
+    )
 
 
 def test_silence_that_an_answer_interrupts_is_not_twice_in_a_row() -> None:

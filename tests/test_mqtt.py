@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import socket
 import threading
@@ -331,8 +332,8 @@ def test_a_verdict_that_comes_late_is_heard_before_the_next_report(
     broker.script.delay = 0.8
     with pytest.raises(NoVerdict):
         mqtt.publish(7, REPORT)
-    assert wait_until(lambda: mqtt.late_verdict(7))
-    assert mqtt.late_verdict(7) is None
+    assert wait_until(lambda: mqtt.late_verdicts() == {7: True})
+    assert {} == mqtt.late_verdicts()
 
 
 def test_a_reset_from_another_thread_ends_a_connect_that_hangs(
@@ -389,3 +390,18 @@ def test_a_silent_network_ends_a_connect_in_time(authority: Authority, thing: Fi
         with pytest.raises(TransportError, match="did not answer in time"):
             Session(link, lambda: open_socket("127.0.0.1", link.port, timeout=0.5)).open()
         assert time.monotonic() - began < 4
+
+
+def test_a_session_that_can_not_even_be_made_is_a_failed_attempt_like_any_other(
+    transport: Callable[..., MqttTransport], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> Session:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    one = transport()
+    working, one._new_session = one._new_session, fail
+    assert one.keep_connected() < 5
+    assert "not connected to localhost: no file can be opened (Too many open files): raise the limit" in caplog.text
+    one._new_session = working
+    one.keep_connected()
+    assert one.connected

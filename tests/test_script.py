@@ -310,6 +310,16 @@ def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_otherwise(
     assert 0 == process.returncode
 
 
+def test_what_is_wrong_with_the_state_is_in_the_log_like_anything_else(
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "state.json").write_text("{")
+    process = start(sys.executable, PUBLISHER, write_config(1))
+    assert process.stdout is not None
+    assert " : WARNING : the state in " in process.stdout.readline()
+
+
 def test_a_second_daemon_of_the_same_state_says_so_and_ends(
     run: Run, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
 ) -> None:

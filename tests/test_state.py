@@ -12,7 +12,7 @@ import pytest
 from defender_publisher.snapshot import Counters
 from defender_publisher.state import Baseline, MemoryState, State, StateFile, StateInUseError
 
-STATE = State("rpi-1", 7, 100.0, 100.5, Baseline(99.0, "boot", {"eth0": Counters(1, 2, 3, 4)}))
+STATE = State("rpi-1", 7, 100.0, 100.5, baseline=Baseline(99.0, "boot", {"eth0": Counters(1, 2, 3, 4)}))
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -61,6 +61,14 @@ def test_a_directory_that_can_not_be_written_is_done_without_and_said_once(
         assert State("rpi-1") == store.load("rpi-1")
     assert 1 == len(caplog.records)
     assert "can not be used (Not a directory)" in caplog.text
+
+
+def test_a_directory_in_the_states_place_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "state.json").mkdir()
+    assert State("rpi-1") == StateFile(tmp_path).load("rpi-1")
+    StateFile(tmp_path).save(STATE)
+    assert STATE == StateFile(tmp_path).load("rpi-1")
+    assert "is damaged" in caplog.text
 
 
 def test_two_publishers_do_not_share_a_state(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable
 from functools import cache, partial
+from typing import TypeVar
 
 from defender_publisher.collectors import netlink, procfs
 from defender_publisher.collectors.attempt import attempt
@@ -13,6 +14,8 @@ from defender_publisher.collectors.linux_sockets import LinuxSockets
 from defender_publisher.collectors.names import InterfaceNames
 from defender_publisher.collectors.table import ESTABLISHED, LISTEN, UNCONNECTED, LocalEnd, Reader, SocketRow, Table
 from defender_publisher.snapshot import Connection, Port, Sockets
+
+T = TypeVar("T")
 
 BLOCKS = {  # what each block of the report is made of: a protocol, and the state its sockets are in
     "listening_tcp_ports": ("tcp", LISTEN),
@@ -48,11 +51,10 @@ class SocketCollector:
         """
         interfaces = _Interfaces(self._names)
         tcp, udp = (self._read(protocol, interfaces) for protocol in ("tcp", "udp"))
-        connections = self._rows("tcp_connections", tcp)
         return Sockets(
-            listening_tcp_ports=_ports(self._rows("listening_tcp_ports", tcp), interfaces),
-            listening_udp_ports=_ports(self._rows("listening_udp_ports", udp), interfaces),
-            tcp_connections=_connections(connections, interfaces),
+            listening_tcp_ports=self._block("listening_tcp_ports", tcp, _ports, interfaces),
+            listening_udp_ports=self._block("listening_udp_ports", udp, _ports, interfaces),
+            tcp_connections=self._block("tcp_connections", tcp, _connections, interfaces),
             connections_total=None if tcp is None else tcp.connections,
         )
 
@@ -71,11 +73,14 @@ class SocketCollector:
                 return table
         return Table(self._reader(protocol, states))
 
-    def _rows(self, block: str, table: Table | None) -> list[SocketRow] | None:
-        if table is None or block not in self._wanted:
+    def _block(
+        self, name: str, table: Table | None, make: Callable[[list[SocketRow], _Interfaces], T], interfaces: _Interfaces
+    ) -> T | None:
+        """Return what a block of the report becomes from its rows of the table, or None."""
+        if table is None or name not in self._wanted:
             return None
-        _, state = BLOCKS[block]
-        return [row for row in table.rows if row.state == state]
+        _, state = BLOCKS[name]
+        return attempt(name, lambda: make([row for row in table.rows if row.state == state], interfaces))
 
 
 def collect_sockets(wanted: Collection[str], procfs_path: str = "/proc", reader: Reader | None = None) -> Sockets:
@@ -122,15 +127,11 @@ class _Interfaces(dict[tuple[str, str], str]):
         return len({(":" in end.local_ip, self[end]) for end in ends}) == len(ends)
 
 
-def _ports(rows: Iterable[SocketRow] | None, interfaces: _Interfaces) -> frozenset[Port] | None:
-    if rows is None:
-        return None
+def _ports(rows: Iterable[SocketRow], interfaces: _Interfaces) -> frozenset[Port]:
     return frozenset(Port(row.local_port, interfaces[row.local_ip, row.bound_to]) for row in rows)
 
 
-def _connections(rows: Iterable[SocketRow] | None, interfaces: _Interfaces) -> frozenset[Connection] | None:
-    if rows is None:
-        return None
+def _connections(rows: Iterable[SocketRow], interfaces: _Interfaces) -> frozenset[Connection]:
     return frozenset(
         Connection(_remote_addr(row), row.local_port, interfaces[row.local_ip, row.bound_to]) for row in rows
     )

@@ -1,0 +1,160 @@
+"""The evidence: what a support bundle holds, each file by one function, secrets removed from all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from defender_publisher import __version__
+from defender_publisher.doctor import examination
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import Step
+from defender_publisher.errors import ConfigError
+from defender_publisher.settings import DEFAULT_STATE_DIRECTORY, read_json
+from defender_publisher.state import STATE_FILE
+from defender_publisher.status import STATUS_FILE
+from defender_publisher.support.redaction import config_without_secrets, key_lines, secrets_of, without_secrets
+from defender_publisher.support.surroundings import surroundings
+
+SERVICE = "amazon-defender-publisher"
+LOG_LINES = 500
+LINES_OF_A_KEY = 100  # lines more are looked at, so that a key in whose middle the log is cut is known as one
+LOG_BYTES = 4 * 1024 * 1024  # as much of the log file's end is read at most
+JOURNAL_WITHIN = 15.0  # seconds
+SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+WITHOUT_LOG = (
+    f"agent.logfile is not set, and the journal has nothing of {SERVICE} for this user: the log is on the standard "
+    "error of whoever started the program"
+)
+
+
+class Findings(NamedTuple):
+    """Of what the evidence is made: the configuration as it could be read, the doctor's case and ladder."""
+
+    raw: Any
+    case: Case
+    steps: list[Step]
+
+
+def collect(case: Case) -> dict[str, bytes]:
+    """Climb the ladder and return the bundle's files by name; where one can not be had it says why."""
+    steps = list(examination.examine(case))
+    findings = Findings(_raw_config(case), case, steps)
+    known = _known_secrets(findings)
+    return {name: _encoded(without_secrets(_made(name, findings), known)) for name in FILES}
+
+
+def _made(name: str, findings: Findings) -> Any:
+    try:
+        return FILES[name](findings)
+    except Exception as error:  # noqa: BLE001 - a bundle with a gap is better than none
+        reason = f"{type(error).__name__}: {error}"
+        return {"not available": reason} if name.endswith(".json") else f"not available: {reason}\n"
+
+
+def _encoded(content: Any) -> bytes:
+    text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "replace")
+
+
+def _version(findings: Findings) -> str:
+    return f"{SERVICE} {__version__}\n"
+
+
+def _config(findings: Findings) -> Any:
+    return config_without_secrets(findings.raw)
+
+
+def _status(findings: Findings) -> Any:
+    return json.loads((_state_directory(findings) / STATUS_FILE).read_bytes())
+
+
+def _state(findings: Findings) -> Any:
+    return json.loads((_state_directory(findings) / STATE_FILE).read_bytes())
+
+
+def _log(findings: Findings) -> str:
+    logfile = _in(findings.raw, "agent", "logfile")
+    lines = (_end_of(Path(logfile)) if isinstance(logfile, str) else _journal() or WITHOUT_LOG).splitlines()
+    text = "\n".join(lines[-LOG_LINES - LINES_OF_A_KEY :])
+    return "\n".join(str(without_secrets(text)).splitlines()[-LOG_LINES:]) + "\n"
+
+
+def _findings_as_json(findings: Findings) -> Any:
+    return examination.as_object(findings.steps)
+
+
+def _findings_as_text(findings: Findings) -> str:
+    return "\n".join(str(step) for step in findings.steps) + "\n"
+
+
+def _platform(findings: Findings) -> str:
+    return "\n".join(surroundings()) + "\n"
+
+
+FILES: Mapping[str, Callable[[Findings], Any]] = {
+    "version.txt": _version,
+    "platform.txt": _platform,
+    "config.json": _config,
+    "doctor.txt": _findings_as_text,
+    "doctor.json": _findings_as_json,
+    "status.json": _status,
+    "state.json": _state,
+    "log.txt": _log,
+}
+
+
+def _raw_config(case: Case) -> Any:
+    """Return the configuration with its defaults, or else as it is written; the text of what is no JSON is left out."""
+    if hasattr(case, "settings"):
+        return msgspec.to_builtins(case.settings.config)
+    if hasattr(case, "config"):
+        return msgspec.to_builtins(case.config)
+    try:
+        return read_json(case.path) if case.path else case.overrides
+    except ConfigError as error:
+        return {"unreadable": str(error)}
+
+
+def _state_directory(findings: Findings) -> Path:
+    given = _in(findings.raw, "agent", "state_directory")
+    return Path(given if isinstance(given, str) else os.environ.get("STATE_DIRECTORY") or DEFAULT_STATE_DIRECTORY)
+
+
+def _end_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+        return file.read().decode("utf-8", "replace")
+
+
+def _journal() -> str:
+    journalctl = shutil.which("journalctl")
+    if journalctl is None:
+        return ""
+    lines = str(LOG_LINES + LINES_OF_A_KEY)
+    command = [journalctl, "--quiet", "--no-pager", "--unit", SERVICE, "--lines", lines]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=JOURNAL_WITHIN).stdout
+
+
+def _known_secrets(findings: Findings) -> list[str]:
+    """Return what is known to be secret: in the configuration, in the environment, and in the key's file."""
+    secrets = secrets_of(findings.raw) + secrets_of(findings.case.overrides)
+    secrets += [os.environ[name] for name in SECRET_VARIABLES if os.environ.get(name)]
+    path = _in(findings.raw, "agent", "authentication", "private_key")
+    try:
+        return secrets + key_lines(Path(str(path)).read_text(errors="replace"))
+    except (OSError, ValueError):  # ValueError: a path with a null byte in it
+        return secrets
+
+
+def _in(raw: Any, *keys: str) -> Any:
+    for key in keys:
+        raw = raw.get(key) if isinstance(raw, dict) else None
+    return raw
