@@ -25,7 +25,7 @@ from defender_detect.alarms import (
     new_violation_id,
     step,
 )
-from defender_detect.behaviors import compile_behavior
+from defender_detect.behaviors import History, compile_behavior
 from defender_detect.memory import Memory, forget, unpack
 from defender_detect.profiles import Behavior, Profile, parse_behavior, parse_profile
 
@@ -280,6 +280,13 @@ def test_what_was_packed_goes_by_name_when_the_profiles_change() -> None:
     packed = Memory(forget(["a", "b"]).histories, (alarm, NORMAL)).pack(["p/a", "p/b"])
     assert (NORMAL, NORMAL, alarm) == unpack(packed, ["p/new", "p/b", "p/a"]).states
     assert unpack(packed, ["p/b"]).states[0] is NORMAL
+
+
+def test_a_normal_state_is_shared_again_after_a_restart() -> None:
+    packed = Memory((History(b"window"),), (NORMAL,)).pack(["p/a"])
+    histories, states = unpack(packed, ["p/a"])
+    assert (b"window",) == histories
+    assert states[0] is NORMAL
 
 
 def test_what_is_normal_takes_no_room() -> None:
