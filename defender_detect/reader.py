@@ -19,7 +19,7 @@ from defender_detect.schema import DATABASE, PATIENCE, check_version
 HOUR = 3600  # seconds
 
 THINGS = """SELECT name, report_id, accepted_at, (SELECT count(*) FROM active WHERE active.thing = name)
-    FROM things JOIN states ON states.thing = id ORDER BY name"""
+    FROM things JOIN states ON states.thing = id WHERE accepted_at IS NOT NULL ORDER BY name"""
 STATES = """SELECT name, report_id, accepted_at, state FROM things JOIN states ON states.thing = id
     ORDER BY accepted_at"""
 VALUES = """WITH RECURSIVE hours (hour) AS (

@@ -5,8 +5,6 @@ report that breaks a rule, one with keys that we do not know, a total written as
 explain it.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Annotated, Any, Optional, Union
 
