@@ -64,6 +64,11 @@ class Rules:
                 for thing in self.groups.get(group, ()):
                     self._applying[thing] = self._applying.get(thing, for_all) | {index}
 
+    def restore_populations(self, kept: Populations) -> None:
+        """Go on with the percentiles of an earlier run, before anything is evaluated."""
+        self.populations.update(kept)
+        self._rulesets.clear()
+
     def of(self, thing: str) -> Ruleset:
         """Return the rules for a thing; things with the same profiles share them."""
         applying = self._applying.get(thing, self._for_all)

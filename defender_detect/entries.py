@@ -24,12 +24,12 @@ class Entry:
     def expect(self, is_right: bool, rule: str) -> bool:
         """Put down what the value must be if it is not; return whether it is."""
         if not is_right:
-            self.problems.append(f"{self.path or 'the profile'} must {rule}, got {describe(self.value)}")
+            self.problems.append(f"{self.path or 'the document'} must {rule}, got {describe(self.value)}")
         return is_right
 
     def complain(self, sentence: str) -> None:
         """Put down a problem of another form."""
-        self.problems.append(f"{self.path or 'the profile'} {sentence}")
+        self.problems.append(f"{self.path or 'the document'} {sentence}")
 
     def key(self, name: str) -> Entry:
         """Return a value of the object here."""

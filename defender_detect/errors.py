@@ -32,6 +32,10 @@ class ProfileError(DetectError):
         self.problems = problems
 
 
+class ConfigError(ProfileError):
+    """A configuration that can not be used; `problems` has a sentence for each of the places."""
+
+
 class StoreError(DetectError):
     """What Detect keeps can not be opened: another Detect has it, or the directory or the database is not usable."""
 

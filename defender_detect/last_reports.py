@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from defender_detect.verdict import Accepted, LastReport
 
-CAPACITY = 10_000  # things; about 3 MB. A broker without access control lets anyone make up names
+CAPACITY = 100_000  # things; about 30 MB. A broker without access control lets anyone make up names
 
 
 class LastReports:
@@ -25,7 +25,11 @@ class LastReports:
 
     def remember(self, accepted: Accepted, accepted_at: float) -> None:
         """Remember an accepted report, and forget the thing that has been silent for longest if there are too many."""
-        self._by_thing[accepted.thing] = LastReport(accepted.report_id, accepted_at)
-        self._by_thing.move_to_end(accepted.thing)
+        self.put(accepted.thing, LastReport(accepted.report_id, accepted_at))
+
+    def put(self, thing: str, last: LastReport) -> None:
+        """Remember a thing's last accepted report, and forget another thing's if there are too many."""
+        self._by_thing[thing] = last
+        self._by_thing.move_to_end(thing)
         while len(self._by_thing) > self._capacity:
             self._by_thing.popitem(last=False)

@@ -16,10 +16,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from defender_detect.credentials import Credentials
 from defender_detect.endpoint import Endpoint, send_at_once
-from defender_detect.errors import CredentialsError, DetectError
+from defender_detect.errors import AlertError, CredentialsError, DetectError
 from defender_detect.last_reports import LastReports
-from defender_detect.topics import FILTERS, parse_topic
-from defender_detect.verdict import MINIMUM_INTERVAL, Accepted, Rejected, Verdict, judge
+from defender_detect.topics import Topics
+from defender_detect.verdict import MINIMUM_INTERVAL, Accepted, LastReport, Rejected, Verdict, judge
 
 KEEP_ALIVE = 60  # seconds; a dead connection is noticed after at most twice that
 SHORTEST_WAIT, LONGEST_WAIT = 1, 30  # seconds between two attempts to connect
@@ -29,7 +29,7 @@ STOP_TIMEOUT = 0.5  # seconds
 log = logging.getLogger(__name__)
 
 
-def ignore(_: Any = None) -> None:
+def ignore(*_: Any) -> None:
     """Do nothing; the default of what a receiver tells."""
 
 
@@ -44,8 +44,16 @@ class Receiver:
         on_ready: Callable[[], None] = ignore,
         on_failure: Callable[[DetectError], None] = ignore,
         clock: Callable[[], float] = time.time,
+        topic: str | None = None,
+        on_accepted: Callable[[Accepted, float], None] = ignore,
     ) -> None:
-        """Prepare to connect; `on_ready` is called at each subscription, `on_failure` if trying again is useless."""
+        """Prepare to connect; `on_ready` is called at each subscription, `on_failure` if trying again is useless.
+
+        Reports arrive on the reserved topics, or on a `topic` of one's own with {thing_name} in it; `on_accepted` is
+        called with each one that was accepted, and when.
+        """
+        self._topics = Topics(topic)
+        self._on_accepted = on_accepted
         self._endpoint = endpoint
         self._minimum_interval = minimum_interval
         self._on_ready, self._on_failure = on_ready, on_failure
@@ -55,6 +63,15 @@ class Receiver:
         self._stopping = threading.Event()
         self._gone = threading.Event()
         self._client = self._make_client(credentials.client_context())
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish an alert; raise AlertError if there is no connection."""
+        if self._client.publish(topic, payload, qos=QOS).rc != mqtt.MQTT_ERR_SUCCESS:
+            raise AlertError(f"there is no connection to {self._endpoint}")
+
+    def remember(self, thing: str, report_id: int, accepted_at: float) -> None:
+        """Remember a report that an earlier run accepted."""
+        self._last_reports.put(thing, LastReport(report_id, accepted_at))
 
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost."""
@@ -70,7 +87,7 @@ class Receiver:
 
     def answer(self, topic: str, payload: bytes) -> tuple[str, bytes] | None:
         """Judge what arrived, log the verdict and return the reply's topic and payload; None if it was no report."""
-        parsed = parse_topic(topic)
+        parsed = self._topics.parse(topic, payload)
         if parsed is None:
             log.warning("message on %a ignored: no thing can have this name", topic)
             return None
@@ -78,6 +95,7 @@ class Receiver:
         verdict = judge(parsed, payload, now, self._last_reports.find(parsed.thing), self._minimum_interval)
         if isinstance(verdict, Accepted):
             self._last_reports.remember(verdict, now)
+            self._on_accepted(verdict, now)
         log_verdict(verdict, payload)
         return verdict.reply()
 
@@ -102,7 +120,7 @@ class Receiver:
             log.error("%s refused the connection: %s; trying again", self._endpoint, reason)
             return
         self._was_connected = True
-        client.subscribe([(topic_filter, QOS) for topic_filter in FILTERS])
+        client.subscribe([(topic_filter, QOS) for topic_filter in self._topics.filters])
 
     def _not_connected(self, _client: mqtt.Client, _data: Any) -> None:
         if self._stopping.is_set():
@@ -115,7 +133,9 @@ class Receiver:
 
     def _subscribed(self, _client: mqtt.Client, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
-            self._fail(DetectError(f"{self._endpoint} refused the subscription to {' and '.join(FILTERS)}"))
+            self._fail(
+                DetectError(f"{self._endpoint} refused the subscription to {' and '.join(self._topics.filters)}")
+            )
         else:
             self._on_ready()
 
@@ -142,10 +162,10 @@ class Receiver:
 
 
 def log_verdict(verdict: Verdict, payload: bytes) -> None:
-    """Log one line per report: INFO if it was accepted, WARNING if it was not."""
+    """Log one line per report: DEBUG if it was accepted, WARNING if it was not."""
+    line, size = "%s: report %s of %d bytes %s", len(payload)
     if isinstance(verdict, Rejected):
-        reason, level = f"rejected: {verdict.code}: {verdict.message}", logging.WARNING
-    else:
-        reason, level = "accepted", logging.INFO
-    log.log(level, "%s: report %s of %d bytes %s", verdict.thing, verdict.report_id, len(payload), reason)
-    log.debug("%s: %.2000a", verdict.thing, payload)
+        log.warning(line, verdict.thing, verdict.report_id, size, f"rejected: {verdict.code}: {verdict.message}")
+    elif log.isEnabledFor(logging.DEBUG):
+        log.debug(line, verdict.thing, verdict.report_id, size, "accepted")
+        log.debug("%s: %.2000a", verdict.thing, payload)

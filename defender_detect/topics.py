@@ -9,6 +9,7 @@ FILTERS = (  # never the bare `#`, and never without the format: that would brin
     "$aws/things/+/defender/metrics/json",
     "$aws/things/+/defender/metrics/cbor",
 )
+THING_LEVEL = "{thing_name}"
 THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 REPORT_TOPIC = re.compile(rf"\$aws/things/(?P<thing>{THING_NAME.pattern})/defender/metrics/(?P<encoding>json|cbor)")
 
@@ -19,6 +20,7 @@ class ReportTopic:
 
     thing: str
     encoding: str  # "json" or "cbor": that of the report and of its reply
+    own: str = ""  # the topic itself, where it is none of the reserved ones
 
     @property
     def accepted(self) -> str:
@@ -31,13 +33,31 @@ class ReportTopic:
         return f"{self}/rejected"
 
     def __str__(self) -> str:
-        return f"$aws/things/{self.thing}/defender/metrics/{self.encoding}"
+        return self.own or f"$aws/things/{self.thing}/defender/metrics/{self.encoding}"
 
 
 def parse_topic(topic: str) -> ReportTopic | None:
     """Take a reserved report topic apart; None for every other topic, and for a thing no thing can be called."""
     match = REPORT_TOPIC.fullmatch(topic)
     return ReportTopic(match["thing"], match["encoding"]) if match else None
+
+
+class Topics:
+    """The topics that reports arrive on: the reserved ones, or one of one's own with {thing_name} as a level."""
+
+    def __init__(self, own: str | None = None) -> None:
+        self._level = own.split("/").index(THING_LEVEL) if own else 0
+        self.filters = (own.replace(THING_LEVEL, "+"),) if own else FILTERS
+        self._own = own
+
+    def parse(self, topic: str, payload: bytes) -> ReportTopic | None:
+        """Take a report's topic apart; on a topic of one's own the payload itself tells its encoding."""
+        if not self._own:
+            return parse_topic(topic)
+        thing = topic.split("/")[self._level : self._level + 1]
+        if not thing or not THING_NAME.fullmatch(thing[0]) or self._own.replace(THING_LEVEL, thing[0]) != topic:
+            return None
+        return ReportTopic(thing[0], "json" if payload.lstrip()[:1] == b"{" else "cbor", topic)
 
 
 def may_use(thing: str, topic: str) -> bool:

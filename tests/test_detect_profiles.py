@@ -94,7 +94,7 @@ BAD = [
         "a\nb",
         'securityProfileDescription must be a string of at most 1000 characters in one line, got "a\\nb"',
     ),
-    (("behaviours",), [], 'the profile has no key "behaviours": did you mean "behaviors"?'),
+    (("behaviours",), [], 'the document has no key "behaviours": did you mean "behaviors"?'),
     (("behaviors",), {}, "behaviors must be an array, got an object"),
     (PORTS, "ports", 'behaviors[1] must be an object, got "ports"'),
     ((*BYTES, "name"), MISSING, "behaviors[0].name is missing"),

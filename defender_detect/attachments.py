@@ -1,0 +1,54 @@
+"""The attachments: the profiles that a configuration names, read, and the things they are for."""
+
+from __future__ import annotations
+
+from defender_detect.config import Config, ProfileSource, read_groups
+from defender_detect.detector import ALL_THINGS, Attachment, Rules
+from defender_detect.errors import ConfigError, ProfileError
+from defender_detect.profiles import find_shared_names, read_profile, read_profiles
+
+MOST_PER_TARGET = 5  # profiles; AWS's limit
+
+
+def read_rules(config: Config) -> Rules:
+    """Read profiles and thing groups; raise ConfigError with every problem of all of them."""
+    problems: list[str] = []
+    groups: dict[str, list[str]] = {}
+    attachments: list[Attachment] = []
+    if config.thing_groups is not None:
+        try:
+            groups = read_groups(config.thing_groups)
+        except ConfigError as error:
+            problems += error.problems
+    for source in config.profiles:
+        try:
+            attachments += read_attachments(source)
+        except ProfileError as error:
+            problems += error.problems
+    problems += find_shared_names([attachment.profile for attachment in attachments])
+    problems += find_wrong_targets(attachments, groups)
+    if problems:
+        raise ConfigError(problems)
+    return Rules(attachments, groups)
+
+
+def read_attachments(source: ProfileSource) -> list[Attachment]:
+    """Return the profiles of one file, or of all files of a directory."""
+    profiles = read_profiles(source.path) if source.path.is_dir() else (read_profile(source.path),)
+    return [Attachment(profile, source.targets) for profile in profiles]
+
+
+def find_wrong_targets(attachments: list[Attachment], groups: dict[str, list[str]]) -> list[str]:
+    """Return a problem for each target that is no thing group, or has more profiles than AWS allows."""
+    targets = sorted({target for attachment in attachments for target in attachment.targets})
+    unknown = [
+        f'detect.profiles: the target "{target}" is neither "{ALL_THINGS}" nor a group of detect.thing_groups'
+        for target in targets
+        if target != ALL_THINGS and target not in groups
+    ]
+    numbers = {target: sum(target in attachment.targets for attachment in attachments) for target in targets}
+    return unknown + [
+        f'detect.profiles: "{target}" must have at most {MOST_PER_TARGET} profiles, got {number}'
+        for target, number in numbers.items()
+        if number > MOST_PER_TARGET
+    ]

@@ -1,0 +1,84 @@
+"""The replay: recorded reports evaluated as if they came now, to try a profile on yesterday's data."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from defender_detect.alarms import Event
+from defender_detect.detector import Detector
+from defender_detect.errors import Malformed
+from defender_detect.fields import check_report
+from defender_detect.topics import parse_topic
+
+MILLISECONDS = 1e11  # a time above this is in milliseconds: in seconds it would be the year 5138
+
+
+class Recorded(NamedTuple):
+    """A report that was recorded; `time` is in seconds since the epoch."""
+
+    time: float
+    thing: str
+    report: dict[str, Any]
+
+
+class Unreadable(NamedTuple):
+    """A line that holds no report, and why."""
+
+    line: int
+    reason: str
+
+
+def read_recorded(lines: Iterable[str]) -> Iterator[Recorded | Unreadable]:
+    """Read JSON lines: {"thingName", "timestamp", "report"}, or what `mosquitto_sub -F %J` (or %j) prints.
+
+    Without a time, that of the report is taken from its id, which amazon-defender-publisher makes of the time.
+    """
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield _read(json.loads(line))
+            except (Malformed, ValueError, RecursionError) as error:
+                yield Unreadable(number, str(error))
+
+
+def replay(detector: Detector, recorded: Iterable[Recorded]) -> Iterator[Event]:
+    """Evaluate reports in the order of their times, and yield the alarms that begin and end."""
+    for each in sorted(recorded, key=lambda each: each.time):
+        for silent in detector.expire(each.time):
+            yield from silent.events
+        for finding in detector.observe(each.thing, each.report, each.time):
+            yield from finding.events
+
+
+def _read(entry: Any) -> Recorded:
+    if not isinstance(entry, dict):
+        raise Malformed("the line must be an object")
+    report = entry.get("report", entry.get("payload"))
+    report = check_report(json.loads(report) if isinstance(report, str) else report)
+    return Recorded(_time_of(entry, report), _thing_of(entry), report)
+
+
+def _thing_of(entry: Mapping[str, Any]) -> str:
+    topic = parse_topic(str(entry.get("topic")))
+    thing = entry.get("thingName") or (topic.thing if topic else None)
+    if not isinstance(thing, str):
+        raise Malformed("thingName is missing, and so is a topic of Device Defender")
+    return thing
+
+
+def _time_of(entry: Mapping[str, Any], report: Mapping[str, Any]) -> float:
+    time = entry.get("timestamp", entry.get("tst", report["header"]["report_id"]))
+    if isinstance(time, str):
+        return datetime.datetime.fromisoformat(_as_python_reads_it(time)).timestamp()
+    if isinstance(time, bool) or not isinstance(time, (int, float)):
+        raise Malformed("timestamp must be a number of milliseconds or seconds, or an ISO time")
+    return time / 1000 if time > MILLISECONDS else float(time)
+
+
+def _as_python_reads_it(time: str) -> str:
+    """Return an ISO time in the form that Python 3.9 knows: +00:00 for Z, and a colon in the zone."""
+    time = time[:-1] + "+00:00" if time.endswith("Z") else time
+    return time[:-2] + ":" + time[-2:] if time[-5:-4] in "+-" and time[-3] != ":" else time

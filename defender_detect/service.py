@@ -1,0 +1,125 @@
+"""Detect at work: what is accepted is evaluated, kept and told; silence is noticed; a restart goes on where it was."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from defender_detect.alert_command import CommandSink
+from defender_detect.alert_queue import Sink
+from defender_detect.alert_sns import SnsSink
+from defender_detect.alert_topic import TopicSink
+from defender_detect.alert_webhook import WebhookSink
+from defender_detect.alerts import Alerts
+from defender_detect.config import Config
+from defender_detect.detector import Detector, Finding, Rules
+from defender_detect.percentiles import Population
+from defender_detect.store import DAY, Store
+from defender_detect.verdict import Accepted
+
+POPULATIONS = "$populations"  # what is kept of all things together; no thing can have this name
+TURN = 60.0  # seconds between two looks for silent things
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Evaluates what is accepted; keeps it in the store, if there is one, and tells the alerts."""
+
+    def __init__(self, rules: Rules, store: Store | None, alerts: Alerts) -> None:
+        self._detector = Detector(rules)
+        self._rules = rules
+        self._store = store
+        self._alerts = alerts
+        self._lock = threading.Lock()
+
+    def restore(self, remember: Callable[[str, int, float], None]) -> int:
+        """Go on where an earlier run was; `remember` is given each thing's last report. Return how many things."""
+        kept = list(self._store.load_states()) if self._store is not None else []
+        for each in kept:
+            if each.thing == POPULATIONS:
+                self._restore_populations(each.state or b"")
+            else:
+                self._detector.restore(each.thing, each.state)
+                remember(each.thing, each.report_id or 0, each.accepted_at or 0.0)
+        return len(self._detector)
+
+    def accept(self, accepted: Accepted, now: float) -> None:
+        """Evaluate a report that was accepted."""
+        with self._lock:
+            first, *others = self._detector.observe(accepted.thing, accepted.report, now)
+        self._take(first, now, accepted.report_id)
+        for finding in others:
+            self._take(finding, now)
+
+    def look_for_silence(self, now: float) -> None:
+        """Make the alarms of things void that have not reported for long; called every TURN seconds."""
+        with self._lock:
+            findings = list(self._detector.expire(now))
+        for finding in findings:
+            self._take(finding, now)
+        self._keep_populations(now)
+
+    def reload(self, rules: Rules, now: float) -> None:
+        """Go on with other profiles or groups; behaviors of the same name keep their alarms."""
+        with self._lock:
+            findings = self._detector.replace(rules, now)
+            self._rules = rules
+        for finding in findings:
+            self._take(finding, now)
+
+    def close(self, now: float) -> None:
+        """Write what is to be kept, and hand over what is to be told."""
+        self._keep_populations(now)
+        if self._store is not None:
+            self._store.close()
+        self._alerts.close()
+
+    def _take(self, finding: Finding, now: float, report_id: int | None = None) -> None:
+        if self._store is not None:
+            self._store.add(
+                finding.thing, now, finding.values, finding.events, finding.state, report_id, finding.lasting
+            )
+        for event in finding.events:
+            self._alerts.tell(event)
+
+    def _keep_populations(self, now: float) -> None:
+        if self._store is not None and self._rules.populations:
+            with self._lock:
+                packed = msgspec.msgpack.encode(self._rules.populations)
+            self._store.add(POPULATIONS, now, None, state=packed)
+
+    def _restore_populations(self, packed: bytes) -> None:
+        try:
+            kept = msgspec.msgpack.decode(packed, type=dict[str, Population])
+        except msgspec.DecodeError as error:
+            log.error("the percentiles of an earlier run can not be read (%s): they begin anew", error)
+            return
+        self._rules.restore_populations(kept)
+
+
+def open_store(config: Config) -> Store | None:
+    """Open the store of a configuration, None if it names no state directory; raises StoreError."""
+    if config.state_directory is None:
+        return None
+    return Store(config.state_directory, config.metrics_days * DAY, config.violations_days * DAY)
+
+
+def make_alerts(config: Config, publish: Callable[[str, bytes], object]) -> Alerts:
+    """Make the alerts of a configuration; raises AlertSettingError."""
+    return Alerts(list(_sinks(config, publish)))
+
+
+def _sinks(config: Config, publish: Callable[[str, bytes], object]) -> Iterable[Sink]:
+    for each in config.alerts:
+        if each["type"] == "topic":
+            yield TopicSink(each["topic"], publish)
+        elif each["type"] == "webhook":
+            yield WebhookSink(each["url"], each.get("headers"))
+        elif each["type"] == "command":
+            yield CommandSink(each["command"])
+        elif each["type"] == "sns":
+            yield SnsSink(each["topic_arn"])
