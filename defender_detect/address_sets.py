@@ -10,6 +10,7 @@ from functools import lru_cache
 
 MAPPED, LAST_MAPPED = 0xFFFF << 32, (0x10000 << 32) - 1  # ::ffff:0:0/96, IPv4 addresses written as IPv6
 REMEMBERED_ADDRESSES = 16_384  # about 3 MB
+LONGEST_ADDRESS = 45  # characters, without a zone; whatever is longer is not remembered
 
 
 class AddressSet:
@@ -26,7 +27,7 @@ class AddressSet:
 
     def __contains__(self, address: str) -> bool:
         """Tell whether an address is in the set; raise ValueError if it is none."""
-        return bisect_right(self._bounds, number_of(address)) % 2 == 1
+        return bisect_right(self._bounds, find_number(address)) % 2 == 1
 
 
 def ranges_of(cidr: str) -> list[tuple[int, int]]:
@@ -40,7 +41,12 @@ def ranges_of(cidr: str) -> list[tuple[int, int]]:
     return [(first, last)]
 
 
-@lru_cache(REMEMBERED_ADDRESSES)
+def find_number(address: str) -> int:
+    """Return what `number_of` does, and remember it, but not the zone, which may be as long as a report."""
+    plain = address if len(address) <= LONGEST_ADDRESS else address.partition("%")[0]
+    return remembered_number_of(plain) if len(plain) <= LONGEST_ADDRESS else number_of(plain)
+
+
 def number_of(address: str) -> int:
     """Return an address, with or without a zone, as a number; that of an IPv4 address as if it were written as IPv6."""
     try:
@@ -49,3 +55,6 @@ def number_of(address: str) -> int:
         return MAPPED + int.from_bytes(socket.inet_pton(socket.AF_INET, address), "big")
     except OSError as error:
         raise ValueError(f"{address!a} is no IP address") from error
+
+
+remembered_number_of = lru_cache(REMEMBERED_ADDRESSES)(number_of)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,18 +16,17 @@ IN_ALARM, ALARM_CLEARED, ALARM_INVALIDATED = "in-alarm", "alarm-cleared", "alarm
 INVALID_AFTER = 2 * 24 * 3600.0  # seconds without a datapoint; AWS's
 
 
-Known = Union[Value, None]  # msgspec evaluates annotations, and Python 3.9 has no X | Y
-
-
 class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What an alarm remembers; most things are in the first state, NORMAL, which they share."""
+    """What an alarm remembers; most things are in the first state, NORMAL, which they share.
+
+    It has no place for the value that violates: that may be a list as long as a report.
+    """
 
     count: int = 0  # consecutive datapoints that speak for the other state: alarm or no alarm
     updated: float = -1.0  # the last datapoint's time, in seconds since the epoch; NORMAL does not need it
     violation_id: str = ""  # of the alarm that is on; "" for none
     started: float = 0.0  # when that alarm began
     violated: float = 0.0  # when the last datapoint in violation came
-    value: Known = None  # that datapoint
 
     @property
     def in_alarm(self) -> bool:
@@ -106,7 +105,7 @@ def step(
     count = state.count + 1
     if count < subject.behavior.criteria.to_alarm:
         return State(count, now), None
-    alarm = State(0, now, new_id(), now, now, value)
+    alarm = State(0, now, new_id(), now, now)
     return alarm, subject.describe(IN_ALARM, alarm, now, value)
 
 
@@ -115,11 +114,11 @@ def step_in_alarm(
 ) -> tuple[State, Event | None]:
     """Return the state after a datapoint while the alarm is on, and the event if that clears it."""
     if not conforms:
-        return State(0, now, state.violation_id, state.started, now, value), None
+        return State(0, now, state.violation_id, state.started, now), None
     count = state.count + 1
     if count >= subject.behavior.criteria.to_clear:
         return NORMAL, subject.describe(ALARM_CLEARED, state, now, value)
-    return State(count, now, state.violation_id, state.started, state.violated, state.value), None
+    return State(count, now, state.violation_id, state.started, state.violated), None
 
 
 def expire(state: State, subject: Subject, now: float) -> tuple[State, Event | None]:

@@ -43,17 +43,15 @@ class Receiver:
         minimum_interval: float = MINIMUM_INTERVAL,
         on_ready: Callable[[], None] = ignore,
         on_failure: Callable[[DetectError], None] = ignore,
-        clock: Callable[[], float] = time.time,
         topic: str | None = None,
-        on_accepted: Callable[[Accepted, float], None] = ignore,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Prepare to connect; `on_ready` is called at each subscription, `on_failure` if trying again is useless.
 
-        Reports arrive on the reserved topics, or on a `topic` of one's own with {thing_name} in it; `on_accepted` is
-        called with each one that was accepted, and when.
+        Reports arrive on the reserved topics, or on a `topic` of one's own with {thing_name} in it.
         """
         self._topics = Topics(topic)
-        self._on_accepted = on_accepted
+        self.on_accepted: Callable[[Accepted, float], None] = ignore  # called with each report accepted, and when
         self._endpoint = endpoint
         self._minimum_interval = minimum_interval
         self._on_ready, self._on_failure = on_ready, on_failure
@@ -95,7 +93,7 @@ class Receiver:
         verdict = judge(parsed, payload, now, self._last_reports.find(parsed.thing), self._minimum_interval)
         if isinstance(verdict, Accepted):
             self._last_reports.remember(verdict, now)
-            self._on_accepted(verdict, now)
+            self.on_accepted(verdict, now)
         log_verdict(verdict, payload)
         return verdict.reply()
 

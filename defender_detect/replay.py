@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from defender_detect.alarms import Event
+from defender_detect.alert_log import describe_alert
 from defender_detect.detector import Detector
 from defender_detect.errors import Malformed
 from defender_detect.fields import check_report
+from defender_detect.tables import show_time
 from defender_detect.topics import parse_topic
 
 MILLISECONDS = 1e11  # a time above this is in milliseconds: in seconds it would be the year 5138
@@ -51,6 +53,22 @@ def replay(detector: Detector, recorded: Iterable[Recorded]) -> Iterator[Event]:
             yield from silent.events
         for finding in detector.observe(each.thing, each.report, each.time):
             yield from finding.events
+
+
+def tell_replay(detector: Detector, lines: Iterable[str]) -> Iterator[str]:
+    """Yield what a person reads of a replay: the lines that are no reports, the alarms, and how many there were."""
+    recorded = list(read_recorded(lines))
+    reports = [each for each in recorded if isinstance(each, Recorded)]
+    for each in recorded:
+        if isinstance(each, Unreadable):
+            yield f"line {each.line} is no report: {each.reason}"
+    events = 0
+    for event in replay(detector, reports):
+        events += 1
+        yield f"{show_time(event.time)}  {describe_alert(event)}"
+    things = len({each.thing for each in reports})
+    unreadable = len(recorded) - len(reports)
+    yield f"{len(reports)} reports of {things} things evaluated, {unreadable} lines unreadable, {events} events"
 
 
 def _read(entry: Any) -> Recorded:

@@ -36,8 +36,8 @@ class Service:
         self._alerts = alerts
         self._lock = threading.Lock()
 
-    def restore(self, remember: Callable[[str, int, float], None]) -> int:
-        """Go on where an earlier run was; `remember` is given each thing's last report. Return how many things."""
+    def restore(self, remember: Callable[[str, int, float], None]) -> str:
+        """Go on where an earlier run was, and say in a line what there is; `remember` is given each last report."""
         kept = list(self._store.load_states()) if self._store is not None else []
         for each in kept:
             if each.thing == POPULATIONS:
@@ -45,7 +45,10 @@ class Service:
             else:
                 self._detector.restore(each.thing, each.state)
                 remember(each.thing, each.report_id or 0, each.accepted_at or 0.0)
-        return len(self._detector)
+        profiles = [each.profile for each in self._rules.attachments]
+        behaviors = sum(len(profile.behaviors) for profile in profiles)
+        where = f"kept in {self._store.path.parent}" if self._store is not None else "nothing is kept"
+        return f"{behaviors} behaviors in {len(profiles)} profiles, {len(self._detector)} things known, {where}"
 
     def accept(self, accepted: Accepted, now: float) -> None:
         """Evaluate a report that was accepted."""

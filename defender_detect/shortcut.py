@@ -32,6 +32,7 @@ from defender_detect.rules import (
 )
 
 REMEMBERED = 50_000  # strings that were checked; things talk to the same addresses again and again
+LONGEST = 64  # characters of one that is remembered: an address with a zone may be as long as a report
 LARGEST = 2**63 - 1  # an integer that is larger goes the long way
 SMALL = 999_999_999.0  # of a whole number that certainly has few digits enough
 NOWHERE = Place()
@@ -123,7 +124,14 @@ def _check_value(value: dict[str, Any]) -> None:
         _hold(address, each)
 
 
-@lru_cache(REMEMBERED)
 def _hold(rule: Rule, value: str) -> None:
     """Raise Malformed if a rule does not hold for a string; what held is remembered."""
+    if len(value) <= LONGEST:
+        _hold_once(rule, value)
+    else:
+        rule(value, NOWHERE)
+
+
+@lru_cache(REMEMBERED)
+def _hold_once(rule: Rule, value: str) -> None:
     rule(value, NOWHERE)

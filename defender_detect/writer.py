@@ -11,7 +11,7 @@ import msgspec
 
 from defender_detect.batch import Batch, Latest, Report
 from defender_detect.bulk import execute_bulk, find_numbers
-from defender_detect.packing import pack_value, pack_values
+from defender_detect.packing import LARGEST_INTEGER, pack_value, pack_values
 from defender_detect.pruning import Cutoffs, Pruning, prune
 from defender_detect.schema import open_database, transaction
 
@@ -97,7 +97,11 @@ class Writer:
         execute_bulk(self._connection, ADD_REPORTS, rows)
 
     def _add_states(self, latest: Mapping[str, Latest]) -> None:
-        execute_bulk(self._connection, ADD_STATES, ((self._things[thing], *each) for thing, each in latest.items()))
+        rows = (
+            (self._things[thing], None if report_id is None else min(report_id, LARGEST_INTEGER), accepted_at, state)
+            for thing, (report_id, accepted_at, state) in latest.items()
+        )
+        execute_bulk(self._connection, ADD_STATES, rows)
 
     def _add_events(self, events: Iterable[Event]) -> None:
         rows = [(event, event_columns(event)) for event in events]
