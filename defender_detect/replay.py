@@ -97,6 +97,7 @@ def _time_of(entry: Mapping[str, Any], report: Mapping[str, Any]) -> float:
 
 
 def _as_python_reads_it(time: str) -> str:
-    """Return an ISO time in the form that Python 3.9 knows: +00:00 for Z, and a colon in the zone."""
+    """Return an ISO time in the form that Python 3.9 knows; mosquitto_sub ends one with Z+0000."""
+    time = time.replace("Z+", "+").replace("Z-", "-")
     time = time[:-1] + "+00:00" if time.endswith("Z") else time
-    return time[:-2] + ":" + time[-2:] if time[-5:-4] in "+-" and time[-3] != ":" else time
+    return time[:-2] + ":" + time[-2:] if time[-5:-4] in ("+", "-") and time[-3] != ":" else time
