@@ -94,7 +94,7 @@ def test_an_event_says_everything_about_the_violation() -> None:
     )
     assert expected == event
     assert state.in_alarm
-    assert ("id", NOW, NOW, 80.5) == (state.violation_id, state.started, state.violated, state.value)
+    assert ("id", NOW, NOW) == (state.violation_id, state.started, state.violated)
 
 
 def test_an_alarm_knows_its_last_violation() -> None:
@@ -102,7 +102,7 @@ def test_an_alarm_knows_its_last_violation() -> None:
     state, _ = step(NORMAL, whose, False, NOW, 80, lambda: "id")
     state, _ = step(state, whose, False, NOW + 300, 90)
     state, _ = step(state, whose, True, NOW + 600, 10)
-    assert State(1, NOW + 600, "id", NOW, NOW + 300, 90) == state
+    assert State(1, NOW + 600, "id", NOW, NOW + 300) == state
     state, event = step(state, whose, True, NOW + 900, 20)
     assert state is NORMAL
     assert event is not None
@@ -294,5 +294,5 @@ def test_what_is_normal_takes_no_room() -> None:
 
 
 def test_a_state_goes_through_msgspec_unchanged() -> None:
-    state = State(2, NOW, "id", NOW, NOW, (1, 2.5, "x"))
+    state = State(2, NOW, "id", NOW, NOW)
     assert state == msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)
