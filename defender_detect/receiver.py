@@ -14,6 +14,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from defender_detect.connection import BufferedSocket, Client
 from defender_detect.credentials import Credentials
 from defender_detect.endpoint import Endpoint, send_at_once
 from defender_detect.errors import AlertError, CredentialsError, DetectError
@@ -98,7 +99,8 @@ class Receiver:
         return verdict.reply()
 
     def _make_client(self, context: ssl.SSLContext) -> mqtt.Client:
-        client = mqtt.Client(
+        context.sslsocket_class = BufferedSocket
+        client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"amazon-defender-detect-{uuid.uuid4().hex[:8]}",  # a second Detect must not evict the first
         )
