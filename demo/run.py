@@ -7,80 +7,97 @@ import contextlib
 import json
 import queue
 import re
+import shutil
 import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
 
 from demo.authority import Authority
+from demo.intruder import find_free_port, provoke_alarm
+from demo.programs import ROOT, name_of, program, say, show
+from demo.report import record_report, show_report
+from demo.settings import THING, read_normal_ports, write_detect, write_profile, write_publisher
+from demo.witness import Witness
 
-ROOT = Path(__file__).resolve().parent.parent
-DIRECTORY = ROOT / ".demo"
-THING = "this-machine"
-INTERVAL = 5  # seconds between two reports; AWS takes one per 300
-SHOWN = 20  # entries of a list in the report that is shown
 DEBUG = " : DEBUG : "
 REPORT = re.compile(r"report (\d+): (\{.*\})")
-ACCEPTED = re.compile(r"report (\d+) accepted")
-READY = re.compile(r"is ready on \S+?:(\d+)")
+READY = re.compile(r"is ready on \S+?:\d+")
 READY_TIMEOUT = 30.0  # seconds
+ENOUGH = 30.0  # seconds in which an alarm comes and clears, at a report every five
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run Detect and the publisher until Ctrl-C, or for a number of seconds; 0 if a report was accepted."""
+    """Run Detect and the publisher until Ctrl-C, or for a number of seconds; return the exit status.
+
+    It is 0 if a report was accepted, and, unless it ended too soon for that, an alarm came and cleared.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, help="stop after so many seconds (default: at Ctrl-C)")
-    seconds = parser.parse_args(argv).seconds
+    parser.add_argument("--directory", type=Path, default=ROOT / ".demo", help="where to keep everything")
+    arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
-    authority = Authority(DIRECTORY / "authority")
-    say(f"a throw-away certificate authority is in {DIRECTORY.relative_to(ROOT)}/authority")
-    accepted: list[str] = []
-    with contextlib.suppress(KeyboardInterrupt), detect(authority) as port, publisher(authority, port, accepted):
+    directory, witness = arguments.directory.resolve(), Witness()
+    started = time.monotonic()
+    with contextlib.suppress(KeyboardInterrupt):
+        run(directory, arguments.seconds, witness)
+    missing = witness.missing()
+    say(f"{len(witness.accepted)} reports of this machine were accepted")
+    for sentence in missing:
+        say(f"not seen: {sentence}")
+    tell_what_next(directory)
+    return 1 if not witness.accepted or (missing and time.monotonic() - started >= ENOUGH) else 0
+
+
+def run(directory: Path, seconds: float | None, witness: Witness) -> None:
+    """Run both programs, and provoke an alarm on the way."""
+    authority = Authority(directory / "authority")
+    say(f"a throw-away certificate authority is in {name_of(directory)}/authority")
+    start_afresh(directory)
+    port = find_free_port()
+    normal = read_normal_ports() | {port}
+    with detect(directory, authority, port, normal, witness), publisher(directory, authority, port, witness):
         say(f"stops after {seconds:g} s" if seconds else "stops at Ctrl-C")
-        time.sleep(seconds) if seconds else signal.pause()
-    say(f"{len(accepted)} reports of this machine were accepted" if accepted else "no report was accepted")
-    say("the same on standard output, without a broker: ./amazon-defender-publisher --dry-run")
-    return 0 if accepted else 1
+        deadline = time.monotonic() + seconds if seconds else None
+        provoke_alarm(witness, normal, deadline)
+        time.sleep(max(0.0, deadline - time.monotonic())) if deadline else signal.pause()
 
 
-def say(text: str) -> None:
-    """Print a line of the demo's own."""
-    show("demo", text)
+def start_afresh(directory: Path) -> None:
+    """Remove what an earlier demo kept, so that all that is told later is of this one."""
+    shutil.rmtree(directory / "detect", ignore_errors=True)
+    (directory / "reports.jsonl").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def detect(authority: Authority) -> Iterator[int]:
-    """Run amazon-defender-detect with its embedded broker on a free port of loopback; yield the port."""
+def detect(directory: Path, authority: Authority, port: int, normal: set[int], witness: Witness) -> Iterator[None]:
+    """Run amazon-defender-detect with its embedded broker and a profile of this machine until it is left."""
+    profile = write_profile(directory / "profile.json", normal)
+    say(f"the TCP ports that listen now are normal, by the security profile {name_of(profile)}")
     files = authority.issue("broker", ["localhost", "127.0.0.1"])
-    command = [
-        "amazon-defender-detect", "--embedded-broker", "--port", "0", "--minimum-interval", str(INTERVAL),
-        "--root-ca", authority.certificate, "--certificate", files.certificate, "--private-key", files.private_key,
-    ]  # fmt: skip
-    ready: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    config = write_detect(directory / "detect.json", port, authority.certificate, files, profile)
+    ready: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def hear(line: str | None) -> None:
         if line is None or READY.search(line):
-            ready.put(line)
+            ready.put(line is not None)
         if line is not None:
             show("detect", line)
+            witness.hear(line)
 
-    with program(command, hear):
-        line = ready.get(timeout=READY_TIMEOUT)
-        if line is None:
+    with program(["amazon-defender-detect", config], hear):
+        if not ready.get(timeout=READY_TIMEOUT):
             raise SystemExit("demo: amazon-defender-detect did not start; its last words are above")
-        yield int(READY.search(line)[1])  # type: ignore[index]
+        yield
 
 
 @contextlib.contextmanager
-def publisher(authority: Authority, port: int, accepted: list[str]) -> Iterator[None]:
-    """Run amazon-defender-publisher for this machine against the broker on `port`; collect accepted ids."""
-    config = write_config(authority, port)
-    say(f"the publisher's configuration is {config.relative_to(ROOT)}")
+def publisher(directory: Path, authority: Authority, port: int, witness: Witness) -> Iterator[None]:
+    """Run amazon-defender-publisher for this machine until it is left; record what is accepted."""
+    config = write_publisher(directory / "publisher.json", port, authority.certificate, authority.issue(THING))
+    say(f"the publisher's configuration is {name_of(config)}, Detect's is {name_of(directory / 'detect.json')}")
     contents: dict[str, str] = {}
 
     def hear(line: str | None) -> None:
@@ -89,93 +106,27 @@ def publisher(authority: Authority, port: int, accepted: list[str]) -> Iterator[
         contents.update(REPORT.findall(line))
         if DEBUG not in line:
             show("publisher", line)
-        for report_id in ACCEPTED.findall(line):
-            accepted.append(report_id)
-            if len(accepted) == 2:  # the first has no growth yet
-                show_report(json.loads(contents[report_id]))
+        for report_id in witness.hear(line):
+            report = json.loads(contents.pop(report_id))
+            record_report(directory / "reports.jsonl", THING, report)
+            if len(witness.accepted) == 2:  # the first has no growth yet
+                show_report(report)
 
     with program(["amazon-defender-publisher", config], hear):
         yield
 
 
-def write_config(authority: Authority, port: int) -> Path:
-    """Write a configuration like a device's, with short intervals."""
-    files = authority.issue(THING)
-    config = {
-        "$schema": "../configs/schema.json",
-        "agent": {
-            "thing_name": THING,
-            "authentication": {
-                "endpoint": "localhost",
-                "port": port,
-                "certificate": str(files.certificate),
-                "private_key": str(files.private_key),
-                "root_ca": str(authority.certificate),
-            },
-            "publish_interval": INTERVAL,
-            "allow_short_interval": True,
-            "metrics_collection_interval": 1,
-            "state_directory": "state",
-            "debug": True,
-        },
-        "custom_metrics": {"cpu_usage": {}, "memory_usage": {}, "uptime": {}},
-    }
-    path = DIRECTORY / "publisher.json"
-    path.write_text(json.dumps(config, indent=2) + "\n")
-    return path
-
-
-def show_report(report: dict[str, Any]) -> None:
-    """Print what a report holds, so that it can be compared with what `ss -tuan` shows."""
-    metrics = report["metrics"]
-    connections = metrics["tcp_connections"]["established_connections"]
-    say(f"that report, {report['header']['report_id']}, held (compare with `ss -tuan`):")
-    for block in ("listening_tcp_ports", "listening_udp_ports"):
-        ports = [f"{each['port']} on {each.get('interface', '?')}" for each in metrics[block]["ports"]]
-        say(f"  {block}: {shortened(ports)}")
-    remote = [f"{each.get('local_port')} to {each['remote_addr']}" for each in connections["connections"]]
-    say(f"  tcp_connections: {shortened(remote)}")
-    say(f"  network_stats: {metrics.get('network_stats')}")
-    say(f"  custom_metrics: {report.get('custom_metrics')}")
-
-
-def shortened(entries: list[str]) -> str:
-    """Return a list's first entries on one line."""
-    more = f", and {len(entries) - SHOWN} more" if len(entries) > SHOWN else ""
-    return (", ".join(entries[:SHOWN]) or "none") + more
-
-
-@contextlib.contextmanager
-def program(command: Sequence[object], hear: Callable[[str | None], None]) -> Iterator[None]:
-    """Run one of the two scripts; `hear` is called with each line it says, and with None at the end."""
-    script, *arguments = map(str, command)
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / script), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the demo, which ends its programs in order
-    )
-    listener = threading.Thread(target=listen, args=(process.stdout, hear), daemon=True)
-    listener.start()
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-        listener.join(2)
-
-
-def listen(stream: IO[str], hear: Callable[[str | None], None]) -> None:
-    """Hand a program's lines on."""
-    for line in stream:
-        hear(line.rstrip())
-    hear(None)
-
-
-def show(name: str, line: str) -> None:
-    """Print a program's line with its name before it."""
-    print(f"{name:9} | {line}", flush=True)
+def tell_what_next(directory: Path) -> None:
+    """Say how to look at what Detect keeps, and how to try a profile on what was recorded."""
+    kept = f"--state-directory {name_of(directory / 'detect')}"
+    baseline = "configs/security-profiles/network-baseline.json"
+    say("what Detect keeps can be asked now, and while it runs (--json: in the shape of AWS's API):")
+    say(f"  ./amazon-defender-detect violations {kept}")
+    say(f"  ./amazon-defender-detect metrics {THING} aws:num-listening-tcp-ports {kept}")
+    say(f"  ./amazon-defender-detect things {kept}")
+    say("another security profile can be tried on the reports of this demo, without a broker:")
+    say(f"  ./amazon-defender-detect --replay {name_of(directory / 'reports.jsonl')} --profiles {baseline}")
+    say("a report on standard output, without a broker: ./amazon-defender-publisher --dry-run")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
