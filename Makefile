@@ -11,7 +11,7 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test chaos lint docs bench bench-quick clean
+.PHONY: install demo test chaos lint docs bench bench-quick bench-detect clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed-device
@@ -39,6 +39,10 @@ docs: $(VENV)/installed-device
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.run $(if $(filter bench-quick,$@),--quick)
+
+bench-detect: $(VENV)/installed-bench
+	@sh tests/install-mosquitto.sh
+	$(VENV)/bin/python -m benchmarks.detect
 
 clean:
 	rm -rf $(VENV) .demo build dist *.egg-info
