@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from defender_detect.alarms import ALARM_INVALIDATED, Event, State, Subject, expire, new_violation_id
+from defender_detect.alarms import ALARM_INVALIDATED, NORMAL, Event, State, Subject, expire, new_violation_id
 from defender_detect.batch import Lasting
 from defender_detect.memory import Memory, forget, unpack
 from defender_detect.metrics import Value, metric_values
@@ -110,16 +110,19 @@ class Detector:
     def expire(self, now: float) -> Iterator[Finding]:
         """Yield what silence brought: an alarm of a thing that has not reported for two days is void."""
         for thing, memory in list(self._things.items()):
-            yield from self._expire_one(thing, memory, now)
+            if memory.states.count(NORMAL) < len(memory.states):  # few are; the rest has to take next to no time
+                yield from self._expire_one(thing, memory, now)
 
     def restore(self, thing: str, packed: bytes | None) -> None:
-        """Go on with what was packed of a thing by an earlier run, or under other rules."""
+        """Go on with what was packed of a thing by an earlier run, or under other rules; the longest silent first."""
         ruleset = self._rules.of(thing)
         try:
             self._things[thing] = unpack(packed, ruleset.names) if packed else forget(ruleset.names)
         except msgspec.DecodeError as error:
             log.error("what was kept of %s can not be read (%s): its alarms begin anew", thing, error)
             self._things[thing] = forget(ruleset.names)
+        if len(self._things) > self._most_things:  # those that were restored first are silent for longest
+            self._things.popitem(last=False)
 
     def replace(self, rules: Rules, now: float) -> list[Finding]:
         """Go on with other rules; behaviors of the same name keep their alarms, those of the others are void."""
