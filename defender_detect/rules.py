@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from defender_detect.errors import Malformed
@@ -16,6 +17,8 @@ from defender_detect.errors import Malformed
 LARGEST_PORT = 65535
 MOST_DIGITS = 15  # of a number in a custom metric
 SMALL = 10**MOST_DIGITS  # the first whole number that has more digits
+REMEMBERED = 16_384  # addresses; about 3 MB
+LONGEST_REMEMBERED = 64  # characters; an address with a zone may be as long as a report
 SHOWN_CHARACTERS = 60  # of a wrong value in a message
 VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 REMOTE_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<ipv4>[0-9.]+)):(?P<port>[0-9]{1,5})")
@@ -133,10 +136,19 @@ def address(value: Any, place: Place) -> Any:
 
 def is_address(value: str, family: int = 0) -> bool:
     """Tell whether a string is an IP address, of the given version where one is given."""
+    found = remembered_version(value) if len(value) <= LONGEST_REMEMBERED else find_version(value)
+    return found is not None and (found == family or not family)
+
+
+def find_version(value: str) -> int | None:
+    """Return the version of an IP address; None for what is none."""
     try:
-        return ipaddress.ip_address(value).version == family or not family
+        return ipaddress.ip_address(value).version
     except ValueError:
-        return False
+        return None
+
+
+remembered_version = lru_cache(REMEMBERED)(find_version)
 
 
 def custom_number(value: Any, place: Place) -> Any:
