@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -13,7 +12,7 @@ from defender_detect.windows import NO_HISTORY, History
 Name = str  # of a behavior: its profile's name, "/" and its own, which have no "/"
 
 
-class Memory(NamedTuple):
+class Memory(msgspec.Struct, frozen=True, gc=False):  # no work for the garbage collector: there are many of them
     """A thing's histories and alarms, each in the order of the behaviors that apply to the thing."""
 
     histories: tuple[History, ...]

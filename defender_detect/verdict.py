@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+import msgspec
+
 from defender_detect.encodings import LARGEST_PAYLOAD, decode, encode
 from defender_detect.errors import Malformed
 from defender_detect.fields import check_report, find_report_id
@@ -19,8 +21,7 @@ THROTTLED = "Throttled"
 MALFORMED = "Malformed metrics report"  # AWS's own message; ours goes on with the place and the rule
 
 
-@dataclass(frozen=True)
-class LastReport:
+class LastReport(msgspec.Struct, frozen=True, gc=False):  # no work for the garbage collector: there are many of them
     """The last accepted report of a thing."""
 
     report_id: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import random
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from defender_detect.alarms import (
 from defender_detect.behaviors import History, compile_behavior
 from defender_detect.memory import Memory, forget, unpack
 from defender_detect.profiles import Behavior, Profile, parse_behavior, parse_profile
+from defender_detect.verdict import LastReport
 
 NOW = 1_700_000_000.0
 CRITERIA = {"comparisonOperator": "less-than-equals", "value": {"number": 75}}
@@ -284,9 +286,14 @@ def test_what_was_packed_goes_by_name_when_the_profiles_change() -> None:
 
 def test_a_normal_state_is_shared_again_after_a_restart() -> None:
     packed = Memory((History(b"window"),), (NORMAL,)).pack(["p/a"])
-    histories, states = unpack(packed, ["p/a"])
-    assert (b"window",) == histories
-    assert states[0] is NORMAL
+    memory = unpack(packed, ["p/a"])
+    assert (b"window",) == memory.histories
+    assert memory.states[0] is NORMAL
+
+
+def test_a_thing_that_is_remembered_is_no_work_for_the_garbage_collector() -> None:
+    assert not gc.is_tracked(forget(["p/a"]))
+    assert not gc.is_tracked(LastReport(1, NOW))
 
 
 def test_what_is_normal_takes_no_room() -> None:
