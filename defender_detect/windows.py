@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from itertools import chain
+from bisect import bisect_left, bisect_right
 from typing import NewType
 
 from defender_detect.metrics import as_count
@@ -16,6 +16,7 @@ TOLERANCE = 0.01  # of the duration: reports come every 300 s, but not exactly, 
 MOST_POINTS = 64  # that a window tells apart, 1 KB; more are put together. An hour of reports every 300 s has 12
 
 ONE_POINT = struct.Struct("<3d")
+NUMBER, POINT = struct.Struct("<d"), struct.Struct("<2d")
 
 
 def add_to_window(history: History, value: float, now: float, duration: float) -> tuple[History, float, bool]:
@@ -28,22 +29,14 @@ def add_to_window(history: History, value: float, now: float, duration: float) -
     if not history:
         return History(ONE_POINT.pack(now, now, value)), value, False
     numbers = struct.unpack(f"<{len(history) // 8}d", history)
-    since = min(numbers[0], now)
-    is_full = since <= start
-    if numbers[-2] <= start:
-        return History(ONE_POINT.pack(since, now, value)), value, is_full
-    points = [(time, number) for time, number in zip(numbers[1::2], numbers[2::2]) if start < time < now]
-    points = add_point(points, now, value, duration / MOST_POINTS)
-    total = math.fsum(number for _, number in points)
-    packed = struct.pack(f"<{1 + 2 * len(points)}d", since, *chain.from_iterable(points))
-    return History(packed), as_count(int(total) if total.is_integer() else total), is_full
-
-
-def add_point(
-    points: list[tuple[float, float]], now: float, value: float, resolution: float
-) -> list[tuple[float, float]]:
-    """Return the points with one more, which is added to the last if there are many and that is hardly older."""
-    if len(points) >= MOST_POINTS and now - points[-1][0] < resolution:
-        time, number = points[-1]
-        return [*points[:-1], (time, number + value)]
-    return [*points, (now, float(value))]
+    since, times = min(numbers[0], now), numbers[1::2]
+    first, end = bisect_right(times, start), bisect_left(times, now)
+    values = numbers[2 * first + 2 : 2 * end + 1 : 2]
+    total = math.fsum((*values, value))
+    time, number = now, float(value)
+    if len(values) >= MOST_POINTS and now - times[end - 1] < duration / MOST_POINTS:  # the last is hardly older
+        end -= 1
+        time, number = times[end], values[-1] + value
+    kept = history[NUMBER.size + POINT.size * first : NUMBER.size + POINT.size * end]
+    packed = History(NUMBER.pack(since) + kept + POINT.pack(time, number))
+    return packed, as_count(int(total) if total.is_integer() else total), since <= start
