@@ -184,7 +184,8 @@ def evaluate(
             rules = Rules(attachments, EVERY_GROUP, restart.copy(rules.populations))
             detect = Detector(rules, new_id)
             restart.fill(detect)
-        findings = [*detect.expire(now), *detect.observe(each.thing, each.report, now)]
+        expired = sorted(detect.expire(now), key=lambda finding: finding.thing)  # a restart may change their order
+        findings = [*expired, *detect.observe(each.thing, each.report, now)]
         if restart is not None:
             restart.keep(findings, now)
         found += [finding for finding in findings if finding.values is not None or finding.events]
