@@ -13,9 +13,11 @@ from defender_detect.detector import Detector
 from defender_detect.errors import Malformed
 from defender_detect.fields import check_report
 from defender_detect.tables import show_time
-from defender_detect.topics import parse_topic
+from defender_detect.topics import THING_NAME, Topics
 
 MILLISECONDS = 1e11  # a time above this is in milliseconds: in seconds it would be the year 5138
+LATEST = 1e14  # milliseconds
+RESERVED = Topics()
 
 
 class Recorded(NamedTuple):
@@ -33,16 +35,19 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def read_recorded(lines: Iterable[str]) -> Iterator[Recorded | Unreadable]:
+def read_recorded(lines: Iterable[str], topics: Topics = RESERVED) -> Iterator[Recorded | Unreadable]:
     """Read JSON lines: {"thingName", "timestamp", "report"}, or what `mosquitto_sub -F %J` (or %j) prints.
 
-    Without a time, that of the report is taken from its id, which amazon-defender-publisher makes of the time.
+    `topics` are those that the reports were published on. Without a time, that of the report is taken from its id,
+    which amazon-defender-publisher makes of the time.
     """
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield _read(json.loads(line))
-            except (Malformed, ValueError, RecursionError) as error:
+                yield _read(json.loads(line), topics)
+            except json.JSONDecodeError as error:
+                yield Unreadable(number, f"it must be JSON: {error.msg} at character {error.pos + 1}")
+            except (Malformed, ValueError, OverflowError, RecursionError) as error:
                 yield Unreadable(number, str(error))
 
 
@@ -55,9 +60,9 @@ def replay(detector: Detector, recorded: Iterable[Recorded]) -> Iterator[Event]:
             yield from finding.events
 
 
-def tell_replay(detector: Detector, lines: Iterable[str]) -> Iterator[str]:
+def tell_replay(detector: Detector, lines: Iterable[str], topics: Topics = RESERVED) -> Iterator[str]:
     """Yield what a person reads of a replay: the lines that are no reports, the alarms, and how many there were."""
-    recorded = list(read_recorded(lines))
+    recorded = list(read_recorded(lines, topics))
     reports = [each for each in recorded if isinstance(each, Recorded)]
     for each in recorded:
         if isinstance(each, Unreadable):
@@ -71,19 +76,21 @@ def tell_replay(detector: Detector, lines: Iterable[str]) -> Iterator[str]:
     yield f"{len(reports)} reports of {things} things evaluated, {unreadable} lines unreadable, {events} events"
 
 
-def _read(entry: Any) -> Recorded:
+def _read(entry: Any, topics: Topics) -> Recorded:
     if not isinstance(entry, dict):
         raise Malformed("the line must be an object")
     report = entry.get("report", entry.get("payload"))
     report = check_report(json.loads(report) if isinstance(report, str) else report)
-    return Recorded(_time_of(entry, report), _thing_of(entry), report)
+    return Recorded(_time_of(entry, report), _thing_of(entry, topics), report)
 
 
-def _thing_of(entry: Mapping[str, Any]) -> str:
-    topic = parse_topic(str(entry.get("topic")))
+def _thing_of(entry: Mapping[str, Any], topics: Topics) -> str:
+    topic = topics.parse(str(entry.get("topic")), b"{")
     thing = entry.get("thingName") or (topic.thing if topic else None)
-    if not isinstance(thing, str):
-        raise Malformed("thingName is missing, and so is a topic of Device Defender")
+    if thing is None:
+        raise Malformed("thingName is missing, and so is a topic that reports arrive on")
+    if not isinstance(thing, str) or not THING_NAME.fullmatch(thing):
+        raise Malformed("thingName must be 1 to 128 of a-z A-Z 0-9 : _ -")
     return thing
 
 
@@ -91,8 +98,8 @@ def _time_of(entry: Mapping[str, Any], report: Mapping[str, Any]) -> float:
     time = entry.get("timestamp", entry.get("tst", report["header"]["report_id"]))
     if isinstance(time, str):
         return datetime.datetime.fromisoformat(_as_python_reads_it(time)).timestamp()
-    if isinstance(time, bool) or not isinstance(time, (int, float)):
-        raise Malformed("timestamp must be a number of milliseconds or seconds, or an ISO time")
+    if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time <= LATEST:
+        raise Malformed("timestamp must be a number of milliseconds or seconds since 1970, or an ISO time")
     return time / 1000 if time > MILLISECONDS else float(time)
 
 
