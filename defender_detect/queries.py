@@ -53,12 +53,17 @@ def list_things(reader: Reader) -> dict[str, Any]:
     }
 
 
-def check_kept(reader: Reader, thing: str, metric: str) -> None:
-    """Raise NothingKept if a thing never reported, or never this metric; it may have been at another time."""
+def check_thing(reader: Reader, thing: str) -> None:
+    """Raise NothingKept if a thing never reported."""
     names = [each.name for each in reader.things()]
     if thing not in names:
         near = get_close_matches(thing, names, 1)
         raise NothingKept(f"nothing is kept of the thing {thing}: {suggest(near, names, 'the things are')}")
+
+
+def check_kept(reader: Reader, thing: str, metric: str) -> None:
+    """Raise NothingKept if a thing never reported, or never this metric; it may have been at another time."""
+    check_thing(reader, thing)
     kept = reader.metrics(thing)
     if metric not in kept:
         near = get_close_matches(metric, kept, 1)

@@ -23,15 +23,23 @@ def answer(
     metric: str = "",
     active: bool = False,
 ) -> Answer:
-    """Answer "violations", "metrics" or "things" in the shape of AWS's API, looking back so many days from `now`."""
+    """Answer "violations", "metrics" or "things" in the shape of AWS's API, looking back so many days from `now`.
+
+    Raises NothingKept for a thing that never reported, or never this metric.
+    """
     start, end = now - days * DAY, now + 1
     if question == "things":
         return queries.list_things(reader)
     if question == "metrics":
         return queries.list_metric_values(reader, str(thing), metric, start, end)
-    if active:
-        return queries.list_active_violations(reader, thing)
-    return queries.list_violation_events(reader, start, end, thing)
+    found = (
+        queries.list_active_violations(reader, thing)
+        if active
+        else queries.list_violation_events(reader, start, end, thing)
+    )
+    if thing is not None and not any(found.values()):
+        queries.check_thing(reader, thing)
+    return found
 
 
 def as_json(found: Answer) -> str:
