@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from defender_detect.alert_topic import TopicSink
+from defender_detect.alert_webhook import check_headers, check_url
 from defender_detect.detector import ALL_THINGS
+from defender_detect.endpoint import is_host
 from defender_detect.entries import Check, Entry, check_boolean, check_each, check_text
-from defender_detect.errors import ConfigError
+from defender_detect.errors import AlertSettingError, ConfigError
 
 LONGEST = 1024  # characters of a path, a name or a URL
+MOST_DAYS = 36_500
+LONGEST_INTERVAL = 365 * 24 * 3600.0  # seconds between two reports of a thing
 DEFAULT_PORT = 8883
 THING_NAME = "{thing_name}"
 FILES = ("root_ca", "certificate", "private_key")
@@ -110,7 +114,7 @@ def _check_agent(entry: Entry) -> None:
             "authentication": _check_authentication,
             "embedded_broker": check_boolean,
             "topic": _check_topic,
-            "minimum_interval": _check_number(0.0),
+            "minimum_interval": _check_number(0.0, LONGEST_INTERVAL),
             "state_directory": _check_path,
             "debug": check_boolean,
         }
@@ -119,7 +123,7 @@ def _check_agent(entry: Entry) -> None:
 
 def _check_authentication(entry: Entry) -> None:
     checks: dict[str, Check] = dict.fromkeys(FILES, _check_path)
-    entry.check_object({"endpoint": check_text(1, 253), "port": _check_port, **checks})
+    entry.check_object({"endpoint": _check_host, "port": _check_port, **checks})
 
 
 def _check_detect(entry: Entry) -> None:
@@ -127,8 +131,8 @@ def _check_detect(entry: Entry) -> None:
         {
             "profiles": check_each(_check_profile),
             "thing_groups": _check_path,
-            "metrics_days": _check_number(0.01),
-            "violations_days": _check_number(0.01),
+            "metrics_days": _check_number(0.01, MOST_DAYS),
+            "violations_days": _check_number(0.01, MOST_DAYS),
             "alerts": check_each(_check_alert),
         }
     )
@@ -138,7 +142,12 @@ def _check_profile(entry: Entry) -> None:
     if isinstance(entry.value, str):
         _check_path(entry)
     else:
-        entry.check_object({"path": _check_path, "targets": check_each(check_text(1, 128))}, required=["path"])
+        entry.check_object({"path": _check_path, "targets": _check_targets}, required=["path"])
+
+
+def _check_targets(entry: Entry) -> None:
+    check_each(check_text(1, 128))(entry)
+    entry.expect(entry.value != [], "have at least one target")
 
 
 def _check_alert(entry: Entry) -> None:
@@ -147,30 +156,73 @@ def _check_alert(entry: Entry) -> None:
         Entry(kind, f"{entry.path}.type", entry.problems).expect(False, f"be one of {', '.join(ALERTS)}")
         return
     checks: dict[str, Check] = {
-        "url": check_text(1, LONGEST),
+        "url": _check_setting(check_url),
         "headers": _check_headers,
-        "topic": check_text(1, LONGEST),
+        "topic": _check_setting(lambda topic: TopicSink(topic, print)),
         "topic_arn": check_text(1, LONGEST),
-        "command": check_each(check_text(1, LONGEST)),
+        "command": _check_command,
     }
     keys = ALERTS[kind]
     entry.check_object({"type": lambda _: None, **{key: checks[key] for key in keys}}, required=keys[:1])
 
 
 def _check_headers(entry: Entry) -> None:
-    if entry.expect(isinstance(entry.value, dict), "be an object"):
-        for name in entry.value:
-            check_text(0, LONGEST)(entry.key(name))
+    value = entry.value
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        entry.complain("must be an object of strings")  # and without what they are, which may be a secret
+    else:
+        _complain_of_setting(entry, check_headers)
+
+
+def _check_command(entry: Entry) -> None:
+    check_each(check_text(0, LONGEST))(entry)
+    entry.expect(entry.value not in ([], [""]), "be a program and its arguments")
+
+
+def _check_setting(use: Callable[[str], object]) -> Check:
+    """Return the check for a string that a sink can be set to."""
+
+    def check(entry: Entry) -> None:
+        before = len(entry.problems)
+        check_text(1, LONGEST)(entry)
+        if len(entry.problems) == before:
+            _complain_of_setting(entry, use)
+
+    return check
+
+
+def _complain_of_setting(entry: Entry, use: Callable[[Any], object]) -> None:
+    try:
+        use(entry.value)
+    except AlertSettingError as error:
+        entry.complain(f"can not be used: {error}")
+
+
+def _check_host(entry: Entry) -> None:
+    entry.expect(isinstance(entry.value, str) and is_host(entry.value), "be a host name or an address")
 
 
 def _check_topic(entry: Entry) -> None:
     value = entry.value
-    is_right = isinstance(value, str) and value.split("/").count(THING_NAME) == 1 and not set(value) & set("+#")
+    if value is None:  # the same as no topic
+        return
+    is_right = isinstance(value, str) and value.split("/").count(THING_NAME) == 1 and not set(value) & set("+#\0")
     entry.expect(is_right, f"be a topic with {THING_NAME} as one of its levels, and without + and #")
 
 
 def _check_path(entry: Entry) -> None:
+    before = len(entry.problems)
     check_text(1, LONGEST)(entry)
+    if len(entry.problems) == before:
+        entry.expect("\0" not in entry.value and _has_home(entry.value), "be a path")
+
+
+def _has_home(path: str) -> bool:
+    try:
+        Path(path).expanduser()
+    except RuntimeError:  # ~user, and there is no such user
+        return False
+    return True
 
 
 def _check_port(entry: Entry) -> None:
@@ -178,11 +230,11 @@ def _check_port(entry: Entry) -> None:
     entry.expect(type(value) is int and 0 <= value <= 65535, "be a whole number from 0 to 65535")
 
 
-def _check_number(least: float) -> Check:
+def _check_number(least: float, most: float) -> Check:
     def check(entry: Entry) -> None:
         value = entry.value
-        is_right = type(value) in (int, float) and math.isfinite(value) and value >= least
-        entry.expect(is_right, f"be a number of at least {least:g}")
+        is_right = type(value) in (int, float) and least <= value <= most
+        entry.expect(is_right, f"be a number from {least:g} to {most:.0f}")
 
     return check
 

@@ -38,8 +38,7 @@ class Service:
 
     def restore(self, remember: Callable[[str, int, float], None]) -> str:
         """Go on where an earlier run was, and say in a line what there is; `remember` is given each last report."""
-        kept = list(self._store.load_states()) if self._store is not None else []
-        for each in kept:
+        for each in self._store.load_states() if self._store is not None else ():
             if each.thing == POPULATIONS:
                 self._restore_populations(each.state or b"")
             else:
@@ -113,10 +112,11 @@ def open_store(config: Config) -> Store | None:
 
 def make_alerts(config: Config, publish: Callable[[str, bytes], object]) -> Alerts:
     """Make the alerts of a configuration; raises AlertSettingError."""
-    return Alerts(list(_sinks(config, publish)))
+    return Alerts(list(make_sinks(config, publish)))
 
 
-def _sinks(config: Config, publish: Callable[[str, bytes], object]) -> Iterable[Sink]:
+def make_sinks(config: Config, publish: Callable[[str, bytes], object]) -> Iterable[Sink]:
+    """Make what alerts go to beside the log; raises AlertSettingError."""
     for each in config.alerts:
         if each["type"] == "topic":
             yield TopicSink(each["topic"], publish)

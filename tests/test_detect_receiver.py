@@ -262,12 +262,14 @@ def test_a_rejected_report_does_not_put_off_the_next_one(credentials):
 
 
 def test_every_report_is_one_line_in_the_log(credentials, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     receiver = Receiver(Endpoint(HOST, 1), credentials)
     for payload in (report(5), report(6), b"\x00\n"):
         receiver.answer("$aws/things/a/defender/metrics/json", payload)
     lines = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert lines[0] == ("INFO", f"a: report 5 of {len(report())} bytes accepted")
+    payload = lines.pop(1)  # what was accepted, for those who want to see it all
+    assert payload == ("DEBUG", f"a: {report(5)!a}")
+    assert lines[0] == ("DEBUG", f"a: report 5 of {len(report())} bytes accepted")
     assert lines[1][0] == "WARNING"
     assert lines[1][1].startswith(
         f"a: report 6 of {len(report())} bytes rejected: Throttled: At most one report per 300 s"
@@ -288,11 +290,11 @@ def accepted(thing: str) -> Accepted:
 
 def test_made_up_names_do_not_grow_the_memory():
     last_reports = LastReports()
-    for number in range(100_000):
+    for number in range(100_010):
         last_reports.remember(accepted(f"made-up-{number}"), number)
-    assert len(last_reports) == 10_000
-    assert last_reports.find("made-up-0") is None
-    assert last_reports.find("made-up-99999").accepted_at == 99_999
+    assert len(last_reports) == 100_000
+    assert last_reports.find("made-up-9") is None
+    assert last_reports.find("made-up-100009").accepted_at == 100_009
 
 
 def test_the_thing_that_was_silent_for_longest_is_forgotten_first():

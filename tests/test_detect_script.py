@@ -99,14 +99,14 @@ def run(*arguments: str, command: tuple[str, ...] = (sys.executable, str(SCRIPT)
 @needs_amqtt
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_is_its_own_broker_and_ends_with_0_when_told_to(number, programs, authority, files):
-    program = Program("--embedded-broker", "--port", "0", *files)
+    program = Program("--embedded-broker", "--port", "0", "--debug", *files)
     programs.append(program)
     endpoint = program.ready()
     assert endpoint.host == HOST
     thing = Thing(endpoint, credentials_of(authority, authority.issue("thing")), "thing").listen()
     assert thing.ask(report(3))[1]["reportId"] == 3
     assert thing.ask(report(4))[1]["statusDetails"]["ErrorCode"] == "Throttled"
-    program.wait_for(rf"INFO thing: report 3 of {len(report(3))} bytes accepted$")
+    program.wait_for(rf"DEBUG thing: report 3 of {len(report(3))} bytes accepted$")
     program.wait_for(rf"WARNING thing: report 4 of {len(report(4))} bytes rejected: Throttled: ")
     start = time.monotonic()
     assert program.end(number) == 0
@@ -151,8 +151,8 @@ def test_it_ends_with_0_while_a_server_says_nothing(programs, files):
 
 
 WRONG_ARGUMENTS = [
-    (["--port", "0"], "argument --port: must be from 1 to 65535, got 0"),
-    (["--port", "65536"], "argument --port: must be from 1 to 65535, got 65536"),
+    (["--port", "0"], "--port must be from 1 to 65535, got 0"),
+    (["--port", "65536"], "--port must be from 1 to 65535, got 65536"),
     (["--port", "x"], "argument --port: invalid int value: 'x'"),
     (["--endpoint", ""], "argument --endpoint: must be a host name or an address"),
     (["--endpoint", "a" * 64], "argument --endpoint: must be a host name or an address"),
@@ -175,10 +175,20 @@ def test_what_is_wrong_is_said_in_one_line(arguments, message, files):
     assert ended.stderr.count("\n") == 1
 
 
+def test_each_missing_file_is_named():
+    ended = run("--endpoint", HOST)
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert ended.stderr == (
+        "amazon-defender-detect: --root-ca is missing (agent.authentication.root_ca)\n"
+        "--certificate is missing (agent.authentication.certificate)\n"
+        "--private-key is missing (agent.authentication.private_key)\n"
+    )
+
+
 def test_without_endpoint_and_broker_it_says_what_to_choose_from(files):
     ended = run(*files)
     assert ended.returncode == WRONG_CONFIGURATION
-    assert "--endpoint is missing; to be the broker as well, use --embedded-broker" in ended.stderr
+    assert "--endpoint is missing (agent.authentication.endpoint); to be the broker: --embedded-broker" in ended.stderr
 
 
 @needs_amqtt
@@ -196,7 +206,8 @@ def test_an_authority_that_did_not_issue_its_certificate_is_said(files, tmp_path
     other = Authority(tmp_path / "other")
     ended = run("--embedded-broker", "--port", "0", *files, "--root-ca", str(other.certificate))
     assert ended.returncode == WRONG_CONFIGURATION
-    assert re.fullmatch(r"amazon-defender-detect: the certificate of \S+ is not trusted: .*\n", ended.stderr)
+    said = ended.stderr.splitlines()[-1]
+    assert re.fullmatch(r"amazon-defender-detect: the certificate of \S+ is not trusted: .*", said)
 
 
 def test_the_version_is_printed():
