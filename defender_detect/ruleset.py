@@ -64,10 +64,13 @@ class Ruleset:
             observe_one(rule, history, state, thing, values.get(rule.metric), now, new_id)
             for rule, history, state in zip(self.rules, memory.histories, memory.states)
         ]
-        after = Memory(tuple(turn.history for turn in turns), tuple(turn.state for turn in turns))
-        events = tuple(turn.event for turn in turns if turn.event is not None)
-        lasting = tuple(turn.lasting for turn in turns if turn.lasting is not None)
-        return Observation(memory if after == memory else after, events, lasting)
+        if not turns:
+            return Observation(memory, (), ())
+        histories, states, events, lasting = zip(*turns)
+        after = Memory(histories, states)
+        return Observation(
+            memory if after == memory else after, tuple(filter(None, events)), tuple(filter(None, lasting))
+        )
 
 
 def observe_one(
