@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @contextlib.contextmanager
-def program(command: Sequence[object], hear: Callable[[str | None], None]) -> Iterator[None]:
+def program(command: Sequence[object], hear: Callable[[str | None], None]) -> Iterator[subprocess.Popen[str]]:
     """Run one of the two scripts; `hear` is called with each line it says, and with None at the end."""
     script, *arguments = map(str, command)
     process = subprocess.Popen(
@@ -27,7 +27,7 @@ def program(command: Sequence[object], hear: Callable[[str | None], None]) -> It
     listener = threading.Thread(target=listen, args=(process.stdout, hear), daemon=True)
     listener.start()
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(10)

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -58,10 +58,10 @@ def run(directory: Path, seconds: float | None, witness: Witness) -> None:
     start_afresh(directory)
     port = find_free_port()
     normal = read_normal_ports() | {port}
-    with detect(directory, authority, port, normal, witness), publisher(directory, authority, port, witness):
+    with detect(directory, authority, port, normal, witness) as adopt, publisher(directory, authority, port, witness):
         say(f"stops after {seconds:g} s" if seconds else "stops at Ctrl-C")
         deadline = time.monotonic() + seconds if seconds else None
-        provoke_alarm(witness, normal, deadline)
+        provoke_alarm(witness, normal, deadline, adopt)
         time.sleep(max(0.0, deadline - time.monotonic())) if deadline else signal.pause()
 
 
@@ -72,8 +72,13 @@ def start_afresh(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def detect(directory: Path, authority: Authority, port: int, normal: set[int], witness: Witness) -> Iterator[None]:
-    """Run amazon-defender-detect with its embedded broker and a profile of this machine until it is left."""
+def detect(
+    directory: Path, authority: Authority, port: int, normal: set[int], witness: Witness
+) -> Iterator[Callable[[], None]]:
+    """Run amazon-defender-detect with its embedded broker and a profile of this machine until it is left.
+
+    What it yields makes the ports normal that other programs have opened since.
+    """
     profile = write_profile(directory / "profile.json", normal)
     say(f"the TCP ports that listen now are normal, by the security profile {name_of(profile)}")
     files = authority.issue("broker", ["localhost", "127.0.0.1"])
@@ -87,10 +92,18 @@ def detect(directory: Path, authority: Authority, port: int, normal: set[int], w
             show("detect", line)
             witness.hear(line)
 
-    with program(["amazon-defender-detect", config], hear):
+    def adopt() -> None:
+        opened = read_normal_ports() - normal
+        if opened:
+            say(f"other programs listen on {', '.join(map(str, sorted(opened)))} by now, which becomes normal (SIGHUP)")
+            normal.update(opened)
+            write_profile(profile, normal)
+            process.send_signal(signal.SIGHUP)
+
+    with program(["amazon-defender-detect", config], hear) as process:
         if not ready.get(timeout=READY_TIMEOUT):
             raise SystemExit("demo: amazon-defender-detect did not start; its last words are above")
-        yield
+        yield adopt
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import pytest
 
 from defender_detect.profiles import read_profile
 from defender_detect.replay import Recorded, read_recorded
-from demo.intruder import provoke_alarm, unexpected_port
+from demo.intruder import provoke_alarm, unexpected_port, wait_for_normal
 from demo.report import record_report
 from demo.settings import BEHAVIOR, PROFILE, read_normal_ports, write_profile
 from demo.witness import Witness
@@ -65,7 +65,7 @@ def test_what_is_recorded_can_be_replayed(tmp_path: Path) -> None:
 
 def test_a_demo_that_ends_too_soon_says_what_was_not_seen() -> None:
     witness = Witness()
-    provoke_alarm(witness, set(), time.monotonic() + 0.01)
+    provoke_alarm(witness, set(), time.monotonic() + 0.01, never)
     assert [
         "no report was accepted",
         "the alarm did not come",
@@ -77,7 +77,7 @@ def test_an_alarm_that_other_ports_raise_is_waited_for_and_not_counted() -> None
     witness = Witness()
     assert ["7"] == witness.hear("report 7 accepted after 0.1 s")
     witness.hear(ALARM)
-    provoke_alarm(witness, set(), time.monotonic() + 0.01)
+    provoke_alarm(witness, set(), time.monotonic() + 0.01, never)
     assert [
         "the alarm did not come",
         "the alarm did not clear (a port of another program may hold it)",
@@ -95,8 +95,16 @@ def test_the_alarm_is_seen_to_come_and_to_clear(monkeypatch: pytest.MonkeyPatch)
             threading.Timer(0.05, witness.hear, [line]).start()
 
     monkeypatch.setattr("demo.intruder.say", say)
-    provoke_alarm(witness, set(), time.monotonic() + 20)
+    provoke_alarm(witness, set(), time.monotonic() + 20, never)
     assert [] == witness.missing()
+
+
+def test_ports_that_other_programs_open_meanwhile_become_normal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demo.intruder.PATIENCE", 0.05)
+    witness = Witness()
+    for line in ("report 7 accepted after 0.1 s", ALARM):
+        witness.hear(line)
+    assert wait_for_normal(witness, time.monotonic() + 20, lambda: not witness.hear(CLEARED))
 
 
 def test_the_whole_demo_ends_well_and_what_it_tells_to_type_works(tmp_path: Path) -> None:
@@ -129,6 +137,11 @@ def test_the_whole_demo_ends_well_and_what_it_tells_to_type_works(tmp_path: Path
     assert re.search(r"[1-9]\d* reports of 1 things evaluated, 0 lines unreadable", replayed)
     events = json.loads(ask(*told[0], "--json"))["violationEvents"]
     assert ["alarm-cleared", "in-alarm"] == [event["violationEventType"] for event in events][:2]
+
+
+def never() -> None:
+    """Adopt no port."""
+    raise AssertionError("there was time for the alarm to clear")
 
 
 def ask(*arguments: str) -> str:
