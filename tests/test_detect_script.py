@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import re
@@ -276,3 +277,153 @@ def test_on_an_old_python_the_embedded_broker_says_what_to_do(checkout, files):
     assert ended.returncode == WRONG_CONFIGURATION
     assert "the embedded broker needs Python 3.10 or later" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+PROFILE = {
+    "securityProfileName": "cpu",
+    "behaviors": [
+        {
+            "name": "idle",
+            "metric": "cpu_usage",
+            "criteria": {"comparisonOperator": "less-than", "value": {"number": 50}},
+        }
+    ],
+}
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    path = tmp_path / "cpu.json"
+    path.write_text(json.dumps(PROFILE))
+    return path
+
+
+def recorded(number: int) -> str:
+    body = {"header": {"report_id": number, "version": "1.0"}, "metrics": {}}
+    body["custom_metrics"] = {"cpu_usage": [{"number": 90}]}
+    return json.dumps({"thingName": f"rpi-{number}", "timestamp": 1_700_000_000 + number, "report": body})
+
+
+def write_config(directory: Path, files: list[str], agent: object = None, **detect: object) -> Path:
+    keys = {name[2:].replace("-", "_"): path for name, path in zip(files[::2], files[1::2])}
+    path = directory / "detect.json"
+    authentication = {"endpoint": HOST, **keys}
+    path.write_text(json.dumps({"agent": {"authentication": authentication, **(agent or {})}, "detect": detect}))
+    return path
+
+
+def test_a_configuration_that_is_right_is_said_so(profile, files, tmp_path):
+    config = write_config(tmp_path, files, {"state_directory": "state"}, profiles=["cpu.json"])
+    ended = run("--check-config", str(config))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == f"cpu: 1 behavior, for all\nkept in {tmp_path / 'state'}\n"
+    assert not (tmp_path / "state").exists()
+
+
+def test_profiles_alone_can_be_checked(profile):
+    ended = run("--check-config", "--profiles", str(profile))
+    assert ended.returncode == 0
+    assert ended.stdout == "cpu: 1 behavior, for all\nnothing is kept: no state directory\n"
+
+
+@pytest.mark.parametrize(
+    ("agent", "detect", "message"),
+    [
+        ({"authentication": {}}, {}, "--endpoint is missing"),
+        ({"authentication": {"endpoint": HOST}}, {}, "--root-ca is missing"),
+        ({"debugg": True}, {}, 'agent has no key "debugg": did you mean "debug"?'),
+        ({"topic": "a/{thing_name}", "embedded_broker": True}, {}, "agent.topic needs a broker of your own"),
+        ({}, {"profiles": ["missing.json"]}, "missing.json: can not be read: No such file or directory"),
+        ({}, {"alerts": [{"type": "webhook", "url": "x"}]}, "detect.alerts[0].url can not be used: "),
+        ({}, {"alerts": [{"type": "sns", "topic_arn": "x"}]}, "an SNS topic must be arn:aws:sns:"),
+    ],
+)
+def test_a_configuration_that_is_wrong_is_not_passed(agent, detect, message, files, tmp_path):
+    ended = run("--check-config", str(write_config(tmp_path, files, agent, **detect)))
+    assert (ended.returncode, ended.stdout) == (WRONG_CONFIGURATION, "")
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_certificate_that_can_not_be_used_is_found_by_the_check(files, tmp_path):
+    ended = run("--check-config", str(write_config(tmp_path, files)), "--certificate", "/no/such.pem")
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert "the certificate /no/such.pem can not be read: No such file or directory" in ended.stderr
+
+
+@needs_amqtt
+def test_a_configuration_can_ask_for_debug_and_the_broker(programs, authority, files, tmp_path):
+    config = write_config(tmp_path, files, {"debug": True, "embedded_broker": True})
+    program = Program(str(config), "--port", "0")
+    programs.append(program)
+    thing = Thing(program.ready(), credentials_of(authority, authority.issue("thing")), "thing").listen()
+    assert thing.ask(report(3))[0] == "accepted"
+    program.wait_for("DEBUG thing: report 3 of ")
+    assert program.end() == 0
+    thing.leave()
+
+
+@pytest.mark.parametrize("by_pipe", [False, True])
+def test_recorded_reports_are_replayed(by_pipe, profile, tmp_path):
+    lines = b"\n".join([recorded(2).encode(), b"\xff", recorded(1).encode()])
+    path = tmp_path / "reports.jsonl"
+    path.write_bytes(lines)
+    with path.open("rb") as file:
+        source = ("-",) if by_pipe else (str(path),)
+        ended = run("--profiles", str(profile), "--replay", *source, stdin=file)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    unreadable, first, second, summary = ended.stdout.splitlines()
+    assert unreadable.startswith("line 2 is no report: it must be JSON")
+    assert "  rpi-1: in-alarm: idle of cpu" in first
+    assert "  rpi-2: in-alarm: idle of cpu" in second
+    assert summary == "2 reports of 2 things evaluated, 1 lines unreadable, 2 events"
+
+
+@pytest.mark.parametrize("number", [1, 2_000])
+def test_a_replay_whose_reader_has_gone_ends_without_a_word(number, profile, tmp_path):
+    path = tmp_path / "reports.jsonl"
+    path.write_text("\n".join(map(recorded, range(1, number + 1))))
+    command = [sys.executable, str(SCRIPT), "--profiles", str(profile), "--replay", str(path)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_replay_that_is_interrupted_ends_without_a_traceback(profile):
+    command = [sys.executable, str(SCRIPT), "--profiles", str(profile), "--replay", "-"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(b"\n" * 1_000_000)  # more than a pipe holds: when it is written, the program reads
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) == (130, b"")
+
+
+def test_what_can_not_be_replayed_is_said(profile, tmp_path):
+    nothing = run("--profiles", str(profile), "--replay", str(tmp_path / "nothing"))
+    assert nothing.returncode == WRONG_CONFIGURATION
+    assert (
+        nothing.stderr == f"amazon-defender-detect: {tmp_path / 'nothing'} can not be read: No such file or directory\n"
+    )
+    by_nothing = run("--replay", "-", input="")
+    assert by_nothing.returncode == WRONG_CONFIGURATION
+    assert "there is nothing to evaluate reports by: --profiles is missing" in by_nothing.stderr
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "nan", "1e308", "x"])
+def test_a_wrong_number_of_days_is_said(days):
+    ended = run("violations", f"--days={days}")
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert ended.stderr.startswith("amazon-defender-detect: argument --days: ")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("question", [[], ["things"], ["metrics"], ["violations"]])
+def test_help_is_printed(question):
+    ended = run(*question, "--help", env={**os.environ, "COLUMNS": "80"})
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "--state-directory DIR" in ended.stdout
+    assert all(len(line) <= 80 for line in ended.stdout.splitlines())
+    assert ("--days" in ended.stdout) == (question in (["metrics"], ["violations"]))
