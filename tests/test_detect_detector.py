@@ -284,24 +284,46 @@ def outcome(finding: Finding) -> tuple[list[Any], list[Any], str]:
     return events, [each.value for each in finding.lasting], finding.thing
 
 
+BAD: dict[str, Any] = {
+    "metrics": {"listening_tcp_ports": {"ports": [{"port": 80}]}, "network_stats": {"bytes_out": 120},
+                "tcp_connections": {"established_connections": {"connections": [{"remote_addr": "10.0.0.1:5"}]}}},
+    "custom_metrics": {"cpu": [{"number": 95}], "words": [{"string_list": ["\ud800"]}]},
+}  # fmt: skip
+GOOD: dict[str, Any] = {
+    "metrics": {"listening_tcp_ports": {"ports": [{"port": 22}]}, "network_stats": {"bytes_out": 45},
+                "tcp_connections": {"established_connections": {"connections": []}}},
+    "custom_metrics": {"cpu": [{"number": 10}], "words": [{"string_list": ["a"]}]},
+}  # fmt: skip
+QUIET: dict[str, Any] = {"metrics": {"network_stats": {"bytes_out": 0}}}
+EMPTY: dict[str, Any] = {"custom_metrics": {}}
+UPS_AND_DOWNS = [
+    Told("a", each, STEP) for each in [GOOD, BAD, EMPTY, BAD, BAD, EMPTY, QUIET, QUIET, GOOD, EMPTY, GOOD, GOOD]
+]
+
+
 def test_the_reports_drawn_here_raise_and_clear_alarms_of_every_profile() -> None:
-    bad = {
-        "metrics": {"listening_tcp_ports": {"ports": [{"port": 80}]}, "network_stats": {"bytes_out": 120},
-                    "tcp_connections": {"established_connections": {"connections": [{"remote_addr": "10.0.0.1:5"}]}}},
-        "custom_metrics": {"cpu": [{"number": 95}], "words": [{"string_list": ["\ud800"]}]},
-    }  # fmt: skip
-    good = {
-        "metrics": {"listening_tcp_ports": {"ports": [{"port": 22}]}, "network_stats": {"bytes_out": 45},
-                    "tcp_connections": {"established_connections": {"connections": []}}},
-        "custom_metrics": {"cpu": [{"number": 10}], "words": [{"string_list": ["a"]}]},
-    }  # fmt: skip
-    quiet = {"metrics": {"network_stats": {"bytes_out": 0}}}
-    found = evaluate([Told("a", each, STEP) for each in [good] + [bad] * 3 + [quiet] * 2 + [good] * 3])
+    found = evaluate(UPS_AND_DOWNS)
     types = defaultdict(list)
     for event in (event for finding in found for event in finding.events):
         types[event.behavior if event.behavior != "cpu" else event.profile].append(event.type)
     assert {"ports", "to", "words", "out", "few", "cpu", "hot", "x"} == set(types)
     assert {(IN_ALARM, ALARM_CLEARED)} == {tuple(each) for each in types.values()}
+
+
+@pytest.mark.parametrize("before", [frozenset({index}) for index in range(12)] + [frozenset(range(12))])
+def test_a_restart_amid_ups_and_downs_changes_nothing(before: frozenset[int], tmp_path: Path) -> None:
+    restart = Restart(tmp_path, before)
+    try:
+        assert evaluate(UPS_AND_DOWNS) == evaluate(UPS_AND_DOWNS, restart=restart)
+    finally:
+        restart.close()
+
+
+def test_things_whose_names_are_alike_have_alarms_of_their_own() -> None:
+    detect = detector(attach(cpu("p", 75)))
+    for value, expected in ((80, IN_ALARM), (5, ALARM_CLEARED)):
+        for name in NAMES:
+            assert [(name, "p", expected)] == brief(detect.observe(name, report(cpu=value), NOW + value))
 
 
 # Thresholds over all things

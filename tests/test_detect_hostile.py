@@ -233,7 +233,7 @@ REPORTS: dict[str, tuple[str, str, Callable[[], bytes]]] = {  # name -> encoding
     "addresses in CBOR": ("cbor", "accepted", lambda: listed_in_cbor("ip_list", "::")),
     "different addresses in CBOR": ("cbor", "accepted", lambda: packed(custom(m=different(18_000)), "cbor")),
     "custom metrics": ("json", "accepted", lambda: packed(custom(**{f"m{i}": {"number": i} for i in range(4_500)}))),
-    "metrics that look like AWS's": ("json", "rejected", lambda: packed(custom(**{"aws:all-bytes-out": {"number": 9}}))),
+    "a metric like AWS's": ("json", "rejected", lambda: packed(custom(**{"aws:all-bytes-out": {"number": 9}}))),
 }  # fmt: skip
 
 
