@@ -47,7 +47,8 @@ class Service:
         profiles = [each.profile for each in self._rules.attachments]
         behaviors = sum(len(profile.behaviors) for profile in profiles)
         where = f"kept in {self._store.path.parent}" if self._store is not None else "nothing is kept"
-        return f"{behaviors} behaviors in {len(profiles)} profiles, {len(self._detector)} things known, {where}"
+        rules = f"security profiles: {len(profiles)}, behaviors: {behaviors}"
+        return f"{rules}, things known: {len(self._detector)}, {where}"
 
     def accept(self, accepted: Accepted, now: float) -> None:
         """Evaluate a report that was accepted."""
