@@ -143,11 +143,11 @@ class Session:
         self._lost.set()
         if online:  # the SDK's disconnect answers nobody when it is not
             self._say_goodbye()
-        if self._line is not None:
+        line, self._line = self._line, None  # the job and the watchdog may close it at once
+        if line is not None:
             with contextlib.suppress(OSError):
-                self._line.shutdown(socket.SHUT_RDWR)
-            self._line.close()
-            self._line = None
+                line.shutdown(socket.SHUT_RDWR)
+            line.close()
         self._end_threads()
 
     def _say_goodbye(self) -> None:
