@@ -211,6 +211,8 @@ class Session:
 def _configured_client(link: Link, make_socket: Callable[[], socket.socket], on_offline: Callable[[], None]) -> Any:
     EventConsumer.MAX_DISPATCH_INTERNAL_SEC = DISPATCH_INTERVAL
     paho.print = lambda *words: log.debug("MQTT: %s", words)  # it prints to standard output, which is not its own
+    for each in ("_ssl", "_sock", "_sockpairR", "_sockpairW"):  # its destructor wants them, even if no start set them
+        setattr(paho.Client, each, None)
     client = AWSIoTMQTTClient(link.client_id, useWebsocket=link.websocket)
     client.configureEndpoint(link.host, link.port)
     client.configureCredentials(link.root_ca, link.private_key, link.certificate)

@@ -123,8 +123,12 @@ WAYS = [
 
 
 @pytest.fixture(params=WAYS)
-def reporting(request: pytest.FixtureRequest, publisher_script: ModuleType, tmp_path: Path) -> Reporting:
-    return Reporting(publisher_script, tmp_path, request.param)
+def reporting(request: pytest.FixtureRequest, publisher_script: ModuleType, tmp_path: Path) -> Iterator[Reporting]:
+    """A publisher on a machine with a TCP connection at least, and a port of each kind, so that each has its turn."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        with socket.create_connection(server.getsockname()):
+            yield Reporting(publisher_script, tmp_path, request.param)
 
 
 @pytest.fixture
