@@ -41,6 +41,7 @@ from demo.authority import Authority
 from tests.chaos.injection import Calls, Injection, name_of, watched
 from tests.chaos.table import Fault
 from tests.scripted_broker import ScriptedBroker
+from tests.waiting import wait_until
 
 DISCARD = ("127.0.0.1", 9)  # where a datagram is traffic, and nobody's
 TICK = 0.02  # seconds; the kernel counts the processors' time in hundredths
@@ -179,23 +180,6 @@ def test_an_exception_anywhere_in_a_turn_is_said_and_costs_a_block_or_a_turn(
 
 
 # -- callbacks
-
-
-@pytest.fixture
-def broker(authority: Authority) -> Iterator[ScriptedBroker]:
-    files = authority.issue("broker", ["localhost", "127.0.0.1"])
-    broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
-    yield broker
-    broker.close()
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 class Talk:
