@@ -21,7 +21,7 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2
 
 chaos: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh

@@ -103,6 +103,8 @@ class Publisher:
         except Exception:
             self._window.put_back(seen)
             raise
+        finally:
+            self._hear_late_verdicts()  # those on earlier reports, heard while this one's was waited for
 
     def _publish(self, snapshot: Snapshot) -> Delivery:
         report_id = self._ledger.next_id(self._clock())

@@ -143,11 +143,11 @@ class Session:
         self._lost.set()
         if online:  # the SDK's disconnect answers nobody when it is not
             self._say_goodbye()
-        if self._line is not None:
+        line, self._line = self._line, None  # the job and the watchdog may close it at once
+        if line is not None:
             with contextlib.suppress(OSError):
-                self._line.shutdown(socket.SHUT_RDWR)
-            self._line.close()
-            self._line = None
+                line.shutdown(socket.SHUT_RDWR)
+            line.close()
         self._end_threads()
 
     def _say_goodbye(self) -> None:
@@ -211,6 +211,8 @@ class Session:
 def _configured_client(link: Link, make_socket: Callable[[], socket.socket], on_offline: Callable[[], None]) -> Any:
     EventConsumer.MAX_DISPATCH_INTERNAL_SEC = DISPATCH_INTERVAL
     paho.print = lambda *words: log.debug("MQTT: %s", words)  # it prints to standard output, which is not its own
+    for each in ("_ssl", "_sock", "_sockpairR", "_sockpairW"):  # its destructor wants them, even if no start set them
+        setattr(paho.Client, each, None)
     client = AWSIoTMQTTClient(link.client_id, useWebsocket=link.websocket)
     client.configureEndpoint(link.host, link.port)
     client.configureCredentials(link.root_ca, link.private_key, link.certificate)

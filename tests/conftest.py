@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 
 from demo.authority import Authority
+from tests.scripted_broker import ScriptedBroker
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHER = ROOT / "amazon-defender-publisher"
@@ -26,6 +27,15 @@ PUBLISHER = ROOT / "amazon-defender-publisher"
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """The authority that the tests' brokers and things trust."""
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def broker(authority: Authority) -> Iterator[ScriptedBroker]:
+    """A broker on loopback that behaves as its `script` says."""
+    files = authority.issue("broker", ["localhost"])
+    broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
+    yield broker
+    broker.close()
 
 
 @pytest.fixture(scope="session")

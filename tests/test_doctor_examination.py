@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import FAIL, NOT_TRIED, OK, Step
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.state import STATE_FILE, StateFile
-from demo.authority import Authority
 from tests.scripted_broker import ScriptedBroker, reject, silent
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,14 +31,6 @@ WriteConfig = Callable[..., Path]
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handshake, "ALERT_WITHIN", 0.1)
     monkeypatch.setattr(trial, "FIRST_GROWTH", 0.1)
-
-
-@pytest.fixture
-def broker(authority: Authority) -> Iterator[ScriptedBroker]:
-    files = authority.issue("broker", ["localhost"])
-    broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
-    yield broker
-    broker.close()
 
 
 def examined(path: Path) -> dict[str, Step]:

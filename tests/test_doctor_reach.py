@@ -33,14 +33,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def broker(authority: Authority) -> Iterator[ScriptedBroker]:
-    files = authority.issue("broker", ["localhost"])
-    broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
-    yield broker
-    broker.close()
-
-
-@pytest.fixture
 def make_case(write_config: Callable[..., Path]) -> Iterator[MakeCase]:
     """Make the case of a device that has climbed as far as its name; keywords change its authentication."""
     made: list[Case] = []

@@ -20,17 +20,10 @@ from defender_publisher.session import Link, Session
 from defender_publisher.tcp import open_socket
 from demo.authority import Authority, Files
 from tests.scripted_broker import Script, ScriptedBroker, reject, silent
+from tests.waiting import wait_until
 
 REPORT = b'{"header": {"report_id": 7, "version": "1.0"}, "custom_metrics": {"x": [{"number": 1}]}}'
 TOPIC = "$aws/things/rpi-1/defender/metrics/json"
-
-
-@pytest.fixture
-def broker(authority: Authority) -> Iterator[ScriptedBroker]:
-    files = authority.issue("broker", ["localhost", "127.0.0.1"])
-    broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
-    yield broker
-    broker.close()
 
 
 @pytest.fixture(autouse=True)
@@ -66,15 +59,6 @@ def transport(broker: ScriptedBroker, authority: Authority, thing: Files) -> Ite
     yield make
     for each in made:
         each.close()
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_a_report_is_accepted(broker: ScriptedBroker, transport: Callable[..., MqttTransport]) -> None:

@@ -31,14 +31,6 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-@pytest.fixture
-def broker(authority: Authority) -> ScriptedBroker:
-    files = authority.issue("broker", ["localhost"])
-    broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
-    yield broker
-    broker.close()
-
-
 def test_a_dry_run_prints_a_report_and_nothing_else_within_three_seconds(run: Run) -> None:
     began = time.monotonic()
     done = run("--dry-run")

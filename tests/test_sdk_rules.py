@@ -38,6 +38,7 @@ from demo.authority import Authority
 from tests.scripted_broker import Script, ScriptedBroker, silent
 from tests.test_websocket import HOST as AWS_HOST
 from tests.test_websocket import WebSocket
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 README = " ".join((ROOT / "README.md").read_text().split())
@@ -54,14 +55,6 @@ def prompt_dispatcher(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
     """Let the SDK's dispatcher notice at once that it has to end, but in the test of how often it looks."""
     if "idle" not in request.node.name:
         monkeypatch.setattr(session_module, "DISPATCH_INTERVAL", 0.05, raising=False)
-
-
-@pytest.fixture
-def broker(authority: Authority) -> Iterator[ScriptedBroker]:
-    files = authority.issue("broker", ["localhost", "127.0.0.1"])
-    broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
-    yield broker
-    broker.close()
 
 
 @pytest.fixture
@@ -160,15 +153,6 @@ class RecordedClient(AWSIoTMQTTClient):
     def publish(self, *arguments: Any, **named: Any) -> Any:
         self.callers.add(threading.current_thread())
         return self.publish_as() if self.publish_as else super().publish(*arguments, **named)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def outcome(step: Callable[[], object], seconds: float) -> object:

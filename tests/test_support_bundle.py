@@ -33,14 +33,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "FIRST_GROWTH", 0.1)
 
 
-@pytest.fixture
-def broker(authority: Authority) -> Iterator[ScriptedBroker]:
-    files = authority.issue("broker", ["localhost"])
-    broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
-    yield broker
-    broker.close()
-
-
 def content_of(bundle: Path) -> dict[str, str]:
     with tarfile.open(bundle) as tar:
         return {

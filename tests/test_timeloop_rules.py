@@ -25,6 +25,7 @@ import timeloop
 
 from demo.authority import Authority
 from tests.scripted_broker import ScriptedBroker
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHER = ROOT / "amazon-defender-publisher"
@@ -115,15 +116,6 @@ def start_all(publisher_script: ModuleType, started: list[Any], beats: Beats) ->
         return jobs
 
     return start_all
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 # A job runs first one interval after the start. So each job's first interval is how soon it is due: at once for the

@@ -41,6 +41,7 @@ from demo.authority import Authority
 from tests.chaos.injection import Calls, Injection, name_of, watched
 from tests.chaos.table import Fault
 from tests.scripted_broker import ScriptedBroker
+from tests.waiting import wait_until
 
 DISCARD = ("127.0.0.1", 9)  # where a datagram is traffic, and nobody's
 TICK = 0.02  # seconds; the kernel counts the processors' time in hundredths
@@ -123,8 +124,12 @@ WAYS = [
 
 
 @pytest.fixture(params=WAYS)
-def reporting(request: pytest.FixtureRequest, publisher_script: ModuleType, tmp_path: Path) -> Reporting:
-    return Reporting(publisher_script, tmp_path, request.param)
+def reporting(request: pytest.FixtureRequest, publisher_script: ModuleType, tmp_path: Path) -> Iterator[Reporting]:
+    """A publisher on a machine with a TCP connection at least, and a port of each kind, so that each has its turn."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        with socket.create_connection(server.getsockname()):
+            yield Reporting(publisher_script, tmp_path, request.param)
 
 
 @pytest.fixture
@@ -175,23 +180,6 @@ def test_an_exception_anywhere_in_a_turn_is_said_and_costs_a_block_or_a_turn(
 
 
 # -- callbacks
-
-
-@pytest.fixture
-def broker(authority: Authority) -> Iterator[ScriptedBroker]:
-    files = authority.issue("broker", ["localhost", "127.0.0.1"])
-    broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
-    yield broker
-    broker.close()
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 class Talk:

@@ -215,7 +215,7 @@ def test_a_daemon_that_has_no_descriptor_to_connect_with(new_scene: NewScene, fa
     scene.start_broker()
     fault.logged(
         scene.wait_for_line(
-            "not connected.*the network can not be used .Too many open files", 2 * scene.interval + 3 * LOOK
+            "not connected.*no file can be opened .Too many open files", 2 * scene.interval + 3 * LOOK
         ).text
     )
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
