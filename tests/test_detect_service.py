@@ -192,7 +192,7 @@ def test_sighup_reads_the_profiles_again_and_keeps_the_old_ones_if_the_new_are_w
     program.wait_for(r"in-alarm: idle of cpu: .*normal is less-than-equals {\"number\": 50}$")
     setup.profile(profile(most=70))
     program.process.send_signal(signal.SIGHUP)
-    program.wait_for("INFO 1 profiles are in force from now on$")
+    program.wait_for("INFO security profiles in force from now on: 1; whatever else changed needs a restart$")
     thing.ask(encoded(2, 60))
     program.wait_for(r"alarm-cleared: idle of cpu: .*normal is less-than-equals {\"number\": 70}$")
     assert program.end() == 0
