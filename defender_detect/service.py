@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 import msgspec
 
+from defender_detect.alarms import ALARM_INVALIDATED, Event
 from defender_detect.alert_command import CommandSink
 from defender_detect.alert_queue import Sink
 from defender_detect.alert_sns import SnsSink
@@ -44,6 +46,7 @@ class Service:
             else:
                 self._detector.restore(each.thing, each.state)
                 remember(each.thing, each.report_id or 0, each.accepted_at or 0.0)
+        self._void_what_nobody_follows(time.time())
         profiles = [each.profile for each in self._rules.attachments]
         behaviors = sum(len(profile.behaviors) for profile in profiles)
         where = f"kept in {self._store.path.parent}" if self._store is not None else "nothing is kept"
@@ -80,6 +83,16 @@ class Service:
         if self._store is not None:
             self._store.close()
         self._alerts.close()
+
+    def _void_what_nobody_follows(self, now: float) -> None:
+        """Make the alarms of an earlier run void whose behaviors no profile has any more."""
+        for each in self._store.active() if self._store is not None else ():
+            if f"{each.profile}/{each.behavior}" not in self._rules.of(each.thing).names:
+                event = Event(
+                    each.violation_id, each.thing, each.profile, each.behavior, each.metric, ALARM_INVALIDATED, now,
+                    None, each.criteria, each.kind, each.suppressed,
+                )  # fmt: skip
+                self._take(Finding(each.thing, None, [event]), now)
 
     def _take(self, finding: Finding, now: float, report_id: int | None = None) -> None:
         if self._store is not None:

@@ -27,6 +27,7 @@ import cbor2
 from defender_detect.alerts import Alerts
 from defender_detect.detector import Attachment, Rules
 from defender_detect.profiles import read_profile
+from defender_detect.reader import Reader
 from defender_detect.service import Service
 from defender_detect.store import Store
 from defender_detect.topics import ReportTopic
@@ -395,3 +396,20 @@ def test_the_percentiles_of_all_things_survive_a_restart(tmp_path: Path) -> None
     second.accept(accepted("thing-1", 4), start + 302)
     second.close(start + 303)
     assert [(event.thing, event.type) for event in told] == [("thing-1", "in-alarm")]
+
+
+def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_void(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(profile(metric="aws:num-listening-tcp-ports", value={"count": 1})))
+    body = {"header": {"report_id": 1, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"total": 3}}}
+    rules = Rules([Attachment(read_profile(path))])
+    for attached, expected in ((rules, 1), (rules, 1), (Rules(), 0), (Rules(), 0)):
+        store = Store(tmp_path / "state")
+        service = Service(attached, store, Alerts(to_log=False))
+        service.restore(lambda *_: None)
+        if attached is rules and not store.active():
+            service.accept(Accepted(ReportTopic("rpi-1", "json"), 1, 0, body), time.time())
+        service.close(time.time())
+        assert expected == len(Reader(tmp_path / "state").active())
+    kinds = [event.type for event in Reader(tmp_path / "state").events(0, time.time() + 1)]
+    assert ["in-alarm", "alarm-invalidated"] == kinds
