@@ -106,7 +106,8 @@ class Ledger:
             return
         if self._malformed == ENOUGH:
             whole = msgspec.json.encode(report).decode()
-            log.error("what this report holds is given up, because it was called malformed twice: %s", whole)
+            text = "what this report holds is given up, because it was called malformed twice: %s"
+            log.error(text, whole, extra=ALWAYS_LOGGED)
         self._settle()
         raise GivenUp(error.report_id, error.code, error.message) from error
 

@@ -30,6 +30,7 @@ from defender_publisher.status import (
 from defender_publisher.watcher import Watcher
 
 DELIVERED = ("accepted", "delivered")  # the verdicts after which Device Defender has the report
+LONGEST_ERROR = 1000  # characters; a report that is given up is in the log as a whole
 NEVER_REPORTED = State()
 
 
@@ -102,7 +103,8 @@ class StatusFile(Watcher):
         self._change(next_report=None if seconds is None else round(time.time() + seconds, 1))
 
     def note_error(self, text: str) -> None:
-        """Note a warning or an error; the same again, but for its digits, is counted."""
+        """Note a warning or an error, or its beginning; the same again, but for its digits, is counted."""
+        text = text[:LONGEST_ERROR]
         with self._lock:
             last = self.now.last_error
             count = last.count + 1 if last is not None and key_of(last.text) == key_of(text) else 1

@@ -64,6 +64,11 @@ def test_the_last_error_is_that_of_the_log_and_counted_while_it_is_the_same(tmp_
     assert ("the disk is full", 1) == (status.now.last_error.text, status.now.last_error.count)
 
 
+def test_an_error_as_long_as_a_report_does_not_make_the_file_as_long(tmp_path: Path, settings: Settings) -> None:
+    StatusFile(settings, str(tmp_path)).note_error("given up: " + "x" * 100_000)
+    assert (tmp_path / "status.json").stat().st_size < 3000
+
+
 def test_each_change_is_announced_in_one_line_once(settings: Settings) -> None:
     lines: list[str] = []
     status = StatusFile(settings, announce=lines.append)
