@@ -26,7 +26,8 @@ def read_rules(config: Config) -> Rules:
         except ProfileError as error:
             problems += error.problems
     problems += find_shared_names([attachment.profile for attachment in attachments])
-    problems += find_wrong_targets(attachments, groups)
+    if not problems:  # otherwise a group may seem unknown because its file can not be read
+        problems += find_wrong_targets(attachments, groups)
     if problems:
         raise ConfigError(problems)
     return Rules(attachments, groups)

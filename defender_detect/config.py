@@ -98,6 +98,8 @@ def read_groups(path: Path) -> dict[str, list[str]]:
     if entry.expect(isinstance(document, dict), "be an object of group names and lists of things"):
         for name in document:
             check_each(check_text(1, 128))(entry.key(name))
+        if ALL_THINGS in document:
+            entry.key(ALL_THINGS).complain("must have another name, because this one means every thing")
     if problems:
         raise ConfigError([f"{path}: {problem}" for problem in problems])
     return dict(document)

@@ -106,3 +106,15 @@ def test_every_problem_of_all_files_is_said(tmp_path: Path) -> None:
     assert problems[0] == f"{groups}: g must be an array, got 1"
     assert any(each.startswith(f"{wrong}: behaviors[0].metric") for each in problems)
     assert f"{tmp_path / 'missing.json'}: can not be read: No such file or directory" in problems
+
+
+def test_a_group_can_not_be_called_all(tmp_path: Path) -> None:
+    groups = write(tmp_path / "groups.json", {"all": ["cam-1"]})
+    (problem,) = problems_of(Config(profiles=(source(tmp_path, "every"),), thing_groups=groups))
+    assert problem.endswith("groups.json: all must have another name, because this one means every thing")
+
+
+def test_groups_that_can_not_be_read_are_the_only_problem(tmp_path: Path) -> None:
+    config = Config(profiles=(source(tmp_path, "seeing", "cameras"),), thing_groups=tmp_path / "gone.json")
+    (problem,) = problems_of(config)
+    assert problem.endswith("gone.json: can not be read: No such file or directory")
