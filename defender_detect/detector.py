@@ -85,7 +85,7 @@ class Detector:
     def __init__(
         self, rules: Rules, new_id: Callable[[], str] = new_violation_id, most_things: int = MOST_THINGS
     ) -> None:
-        self._rules = rules
+        self.rules = rules
         self._new_id = new_id
         self._most_things = most_things
         self._things: OrderedDict[str, Memory] = OrderedDict()  # the one that is silent for longest comes first
@@ -95,7 +95,7 @@ class Detector:
 
     def observe(self, thing: str, report: Mapping[str, Any], now: float) -> list[Finding]:
         """Evaluate an accepted report (long names); return what it brought, and what became of a thing forgotten."""
-        ruleset = self._rules.of(thing)
+        ruleset = self.rules.of(thing)
         values = metric_values(report)
         before = self._things.get(thing) or forget(ruleset.names)
         observation = ruleset.observe(thing, before, values, now, self._new_id)
@@ -115,7 +115,7 @@ class Detector:
 
     def restore(self, thing: str, packed: bytes | None) -> None:
         """Go on with what was packed of a thing by an earlier run, or under other rules; the longest silent first."""
-        ruleset = self._rules.of(thing)
+        ruleset = self.rules.of(thing)
         try:
             self._things[thing] = unpack(packed, ruleset.names) if packed else forget(ruleset.names)
         except msgspec.DecodeError as error:
@@ -126,7 +126,7 @@ class Detector:
 
     def replace(self, rules: Rules, now: float) -> list[Finding]:
         """Go on with other rules; behaviors of the same name keep their alarms, those of the others are void."""
-        before, self._rules = self._rules, rules
+        before, self.rules = self.rules, rules
         rules.populations.update(before.populations)
         findings = []
         for thing, memory in list(self._things.items()):
@@ -140,7 +140,7 @@ class Detector:
         return findings
 
     def _expire_one(self, thing: str, memory: Memory, now: float) -> Iterator[Finding]:
-        ruleset = self._rules.of(thing)
+        ruleset = self.rules.of(thing)
         steps = [
             expire(state, Subject(thing, rule.profile, rule.behavior), now)
             for rule, state in zip(ruleset.rules, memory.states)
@@ -155,7 +155,7 @@ class Detector:
         """Forget the thing that is silent for longest, where there are too many; an alarm of it is void."""
         while len(self._things) > self._most_things:
             thing, memory = self._things.popitem(last=False)
-            events = _void(thing, list(zip(self._rules.of(thing).rules, memory.states)), now)
+            events = _void(thing, list(zip(self.rules.of(thing).rules, memory.states)), now)
             yield Finding(thing, None, events, state=NOTHING)
 
 

@@ -33,7 +33,6 @@ class Service:
 
     def __init__(self, rules: Rules, store: Store | None, alerts: Alerts) -> None:
         self._detector = Detector(rules)
-        self._rules = rules
         self._store = store
         self._alerts = alerts
         self._lock = threading.Lock()
@@ -47,7 +46,7 @@ class Service:
                 self._detector.restore(each.thing, each.state)
                 remember(each.thing, each.report_id or 0, each.accepted_at or 0.0)
         self._void_what_nobody_follows(time.time())
-        profiles = [each.profile for each in self._rules.attachments]
+        profiles = [each.profile for each in self._detector.rules.attachments]
         behaviors = sum(len(profile.behaviors) for profile in profiles)
         where = f"kept in {self._store.path.parent}" if self._store is not None else "nothing is kept"
         rules = f"security profiles: {len(profiles)}, behaviors: {behaviors}"
@@ -73,7 +72,6 @@ class Service:
         """Go on with other profiles or groups; behaviors of the same name keep their alarms."""
         with self._lock:
             findings = self._detector.replace(rules, now)
-            self._rules = rules
         for finding in findings:
             self._take(finding, now)
 
@@ -87,7 +85,7 @@ class Service:
     def _void_what_nobody_follows(self, now: float) -> None:
         """Make the alarms of an earlier run void whose behaviors no profile has any more."""
         for each in self._store.active() if self._store is not None else ():
-            if f"{each.profile}/{each.behavior}" not in self._rules.of(each.thing).names:
+            if f"{each.profile}/{each.behavior}" not in self._detector.rules.of(each.thing).names:
                 event = Event(
                     each.violation_id, each.thing, each.profile, each.behavior, each.metric, ALARM_INVALIDATED, now,
                     None, each.criteria, each.kind, each.suppressed,
@@ -103,9 +101,9 @@ class Service:
             self._alerts.tell(event)
 
     def _keep_populations(self, now: float) -> None:
-        if self._store is not None and self._rules.populations:
+        if self._store is not None and self._detector.rules.populations:
             with self._lock:
-                packed = msgspec.msgpack.encode(self._rules.populations)
+                packed = msgspec.msgpack.encode(self._detector.rules.populations)
             self._store.add(POPULATIONS, now, None, state=packed)
 
     def _restore_populations(self, packed: bytes) -> None:
@@ -114,7 +112,7 @@ class Service:
         except msgspec.DecodeError as error:
             log.error("the percentiles of an earlier run can not be read (%s): they begin anew", error)
             return
-        self._rules.restore_populations(kept)
+        self._detector.rules.restore_populations(kept)
 
 
 def open_store(config: Config) -> Store | None:

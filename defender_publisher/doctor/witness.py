@@ -6,10 +6,10 @@ import time
 
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import Failed, NotTried
+from defender_publisher.health import PATIENCE
 from defender_publisher.status import LastReport, Status, StatusError, config_hash, read_status
 
 ASKED = "asked the running daemon (pid {pid}), which a second connection would push out"
-STALE_AFTER = 2  # intervals without an accepted report after which something is wrong
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0  # seconds
 
 
@@ -38,7 +38,7 @@ def tell_report(case: Case) -> str:
     said = f"the daemon's last report, {report.report_id}, {ago(age)}: {report.verdict}{_next(case, status)}"
     if not _arrived(case, report):
         raise Failed(said, _last_error(case, status))
-    if age > STALE_AFTER * status.interval:
+    if age > PATIENCE * status.interval:
         raise Failed(said, f"more than two intervals ago; {_last_error(case, status)}")
     return said
 
