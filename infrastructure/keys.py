@@ -137,7 +137,7 @@ class KeyStore:
 
     @contextmanager
     def _locked(self, thing: str, make: bool = False) -> Iterator[bool]:
-        """Keep other deployments on this machine away from a thing's files; yields whether the thing has a directory."""
+        """Keep other deployments here away from a thing's files; yields whether the thing has a directory."""
         directory = self.directory / thing
         refuse_link(directory)
         if make:
