@@ -40,7 +40,7 @@ class KeyStore:
 
     def request(self, thing: str) -> str:
         """Return the request (PEM) for a thing that is not deployed: of the key that it has, or else of a new one."""
-        with self._locked(thing, make=True):
+        with self.locked(thing, make=True):
             for files in (self._current(thing), self._pending(thing)):
                 if key := read_key(files.key):
                     return _keep_request(thing, key, files.request)
@@ -52,7 +52,7 @@ class KeyStore:
         A key that waits already is taken, because its certificate may be deployed although this was not noted here;
         if it is the one of the request that is `deployed`, it takes its place, and there is another new one.
         """
-        with self._locked(thing, make=True):
+        with self.locked(thing, make=True):
             pending = self._pending(thing)
             key = read_key(pending.key)
             if key and deployed and is_for(deployed, key):
@@ -67,7 +67,7 @@ class KeyStore:
         the next call ends what this one began.
         """
         certificate = _read_certificate(thing, certificate_pem)
-        with self._locked(thing) as exists:
+        with self.locked(thing) as exists:
             if not exists:
                 return False
             key = self._find_key(thing, certificate)
@@ -92,7 +92,7 @@ class KeyStore:
 
     def discard_pending(self, thing: str) -> None:
         """Remove a new key that was never deployed."""
-        with self._locked(thing) as exists:
+        with self.locked(thing) as exists:
             if exists:
                 remove_file(self._pending(thing).request)
                 remove_file(self._pending(thing).key)
@@ -136,7 +136,7 @@ class KeyStore:
             rename_file(pending.request, current.request)
 
     @contextmanager
-    def _locked(self, thing: str, make: bool = False) -> Iterator[bool]:
+    def locked(self, thing: str, make: bool = False) -> Iterator[bool]:
         """Keep other deployments here away from a thing's files; yields whether the thing has a directory."""
         directory = self.directory / thing
         refuse_link(directory)

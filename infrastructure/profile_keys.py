@@ -4,95 +4,107 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-SHOWN_KEYS = 10  # of the known ones, where none is like the unknown one
+_SHOWN = 80  # characters of a value
 _NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 
-# None stands for a plain value, {...} for an object with these keys, [...] for a list of such items.
-_DIMENSION = {"dimensionName": None, "operator": None}
+# {...} stands for an object with these keys, [...] for a list of such items, a type for a value of it; float takes any
+# number. What is wrong here would come out of aws_cdk as a page of JavaScript.
+_DIMENSION = {"dimensionName": str, "operator": str}
 _VALUE: Mapping[str, Any] = {
-    "count": None,
-    "cidrs": [None],
-    "ports": [None],
-    "number": None,
-    "numbers": [None],
-    "strings": [None],
+    "count": int,
+    "cidrs": [str],
+    "ports": [int],
+    "number": float,
+    "numbers": [float],
+    "strings": [str],
 }
 _CRITERIA: Mapping[str, Any] = {
-    "comparisonOperator": None,
+    "comparisonOperator": str,
     "value": _VALUE,
-    "durationSeconds": None,
-    "consecutiveDatapointsToAlarm": None,
-    "consecutiveDatapointsToClear": None,
-    "statisticalThreshold": {"statistic": None},
-    "mlDetectionConfig": {"confidenceLevel": None},
+    "durationSeconds": int,
+    "consecutiveDatapointsToAlarm": int,
+    "consecutiveDatapointsToClear": int,
+    "statisticalThreshold": {"statistic": str},
+    "mlDetectionConfig": {"confidenceLevel": str},
 }
 _BEHAVIOR: Mapping[str, Any] = {
-    "name": None,
-    "metric": None,
+    "name": str,
+    "metric": str,
     "metricDimension": _DIMENSION,
     "criteria": _CRITERIA,
-    "suppressAlerts": None,
-    "exportMetric": None,
+    "suppressAlerts": bool,
+    "exportMetric": bool,
 }
 PROFILE: Mapping[str, Any] = {
-    "securityProfileName": None,
-    "securityProfileDescription": None,
+    "securityProfileName": str,
+    "securityProfileDescription": str,
     "behaviors": [_BEHAVIOR],
-    "alertTargets": {"SNS": {"alertTargetArn": None, "roleArn": None}},
-    "additionalMetricsToRetain": [None],
-    "additionalMetricsToRetainV2": [{"metric": None, "metricDimension": _DIMENSION, "exportMetric": None}],
-    "tags": [{"Key": None, "Value": None}],
-    "metricsExportConfig": {"mqttTopic": None, "roleArn": None},
+    "alertTargets": {"SNS": {"alertTargetArn": str, "roleArn": str}},
+    "additionalMetricsToRetain": [str],
+    "additionalMetricsToRetainV2": [{"metric": str, "metricDimension": _DIMENSION, "exportMetric": bool}],
+    "tags": [{"Key": str, "Value": str}],
+    "metricsExportConfig": {"mqttTopic": str, "roleArn": str},
 }
+_RULES = {str: "a string", int: "an integer", float: "a number", bool: "true or false", dict: "an object", list: "an array"}
 
 
 def find_problems(document: Any) -> list[str]:
     """Return what keeps a document from being provisioned, as sentences; whether its values are right, AWS says."""
-    problems = list(_find_wrong_keys(document, PROFILE, ""))
-    return problems or list(_find_wrong_names(document))
+    return list(_find_wrong_values(document, PROFILE, "")) or list(_find_wrong_names(document))
 
 
-def _find_wrong_keys(value: Any, shape: Any, place: str) -> Iterator[str]:
-    if isinstance(shape, Mapping):
-        yield from _find_wrong_in_object(value, shape, place)
-    elif isinstance(shape, list):
-        yield from _find_wrong_in_list(value, shape[0], place)
+def _find_wrong_values(value: Any, shape: Any, place: str) -> Iterator[str]:
+    kind = shape if isinstance(shape, type) else type(shape)
+    if not _is_a(value, kind):
+        yield f"{place or 'the document'} must be {_RULES[kind]}, got {_show(value)}"
+    elif kind is list:
+        for index, item in enumerate(value):
+            yield from _find_wrong_values(item, shape[0], f"{place}[{index}]")
+    elif kind is dict:
+        yield from _find_wrong_keys(value, shape, place)
 
 
-def _find_wrong_in_object(value: Any, shape: Mapping[str, Any], place: str) -> Iterator[str]:
-    if not isinstance(value, dict):
-        yield f"{place or 'the document'} must be an object, got {_show(value)}"
-        return
+def _is_a(value: Any, kind: type) -> bool:
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    if isinstance(value, float):
+        return kind is float and math.isfinite(value)
+    return isinstance(value, (kind, int) if kind is float else kind)
+
+
+def _find_wrong_keys(value: Mapping[str, Any], shape: Mapping[str, Any], place: str) -> Iterator[str]:
     for key, inner in value.items():
         if key in shape:
-            yield from _find_wrong_keys(inner, shape[key], f"{place}.{key}" if place else key)
+            yield from _find_wrong_values(inner, shape[key], f"{place}.{key}" if place else key)
         else:
             yield f"{place or 'the document'} has no key {_show(key)}: {_suggest(key, shape)}"
 
 
-def _find_wrong_in_list(value: Any, shape: Any, place: str) -> Iterator[str]:
-    if not isinstance(value, list):
-        yield f"{place} must be an array, got {_show(value)}"
-        return
-    for index, item in enumerate(value):
-        yield from _find_wrong_keys(item, shape, f"{place}[{index}]")
-
-
 def _find_wrong_names(document: Mapping[str, Any]) -> Iterator[str]:
-    names = {"securityProfileName": document.get("securityProfileName")}
-    names |= {f"additionalMetricsToRetain[{i}]": name for i, name in enumerate(document.get("additionalMetricsToRetain", []))}
-    for section, keys in (("behaviors", ("name", "metric")), ("additionalMetricsToRetainV2", ("metric",))):
-        for index, item in enumerate(document.get(section, [])):
-            names |= {f"{section}[{index}].{key}": item.get(key) for key in keys}
-    for place, name in names.items():
+    for index, tag in enumerate(document.get("tags", [])):
+        if "Key" not in tag:
+            yield f"tags[{index}].Key is missing"
+    for place, name in _list_names(document):
         if name is None:
             yield f"{place} is missing"
-        elif not isinstance(name, str) or not _NAME.fullmatch(name):
+        elif not _NAME.fullmatch(name):
             yield f"{place} must be 1 to 128 of a-z A-Z 0-9 : _ -, got {_show(name)}"
+
+
+def _list_names(document: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    yield "securityProfileName", document.get("securityProfileName")
+    for index, behavior in enumerate(document.get("behaviors", [])):
+        yield f"behaviors[{index}].name", behavior.get("name")
+        yield f"behaviors[{index}].metric", behavior.get("metric")
+    for index, name in enumerate(document.get("additionalMetricsToRetain", [])):
+        yield f"additionalMetricsToRetain[{index}]", name
+    for index, entry in enumerate(document.get("additionalMetricsToRetainV2", [])):
+        yield f"additionalMetricsToRetainV2[{index}].metric", entry.get("metric")
 
 
 def _suggest(key: str, known: Mapping[str, Any]) -> str:
@@ -103,4 +115,4 @@ def _suggest(key: str, known: Mapping[str, Any]) -> str:
 
 def _show(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:80]}..."
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

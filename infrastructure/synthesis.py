@@ -10,10 +10,14 @@ from tempfile import TemporaryDirectory
 from infrastructure.description import StackDescription
 from infrastructure.node import use_bundled_node
 
+# CDK's validator, which only warns by default.
+_STRICT = {"@aws-cdk/core:validateAgainstDefaultRules": True, "@aws-cdk/core:strictCfnValidateErrors": True}
 
-def synthesize(descriptions: Sequence[StackDescription]) -> dict[str, str]:
+
+def synthesize(descriptions: Sequence[StackDescription], strict: bool = False) -> dict[str, str]:
     """Return each stack's template as JSON without white space, by the stack's name.
 
+    `strict` makes an error (RuntimeError) of whatever CDK's validator finds, unless CDK_VALIDATION=false turned it off.
     aws_cdk is imported here, since that starts Node and takes seconds.
     """
     use_bundled_node()
@@ -22,7 +26,7 @@ def synthesize(descriptions: Sequence[StackDescription]) -> dict[str, str]:
     from infrastructure.constructs.stacks import make_stack
 
     with TemporaryDirectory(prefix="amazon-defender-publisher-") as directory:
-        app = App(outdir=directory, analytics_reporting=False)
+        app = App(outdir=directory, analytics_reporting=False, context=_STRICT if strict else None)
         stacks = [make_stack(app, description) for description in descriptions]
         app.synth()
         return {stack.stack_name: _read_template(Path(directory, stack.template_file)) for stack in stacks}
