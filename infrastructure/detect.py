@@ -82,7 +82,7 @@ def detect_refusal(error: ClientError) -> DeployError:
 
 
 def judge(error: DeployError) -> DeployError:
-    """Return what to say of an error of Detect's: where AWS refuses it, and no permission is missing, that it is closed."""
+    """Return what to say of an error of Detect's: that it is closed, where AWS refuses it for no missing permission."""
     refused = isinstance(error, StackFailed) or (isinstance(error, Refused) and error.action is None)
     return DeployError(CLOSED.format(reason=error)) if refused else error
 
