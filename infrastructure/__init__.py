@@ -1,0 +1,1 @@
+"""What deploy.py provisions in an AWS account, and how; nothing of it is ever on a device."""

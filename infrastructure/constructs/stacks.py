@@ -1,0 +1,57 @@
+"""The stacks of a fleet, each made from its description."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from aws_cdk import App, LegacyStackSynthesizer, Stack, Tags
+
+from infrastructure.constructs.alerts import Alerts
+from infrastructure.constructs.custom_metric import CustomMetric
+from infrastructure.constructs.device import Device
+from infrastructure.constructs.device_policy import DevicePolicy
+from infrastructure.constructs.fleet_group import FleetGroup
+from infrastructure.constructs.security_profile import SecurityProfile
+from infrastructure.description import DetectStack, FleetStack, StackDescription, ThingsStack
+from infrastructure.names import TAG
+
+
+@singledispatch
+def fill(description: StackDescription, stack: Stack) -> None:
+    """Put into a stack what its description says."""
+    raise TypeError(f"{description!r} describes no stack")
+
+
+@fill.register
+def _fill_fleet(description: FleetStack, stack: Stack) -> None:
+    DevicePolicy(stack, "Policy", description.names)
+    FleetGroup(stack, "Group", description.names)
+
+
+@fill.register
+def _fill_things(description: ThingsStack, stack: Stack) -> None:
+    for thing_name, request in sorted(description.requests.items()):
+        Device(stack, thing_name, description.names, thing_name, request)
+
+
+@fill.register
+def _fill_detect(description: DetectStack, stack: Stack) -> None:
+    names = description.names
+    alerts = Alerts(stack, "Alerts", names, description.alert_email) if description.alert_email else None
+    metrics = {
+        name: CustomMetric(stack, f"Metric-{name}", name, metric_type).reference
+        for name, metric_type in sorted(description.metrics.items())
+    }
+    for profile in description.profiles:
+        targets = alerts.targets if alerts else None
+        SecurityProfile(stack, f"Profile-{profile.name}", names, profile.document, metrics, targets)
+
+
+def make_stack(app: App, description: StackDescription) -> Stack:
+    """Make the stack that a description describes; its template tells by the digest which one that was."""
+    # Of all synthesizers this is the one that needs nothing to be prepared in the account.
+    stack = Stack(app, description.stack_name, synthesizer=LegacyStackSynthesizer())
+    stack.template_options.metadata = {TAG: {"digest": description.digest}}
+    Tags.of(stack).add(TAG, description.names.prefix)
+    fill(description, stack)
+    return stack

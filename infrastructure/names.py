@@ -1,0 +1,66 @@
+"""The names of everything that a fleet has in its AWS account, which follow from its prefix."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from infrastructure.errors import DeployError
+
+DEFAULT_PREFIX = "amazon-defender-publisher"
+TAG = "amazon-defender-publisher"  # the key of the tag that tells, by its value, which fleet a resource belongs to
+
+# A stack's name takes 128 characters, and the longest suffix here is "-things-1000".
+_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of one fleet's stacks and resources."""
+
+    prefix: str = DEFAULT_PREFIX
+
+    def __post_init__(self) -> None:
+        if not _PREFIX.fullmatch(self.prefix):
+            raise DeployError(
+                "--prefix must begin with a letter, and have at most 100 letters, digits and hyphens, "
+                f"got {self.prefix!r}"
+            )
+
+    @property
+    def fleet_stack(self) -> str:
+        """The stack of what all things share: the policy and the thing group."""
+        return f"{self.prefix}-fleet"
+
+    def things_stack(self, number: int) -> str:
+        """One of the stacks of things and their certificates, counted from 1."""
+        return f"{self.prefix}-things-{number}"
+
+    def things_stack_number(self, stack_name: str) -> int | None:
+        """Return which of this fleet's stacks of things a stack is, None if it is none of them."""
+        number = stack_name.removeprefix(f"{self.prefix}-things-")
+        return int(number) if number != stack_name and re.fullmatch("[1-9][0-9]{0,3}", number) else None
+
+    @property
+    def detect_stack(self) -> str:
+        """The stack of custom metrics, security profiles and alerts, apart because AWS may refuse it."""
+        return f"{self.prefix}-detect"
+
+    @property
+    def policy(self) -> str:
+        """The IoT policy of every device."""
+        return self.prefix
+
+    @property
+    def group(self) -> str:
+        """The thing group of the fleet, to which security profiles are attached."""
+        return self.prefix
+
+    @property
+    def topic(self) -> str:
+        """The SNS topic of alerts."""
+        return f"{self.prefix}-alerts"
+
+    def profile(self, name: str) -> str:
+        """Return a security profile's name in the account, where a second fleet's needs another."""
+        return name if self.prefix == DEFAULT_PREFIX else f"{self.prefix}-{name}"

@@ -1,0 +1,100 @@
+"""Files that nobody else may read: replaced whole or not at all, and never through a symbolic link."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infrastructure.errors import DeployError
+
+_FILE_MODE, _DIRECTORY_MODE = 0o600, 0o700
+_OTHERS = 0o077
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory (0700, whatever the umask), and those above it; one that is there keeps its mode."""
+    with _explained(path):
+        if not path.is_dir():
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(_DIRECTORY_MODE)
+
+
+def read_file(path: Path) -> bytes | None:
+    """Return a file's content, None without the file; what others could read is closed to them on the way."""
+    with _explained(path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            if os.fstat(descriptor).st_mode & _OTHERS:
+                os.fchmod(descriptor, _FILE_MODE)
+            return file.read()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file (0600, whatever the umask) so that after a power cut it is the old one or the new one.
+
+    Two that write the same file at once have to take turns: see `locked`.
+    """
+    new = path.with_name(f".{path.name}.tmp")
+    with _explained(path):
+        refuse_link(path)
+        new.unlink(missing_ok=True)  # left by a run that was killed
+        try:
+            _write_through(new, content)
+            new.replace(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+
+
+def rename_file(old: Path, new: Path) -> None:
+    """Give a file another name, so that after a power cut it has one of the two."""
+    with _explained(new):
+        refuse_link(new)
+        old.replace(new)
+        _sync(new.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file that may not be there."""
+    with _explained(path):
+        path.unlink(missing_ok=True)
+
+
+def refuse_link(path: Path) -> None:
+    """Raise DeployError for a symbolic link, which could lead a private key anywhere."""
+    if path.is_symlink():
+        raise DeployError(f"{path} is a symbolic link, which no key is written to or read from: remove it")
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _FILE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, _FILE_MODE)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            refuse_link(path)
+        raise DeployError(f"{path} can not be read or written: {error.strerror}") from error
