@@ -55,7 +55,7 @@ class DetectStack:
 
     names: Names
     profiles: tuple[Any, ...]  # infrastructure.profiles.Profile
-    metrics: Mapping[str, str]  # the custom metrics to create: name to number, number-list, string-list or ip-address-list
+    metrics: Mapping[str, str]  # those to create: name to number, number-list, string-list or ip-address-list
     alert_email: str | None = None
 
     @property

@@ -23,7 +23,8 @@ class Names:
     def __post_init__(self) -> None:
         if not _PREFIX.fullmatch(self.prefix):
             raise DeployError(
-                f"--prefix must begin with a letter, and have at most 100 letters, digits and hyphens, got {self.prefix!r}"
+                "--prefix must begin with a letter, and have at most 100 letters, digits and hyphens, "
+                f"got {self.prefix!r}"
             )
 
     @property
@@ -61,5 +62,5 @@ class Names:
         return f"{self.prefix}-alerts"
 
     def profile(self, name: str) -> str:
-        """Return a security profile's name in the account; a second fleet's has its prefix, since names are unique there."""
+        """Return a security profile's name in the account, where a second fleet's needs another."""
         return name if self.prefix == DEFAULT_PREFIX else f"{self.prefix}-{name}"

@@ -50,7 +50,14 @@ PROFILE: Mapping[str, Any] = {
     "tags": [{"Key": str, "Value": str}],
     "metricsExportConfig": {"mqttTopic": str, "roleArn": str},
 }
-_RULES = {str: "a string", int: "an integer", float: "a number", bool: "true or false", dict: "an object", list: "an array"}
+_RULES = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "an array",
+}
 
 
 def find_problems(document: Any) -> list[str]:

@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 
 from demo.authority import Authority
+from tests.emulator import Account, Emulator
 from tests.scripted_broker import ScriptedBroker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,3 +123,19 @@ def unprivileged() -> int:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to run as another user")
     return 65534
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """AWS on loopback, for all tests of this process."""
+    if sys.version_info < (3, 10):
+        pytest.skip("ministack, the emulator of AWS, needs Python 3.10 or later, as deploy.py does")
+    with Emulator(tmp_path_factory.mktemp("emulator")) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def account(emulator: Emulator) -> Account:
+    """An account with nothing in it."""
+    print(f"the emulator's log is {emulator.log}")
+    return emulator.account()

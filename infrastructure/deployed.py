@@ -1,0 +1,142 @@
+"""What of a fleet is deployed, read back from its stacks: templates tell where things are, with their requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from infrastructure.account import WORKERS, Account
+from infrastructure.errors import DeployError
+from infrastructure.names import TAG, Names
+
+ATTACHMENT = "AWS::IoT::ThingPrincipalAttachment"
+TO_BE_REMOVED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")  # before it can be created again
+NOTHING_THERE = ("REVIEW_IN_PROGRESS", *TO_BE_REMOVED)  # a stack, but nothing in it
+
+
+@dataclass(frozen=True)
+class DeployedStack:
+    """A stack as it is in the account."""
+
+    name: str
+    status: str  # CREATE_COMPLETE ...
+    reason: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    template: Mapping[str, Any] = field(default_factory=dict)  # empty where nothing is there
+
+    @property
+    def busy(self) -> bool:
+        """Whether CloudFormation is at work on it."""
+        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
+    @property
+    def exists(self) -> bool:
+        """Whether it holds resources."""
+        return self.status not in NOTHING_THERE
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of the description that it was made of."""
+        digest = self.template.get("Metadata", {}).get(TAG, {}).get("digest")
+        return str(digest) if digest else None
+
+    def resources(self, kind: str) -> dict[str, Mapping[str, Any]]:
+        """Return the properties of the resources of a type, by their logical ids."""
+        resources = self.template.get("Resources", {})
+        return {name: each.get("Properties", {}) for name, each in resources.items() if each["Type"] == kind}
+
+
+@dataclass(frozen=True)
+class DeployedThing:
+    """A thing as its stack's template has it."""
+
+    name: str
+    stack: int
+    request: str  # the certificate signing request (PEM)
+    certificate_id: str  # "" where the stack does not tell
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """All that is deployed of one fleet."""
+
+    stacks: Mapping[str, DeployedStack] = field(default_factory=dict)
+    things: Mapping[str, DeployedThing] = field(default_factory=dict)
+
+    def stack(self, name: str) -> DeployedStack | None:
+        """Return a stack, also one that holds nothing; None where there is none."""
+        return self.stacks.get(name)
+
+
+def read_deployed(account: Account, names: Names) -> Deployed:
+    """Return what of the fleet is deployed; DeployError where CloudFormation is at work on it, or it is stuck."""
+    stacks = {stack.name: stack for stack in _list_stacks(account, names)}
+    for stack in stacks.values():
+        refuse_busy(stack, account.region)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        read = pool.map(lambda stack: _with_template(account, stack), stacks.values())
+        stacks = {stack.name: stack for stack in read}
+    return Deployed(stacks, {thing.name: thing for thing in _things(stacks, names)})
+
+
+def refuse_busy(stack: DeployedStack, region: str) -> None:
+    """Raise DeployError if the stack can not be changed now."""
+    if stack.busy:
+        raise DeployError(
+            f"the stack {stack.name} is busy ({stack.status}): another deployment is under way; run this again when it "
+            "has ended"
+        )
+    if stack.status == "UPDATE_ROLLBACK_FAILED":
+        raise DeployError(
+            f"the stack {stack.name} is stuck ({stack.status}: {stack.reason}): bring it back with `aws cloudformation "
+            f"continue-update-rollback --stack-name {stack.name} --region {region}`, then run this again"
+        )
+
+
+def _list_stacks(account: Account, names: Names) -> Iterator[DeployedStack]:
+    own = {names.fleet_stack, names.detect_stack}
+    for page in account.cloudformation.get_paginator("describe_stacks").paginate():
+        for stack in page["Stacks"]:
+            name = stack["StackName"]
+            if name in own or names.things_stack_number(name) is not None:
+                outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+                yield DeployedStack(name, stack["StackStatus"], stack.get("StackStatusReason", ""), outputs)
+
+
+def _with_template(account: Account, stack: DeployedStack) -> DeployedStack:
+    if not stack.exists:
+        return stack
+    answer = account.cloudformation.get_template(StackName=stack.name, TemplateStage="Original")
+    body = answer["TemplateBody"]  # boto3 has parsed it where it is JSON
+    template = json.loads(body) if isinstance(body, str) else body
+    return DeployedStack(stack.name, stack.status, stack.reason, stack.outputs, template)
+
+
+def certificates_of(template: Mapping[str, Any]) -> dict[str, str]:
+    """Return whose certificate each logical id of a template stands for: logical id to thing name."""
+    resources = template.get("Resources", {})
+    attachments = [each["Properties"] for each in resources.values() if each["Type"] == ATTACHMENT]
+    return {_referred(each["Principal"]): _thing_name(resources, each["ThingName"]) for each in attachments}
+
+
+def _things(stacks: Mapping[str, DeployedStack], names: Names) -> Iterator[DeployedThing]:
+    for stack in stacks.values():
+        number = names.things_stack_number(stack.name)
+        if number is None:
+            continue
+        certificates = stack.resources("AWS::IoT::Certificate")
+        for logical_id, thing in certificates_of(stack.template).items():
+            request = certificates[logical_id]["CertificateSigningRequest"]
+            yield DeployedThing(thing, number, request, stack.outputs.get(logical_id, ""))
+
+
+def _thing_name(resources: Mapping[str, Any], value: Any) -> str:
+    return value if isinstance(value, str) else str(resources[_referred(value)]["Properties"]["ThingName"])
+
+
+def _referred(value: Mapping[str, Any]) -> str:
+    """Return the logical id that a Ref or Fn::GetAtt leads to."""
+    return str(value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0])

@@ -1,0 +1,105 @@
+"""What is to be done to make the account as things.txt says; pure, so that it can be shown before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from infrastructure.deployed import TO_BE_REMOVED, Deployed
+from infrastructure.description import FleetStack, ThingsStack
+from infrastructure.errors import DeployError
+from infrastructure.names import Names
+from infrastructure.placement import place
+
+CREATE, RECREATE, UPDATE, KEEP, DELETE = "create", "recreate", "update", "keep", "delete"
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """What happens to a stack."""
+
+    name: str
+    change: str  # CREATE, RECREATE (the ruin of a failed creation is deleted first), UPDATE, KEEP or DELETE
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything happens to it."""
+        return self.change != KEEP
+
+
+@dataclass(frozen=True)
+class ThingsPlan(StackPlan):
+    """What happens to a stack of things."""
+
+    number: int
+    things: tuple[str, ...]  # what it holds afterwards
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens to the fleet; Detect is planned apart."""
+
+    fleet: StackPlan
+    stacks: tuple[ThingsPlan, ...]  # by number
+    new: tuple[str, ...]  # thing names, in the order of things.txt
+    kept: tuple[str, ...]  # those that are rotated included
+    rotated: tuple[str, ...]
+    gone: tuple[str, ...]  # no longer listed
+
+    @property
+    def changes(self) -> bool:
+        """Whether any stack is touched."""
+        return self.fleet.changes or any(stack.changes for stack in self.stacks)
+
+
+def make_plan(names: Names, wanted: Sequence[str], deployed: Deployed, rotate: Collection[str] = ()) -> Plan:
+    """Return what is to be done; DeployError for a thing to rotate that is not deployed or not listed."""
+    _refuse_to_rotate(sorted(set(rotate) - set(wanted)), "is not listed")
+    _refuse_to_rotate(sorted(set(rotate) - set(deployed.things)), "is not deployed yet")
+    gone = tuple(sorted(set(deployed.things) - set(wanted)))
+    return Plan(
+        fleet=StackPlan(names.fleet_stack, change_of(deployed, names.fleet_stack, FleetStack(names).digest)),
+        stacks=tuple(_plan_things(names, wanted, deployed, rotate)),
+        new=tuple(thing for thing in wanted if thing not in deployed.things),
+        kept=tuple(thing for thing in wanted if thing in deployed.things),
+        rotated=tuple(thing for thing in wanted if thing in rotate),
+        gone=gone,
+    )
+
+
+def change_of(deployed: Deployed, name: str, digest: str | None) -> str:
+    """Return what happens to a stack that is to have a digest; None is one that no deployed stack can have."""
+    stack = deployed.stack(name)
+    if stack is None or not stack.exists:
+        return RECREATE if stack is not None and stack.status in TO_BE_REMOVED else CREATE
+    return KEEP if stack.digest == digest else UPDATE
+
+
+def _plan_things(
+    names: Names, wanted: Sequence[str], deployed: Deployed, rotate: Collection[str]
+) -> Sequence[ThingsPlan]:
+    before = {thing.name: thing.stack for thing in deployed.things.values()}
+    after = place(wanted, before)
+    ruins = [number for name in deployed.stacks if (number := names.things_stack_number(name)) is not None]
+    numbers = sorted({*before.values(), *after.values(), *ruins})
+    by_number: Mapping[int, list[str]] = {number: [] for number in numbers}
+    for thing, number in after.items():
+        by_number[number].append(thing)
+    return [_plan_stack(names, number, by_number[number], deployed, rotate) for number in numbers]
+
+
+def _plan_stack(
+    names: Names, number: int, things: Sequence[str], deployed: Deployed, rotate: Collection[str]
+) -> ThingsPlan:
+    name = names.things_stack(number)
+    if not things:
+        return ThingsPlan(name, DELETE, number, ())
+    requests = {thing: deployed.things[thing].request for thing in things if thing in deployed.things}
+    known = len(requests) == len(things) and not set(things) & set(rotate)
+    digest = ThingsStack(names, number, requests).digest if known else None
+    return ThingsPlan(name, change_of(deployed, name, digest), number, tuple(things))
+
+
+def _refuse_to_rotate(things: Sequence[str], why: str) -> None:
+    if things:
+        raise DeployError(f"--rotate: {', '.join(things)} {why if len(things) == 1 else why.replace('is', 'are', 1)}")

@@ -1,0 +1,153 @@
+"""The way from what is deployed to what is planned; what fails is told at the end, and holds up nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infrastructure.account import Account
+from infrastructure.changesets import StackEvent, apply_template, delete_stack
+from infrastructure.deployed import Deployed, certificates_of
+from infrastructure.description import FleetStack, StackDescription, ThingsStack
+from infrastructure.detect import DetectPlan, judge
+from infrastructure.errors import DeployError
+from infrastructure.keys import KeyStore
+from infrastructure.membership import add_members
+from infrastructure.names import Names
+from infrastructure.plan import DELETE, Plan, ThingsPlan
+from infrastructure.refusals import explain
+from infrastructure.screen import Bar, Screen
+
+STACKS_AT_ONCE = 4  # each of them makes certificates, of which AWS makes 15 a second for an account
+DONE = {
+    "CREATE_COMPLETE": "has its certificate",
+    "UPDATE_COMPLETE": "has a new certificate",
+    "DELETE_COMPLETE": "its certificate is deleted",
+}
+
+
+class Rollout:
+    """Brings a fleet to its plan."""
+
+    def __init__(self, account: Account, names: Names, deployed: Deployed, store: KeyStore, screen: Screen) -> None:
+        self._account = account
+        self._names = names
+        self._deployed = deployed
+        self._store = store
+        self._screen = screen
+
+    def run(self, plan: Plan, detect: DetectPlan | None, joining: Sequence[str]) -> list[DeployError]:
+        """Do what is planned; return what failed. Without the fleet's own stack nothing else is tried."""
+        templates = self._synthesize(plan, detect)
+        if plan.fleet.changes:
+            self._apply(plan.fleet.name, templates[plan.fleet.name])
+        problems = self._roll_out_things(plan.stacks, templates)
+        # What is in a stack that failed may not be there to join.
+        failed = {thing for stack, _ in problems for thing in stack.things}
+        errors = [error for _, error in problems]
+        error = attempt(lambda: self._join([thing for thing in joining if thing not in failed]))
+        errors += [error] if error is not None else []
+        if detect is not None:
+            errors += self._roll_out_detect(detect, templates)
+        return errors
+
+    def _synthesize(self, plan: Plan, detect: DetectPlan | None) -> dict[str, str]:
+        """Return the templates of the stacks that change; only these cost time."""
+        descriptions: list[StackDescription] = [FleetStack(self._names)] if plan.fleet.changes else []
+        descriptions += [self._describe(stack, plan) for stack in plan.stacks if stack.changes and stack.things]
+        descriptions += [detect.description] if detect is not None and detect.changes else []
+        if not descriptions:
+            return {}
+        from infrastructure.synthesis import synthesize  # imports aws_cdk, which starts Node
+
+        self._screen.say("describing what changes with the AWS CDK ...")
+        return synthesize(descriptions)
+
+    def _describe(self, stack: ThingsPlan, plan: Plan) -> ThingsStack:
+        return ThingsStack(self._names, stack.number, {thing: self._request(thing, plan) for thing in stack.things})
+
+    def _request(self, thing: str, plan: Plan) -> str:
+        """Return the request of a thing's certificate: another one than now is another certificate."""
+        deployed = self._deployed.things.get(thing)
+        if deployed is None:
+            return self._store.request(thing)
+        return self._store.renew(thing, deployed.request) if thing in plan.rotated else deployed.request
+
+    def _roll_out_things(
+        self, stacks: Iterable[ThingsPlan], templates: Mapping[str, str]
+    ) -> list[tuple[ThingsPlan, DeployError]]:
+        changing = [stack for stack in stacks if stack.changes]
+        with ThreadPoolExecutor(STACKS_AT_ONCE) as pool:
+            errors = pool.map(lambda stack: attempt(lambda: self._roll_out_stack(stack, templates)), changing)
+            return [(stack, error) for stack, error in zip(changing, errors) if error is not None]
+
+    def _roll_out_stack(self, stack: ThingsPlan, templates: Mapping[str, str]) -> None:
+        if stack.change == DELETE:
+            self._delete(stack.name)
+        else:
+            self._apply(stack.name, templates[stack.name])
+
+    def _roll_out_detect(self, detect: DetectPlan, templates: Mapping[str, str]) -> list[DeployError]:
+        if detect.problem is not None:
+            return [detect.problem]
+        if not detect.changes:
+            return []
+        error = attempt(lambda: self._apply(detect.name, templates[detect.name]))
+        return [judge(error)] if error is not None else []
+
+    def _apply(self, name: str, template: str) -> None:
+        before = self._deployed.stack(name)
+        owners = _changing(before.template if before else {}, json.loads(template))
+        with self._screen.bar(name, len(owners)) as bar:
+            apply_template(self._account, name, template, before, self._teller(bar, owners))
+            bar.say("done")
+
+    def _delete(self, name: str) -> None:
+        before = self._deployed.stack(name)
+        owners = certificates_of(before.template if before else {})
+        with self._screen.bar(name, len(owners)) as bar:
+            delete_stack(self._account, name, self._teller(bar, owners))
+            bar.say("deleted")
+
+    def _join(self, things: Sequence[str]) -> None:
+        """Put things into the group; one that does not exist any more is drift, which is told."""
+        if not things:
+            return
+        with self._screen.bar(f"group {self._names.group}", len(things)) as bar:
+            for thing, exists in add_members(self._account.iot, self._names.group, things):
+                bar.step(f"{thing} joined" if exists else f"{thing} does not exist any more")
+
+    @staticmethod
+    def _teller(bar: Bar, owners: Mapping[str, str]) -> Callable[[StackEvent], None]:
+        """Return what tells of a stack's events: each certificate that is made or deleted, and each failure."""
+
+        def tell(event: StackEvent) -> None:
+            what = owners.get(event.logical_id, event.logical_id)
+            if event.failed:
+                bar.say(f"{what}: {event.reason}")
+            elif event.logical_id in owners and event.status in DONE:
+                bar.step(f"{what} {DONE[event.status]}")
+
+        return tell
+
+
+def _changing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """Return the certificates that come, change or go between two templates: logical id to thing name."""
+    before, after = old.get("Resources", {}), new.get("Resources", {})
+    owners = {**certificates_of(old), **certificates_of(new)}
+    return {name: thing for name, thing in owners.items() if before.get(name) != after.get(name)}
+
+
+def attempt(work: Callable[[], Any]) -> DeployError | None:
+    """Do some work; return the sentence for what was in its way, None if it is done."""
+    try:
+        work()
+    except DeployError as error:
+        return error
+    except (BotoCoreError, ClientError) as error:
+        return explain(error)
+    return None

@@ -1,0 +1,247 @@
+"""The emulator's own process: ministack with Device Defender, on loopback only, counting calls and failing on demand.
+
+`python -m tests.emulator_process` binds two free ports, tells them on the first line of standard output, and then
+answers one line of JSON by another, until standard input ends: with the process that started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import os
+import socket
+import sys
+import threading
+from collections import Counter, defaultdict
+from typing import Any
+
+from tests.handler_permissions import actions_of, find_resource
+
+LOOPBACK = "127.0.0.1"
+
+HANDLER_ERROR = (
+    'Resource handler returned message: "{} (Service: Iot, Status Code: {}, Request ID: 0)" (HandlerErrorCode: {})'
+)
+
+calls: dict[str, Counter[str]] = defaultdict(Counter)  # account to how often each action was called
+faults: dict[str, list[dict[str, Any]]] = defaultdict(list)  # account to what goes wrong there
+delays: dict[str, float] = {}  # account to the seconds that every stack operation takes in addition
+caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="")
+
+
+def bind() -> socket.socket:
+    """Listen on a free port of the loopback interface: who connects before anything serves is kept waiting."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((LOOPBACK, 0))
+    listener.listen(100)
+    return listener
+
+
+def find_fault(account: str, action: str, subject: str) -> dict[str, Any] | None:
+    """Return what goes wrong with a call, if anything, and count it."""
+    for fault in faults[account]:
+        service = action.partition(":")[0]
+        if fault["action"] in (action, f"{service}:*", "*") and fault["subject"] in subject and fault["times"] != 0:
+            fault["times"] -= 1
+            return fault
+    return None
+
+
+def describe(fault: dict[str, Any], action: str, resource: str) -> str:
+    """Return a fault's message, with the action and the resource that it names."""
+    return str(fault["message"]).replace("{action}", action).replace("{resource}", resource)
+
+
+def watch_requests(app: Any) -> None:
+    """Count every API call, and refuse those that are to be refused."""
+    from ministack.core import iam_actions
+    from ministack.core.responses import error_response_json, get_account_id, get_region
+    from ministack.core.router import detect_service, extract_access_key_id
+    from ministack.services.cloudformation.helpers import _error
+
+    dispatch = app._dispatch_service_request
+
+    async def watch(method: str, path: str, headers: dict[str, str], body: bytes, query: Any, request: str) -> Any:
+        parameters = app._routing_params(method, path, headers, body, query)
+        service = detect_service(method, path, headers, parameters)
+        action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters) or service
+        account = get_account_id()
+        calls[account][action] += 1
+        caller.set(extract_access_key_id(headers, query))
+        if service == "cloudformation" and (refusal := check_stack(action, parameters)):
+            return _error(*refusal)
+        if (fault := find_fault(account, action, f"{path} {body.decode(errors='replace')}")) is None:
+            return await dispatch(method, path, headers, body, query, request)
+        resource = iam_actions.extract_resource_arn(
+            service, method, path, headers, body, parameters, get_region(), account
+        )
+        message = describe(fault, action, resource)
+        if service == "iot":
+            return error_response_json(fault["code"], message, fault["status"])
+        return _error(fault["code"], message, fault["status"])
+
+    app._dispatch_service_request = watch
+
+
+def check_stack(action: str, parameters: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the code and the message with which AWS refuses to work on a stack as it is; ministack does not."""
+    from ministack.services.cloudformation.handlers import _resolve_stack
+
+    stack = _resolve_stack(first(parameters, "StackName"))
+    status = stack["StackStatus"] if stack else ""
+    busy = status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+    stuck = busy or status.endswith("_FAILED") or status == "ROLLBACK_COMPLETE"
+    if action == "cloudformation:CreateChangeSet" and first(parameters, "ChangeSetType") in ("", "UPDATE") and stuck:
+        return "ValidationError", f"Stack:{stack['StackId']} is in {status} state and can not be updated."
+    if action == "cloudformation:DeleteStack" and busy and not status.startswith(("CREATE", "DELETE")):
+        return "ValidationError", f"Stack [{stack['StackId']}] cannot be deleted while in status {status}"
+    return None
+
+
+def first(parameters: dict[str, Any], name: str) -> str:
+    return str((parameters.get(name) or [""])[0])
+
+
+def check_handler(what: str, kind: str, logical_id: str, physical_id: str, properties: dict[str, Any]) -> None:
+    """Raise ValueError if what CloudFormation does to a resource is to fail, or if the caller has no permission."""
+    from ministack.core.iam_evaluator import EvalResult, enforce
+    from ministack.core.responses import get_account_id, get_region
+
+    account, region = get_account_id(), get_region()
+    resource = find_resource(kind, properties, physical_id, region, account)
+    subject = f"{kind} {logical_id} {physical_id} {json.dumps(properties, default=str)}"
+    for action in actions_of(kind, what, properties):
+        if fault := find_fault(account, action, subject):
+            message = describe(fault, action, resource)
+            raise ValueError(HANDLER_ERROR.format(message, fault["status"], fault["code"]))
+        allowed = enforce(caller.get(), action, action.partition(":")[0], region, resource) if caller.get() else None
+        if isinstance(allowed, EvalResult):
+            message = f"User: {allowed.principal_arn} is not authorized to perform: {action} on resource: {resource}"
+            raise ValueError(HANDLER_ERROR.format(message, 403, "AccessDenied"))
+
+
+def watch_stacks() -> None:
+    """Slow stack operations down, and fail resources that are to fail."""
+    from ministack.core.responses import get_account_id
+    from ministack.services.cloudformation import changesets, handlers, stacks
+
+    create, update, delete = stacks._provision_resource, stacks._update_resource, stacks._delete_resource
+
+    def provision(kind: str, logical_id: str, properties: Any, stack: str) -> Any:
+        check_handler("create", kind, logical_id, "", properties)
+        return create(kind, logical_id, properties, stack)
+
+    def change(
+        kind: str, physical_id: str, before: Any, after: Any, stack: str, logical_id: Any = "", *rest: Any
+    ) -> Any:
+        if before != after:
+            check_handler("update", kind, logical_id, physical_id, after)
+        return update(kind, physical_id, before, after, stack, logical_id, *rest)
+
+    def remove(kind: str, physical_id: str, properties: Any, stack: Any = None, logical_id: Any = None) -> Any:
+        check_handler("delete", kind, logical_id or "", physical_id, properties)
+        return delete(kind, physical_id, properties, stack, logical_id)
+
+    stacks._provision_resource, stacks._update_resource, stacks._delete_resource = provision, change, remove
+
+    def slow(operation: Any) -> Any:
+        async def run(*arguments: Any, **options: Any) -> None:
+            await asyncio.sleep(delays.get(get_account_id(), 0))
+            await operation(*arguments, **options)
+
+        return run
+
+    handlers._deploy_stack_async = changesets._deploy_stack_async = slow(stacks._deploy_stack_async)
+    handlers._delete_stack_async = slow(stacks._delete_stack_async)
+
+
+def name_the_endpoint_as_aws_does(iot: Any) -> None:
+    """Answer DescribeEndpoint with a name and no port, as AWS does."""
+    describe_endpoint = iot._describe_endpoint
+
+    def describe(query: dict[str, str]) -> Any:
+        status, headers, body = describe_endpoint(query)
+        if status == 200:
+            name = json.loads(body)["endpointAddress"].partition(":")[0].removesuffix("localhost") + "amazonaws.com"
+            body = json.dumps({"endpointAddress": name}).encode()
+        return status, headers, body
+
+    iot._describe_endpoint = describe
+
+
+def answer(question: dict[str, Any]) -> Any:
+    """Do what the tests ask for."""
+    from tests import device_defender
+
+    account, what = question["account"], question["ask"]
+    if what == "calls":
+        return dict(calls[account])
+    if what == "reports":
+        return [report for report in device_defender.reports if report["account"] == account]
+    if what == "forget":
+        calls.pop(account, None)
+    elif what == "fail":
+        faults[account].append(question["fault"])
+    elif what == "delay":
+        delays[account] = question["seconds"]
+    elif what == "interval":
+        device_defender.intervals[account] = question["seconds"]
+    elif what == "mend":
+        faults.pop(account, None)
+        delays.pop(account, None)
+    return None
+
+
+def listen(output: Any) -> None:
+    """Answer questions until there are none any more, and end the process then."""
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line)), default=str), file=output, flush=True)
+    os._exit(0)
+
+
+def bind_to_loopback(mqtt: socket.socket) -> None:
+    """Give the listener that ministack binds to every interface the loopback socket instead."""
+    create = asyncio.base_events.BaseEventLoop.create_server
+
+    async def create_server(loop: Any, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        if options.get("sock") is None:
+            if port != mqtt.getsockname()[1]:
+                raise OSError(f"the emulator listens on its own two ports only, not on {host}:{port}")
+            host, port, options = None, None, {**options, "sock": mqtt}
+        return await create(loop, factory, host, port, **options)
+
+    asyncio.base_events.BaseEventLoop.create_server = create_server  # type: ignore[assignment,method-assign]
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    output, sys.stdout = sys.stdout, sys.stderr
+    gateway, mqtt = bind(), bind()
+    ports = {"gateway": gateway.getsockname()[1], "mqtt": mqtt.getsockname()[1]}
+    os.environ.update(AUTH="true", BIND_HOST=LOOPBACK, GATEWAY_PORT=str(ports["gateway"]), SFTP_ENABLED="0")
+    os.environ.update(IOT_MTLS_PORT=str(ports["mqtt"]), DOCKER_HOST="unix:///nonexistent")
+
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack import app
+    from ministack.services import iot
+
+    from tests import device_defender
+
+    bind_to_loopback(mqtt)
+    device_defender.install()
+    name_the_endpoint_as_aws_does(iot)
+    watch_requests(app)
+    watch_stacks()
+    config = Config()
+    config.bind = [f"fd://{gateway.detach()}"]
+    config.keep_alive_timeout = 75
+    print(json.dumps({**ports, "authority": iot.get_ca_cert_pem()}), file=output, flush=True)
+    threading.Thread(target=listen, args=[output], daemon=True).start()
+    asyncio.run(serve(app.app, config))
+
+
+if __name__ == "__main__":
+    main()
