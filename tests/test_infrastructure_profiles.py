@@ -50,7 +50,7 @@ def test_the_shipped_profiles_need_cpu_usage_only() -> None:
 
 
 def test_profiles_are_read_as_they_are_in_the_order_of_their_files(directory: Path) -> None:
-    first, second = {"securityProfileName": "z"}, {"securityProfileName": "a", "tags": [{"Key": "k"}]}
+    first, second = {"securityProfileName": "z"}, {"securityProfileName": "a", "tags": [{"Key": "k", "Value": "v"}]}
     write(directory, "1.json", first)
     write(directory, "2.json", second)
     write(directory, ".3.json", "an editor's")
@@ -121,7 +121,9 @@ def test_a_directory_without_profiles_has_none(directory: Path) -> None:
             {"additionalMetricsToRetain": [""]},
             'additionalMetricsToRetain[0] must be 1 to 128 of a-z A-Z 0-9 : _ -, got ""',
         ),
-        ({"tags": [{"Value": "v"}]}, "tags[0].Key is missing"),
+        ({"tags": [{"Value": "v"}]}, "tags[0].Key must not be empty, which CloudFormation does not take"),
+        ({"tags": [{"Key": "k"}]}, "tags[0].Value must not be empty, which CloudFormation does not take"),
+        ({"tags": [{"Key": "k", "Value": ""}]}, "tags[0].Value must not be empty, which CloudFormation does not take"),
         ({"alertTargets": {"sns": {}}}, 'alertTargets has no key "sns": there is SNS'),
     ],
 )
