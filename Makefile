@@ -6,7 +6,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 DETECT := -r requirements.txt -r defender_detect/requirements.txt
 DEMO := $(DETECT) -r demo/requirements.txt
-TEST := $(DEMO) -r tests/requirements.txt
+TEST := $(DEMO) -r infrastructure/requirements.txt -r tests/requirements.txt
 LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)

@@ -22,9 +22,9 @@ from infrastructure.surroundings import check_surroundings, missing_packages  # 
 
 if not missing_packages():
     from botocore.exceptions import BotoCoreError, ClientError
-    from infrastructure.bundles import read_device_config, unreported
 
     from infrastructure.account import Account, open_account
+    from infrastructure.bundles import read_device_config, unreported
     from infrastructure.deployed import Deployed, read_deployed
     from infrastructure.destruction import destroy, find_strangers
     from infrastructure.detect import plan_detect

@@ -42,7 +42,7 @@ def unreported(metrics: Iterable[str], device_config: Mapping[str, Any]) -> tupl
 def write_bundle(
     store: KeyStore, thing: str, endpoint: str, device_config: Mapping[str, Any], roots: Path
 ) -> Path | None:
-    """Write DIR/<thing>.tar for a thing whose key is settled, and return where; None if it is there like that already."""
+    """Write DIR/<thing>.tar for a thing whose key is settled, and return where; None if it is there like that."""
     path = store.directory / f"{thing}.tar"
     with store.locked(thing):
         contents = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from infrastructure.account import Account, found
+from infrastructure.changesets import StackFailed
 from infrastructure.deployed import Deployed
 from infrastructure.description import DetectStack
 from infrastructure.errors import DeployError, Refused
@@ -16,14 +17,13 @@ from infrastructure.plan import KEEP, StackPlan, change_of
 from infrastructure.profiles import Profile
 from infrastructure.refusals import explain
 
-# AWS has not published with which words it refuses Detect, directly or by CloudFormation.
-REFUSAL = ("AccessDenied", "Access denied", "AWS refuses", "not available", "no longer", "new customers")
+# With which words AWS refuses Detect is not published; so whatever it refuses there is told with this.
 CLOSED = """\
-AWS refused Detect ({reason}).
-It closed Detect to new customers on 31 August 2026; accounts that used it before keep it.
-Everything else works: things, certificates, policy, group, and reports, which AWS answers as before.
-To evaluate the reports yourself, run `amazon-defender-detect`: it takes the same security profiles (README, "Detect on
-your own machine"). Deploy with --no-detect from now on."""
+AWS refused Detect: {reason}
+AWS closed Detect to new customers on 31 August 2026; accounts that used it before keep it. Everything else works:
+things, certificates, policy, thing group, and reports, which AWS goes on answering. If this is why, deploy with
+--no-detect from now on, and have the reports evaluated by `amazon-defender-detect`, which takes the same security
+profiles (README, "Detect on your own machine")."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,8 @@ def detect_refusal(error: ClientError) -> DeployError:
 
 
 def judge(error: DeployError) -> DeployError:
-    """Return what to say of an error that has to do with Detect: that it is closed, where that is the reason."""
-    permission = isinstance(error, Refused) and error.action is not None
-    refused = not permission and any(words in str(error) for words in REFUSAL)
+    """Return what to say of an error of Detect's: that it is closed, where AWS refuses it for no missing permission."""
+    refused = isinstance(error, StackFailed) or (isinstance(error, Refused) and error.action is None)
     return DeployError(CLOSED.format(reason=error)) if refused else error
 
 

@@ -84,4 +84,4 @@ def _explain_answer(error: ClientError) -> DeployError:
     operation = error.operation_name
     if code in _DENIED:
         return Refused(f"AWS refuses {operation} ({message}); {PERMISSIONS}")
-    return DeployError(f"AWS answered {operation} with {code}: {message}")
+    return Refused(f"AWS answered {operation} with {code}: {message}")

@@ -64,7 +64,7 @@ class Rollout:
             return {}
         from infrastructure.synthesis import synthesize  # imports aws_cdk, which starts Node
 
-        self._screen.say(f"describing what changes with the AWS CDK ...")
+        self._screen.say("describing what changes with the AWS CDK ...")
         return synthesize(descriptions)
 
     def _describe(self, stack: ThingsPlan, plan: Plan) -> ThingsStack:

@@ -20,7 +20,6 @@ from infrastructure.errors import DeployError
 from infrastructure.plan import CREATE, DELETE, KEEP, RECREATE, UPDATE, Plan, StackPlan
 
 MOST_NAMES = 10  # of things that are new or stay; those that go are all shown
-MOST_COMMANDS = 20  # lines that tell how to install
 
 WILL = {
     CREATE: "is created",
@@ -124,10 +123,8 @@ class Screen:
         if not bundles:
             return
         self.say("\nCopy each bundle to its device in a way that nobody else can read, and install it there:\n")
-        for path in bundles[:MOST_COMMANDS]:
+        for path in bundles:
             self.say(f"  sudo installers/install-rpi.bash --bundle {shlex.quote(str(path))}")
-        if len(bundles) > MOST_COMMANDS:
-            self.say(f"  ... and {len(bundles) - MOST_COMMANDS} more in {bundles[0].parent}")
         self.say("\nOn a Mac it is installers/install-osx.bash. A bundle holds a private key: keep it as one.")
         if rotated:
             self.say(f"Cut off until this is done: {', '.join(rotated)}")
