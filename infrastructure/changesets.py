@@ -69,10 +69,10 @@ def apply_template(account: Account, name: str, template: str, before: DeployedS
     try:
         _refuse_surprises(account, change_set, name, template, before)
         watch = Watch(account, change_set["StackId"], name, on_event)
-        account.cloudformation.execute_change_set(ChangeSetName=change_set["ChangeSetId"])
+        account.cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set["ChangeSetId"])
     except (ClientError, DeployError) as error:
         with contextlib.suppress(ClientError):
-            account.cloudformation.delete_change_set(ChangeSetName=change_set["ChangeSetId"])
+            account.cloudformation.delete_change_set(StackName=name, ChangeSetName=change_set["ChangeSetId"])
         if isinstance(error, ClientError) and code_of(error) in BUSY:
             raise _busy(name) from error
         raise
@@ -169,10 +169,10 @@ def _create_change_set(account: Account, name: str, template: str, update: bool)
         if re.search("IN_PROGRESS|already exist", message_of(error)):
             raise _busy(name) from error
         raise
-    change_set = _wait_for(account, answer["Id"])
+    change_set = _wait_for(account, name, answer["Id"])
     if change_set["Status"] != "FAILED":
         return change_set
-    account.cloudformation.delete_change_set(ChangeSetName=answer["Id"])
+    account.cloudformation.delete_change_set(StackName=name, ChangeSetName=answer["Id"])
     reason = change_set.get("StatusReason", "")
     if NO_CHANGES.search(reason):
         return None
@@ -182,10 +182,10 @@ def _create_change_set(account: Account, name: str, template: str, update: bool)
     raise StackFailed(name, "updated" if update else "created", [reason])
 
 
-def _wait_for(account: Account, change_set_id: str) -> Any:
+def _wait_for(account: Account, name: str, change_set_id: str) -> Any:
     pause = SOONEST
     while True:
-        change_set = account.cloudformation.describe_change_set(ChangeSetName=change_set_id)
+        change_set = account.cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set_id)
         if change_set["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
             return change_set
         time.sleep(pause)
@@ -216,7 +216,7 @@ def _changes(account: Account, change_set: Any) -> Iterator[Any]:
         if not page.get("NextToken"):
             return
         page = account.cloudformation.describe_change_set(
-            ChangeSetName=change_set["ChangeSetId"], NextToken=page["NextToken"]
+            StackName=change_set["StackId"], ChangeSetName=change_set["ChangeSetId"], NextToken=page["NextToken"]
         )
 
 
