@@ -56,12 +56,13 @@ def _detach(account: Account, names: Names, certificate_ids: Iterable[str]) -> N
 
 def _delete(account: Account, deployed: Deployed, name: str, screen: Screen, pauses: Sequence[float]) -> None:
     """Delete a stack, with patience; a custom metric that somebody else's security profile uses is left behind."""
-    metrics = set(deployed.stacks[name].resources(METRIC))
+    stack = deployed.stacks[name]
+    metrics = set(stack.resources(METRIC))
     with screen.bar(name, 0) as bar:
         failed: frozenset[str] = frozenset()
         for tried, pause in enumerate((*pauses, None)):
             try:
-                delete_stack(account, name, _teller(bar))
+                delete_stack(account, stack, _teller(bar))
                 bar.say("deleted")
                 return
             except StackFailed as error:
@@ -73,7 +74,7 @@ def _delete(account: Account, deployed: Deployed, name: str, screen: Screen, pau
                 bar.say(f"{error}; trying again in {pause:.0f} s")
                 time.sleep(pause)
         bar.say(f"{', '.join(sorted(failed))}: used outside this fleet, and so left behind")
-        delete_stack(account, name, _teller(bar), retain=tuple(failed))
+        delete_stack(account, stack, _teller(bar), retain=tuple(failed))
 
 
 def _teller(bar: Bar) -> Callable[[StackEvent], None]:

@@ -107,10 +107,10 @@ class Rollout:
             bar.say("done")
 
     def _delete(self, name: str) -> None:
-        before = self._deployed.stack(name)
-        owners = certificates_of(before.template if before else {})
+        before = self._deployed.stacks[name]
+        owners = certificates_of(before.template)
         with self._screen.bar(name, len(owners)) as bar:
-            delete_stack(self._account, name, self._teller(bar, owners))
+            delete_stack(self._account, before, self._teller(bar, owners))
             bar.say("deleted")
 
     def _join(self, things: Sequence[str]) -> None:
