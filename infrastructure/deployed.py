@@ -75,10 +75,10 @@ class Deployed:
         return self.stacks.get(name)
 
 
-def read_deployed(account: Account, names: Names) -> Deployed:
-    """Return what of the fleet is deployed; DeployError where CloudFormation is at work on it, or it is stuck."""
+def read_deployed(account: Account, names: Names, also_busy: bool = False) -> Deployed:
+    """Return what of the fleet is deployed; DeployError where a stack can not be changed now, unless `also_busy`."""
     stacks = {stack.name: stack for stack in _list_stacks(account, names)}
-    for stack in stacks.values():
+    for stack in () if also_busy else stacks.values():
         refuse_busy(stack, account.region)
     with ThreadPoolExecutor(WORKERS) as pool:
         read = pool.map(lambda stack: _with_template(account, stack), stacks.values())
