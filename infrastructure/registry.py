@@ -31,7 +31,8 @@ def read_registry(iot: Any, names: Names) -> Registry:
         certificates = pool.submit(read_certificates, iot)
         targets = pool.submit(read_policy_targets, iot, names.policy)
         members = pool.submit(read_members, iot, names.group)
-        return Registry(certificates.result(), targets.result(), members.result())
+        own = frozenset(arn.rpartition(":cert/")[2] for arn in targets.result())
+        return Registry(certificates.result(), own, members.result())
 
 
 def read_certificates(iot: Any) -> dict[str, str]:
@@ -41,11 +42,10 @@ def read_certificates(iot: Any) -> dict[str, str]:
 
 
 def read_policy_targets(iot: Any, policy: str) -> frozenset[str]:
-    """Return the ids of the certificates that a policy is attached to; none where there is no such policy."""
+    """Return the ARNs that a policy is attached to, of certificates mostly; none where there is no such policy."""
     paginator = iot.get_paginator("list_targets_for_policy")
     pages = paginator.paginate(policyName=policy, PaginationConfig={"PageSize": PAGE})
-    arns = found(lambda: [arn for page in pages for arn in page.get("targets", [])]) or []
-    return frozenset(arn.rpartition(":cert/")[2] for arn in arns)
+    return frozenset(found(lambda: [arn for page in pages for arn in page.get("targets", [])]) or [])
 
 
 def read_members(iot: Any, group: str) -> frozenset[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +17,7 @@ from infrastructure.errors import DeployError
 from infrastructure.keys import KeyStore
 from infrastructure.membership import add_members
 from infrastructure.names import Names
+from infrastructure.pacing import side_by_side
 from infrastructure.plan import DELETE, Plan, ThingsPlan
 from infrastructure.refusals import explain
 from infrastructure.screen import Bar, Screen
@@ -81,9 +81,9 @@ class Rollout:
         self, stacks: Iterable[ThingsPlan], templates: Mapping[str, str]
     ) -> list[tuple[ThingsPlan, DeployError]]:
         changing = [stack for stack in stacks if stack.changes]
-        with ThreadPoolExecutor(STACKS_AT_ONCE) as pool:
-            errors = pool.map(lambda stack: attempt(lambda: self._roll_out_stack(stack, templates)), changing)
-            return [(stack, error) for stack, error in zip(changing, errors) if error is not None]
+        roll_out = lambda stack: attempt(lambda: self._roll_out_stack(stack, templates))  # noqa: E731
+        done = side_by_side(roll_out, changing, STACKS_AT_ONCE)
+        return [(stack, error) for stack, error in done if error is not None]
 
     def _roll_out_stack(self, stack: ThingsPlan, templates: Mapping[str, str]) -> None:
         if stack.change == DELETE:
@@ -107,10 +107,10 @@ class Rollout:
             bar.say("done")
 
     def _delete(self, name: str) -> None:
-        before = self._deployed.stack(name)
-        owners = certificates_of(before.template if before else {})
+        before = self._deployed.stacks[name]
+        owners = certificates_of(before.template)
         with self._screen.bar(name, len(owners)) as bar:
-            delete_stack(self._account, name, self._teller(bar, owners))
+            delete_stack(self._account, before, self._teller(bar, owners))
             bar.say("deleted")
 
     def _join(self, things: Sequence[str]) -> None:
