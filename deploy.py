@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     except DeployError as error:
         return fail(error)
     except KeyboardInterrupt:
-        return fail("interrupted; AWS ends by itself what it has begun, and running this again goes on from there")
+        fail("interrupted; AWS ends by itself what it has begun, and running this again goes on from there")
+        return leave(FAILED)
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
         return FAILED
@@ -166,6 +167,12 @@ def end(screen: Screen, problems: Sequence[object]) -> int:
     if not problems:
         screen.say("All is as wished.")
     return FAILED if problems else DONE
+
+
+def leave(status: int) -> int:
+    """End at once, without waiting for the threads that watch AWS at work."""
+    sys.stdout.flush()
+    os._exit(status)
 
 
 def fail(message: object) -> int:

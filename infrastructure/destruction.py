@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from infrastructure.account import Account, found
 from infrastructure.changesets import StackEvent, StackFailed, delete_stack
 from infrastructure.deployed import Deployed
 from infrastructure.errors import DeployError
 from infrastructure.names import Names
+from infrastructure.pacing import side_by_side
 from infrastructure.registry import read_policy_targets
 from infrastructure.rollout import STACKS_AT_ONCE, attempt
 from infrastructure.screen import Bar, Screen
@@ -40,7 +40,7 @@ def destroy(
     last = [names.fleet_stack] if names.fleet_stack in stacks else []
     first = sorted(stacks - set(last))
     _detach(account, names, strangers)
-    with ThreadPoolExecutor(STACKS_AT_ONCE) as pool:
+    with side_by_side(STACKS_AT_ONCE) as pool:
         delete = lambda name: attempt(lambda: _delete(account, deployed, name, screen, pauses))  # noqa: E731
         errors = [error for error in pool.map(delete, first) if error is not None]
     if errors:

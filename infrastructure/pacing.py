@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from infrastructure.account import WORKERS
@@ -34,6 +35,19 @@ def paced(call: Callable[[Item], Result], items: Iterable[Item], rate: float) ->
         finally:
             for future in futures:
                 future.cancel()
+
+
+@contextmanager
+def side_by_side(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool that is waited for, unless the deployer interrupts: what AWS has begun it ends by itself."""
+    pool, waiting = ThreadPoolExecutor(workers), True
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        waiting = False
+        raise
+    finally:
+        pool.shutdown(wait=waiting, cancel_futures=not waiting)
 
 
 def _turns(rate: float) -> Callable[[], None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +17,7 @@ from infrastructure.errors import DeployError
 from infrastructure.keys import KeyStore
 from infrastructure.membership import add_members
 from infrastructure.names import Names
+from infrastructure.pacing import side_by_side
 from infrastructure.plan import DELETE, Plan, ThingsPlan
 from infrastructure.refusals import explain
 from infrastructure.screen import Bar, Screen
@@ -81,7 +81,7 @@ class Rollout:
         self, stacks: Iterable[ThingsPlan], templates: Mapping[str, str]
     ) -> list[tuple[ThingsPlan, DeployError]]:
         changing = [stack for stack in stacks if stack.changes]
-        with ThreadPoolExecutor(STACKS_AT_ONCE) as pool:
+        with side_by_side(STACKS_AT_ONCE) as pool:
             errors = pool.map(lambda stack: attempt(lambda: self._roll_out_stack(stack, templates)), changing)
             return [(stack, error) for stack, error in zip(changing, errors) if error is not None]
 
