@@ -214,3 +214,20 @@ def test_a_reader_that_closes_the_pipe_is_no_error_of_pythons(machine: Machine) 
     assert "Traceback" not in process.stderr.read()
     process.wait(30)
     process.stderr.close()
+
+
+@pytest.mark.slow
+def test_what_came_between_the_plan_and_the_yes_is_not_undone(
+    machine: Machine, terminal: Callable[..., Terminal], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    machine.list("rpi-0001").deploy("--yes", "--no-detect")
+    machine.list("rpi-0001", "rpi-0002")
+    screen = terminal("--no-detect")
+    screen.read_until("[y/n]")
+    second = Machine(tmp_path_factory.mktemp("second"), machine.account).list("rpi-0001", "rpi-0003")
+    assert 0 == second.deploy("--yes", "--no-detect").status
+    screen.type("y\n")
+    assert 1 == screen.end()
+    assert "another deployment" in screen.screen
+    assert ["rpi-0001", "rpi-0003"] == machine.account.snapshot()["things"]
+    assert 0 == second.install("rpi-0003").publish().returncode
