@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from infrastructure.errors import DeployError
-from infrastructure.private_file import make_directory, read_file, refuse_link, remove_file, rename_file, write_file
+from infrastructure.private_file import (
+    is_directory,
+    lock_directory,
+    make_directory,
+    read_file,
+    refuse_link,
+    remove_file,
+    rename_file,
+    write_file,
+)
 
 LONGEST_COMMON_NAME = 64  # X.509's upper bound; a thing's name may have 128
 
@@ -75,6 +82,8 @@ class KeyStore:
                 return False
             if is_for(request, key):
                 write_file(self._current(thing).request, request.encode())
+            if read_key(self._pending(thing).key) is None:
+                remove_file(self._pending(thing).request)  # of a key that has its place already
             write_file(self.certificate(thing), certificate_pem.encode())  # last, because `settled` looks at it
             return True
 
@@ -143,24 +152,9 @@ class KeyStore:
         if make:
             make_directory(self.directory)
             make_directory(directory)
-        if not directory.is_dir():
-            yield False
-            return
-        with _lock(directory):
-            yield True
-
-
-@contextmanager
-def _lock(directory: Path) -> Iterator[None]:
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise DeployError(f"{directory} can not be read: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        exists = is_directory(directory)
+        with lock_directory(directory) if exists else nullcontext():
+            yield exists
 
 
 def read_key(path: Path) -> ec.EllipticCurvePrivateKey | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,25 @@ def make_directory(path: Path) -> None:
             path.chmod(_DIRECTORY_MODE)
 
 
+def is_directory(path: Path) -> bool:
+    """Tell whether there is a directory; one that may not be looked at is an error."""
+    with _explained(path):
+        return path.is_dir()
+
+
+@contextmanager
+def lock_directory(path: Path) -> Iterator[None]:
+    """Keep others who lock it away from a directory; a process that ends, however it does, leaves no lock."""
+    with _explained(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with _explained(path):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def read_file(path: Path) -> bytes | None:
     """Return a file's content, None without the file; what others could read is closed to them on the way."""
     with _explained(path):
@@ -38,7 +58,7 @@ def read_file(path: Path) -> bytes | None:
 def write_file(path: Path, content: bytes) -> None:
     """Replace a file (0600, whatever the umask) so that after a power cut it is the old one or the new one.
 
-    Two that write the same file at once have to take turns: see `locked`.
+    Two that write the same file at once have to take turns: see `lock_directory`.
     """
     new = path.with_name(f".{path.name}.tmp")
     with _explained(path):
@@ -64,12 +84,13 @@ def rename_file(old: Path, new: Path) -> None:
 def remove_file(path: Path) -> None:
     """Remove a file that may not be there."""
     with _explained(path):
+        refuse_link(path)
         path.unlink(missing_ok=True)
 
 
 def refuse_link(path: Path) -> None:
     """Raise DeployError for a symbolic link, which could lead a private key anywhere."""
-    if path.is_symlink():
+    if os.path.islink(path):  # which tells no error; what is done with the path does
         raise DeployError(f"{path} is a symbolic link, which no key is written to or read from: remove it")
 
 

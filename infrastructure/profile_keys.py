@@ -94,8 +94,9 @@ def _find_wrong_keys(value: Mapping[str, Any], shape: Mapping[str, Any], place: 
 
 def _find_wrong_names(document: Mapping[str, Any]) -> Iterator[str]:
     for index, tag in enumerate(document.get("tags", [])):
-        if "Key" not in tag:
-            yield f"tags[{index}].Key is missing"
+        for key in ("Key", "Value"):
+            if not tag.get(key):  # the API takes a tag without a value
+                yield f"tags[{index}].{key} must not be empty, which CloudFormation does not take"
     for place, name in _list_names(document):
         if name is None:
             yield f"{place} is missing"

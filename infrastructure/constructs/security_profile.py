@@ -38,7 +38,7 @@ class SecurityProfile(Construct):
             additional_metrics_to_retain_v2=_metrics_to_retain(document, metrics) or None,
             alert_targets=document.get("alertTargets") or alert_targets,
             metrics_export_config=document.get("metricsExportConfig"),
-            tags=[{"key": tag["Key"], "value": tag.get("Value", "")} for tag in document.get("tags", [])] or None,
+            tags=[{"key": tag["Key"], "value": tag["Value"]} for tag in document.get("tags", [])] or None,
             target_arns=[_group_arn(names)],
         )
 
