@@ -196,6 +196,40 @@ def test_another_region_is_another_fleet(machine: Machine, tmp_path_factory: pyt
     assert ["us-west-2"] == [report["region"] for report in machine.account.reports()]
 
 
+@pytest.mark.slow
+def test_a_destruction_that_failed_half_way_is_ended_before_anything_is_made_again(machine: Machine) -> None:
+    machine.list("rpi-0001").deploy("--yes", "--no-detect")
+    machine.account.deny("iot:DeletePolicy")
+    run = machine.deploy("--yes", "--destroy")
+    assert (1, "DELETE_FAILED") == (run.status, machine.account.snapshot()["stacks"][FLEET])
+    assert "iot:DeletePolicy" in run.sentence
+    assert [] == machine.account.snapshot()["groups"]
+    machine.account.mend()
+    run = machine.deploy("--yes", "--no-detect")
+    assert (0, "") == (run.status, run.errors)
+    assert ["rpi-0001"] == members_of(machine.account)
+    assert 0 == machine.install("rpi-0001").publish().returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["group", "policy"])
+def test_a_group_or_a_policy_that_was_deleted_by_hand_is_named(machine: Machine, what: str) -> None:
+    machine.list("rpi-0001").deploy("--yes", "--no-detect")
+    iot, name = machine.account.client("iot"), "amazon-defender-publisher"
+    if what == "group":
+        iot.delete_thing_group(thingGroupName=name)
+    else:
+        certificate = certificate_of(machine.account, "rpi-0001")
+        target = f"arn:aws:iot:{machine.account.region}:{machine.account.id}:cert/{certificate}"
+        iot.detach_policy(policyName=name, target=target)
+        iot.delete_policy(policyName=name)
+    run = machine.deploy("--yes", "--no-detect")
+    assert 1 == run.status
+    assert f"the {'thing group' if what == 'group' else 'policy'} {name}" in run.sentence
+    assert "rpi-0001 does not exist" not in run.text
+    assert "All is as wished" not in run.output
+
+
 def test_an_output_directory_that_is_a_file_is_said_before_anything_is_deployed(machine: Machine) -> None:
     (machine.directory / "fleet").write_text("")
     run = machine.list("rpi-0001").deploy("--yes", "--no-detect")

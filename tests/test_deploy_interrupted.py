@@ -235,3 +235,12 @@ def test_what_came_between_the_plan_and_the_yes_is_not_undone(
     assert "another deployment" in screen.screen
     assert ["rpi-0001", "rpi-0003"] == machine.account.snapshot()["things"]
     assert 0 == second.install("rpi-0003").publish().returncode
+
+
+def test_without_any_standard_input_it_refuses_as_without_a_terminal(machine: Machine) -> None:
+    command = f"exec '{sys.executable}' '{DEPLOY}' --no-detect <&-"
+    directory, environment = machine.list("rpi-0001").directory, machine.environment
+    done = subprocess.run(command, shell=True, cwd=directory, env=environment, capture_output=True, text=True)
+    assert 1 == done.returncode
+    assert "Traceback" not in done.stderr
+    assert "--yes" in done.stderr
