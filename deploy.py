@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         return fail(error)
     except KeyboardInterrupt:
         fail("interrupted; AWS ends by itself what it has begun, and running this again goes on from there")
+        sys.stdout.flush()
         os._exit(FAILED)  # or Python waits for the threads that watch what AWS does
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
