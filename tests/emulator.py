@@ -112,7 +112,8 @@ class Account:
         """Return boto3's client of a service, whose calls are counted like all others."""
         import boto3
 
-        return boto3.client(
+        client: Any = boto3.client  # whose types know literal names of services only
+        return client(
             service,
             region_name=self.region,
             endpoint_url=self.emulator.url,
