@@ -11,7 +11,7 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test test-deploy chaos lint docs bench bench-quick bench-detect clean
+.PHONY: install demo test test-deploy chaos lint docs bench bench-quick bench-detect bench-deploy clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed-device
@@ -47,6 +47,9 @@ bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/
 bench-detect: $(VENV)/installed-bench
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.detect
+
+bench-deploy: $(VENV)/installed-test
+	$(VENV)/bin/python -m benchmarks.deploy
 
 clean:
 	rm -rf $(VENV) .demo build dist *.egg-info

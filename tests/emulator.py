@@ -113,7 +113,8 @@ class Account:
         import boto3
         from botocore.config import Config
 
-        return boto3.client(
+        client: Any = boto3.client  # whose types know literal names of services only
+        return client(
             service,
             config=Config(proxies={}),
             region_name=self.region,
