@@ -60,7 +60,10 @@ def test_each_certificate_is_fetched_put_beside_its_key_and_bundled(fleet: Fleet
     bundles = tuple(fleet.store.directory / f"{thing}.tar" for thing in "ab")
     assert Handover(bundles, ()) == fleet.hand_over()
     assert all(fleet.store.settled(thing, each.certificate_id) for thing, each in fleet.issued.items())
-    assert ["certificates: a fetched (1 of 2)", "certificates: b fetched (2 of 2)"] == fleet.printed.getvalue().splitlines()
+    assert [
+        "certificates: a fetched (1 of 2)",
+        "certificates: b fetched (2 of 2)",
+    ] == fleet.printed.getvalue().splitlines()
 
 
 def test_a_second_time_nothing_is_fetched_and_no_bundle_is_new(fleet: Fleet) -> None:
