@@ -29,7 +29,7 @@ if not missing_packages():
     from infrastructure.deployed import Deployed, read_deployed
     from infrastructure.destruction import destroy, find_strangers
     from infrastructure.detect import plan_detect
-    from infrastructure.drift import find_drift
+    from infrastructure.drift import find_drift, refuse_missing
     from infrastructure.handover import hand_over
     from infrastructure.keys import KeyStore
     from infrastructure.names import DEFAULT_PREFIX, Names
@@ -106,6 +106,7 @@ def deploy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> i
     account = open_account(options.profile, options.region)
     screen.show_account(account, names.prefix)
     deployed, registry = read_account(account, names)
+    refuse_missing(names, deployed, registry)
     plan = make_plan(names, things, deployed, options.rotate)
     refuse_foreign_things(account.iot, plan.new)
     detect = None
