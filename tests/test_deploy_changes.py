@@ -251,6 +251,15 @@ def test_what_is_missing_on_the_machine_is_said_with_the_command_that_brings_it(
     assert "-m pip install -r infrastructure/requirements.txt" in done.stderr
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 10), reason="is for Pythons older than 3.10")
+def test_on_an_older_python_it_says_which_one_it_needs(tmp_path: Path) -> None:
+    command = [sys.executable, str(DEPLOY), "--plan"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert 1 == done.returncode
+    assert "Python 3.10 or later is needed" in done.stderr
+    assert 1 == len(done.stderr.splitlines())
+
+
 def test_without_node_it_says_so(machine: Machine) -> None:
     run = machine.list("rpi-0001").deploy("--plan", JSII_NODE="/nonexistent/node")
     assert 1 == run.status
