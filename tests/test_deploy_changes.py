@@ -230,6 +230,19 @@ def test_a_group_or_a_policy_that_was_deleted_by_hand_is_named(machine: Machine,
     assert "All is as wished" not in run.output
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("action", ["iot:DeleteThing", "iot:DeleteCertificate"])
+def test_what_could_not_be_deleted_is_said(machine: Machine, action: str) -> None:
+    machine.list("rpi-0001", "rpi-0002").deploy("--yes", "--no-detect")
+    machine.account.deny(action)
+    rotate = ["--rotate", "rpi-0001"] if action == "iot:DeleteCertificate" else []
+    run = machine.list("rpi-0001", *(["rpi-0002"] if rotate else [])).deploy("--yes", "--no-detect", *rotate)
+    assert 1 == run.status
+    assert f"the permission {action} is missing" in run.sentence
+    assert "All is as wished" not in run.output
+    assert machine.install("rpi-0001").client().connect()  # its bundle is the new one, for the update was made
+
+
 def test_an_output_directory_that_is_a_file_is_said_before_anything_is_deployed(machine: Machine) -> None:
     (machine.directory / "fleet").write_text("")
     run = machine.list("rpi-0001").deploy("--yes", "--no-detect")
