@@ -123,13 +123,19 @@ class Rollout:
 
     @staticmethod
     def _teller(bar: Bar, owners: Mapping[str, str]) -> Callable[[StackEvent], None]:
-        """Return what tells of a stack's events: each certificate that is made or deleted, and each failure."""
+        """Return what tells of a stack's events: each certificate that is made or deleted, and each failure.
+
+        One that is replaced is deleted after the new one is made, and one that is made may be deleted when another
+        fails; so the first of the two is told.
+        """
+        waiting = set(owners)
 
         def tell(event: StackEvent) -> None:
             what = owners.get(event.logical_id, event.logical_id)
             if event.failed:
                 bar.say(f"{what}: {event.reason}")
-            elif event.logical_id in owners and event.status in DONE:
+            elif event.logical_id in waiting and event.status in DONE:
+                waiting.remove(event.logical_id)
                 bar.step(f"{what} {DONE[event.status]}")
 
         return tell
