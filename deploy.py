@@ -106,8 +106,8 @@ def deploy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> i
     account = open_account(options.profile, options.region)
     screen.show_account(account, names.prefix)
     deployed, registry = read_account(account, names)
-    refuse_missing(names, deployed, registry)
     plan = make_plan(names, things, deployed, options.rotate)
+    refuse_missing(names, deployed, registry)
     refuse_foreign_things(account.iot, plan.new)
     detect = None
     if not options.no_detect:

@@ -124,8 +124,12 @@ class Rollout:
 
     @staticmethod
     def _teller(bar: Bar, owners: Mapping[str, str]) -> Callable[[StackEvent], None]:
-        """Return what tells of a stack's events: each certificate that is made or deleted, and each failure."""
+        """Return what tells of a stack's events: each certificate that is made or deleted, and each failure.
 
+        One that is replaced is deleted after the new one is made, so the first of the two is told; what is made and
+        deleted while CloudFormation brings back what was before is not.
+        """
+        waiting = set(owners)
         brought_back = False
 
         def tell(event: StackEvent) -> None:
@@ -136,7 +140,8 @@ class Rollout:
             elif event.type == STACK and event.status.endswith("ROLLBACK_IN_PROGRESS"):
                 brought_back = True
                 bar.say("bringing back what was before")
-            elif event.logical_id in owners and event.status in DONE and not brought_back:
+            elif event.logical_id in waiting and event.status in DONE and not brought_back:
+                waiting.remove(event.logical_id)
                 bar.step(f"{what} {DONE[event.status]}")
 
         return tell

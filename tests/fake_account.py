@@ -6,8 +6,6 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rich.console import Console
-
 from infrastructure.account import Account
 from infrastructure.deployed import DeployedStack, read_stack
 from infrastructure.screen import Screen
@@ -133,10 +131,10 @@ def make_account(cloudformation: FakeCloudFormation | None = None, iot: FakeIot 
     )
 
 
-def make_screen(**options: Any) -> tuple[Screen, io.StringIO]:
+def make_screen() -> tuple[Screen, io.StringIO]:
     """Return a screen without a terminal, and what it prints."""
     printed = io.StringIO()
-    return Screen(Console(file=printed, highlight=False, markup=False, emoji=False, soft_wrap=True, **options)), printed
+    return Screen(printed), printed
 
 
 def certificate_arn(certificate_id: str) -> str:

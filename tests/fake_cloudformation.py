@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError
 
 PAGE = 3  # events and changes on a page, so that a few make several
 STACK = "AWS::CloudFormation::Stack"
+UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+VERBS = {"Add": "CREATE", "Modify": "UPDATE", "Remove": "DELETE"}
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 
 
@@ -108,7 +110,7 @@ class FakeCloudFormation:
             raise refuse("ValidationError", text, "CreateChangeSet")
         if not create and (stack is None or stack.status == "REVIEW_IN_PROGRESS"):
             raise refuse("ValidationError", f"Stack [{name}] does not exist", "CreateChangeSet")
-        if not create and stack is not None and not stack.status.endswith("E_COMPLETE"):
+        if not create and stack is not None and stack.status not in UPDATABLE:
             text = f"Stack:{stack.id} is in {stack.status} state and can not be updated."
             raise refuse("ValidationError", text, "CreateChangeSet")
         stack = stack or self.add(name, "REVIEW_IN_PROGRESS")
@@ -146,10 +148,10 @@ class FakeCloudFormation:
         stack = self.stack(StackName)
         if stack is None:
             return  # as with AWS, that is no error
-        going = [name for name in stack.template.get("Resources", {}) if name not in RetainResources]
+        going = {name: "DELETE" for name in stack.template.get("Resources", {}) if name not in RetainResources}
         stack.steps += [lambda: None] * self.slow
         stack.steps.append(lambda: self._mark(stack, "DELETE_IN_PROGRESS"))
-        stack.steps.append(lambda: self._settle(stack, going, "DELETE", "DELETE_COMPLETE", "DELETE_FAILED"))
+        stack.steps.append(lambda: self._settle(stack, going, "DELETE_COMPLETE", "DELETE_FAILED"))
 
     # How it works.
 
@@ -163,23 +165,24 @@ class FakeCloudFormation:
         return self.change_sets[change_set_id]
 
     def _begin(self, stack: FakeStack, verb: str, change_set: dict[str, Any]) -> None:
-        touched = [each["ResourceChange"]["LogicalResourceId"] for each in change_set["changes"]]
+        changes = [each["ResourceChange"] for each in change_set["changes"]]
+        touched = {each["LogicalResourceId"]: VERBS[each["Action"]] for each in changes}
         ruin = "ROLLBACK_COMPLETE" if verb == "CREATE" else "UPDATE_ROLLBACK_COMPLETE"
 
         def settle() -> None:
             before, stack.template = stack.template, change_set["template"]
-            if self._settle(stack, touched, verb, f"{verb}_COMPLETE", ruin):
+            if self._settle(stack, touched, f"{verb}_COMPLETE", ruin):
                 stack.template = before
 
         stack.steps += [lambda: None] * self.slow
         stack.steps.append(lambda: self._mark(stack, f"{verb}_IN_PROGRESS"))
         stack.steps.append(settle)
 
-    def _settle(self, stack: FakeStack, touched: list[str], verb: str, end: str, ruin: str) -> bool:
+    def _settle(self, stack: FakeStack, touched: dict[str, str], end: str, ruin: str) -> bool:
         """Do what is asked to some resources; return whether any failed."""
         failed = [name for name in touched if name in self.fails]
         kinds = {name: each["Type"] for name, each in stack.template.get("Resources", {}).items()}
-        for name in touched:
+        for name, verb in touched.items():
             kind = kinds.get(name, "AWS::IoT::Thing")
             self._tell(stack, name, kind, f"{verb}_IN_PROGRESS")
             self._tell(stack, name, kind, f"{verb}_{'FAILED' if name in failed else 'COMPLETE'}", self.fails.get(name))

@@ -217,7 +217,7 @@ def test_another_region_is_another_fleet(machine: Machine, tmp_path_factory: pyt
 
 
 @pytest.mark.slow
-def test_a_destruction_that_failed_half_way_is_ended_before_anything_is_made_again(machine: Machine) -> None:
+def test_what_is_half_destroyed_is_not_deployed_to_before_that_is_ended(machine: Machine) -> None:
     machine.list("rpi-0001").deploy("--yes", "--no-detect")
     machine.account.deny("iot:DeletePolicy")
     run = machine.deploy("--yes", "--destroy")
@@ -225,6 +225,10 @@ def test_a_destruction_that_failed_half_way_is_ended_before_anything_is_made_aga
     assert "iot:DeletePolicy" in run.sentence
     assert [] == machine.account.snapshot()["groups"]
     machine.account.mend()
+    run = machine.deploy("--yes", "--no-detect")
+    assert 1 == run.status
+    assert f"aws cloudformation delete-stack --stack-name {FLEET}" in run.sentence
+    assert 0 == machine.deploy("--yes", "--destroy").status
     run = machine.deploy("--yes", "--no-detect")
     assert (0, "") == (run.status, run.errors)
     assert ["rpi-0001"] == members_of(machine.account)
