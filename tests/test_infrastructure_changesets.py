@@ -115,6 +115,14 @@ def test_nothing_is_executed_where_nothing_changes(aws: FakeCloudFormation) -> N
     assert {} == aws.change_sets
 
 
+def test_an_output_is_change_enough(aws: FakeCloudFormation) -> None:
+    before = deployed(aws, ONE)
+    template = things_template(ONE, digest="another")
+    template["Outputs"]["Digest"] = {"Value": "another"}
+    apply(aws, template, before)
+    assert "another" == as_planned(make_account(aws), NAME).digest
+
+
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"])
 def test_the_ruin_of_a_creation_is_deleted_and_made_again(aws: FakeCloudFormation, status: str) -> None:
     ruin = aws.add(NAME, status)
