@@ -29,7 +29,7 @@ if not missing_packages():
     from infrastructure.deployed import Deployed, read_deployed
     from infrastructure.destruction import destroy, find_strangers
     from infrastructure.detect import plan_detect
-    from infrastructure.drift import find_drift
+    from infrastructure.drift import find_drift, refuse_missing
     from infrastructure.handover import hand_over
     from infrastructure.keys import KeyStore
     from infrastructure.names import DEFAULT_PREFIX, Names
@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         return fail(error)
     except KeyboardInterrupt:
         fail("interrupted; AWS ends by itself what it has begun, and running this again goes on from there")
+        sys.stdout.flush()
         os._exit(FAILED)  # or Python waits for the threads that watch what AWS does
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
@@ -106,6 +107,7 @@ def deploy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> i
     screen.show_account(account, names.prefix)
     deployed, registry = read_account(account, names)
     plan = make_plan(names, things, deployed, options.rotate)
+    refuse_missing(names, deployed, registry)
     refuse_foreign_things(account.iot, plan.new)
     detect = None
     if not options.no_detect:

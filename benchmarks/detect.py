@@ -30,7 +30,7 @@ import psutil
 
 from benchmarks.fleet import make_report, name_of
 from benchmarks.run import DETECT as HEADING
-from benchmarks.run import RESULTS, verdict
+from benchmarks.run import RESULTS, replace_section, verdict
 from defender_detect.detector import Attachment, Detector, Rules
 from defender_detect.profiles import Profile, read_profile
 from defender_detect.schema import DATABASE
@@ -84,7 +84,7 @@ def main() -> int:
     section = "\n".join([*describe(evaluated, measured, load), *describe_bars(bars)])
     print("\n" + section)
     if not arguments.quick:
-        RESULTS.write_text(replace_section(RESULTS.read_text(), section))
+        RESULTS.write_text(replace_section(RESULTS.read_text(), HEADING, section))
     return 0 if all(met for *_, met in bars) else 1
 
 
@@ -329,12 +329,6 @@ def describe_bars(bars: list[tuple[str, str, str, bool]]) -> Iterator[str]:
     for name, demand, value, met in bars:
         yield f"| {name} | {demand} | {value} | {verdict(met)} |"
     yield ""
-
-
-def replace_section(text: str, section: str) -> str:
-    """Return the results with Detect's section at the end, and all others as they were."""
-    before = text.partition(f"\n{HEADING}\n")[0]
-    return f"{before.rstrip()}\n\n{section}"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.md"
-DETECT = "## Detect"  # the last section there is that of `benchmarks.detect`
+DETECT = "## Detect"  # here begins what other benchmarks write there, each a section
 PEERS = ["limit", "netlink", "filled", "proc", "psutil", "reference", "ss"]
 NAMES = {
     "limit": "C program",
@@ -209,9 +209,16 @@ PSUTIL_OVER = {"100": 5, "1000": 10, "10000": 15}
 
 
 def find_section(text: str, heading: str) -> str:
-    """Return what another benchmark wrote below its heading, to be kept; "" if it wrote nothing."""
+    """Return what other benchmarks wrote from this heading on, to be kept; "" if they wrote nothing."""
     start = text.find(f"\n{heading}\n")
     return text[start:] if start >= 0 else ""
+
+
+def replace_section(text: str, heading: str, section: str) -> str:
+    """Return the results with one section anew, and all others as they were; one that was not there comes last."""
+    before, found, after = text.partition(f"\n{heading}\n")
+    _, another, rest = after.partition("\n## ")
+    return f"{before.rstrip()}\n\n{section.rstrip()}\n" + (f"\n## {rest}" if found and another else "")
 
 
 def verdict(met: bool) -> str:

@@ -73,9 +73,9 @@ def apply_template(account: Account, name: str, template: str, before: DeployedS
         try:
             _refuse_surprises(account, change_set, template, update)
             watch = Watch(account, change_set["StackId"], name, on_event)
-            account.cloudformation.execute_change_set(ChangeSetName=change_set["ChangeSetId"])
+            account.cloudformation.execute_change_set(**_address(change_set))
         except (ClientError, DeployError):
-            _discard(account, change_set["ChangeSetId"])
+            _discard(account, change_set)
             raise
     watch.until_settled()
     watch.raise_unless("UPDATE_COMPLETE" if update else "CREATE_COMPLETE", "updated" if update else "created")
@@ -186,10 +186,10 @@ def _create_change_set(account: Account, name: str, template: str, update: bool)
         TemplateBody=template,
         Capabilities=CAPABILITIES,
     )
-    change_set = _wait_for(account, answer["Id"])
+    change_set = _wait_for(account, {"StackName": name, "ChangeSetName": answer["Id"]})
     if change_set["Status"] != "FAILED":
         return change_set
-    _discard(account, answer["Id"])
+    _discard(account, change_set)
     reason = change_set.get("StatusReason", "")
     if NO_CHANGES.search(reason):
         return None
@@ -199,20 +199,20 @@ def _create_change_set(account: Account, name: str, template: str, update: bool)
     raise StackFailed(name, "updated" if update else "created", [reason])
 
 
-def _wait_for(account: Account, change_set_id: str) -> Any:
+def _wait_for(account: Account, address: dict[str, str]) -> Any:
     pause = SOONEST
     while True:
-        change_set = account.cloudformation.describe_change_set(ChangeSetName=change_set_id)
+        change_set = account.cloudformation.describe_change_set(**address)
         if change_set["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
             return change_set
         time.sleep(pause)
         pause = min(pause * SLOWER, LATEST)
 
 
-def _discard(account: Account, change_set_id: str) -> None:
+def _discard(account: Account, change_set: Any) -> None:
     """Delete a change set, which may be gone already."""
     with contextlib.suppress(ClientError):
-        account.cloudformation.delete_change_set(ChangeSetName=change_set_id)
+        account.cloudformation.delete_change_set(**_address(change_set))
 
 
 def _refuse_surprises(account: Account, change_set: Any, template: str, before: DeployedStack | None) -> None:
@@ -252,9 +252,12 @@ def _changes(account: Account, change_set: Any) -> Iterator[Any]:
         yield from (each["ResourceChange"] for each in page.get("Changes", []) if "ResourceChange" in each)
         if not page.get("NextToken"):
             return
-        page = account.cloudformation.describe_change_set(
-            ChangeSetName=change_set["ChangeSetId"], NextToken=page["NextToken"]
-        )
+        page = account.cloudformation.describe_change_set(**_address(change_set), NextToken=page["NextToken"])
+
+
+def _address(change_set: Any) -> dict[str, str]:
+    """Return what names a change set in a call: with its stack's name, by which permissions go."""
+    return {"StackName": change_set["StackName"], "ChangeSetName": change_set["ChangeSetId"]}
 
 
 @contextlib.contextmanager

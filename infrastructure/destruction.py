@@ -24,7 +24,7 @@ TOLD = (METRIC, PROFILE, "AWS::IoT::Thing", "AWS::IoT::Policy", "AWS::IoT::Thing
 def find_strangers(account: Account, names: Names, deployed: Deployed) -> list[str]:
     """Return the ARNs of what has the fleet's policy and is none of the fleet's certificates."""
     own = {account.certificate_arn(thing.certificate_id) for thing in deployed.things.values()}
-    return sorted(read_policy_targets(account.iot, names.policy) - own)
+    return sorted((read_policy_targets(account.iot, names.policy) or frozenset()) - own)
 
 
 def destroy(

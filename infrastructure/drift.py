@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infrastructure.account import Account, found
-from infrastructure.deployed import DeployedThing
+from infrastructure.deployed import Deployed, DeployedThing
+from infrastructure.errors import DeployError
 from infrastructure.names import Names
 from infrastructure.pacing import paced
 from infrastructure.registry import Registry
@@ -26,6 +27,17 @@ class Drift:
 
     def __str__(self) -> str:
         return f"{self.thing}: {self.says}"
+
+
+def refuse_missing(names: Names, deployed: Deployed, registry: Registry) -> None:
+    """Raise DeployError if what all things share was deleted by hand, so that no certificate and no thing has it."""
+    stack = deployed.stack(names.fleet_stack)
+    if stack is not None and stack.exists and registry.missing:
+        missing = " and ".join(f"the {part} {names.policy}" for part in registry.missing)
+        raise DeployError(
+            f"{missing} was deleted by hand, and with it what certificates and things had of it: give this up with "
+            "--destroy, then deploy again; all devices need their new bundles then"
+        )
 
 
 def find_drift(account: Account, names: Names, things: Sequence[DeployedThing], registry: Registry) -> list[Drift]:

@@ -22,6 +22,7 @@ from infrastructure.plan import DELETE, Plan, ThingsPlan
 from infrastructure.refusals import explain
 from infrastructure.screen import Bar, Screen
 
+STACK = "AWS::CloudFormation::Stack"
 STACKS_AT_ONCE = 4  # each of them makes certificates, of which AWS makes 15 a second for an account
 DONE = {
     "CREATE_COMPLETE": "has its certificate",
@@ -125,16 +126,21 @@ class Rollout:
     def _teller(bar: Bar, owners: Mapping[str, str]) -> Callable[[StackEvent], None]:
         """Return what tells of a stack's events: each certificate that is made or deleted, and each failure.
 
-        One that is replaced is deleted after the new one is made, and one that is made may be deleted when another
-        fails; so the first of the two is told.
+        One that is replaced is deleted after the new one is made, so the first of the two is told; what is made and
+        deleted while CloudFormation brings back what was before is not.
         """
         waiting = set(owners)
+        brought_back = False
 
         def tell(event: StackEvent) -> None:
+            nonlocal brought_back
             what = owners.get(event.logical_id, event.logical_id)
             if event.failed:
                 bar.say(f"{what}: {event.reason}")
-            elif event.logical_id in waiting and event.status in DONE:
+            elif event.type == STACK and event.status.endswith("ROLLBACK_IN_PROGRESS"):
+                brought_back = True
+                bar.say("bringing back what was before")
+            elif event.logical_id in waiting and event.status in DONE and not brought_back:
                 waiting.remove(event.logical_id)
                 bar.step(f"{what} {DONE[event.status]}")
 

@@ -99,7 +99,7 @@ class Screen:
 
     def ask(self, question: str) -> bool:
         """Ask on the terminal; DeployError where there is none."""
-        if not (sys.stdin.isatty() and self._console.is_terminal):
+        if not (sys.stdin and sys.stdin.isatty() and self._console.is_terminal):
             raise DeployError("there is no terminal to ask on: look at the plan with --plan, then agree with --yes")
         try:
             return Confirm.ask(question, console=self._console, default=False)

@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 
 from demo.authority import Authority
+from tests.deployment import Machine
 from tests.emulator import Account, Emulator
 from tests.scripted_broker import ScriptedBroker
 
@@ -139,3 +140,9 @@ def account(emulator: Emulator) -> Account:
     """An account with nothing in it."""
     print(f"the emulator's log is {emulator.log}")
     return emulator.account()
+
+
+@pytest.fixture
+def machine(account: Account, tmp_path: Path) -> Machine:
+    """A machine to deploy to that account from."""
+    return Machine(tmp_path, account)

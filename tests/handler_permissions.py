@@ -88,11 +88,12 @@ def find_resource(kind: str, properties: dict[str, Any], physical_id: str, regio
     if kind == "AWS::SNS::Subscription":
         return str(properties.get("TopicArn", "*"))
     if kind == "AWS::IAM::Role":
-        return f"arn:aws:iam::{account}:role/{properties.get('RoleName') or physical_id or 'generated'}"
+        return f"arn:aws:iam::{account}:role/{properties.get('RoleName') or physical_id}"
     return str(properties.get("Principal", "*"))
 
 
-def actions_of(kind: str, what: str, properties: dict[str, Any]) -> list[str]:
-    """Return the actions that CloudFormation needs to `create`, `update` or `delete` a resource."""
-    passes_role = kind == "AWS::IoT::SecurityProfile" and properties.get("AlertTargets") and what != "delete"
-    return PERMISSIONS.get(kind, {}).get(what, []) + (["iam:PassRole"] if passes_role else [])
+def permissions_of(kind: str, what: str, properties: dict[str, Any], resource: str) -> list[tuple[str, str]]:
+    """Return what CloudFormation needs to `create`, `update` or `delete` a resource: actions, each on an ARN."""
+    needed = [(action, resource) for action in PERMISSIONS.get(kind, {}).get(what, [])]
+    targets = properties.get("AlertTargets", {}) if what != "delete" else {}
+    return needed + [("iam:PassRole", str(target["RoleArn"])) for target in targets.values()]

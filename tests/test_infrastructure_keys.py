@@ -108,6 +108,10 @@ def test_a_name_of_any_length_makes_a_request(store: KeyStore, length: int) -> N
     assert min(length, 64) == len(name.value)
 
 
+def test_a_name_that_a_certificate_can_hold_is_not_cut() -> None:
+    assert "x" * 64 == common_name("x" * 64)
+
+
 def test_long_names_that_begin_alike_have_other_common_names() -> None:
     assert common_name("x" * 100 + "1") != common_name("x" * 100 + "2")
     assert common_name("x" * 100 + "1") == common_name("x" * 100 + "1")
@@ -136,6 +140,13 @@ def test_a_request_for_another_key_is_not_used(store: KeyStore) -> None:
     key = read_key(store.private_key(THING))
     assert key is not None
     assert is_for(store.request(THING), key)
+
+
+def test_a_request_is_for_the_key_in_its_place_while_another_waits(store: KeyStore) -> None:
+    request = store.request(THING)
+    deploy(store, request)
+    store.renew(THING)
+    assert request == store.request(THING)
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o777])
@@ -384,6 +395,16 @@ def test_no_symbolic_link_is_settled(store: KeyStore, tmp_path: Path, name: str)
     assert not (tmp_path / "target").exists()
 
 
+@pytest.mark.parametrize("name", ["request.csr", "certificate.pem"])
+def test_no_symbolic_link_is_settled_again(store: KeyStore, tmp_path: Path, name: str) -> None:
+    request = store.request(THING)
+    issued = deploy(store, request)
+    (store.directory / THING / name).unlink()
+    (store.directory / THING / name).symlink_to(tmp_path / "target")
+    with pytest.raises(DeployError, match=f"{name} is a symbolic link"):
+        store.settle(THING, issued.pem, request)
+
+
 def test_a_symbolic_link_in_a_things_place_is_refused(store: KeyStore, tmp_path: Path) -> None:
     store.directory.mkdir()
     (tmp_path / "target").mkdir()
@@ -467,3 +488,10 @@ def test_files_without_permission_are_not_taken_for_missing(visible_store: KeySt
     issued = issue(request)
     with acting_as(unprivileged), pytest.raises(DeployError, match=f"{THING} can not be read or written: Permission"):
         visible_store.settle(THING, issued.pem, request)
+
+
+def test_a_directory_that_may_not_be_looked_at_is_told(visible_store: KeyStore, unprivileged: int) -> None:
+    closed = KeyStore(visible_store.directory / "closed")
+    closed.request(THING)
+    with acting_as(unprivileged), pytest.raises(DeployError, match=f"{THING} can not be read or written: Permission"):
+        closed.discard_pending(THING)

@@ -59,6 +59,11 @@ def test_profiles_are_read_as_they_are_in_the_order_of_their_files(directory: Pa
     assert expected == read_profiles(directory)
 
 
+def test_a_profile_may_begin_with_a_byte_order_mark(directory: Path) -> None:
+    (directory / "p.json").write_text('{"securityProfileName": "p"}', encoding="utf-8-sig")
+    assert ["p"] == [profile.name for profile in read_profiles(directory)]
+
+
 def test_a_directory_without_profiles_has_none(directory: Path) -> None:
     assert () == read_profiles(directory)
 

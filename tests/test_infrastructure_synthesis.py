@@ -144,7 +144,8 @@ def resolve(value: Any, partition: str, region: str, account: str) -> Any:
 def test_the_policy_is_the_readmes(templates: dict[str, dict[str, Any]]) -> None:
     (expected,) = re.findall(r"```json\n(\{\n  \"Version\".*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     policy = properties_of(templates[f"{NAME}-fleet"], "IoT::Policy")
-    assert json.loads(expected) == resolve(policy["PolicyDocument"], "aws", "REGION", "ACCOUNT")
+    document = json.loads(expected.replace("arn:aws:", "arn:aws-cn:"))
+    assert document == resolve(policy["PolicyDocument"], "aws-cn", "REGION", "ACCOUNT")
     assert policy["PolicyName"] == NAME
 
 
@@ -218,6 +219,7 @@ def test_the_ids_of_names_that_are_much_alike_differ() -> None:
     ids = [begin_logical_ids(name) for name in names]
     assert len(names) == len(set(ids))
     assert all(re.fullmatch("[A-Za-z0-9]{8,20}", each) for each in ids)
+    assert begin_logical_ids("rpi-0001").startswith("rpi0001")
 
 
 def test_the_largest_stack_of_things_fits_into_a_template(
