@@ -183,6 +183,17 @@ def test_a_change_set_that_fails_says_why(aws: FakeCloudFormation, reason: str, 
     assert {} == aws.change_sets
 
 
+def test_a_template_that_cloudformation_does_not_take_is_not_sent(aws: FakeCloudFormation) -> None:
+    template = things_template(ONE)
+    room = changesets.LARGEST_TEMPLATE - len(json.dumps(template)) - len(', "Description": ""')
+    apply(aws, {**template, "Description": "x" * room}, None)
+    error = error_of(
+        lambda: apply(aws, {**template, "Description": "x" * (room + 1)}, as_planned(make_account(aws), NAME))
+    )
+    assert f"the stack {NAME} would have a template of 51201 bytes, of which CloudFormation takes 51200" in str(error)
+    assert 1 == aws.calls.count("create_change_set")
+
+
 # Two deployments at once.
 
 
