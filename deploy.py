@@ -33,7 +33,7 @@ if not missing_packages():
     from infrastructure.handover import hand_over
     from infrastructure.keys import KeyStore
     from infrastructure.names import DEFAULT_PREFIX, Names
-    from infrastructure.plan import make_plan
+    from infrastructure.plan import find_rotated, make_plan
     from infrastructure.profiles import custom_metrics, read_profiles
     from infrastructure.refusals import explain
     from infrastructure.registry import Registry, read_registry, refuse_foreign_things
@@ -120,6 +120,7 @@ def deploy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> i
     problems: list[object] = [each for each in drift if each.thing not in plan.rotated or not each.rotation_mends]
     if options.plan:
         return DONE
+    before = deployed
     if plan.changes or joining or (detect is not None and detect.changes):
         agree(options, screen, "Do this?")
         store = KeyStore(options.output)
@@ -131,7 +132,7 @@ def deploy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> i
         problems.append(detect.problem)
     with telling(problems), screen.bars():
         handover = hand_over(account, KeyStore(options.output), deployed, things, device_config, ROOTS, screen)
-    screen.show_bundles(handover.written, handover.elsewhere, plan.rotated)
+    screen.show_bundles(handover.written, handover.elsewhere, find_rotated(plan, before, deployed))
     return end(screen, [*problems, *handover.problems])
 
 

@@ -19,6 +19,7 @@ from infrastructure.errors import DeployError, Refused
 from infrastructure.refusals import code_of, message_of, missing_permission, permission_sentence
 
 CAPABILITIES = ["CAPABILITY_IAM"]  # the role by which Detect publishes alerts
+LARGEST_TEMPLATE = 51_200  # bytes, where it is sent along; a stack of things keeps below by its number of things
 SOONEST, LATEST = 0.1, 3.0  # seconds between two looks at CloudFormation, which is asked less and less often
 SLOWER = 1.5
 PATIENCE = 30.0  # seconds that a stack's status and its last event may say different things
@@ -62,6 +63,11 @@ def apply_template(account: Account, name: str, template: str, before: DeployedS
 
     `before` is the stack as it was when the plan was shown: nothing that is not in the plan is removed or replaced.
     """
+    if len(template.encode()) > LARGEST_TEMPLATE:
+        raise DeployError(
+            f"the stack {name} would have a template of {len(template.encode())} bytes, of which CloudFormation takes "
+            f"{LARGEST_TEMPLATE}: let there be fewer security profiles, or shorter ones"
+        )
     if before is not None and before.status in TO_BE_REMOVED:
         delete_stack(account, before, on_event)
         before = None

@@ -49,11 +49,13 @@ def plan_detect(
     ends them.
     """
     stack = deployed.stack(names.detect_stack)
-    own = {each["MetricName"] for each in stack.resources("AWS::IoT::CustomMetric").values()} if stack else set()
+    resources = stack.resources("AWS::IoT::CustomMetric").values() if stack else ()
+    own = {each["MetricName"]: each["MetricType"] for each in resources}
     email = deployed_email(deployed, names) if alert_email is None else alert_email or None
     name = names.detect_stack
     description = DetectStack(names, tuple(profiles), metrics, email)
     try:
+        _refuse_other_types(own, metrics)
         shared = _shared_metrics(account, {metric: kind for metric, kind in metrics.items() if metric not in own})
         needed = {metric: kind for metric, kind in metrics.items() if metric not in shared}
         description = DetectStack(names, tuple(profiles), needed, email)
@@ -87,6 +89,20 @@ def judge(error: DeployError) -> DeployError:
     return DeployError(CLOSED.format(reason=error)) if refused else error
 
 
+def _refuse_other_types(own: Mapping[str, str], metrics: Mapping[str, str]) -> None:
+    """Raise DeployError for a metric of the fleet's that is to have another type, which AWS does not change."""
+    for name, kind in metrics.items():
+        if own.get(name, kind) != kind:
+            raise _other_type(name, own[name], kind)
+
+
+def _other_type(name: str, kind: str, needed: str) -> DeployError:
+    return DeployError(
+        f"the custom metric {name} exists in this account as a {kind}, and the security profiles need a {needed}: give "
+        "the metric another name in the profiles"
+    )
+
+
 def _shared_metrics(account: Account, metrics: Mapping[str, str]) -> tuple[str, ...]:
     """Return those of the metrics that another fleet brought; DeployError for one that somebody else did."""
     return tuple(name for name, kind in metrics.items() if _is_shared(account, name, kind))
@@ -97,10 +113,7 @@ def _is_shared(account: Account, name: str, kind: str) -> bool:
     if metric is None:
         return False
     if metric["metricType"] != kind:
-        raise DeployError(
-            f"the custom metric {name} exists in this account as a {metric['metricType']}, and the security profiles "
-            f"need a {kind}: give the metric another name in the profiles"
-        )
+        raise _other_type(name, metric["metricType"], kind)
     tags = found(account.iot.list_tags_for_resource, resourceArn=metric["metricArn"]) or {"tags": []}
     if TAG not in {tag["Key"] for tag in tags["tags"]}:
         raise DeployError(

@@ -34,8 +34,9 @@ def refuse_missing(names: Names, deployed: Deployed, registry: Registry) -> None
     stack = deployed.stack(names.fleet_stack)
     if stack is not None and stack.exists and registry.missing:
         missing = " and ".join(f"the {part} {names.policy}" for part in registry.missing)
+        were = "was" if len(registry.missing) == 1 else "were"
         raise DeployError(
-            f"{missing} was deleted by hand, and with it what certificates and things had of it: give this up with "
+            f"{missing} {were} deleted by hand, and with it what certificates and things had of it: give this up with "
             "--destroy, then deploy again; all devices need their new bundles then"
         )
 

@@ -22,10 +22,7 @@ def add_members(iot: Any, group: str, things: Iterable[str]) -> Iterator[tuple[s
     def add(thing: str) -> bool:
         answer = found(iot.add_thing_to_thing_group, thingGroupName=group, thingName=thing, overrideDynamicGroups=False)
         if answer is None and found(iot.describe_thing, thingName=thing) is not None:
-            raise DeployError(
-                f"the thing group {group} was deleted by hand: make it again with `aws iot create-thing-group "
-                f"--thing-group-name {group}`, then run this again"
-            )
+            raise DeployError(f"the thing group {group} was deleted meanwhile: run this again")
         return answer is not None
 
     yield from paced(add, things, ADDITIONS)

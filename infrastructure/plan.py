@@ -67,6 +67,11 @@ def make_plan(names: Names, wanted: Sequence[str], deployed: Deployed, rotate: C
     )
 
 
+def find_rotated(plan: Plan, before: Deployed, after: Deployed) -> list[str]:
+    """Return the things that have another certificate now; a rotation that failed leaves the old one."""
+    return [thing for thing in plan.rotated if after.things.get(thing) != before.things[thing]]
+
+
 def change_of(deployed: Deployed, name: str, digest: str | None) -> str:
     """Return what happens to a stack that is to have a digest; None is one that no deployed stack can have.
 

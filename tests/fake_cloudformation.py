@@ -115,30 +115,36 @@ class FakeCloudFormation:
             raise refuse("ValidationError", text, "CreateChangeSet")
         stack = stack or self.add(name, "REVIEW_IN_PROGRESS")
         new = json.loads(asked["TemplateBody"])
-        change_set = {"ChangeSetId": f"arn:{next(self._numbers)}", "StackId": stack.id, "looks": 2, "template": new}
+        change_set = {
+            "ChangeSetId": f"arn:{next(self._numbers)}",
+            "StackName": name,
+            "StackId": stack.id,
+            "looks": 2,
+            "template": new,
+        }
         change_set["changes"] = list(_changes(stack.template, new))
         empty = stack.template.get("Resources") == new["Resources"] and _outputs(stack.template) == _outputs(new)
         change_set |= {"end": "FAILED" if empty else "CREATE_COMPLETE", "StatusReason": NO_CHANGES if empty else ""}
         self.change_sets[change_set["ChangeSetId"]] = change_set
         return {"Id": change_set["ChangeSetId"]}
 
-    def describe_change_set(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
+    def describe_change_set(self, StackName: str, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
         self._call("describe_change_set")
-        change_set = self._change_set(ChangeSetName, "DescribeChangeSet")
+        change_set = self._change_set(StackName, ChangeSetName, "DescribeChangeSet")
         change_set["looks"] -= 1
         status = "CREATE_IN_PROGRESS" if change_set["looks"] > 0 else change_set["end"]
         start, changes = int(NextToken), change_set["changes"]
         more = {"NextToken": str(start + PAGE)} if len(changes) > start + PAGE else {}
         return {**change_set, "Status": status, "Changes": changes[start : start + PAGE], **more}
 
-    def delete_change_set(self, ChangeSetName: str) -> None:  # noqa: N803
+    def delete_change_set(self, StackName: str, ChangeSetName: str) -> None:  # noqa: N803
         self._call("delete_change_set")
-        self._change_set(ChangeSetName, "DeleteChangeSet")
+        self._change_set(StackName, ChangeSetName, "DeleteChangeSet")
         del self.change_sets[ChangeSetName]
 
-    def execute_change_set(self, ChangeSetName: str) -> None:  # noqa: N803
+    def execute_change_set(self, StackName: str, ChangeSetName: str) -> None:  # noqa: N803
         self._call("execute_change_set")
-        change_set = self._change_set(ChangeSetName, "ExecuteChangeSet")
+        change_set = self._change_set(StackName, ChangeSetName, "ExecuteChangeSet")
         stack = self.stacks[change_set["StackId"]]
         self.change_sets = {key: each for key, each in self.change_sets.items() if each["StackId"] != stack.id}
         self._begin(stack, "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE", change_set)
@@ -159,8 +165,8 @@ class FakeCloudFormation:
         self.calls.append(name)
         self.before.pop(name, lambda: None)()
 
-    def _change_set(self, change_set_id: str, operation: str) -> dict[str, Any]:
-        if change_set_id not in self.change_sets:
+    def _change_set(self, stack: str, change_set_id: str, operation: str) -> dict[str, Any]:
+        if self.change_sets.get(change_set_id, {}).get("StackName") != stack:
             raise refuse("ChangeSetNotFound", f"ChangeSet [{change_set_id}] does not exist", operation)
         return self.change_sets[change_set_id]
 
@@ -186,6 +192,10 @@ class FakeCloudFormation:
             kind = kinds.get(name, "AWS::IoT::Thing")
             self._tell(stack, name, kind, f"{verb}_IN_PROGRESS")
             self._tell(stack, name, kind, f"{verb}_{'FAILED' if name in failed else 'COMPLETE'}", self.fails.get(name))
+        if failed and "ROLLBACK" in ruin:
+            self._mark(stack, ruin.replace("COMPLETE", "IN_PROGRESS"))
+            for name in touched:
+                self._tell(stack, name, kinds.get(name, "AWS::IoT::Thing"), "DELETE_COMPLETE")
         self._mark(stack, ruin if failed else end)
         return bool(failed)
 

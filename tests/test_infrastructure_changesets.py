@@ -115,6 +115,14 @@ def test_nothing_is_executed_where_nothing_changes(aws: FakeCloudFormation) -> N
     assert {} == aws.change_sets
 
 
+def test_an_output_is_change_enough(aws: FakeCloudFormation) -> None:
+    before = deployed(aws, ONE)
+    template = things_template(ONE, digest="another")
+    template["Outputs"]["Digest"] = {"Value": "another"}
+    apply(aws, template, before)
+    assert "another" == as_planned(make_account(aws), NAME).digest
+
+
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"])
 def test_the_ruin_of_a_creation_is_deleted_and_made_again(aws: FakeCloudFormation, status: str) -> None:
     ruin = aws.add(NAME, status)
@@ -173,6 +181,17 @@ def test_a_change_set_that_fails_says_why(aws: FakeCloudFormation, reason: str, 
     aws.before["describe_change_set"] = fail
     assert expected in str(error_of(lambda: apply(aws, things_template(TWO), before)))
     assert {} == aws.change_sets
+
+
+def test_a_template_that_cloudformation_does_not_take_is_not_sent(aws: FakeCloudFormation) -> None:
+    template = things_template(ONE)
+    room = changesets.LARGEST_TEMPLATE - len(json.dumps(template)) - len(', "Description": ""')
+    apply(aws, {**template, "Description": "x" * room}, None)
+    error = error_of(
+        lambda: apply(aws, {**template, "Description": "x" * (room + 1)}, as_planned(make_account(aws), NAME))
+    )
+    assert f"the stack {NAME} would have a template of 51201 bytes, of which CloudFormation takes 51200" in str(error)
+    assert 1 == aws.calls.count("create_change_set")
 
 
 # Two deployments at once.
@@ -236,6 +255,18 @@ def test_a_stack_that_can_not_be_updated_any_more_is_said_to_have_changed(aws: F
     before = deployed(aws, ONE)
     aws.stack(NAME).status = status  # type: ignore[union-attr]
     assert CHANGED == str(error_of(lambda: apply(aws, things_template(TWO), before)))
+
+
+@pytest.mark.parametrize("code", changesets.BUSY)
+@pytest.mark.parametrize("when", ["create_change_set", "describe_change_set", "execute_change_set"])
+def test_another_deployment_is_known_by_awss_codes_whatever_the_words(
+    aws: FakeCloudFormation, code: str, when: str
+) -> None:
+    def refuse_it() -> None:
+        raise refuse(code, "words")
+
+    aws.before[when] = refuse_it
+    assert CHANGED == str(error_of(lambda: apply(aws, things_template(ONE), None)))
 
 
 def test_a_refusal_that_is_no_other_deployments_fault_stays_itself(aws: FakeCloudFormation) -> None:
@@ -316,6 +347,14 @@ def test_a_stack_that_holds_more_than_was_shown_is_not_deleted(aws: FakeCloudFor
     stack.status, stack.template = "UPDATE_COMPLETE", things_template(TWO)
     assert CHANGED == str(error_of(lambda: delete_stack(make_account(aws), before, ignore)))
     assert "bThing" in aws.resources(NAME)
+
+
+def test_a_stack_that_was_made_anew_is_not_deleted_though_it_looks_the_same(aws: FakeCloudFormation) -> None:
+    before = deployed(aws, ONE)
+    aws.stack(NAME).status = "DELETE_COMPLETE"  # type: ignore[union-attr]
+    aws.add(NAME, template=things_template(ONE))
+    assert CHANGED == str(error_of(lambda: delete_stack(make_account(aws), before, ignore)))
+    assert "aThing" in aws.resources(NAME)
 
 
 def test_a_busy_stack_is_not_deleted(aws: FakeCloudFormation) -> None:

@@ -108,6 +108,15 @@ def test_a_metric_that_can_not_be_used_is_a_problem_of_detects_alone(metric: Any
     assert (expected, False) == (str(result.problem), result.changes)
 
 
+def test_a_metric_of_ones_own_keeps_its_type() -> None:
+    result = plan(FakeIot(), deployed(DetectStack(NAMES, (PORTS,), METRICS)), {"cpu_usage": "number-list"})
+    expected = (
+        "the custom metric cpu_usage exists in this account as a number, and the security profiles need a number-list: "
+        "give the metric another name in the profiles"
+    )
+    assert (expected, False) == (str(result.problem), result.changes)
+
+
 def test_a_profile_that_exists_outside_is_a_problem_of_detects_alone() -> None:
     iot = FakeIot()
     iot.profiles = {"lab-ports": set()}

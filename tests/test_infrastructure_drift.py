@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.deployer import skip_without
@@ -7,8 +9,9 @@ from tests.deployer import skip_without
 skip_without("boto3", "rich")
 
 from infrastructure import drift  # noqa: E402
-from infrastructure.deployed import DeployedThing  # noqa: E402
-from infrastructure.drift import Drift, find_drift  # noqa: E402
+from infrastructure.deployed import Deployed, DeployedStack, DeployedThing  # noqa: E402
+from infrastructure.drift import Drift, find_drift, refuse_missing  # noqa: E402
+from infrastructure.errors import DeployError  # noqa: E402
 from infrastructure.names import Names  # noqa: E402
 from infrastructure.registry import read_registry  # noqa: E402
 from tests.fake_account import FakeIot, certificate_arn, make_account  # noqa: E402
@@ -85,3 +88,31 @@ def test_findings_come_in_the_order_of_the_things_one_for_each(iot: FakeIot, mon
     monkeypatch.setattr(drift, "CERTIFICATES", 1000.0)
     things = [DeployedThing(name, 1, "csr", certificate) for name, certificate in [("b", "c1"), ("c", "x"), ("a", "y")]]
     assert ["b", "c", "a"] == [found.thing for found in drift_of(iot, *things)]
+
+
+@pytest.mark.parametrize(
+    ("policies", "groups", "expected"),
+    [
+        ({}, {"lab": set()}, "the policy lab was deleted by hand, and with it"),
+        ({"lab": set()}, {}, "the thing group lab was deleted by hand, and with it"),
+        ({}, {}, "the policy lab and the thing group lab were deleted by hand"),
+    ],
+)
+def test_what_all_things_share_is_missed(policies: Any, groups: Any, expected: str) -> None:
+    iot = FakeIot()
+    iot.policies, iot.groups = policies, groups
+    deployed = Deployed({"lab-fleet": DeployedStack("lab-fleet", "CREATE_COMPLETE")})
+    with pytest.raises(DeployError) as raised:
+        refuse_missing(NAMES, deployed, read_registry(iot, NAMES))
+    assert str(raised.value).startswith(expected)
+
+
+@pytest.mark.parametrize("status", [None, "ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
+def test_what_was_never_deployed_is_not_missed(status: str | None) -> None:
+    deployed = Deployed({"lab-fleet": DeployedStack("lab-fleet", status)} if status else {})
+    refuse_missing(NAMES, deployed, read_registry(FakeIot(), NAMES))
+
+
+def test_what_is_there_is_not_missed(iot: FakeIot) -> None:
+    deployed = Deployed({"lab-fleet": DeployedStack("lab-fleet", "CREATE_COMPLETE")})
+    refuse_missing(NAMES, deployed, read_registry(iot, NAMES))

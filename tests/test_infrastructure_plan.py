@@ -14,7 +14,7 @@ from infrastructure.description import FleetStack, ThingsStack  # noqa: E402
 from infrastructure.errors import DeployError  # noqa: E402
 from infrastructure.names import TAG, Names  # noqa: E402
 from infrastructure.placement import THINGS_PER_STACK  # noqa: E402
-from infrastructure.plan import Plan, StackPlan, ThingsPlan, change_of, make_plan  # noqa: E402
+from infrastructure.plan import Plan, StackPlan, ThingsPlan, change_of, find_rotated, make_plan  # noqa: E402
 
 NAMES = Names("lab")
 
@@ -124,6 +124,12 @@ def test_only_what_is_listed_and_deployed_can_be_rotated(rotate: list[str], expe
     with pytest.raises(DeployError) as raised:
         plan("anm", deployed({"a": "x"}), rotate)
     assert expected == str(raised.value)
+
+
+def test_a_rotation_that_failed_left_the_old_certificate() -> None:
+    before = deployed({"a": "x", "b": "y", "c": "z"})
+    after = deployed({"a": "new", "b": "y", "c": "z"})
+    assert ["a"] == find_rotated(plan("abc", before, ["a", "b"]), before, after)
 
 
 def half_deleted(name: str, digest: str, reason: str = "") -> DeployedStack:

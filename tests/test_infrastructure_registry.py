@@ -30,7 +30,13 @@ def test_certificates_targets_and_members_are_read_to_the_last_page() -> None:
 
 
 def test_before_the_first_deployment_there_is_no_policy_and_no_group() -> None:
-    assert Registry({}, frozenset(), frozenset()) == read_registry(FakeIot(), Names())
+    assert Registry({}, frozenset(), frozenset(), ("policy", "thing group")) == read_registry(FakeIot(), Names())
+
+
+def test_a_policy_and_a_group_that_nobody_has_are_not_missing() -> None:
+    iot = FakeIot()
+    iot.policies, iot.groups = {"lab": set()}, {"lab": set()}
+    assert Registry({}, frozenset(), frozenset()) == read_registry(iot, Names("lab"))
 
 
 def test_a_policys_targets_are_whatever_has_it() -> None:

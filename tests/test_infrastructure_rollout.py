@@ -173,6 +173,15 @@ def test_a_stack_that_fails_holds_up_no_other_and_its_things_do_not_join(fleet: 
     assert "lab-things-1: bThing: already exists" in fleet.lines
 
 
+def test_what_is_brought_back_is_no_step(fleet: Fleet) -> None:
+    fleet.aws.fails["aCertificate"] = "no"
+    assert fleet.run("a")
+    assert [
+        "lab-things-1: a: no",
+        "lab-things-1: bringing back what was before",
+    ] == [line for line in fleet.lines if line.startswith("lab-things-1")]
+
+
 def test_without_the_fleets_own_stack_nothing_else_is_tried(fleet: Fleet) -> None:
     fleet.aws.fails["Policy"] = "Limit exceeded"
     with pytest.raises(DeployError, match="lab-fleet could not be created: Policy: Limit exceeded"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from aws_cdk import App, LegacyStackSynthesizer, Stack, Tags
+from aws_cdk import App, CfnOutput, LegacyStackSynthesizer, Stack, Tags
 
 from infrastructure.constructs.alerts import Alerts
 from infrastructure.constructs.custom_metric import CustomMetric
@@ -52,6 +52,8 @@ def make_stack(app: App, description: StackDescription) -> Stack:
     # Of all synthesizers this is the one that needs nothing to be prepared in the account.
     stack = Stack(app, description.stack_name, synthesizer=LegacyStackSynthesizer())
     stack.template_options.metadata = {TAG: {"digest": description.digest}}
+    # CloudFormation takes a change of metadata only along with another one, which a change of an output is.
+    CfnOutput(stack, "Digest", value=description.digest)
     Tags.of(stack).add(TAG, description.names.prefix)
     fill(description, stack)
     return stack
