@@ -141,12 +141,15 @@ class Watch:
             self._last_event = event.status
         if event.failed:
             self._failures.append(event)
+        if event.status == "DELETE_COMPLETE":  # CloudFormation tries three times
+            undone = ("DELETE_FAILED", event.physical_id)
+            self._failures = [each for each in self._failures if (each.status, each.physical_id) != undone]
         self._on_event(event)
 
     def raise_unless(self, wished: str, verb: str) -> None:
         """Raise Refused or StackFailed if it did not end as wished."""
         if self._status == wished:
-            return
+            return self._raise_for_leftovers()
         own = [event for event in self._failures if event.type != STACK]
         failures = own or self._failures
         for event in failures:
@@ -155,6 +158,20 @@ class Watch:
                 raise Refused(f"the stack {self._name} could not be {verb}: {permission_sentence(action)}", action)
         reasons = [f"{event.logical_id}: {event.reason}" for event in failures]
         raise StackFailed(self._name, verb, reasons, frozenset(event.logical_id for event in own))
+
+    def _raise_for_leftovers(self) -> None:
+        """Raise Refused or DeployError for what could not be deleted: CloudFormation forgets it, and is content."""
+        left = [event for event in self._failures if event.status == "DELETE_FAILED"]
+        if not left:
+            return
+        names = ", ".join(event.physical_id for event in left)
+        says = (
+            f"the stack {self._name} is as it should be, but {names} could not be deleted, and is to be deleted by hand"
+        )
+        for event in left:
+            if action := missing_permission(event.reason):
+                raise Refused(f"{says}: {permission_sentence(action)}", action)
+        raise DeployError(f"{says}: {'; '.join(event.reason for event in left)}")
 
     def _read_status(self) -> str:
         stacks = self._cloudformation.describe_stacks(StackName=self._stack_id)["Stacks"]
