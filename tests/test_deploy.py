@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import os
 import ssl
 import stat
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment import Machine, certificate_of, members_of
-from tests.emulator import Account
+from tests.emulator import ROOT, Account
 
 NOTHING = {
     "things": [],
@@ -85,9 +87,14 @@ def test_keys_and_bundles_are_for_the_deployers_eyes_only_and_no_key_is_printed(
         assert expected == stat.S_IMODE(path.stat().st_mode), path
     with tarfile.open(machine.directory / "fleet" / "rpi-0001.tar") as bundle:
         members = {member.name: member.mode for member in bundle}
+        config = json.load(bundle.extractfile("amazon-defender-publisher.json") or io.BytesIO())
+        roots = (bundle.extractfile("roots.pem") or io.BytesIO()).read()
     expected = {"amazon-defender-publisher.json", "certificate.pem", "private.key", "roots.pem"}
     assert expected == set(members)
     assert 0o600 == members["private.key"]
+    endpoint = machine.account.client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+    assert ("rpi-0001", endpoint) == (config["agent"]["thing_name"], config["agent"]["authentication"]["endpoint"])
+    assert (ROOT / "defender_publisher" / "roots" / "amazon-root-ca.pem").read_bytes() == roots
     pem = (machine.directory / "fleet" / "rpi-0001" / "certificate.pem").read_text()
     found = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
     assert certificate_of(machine.account, "rpi-0001") == found
