@@ -175,6 +175,17 @@ def watch_stacks() -> None:
     handlers._delete_stack_async = slow(stacks._delete_stack_async)
 
 
+def pause_in_time(iot: Any) -> None:
+    """Let Python 3.10 not lose the first bytes of TLS: its transports begin to read although they were paused."""
+    begin = iot._MtlsAcceptor.connection_made
+
+    def connection_made(acceptor: Any, transport: Any) -> None:
+        asyncio.get_running_loop().call_soon(begin, acceptor, transport)
+
+    if sys.version_info < (3, 11):
+        iot._MtlsAcceptor.connection_made = connection_made
+
+
 def name_the_endpoint_as_aws_does(iot: Any) -> None:
     """Answer DescribeEndpoint with a name and no port, as AWS does."""
     describe_endpoint = iot._describe_endpoint
@@ -251,6 +262,7 @@ def main() -> None:
     bind_to_loopback(mqtt)
     device_defender.install()
     name_the_endpoint_as_aws_does(iot)
+    pause_in_time(iot)
     watch_requests(app)
     watch_stacks()
     config = Config()
