@@ -125,7 +125,11 @@ def test_the_plan_names_stacks_that_change_things_that_join_and_drift(output: Ou
         ),
         (
             DetectPlan("d", "create", DETECT, shared=("x",)),
-            ["Detect    uses the custom metric x,", "note      the security profiles name m", "stack     d is created"],
+            [
+                "Detect    uses the custom metric x, which is there already, of another fleet or an earlier one",
+                "note      the security profiles name m",
+                "stack     d is created",
+            ],
         ),
         (
             DetectPlan("d", "update", DETECT, problem=DeployError("Detect is over")),
