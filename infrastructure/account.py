@@ -19,6 +19,8 @@ WORKERS = 8  # calls side by side
 # Throttling is answered by waiting; more tries than boto3's three, since a fleet is many calls.
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 8}, max_pool_connections=WORKERS, connect_timeout=10)
 
+FEW_RETRIES = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=10)  # is there a network at all?
+
 
 @dataclass(frozen=True)
 class Account:
@@ -53,7 +55,7 @@ def open_account(profile: str | None, asked_region: str | None) -> Account:
     """Return the account that the credentials lead to; raises DeployError or an error of botocore's."""
     region = choose_region(asked_region, profile=profile)
     session = boto3.session.Session(profile_name=profile, region_name=region)
-    caller = session.client("sts", config=RETRIES).get_caller_identity()
+    caller = session.client("sts", config=FEW_RETRIES).get_caller_identity()
     iot = session.client("iot", config=RETRIES)
     return Account(
         id=caller["Account"],

@@ -116,6 +116,26 @@ def test_a_rotation_that_was_killed_is_ended_by_the_next_run(machine: Machine) -
 
 
 @pytest.mark.slow
+def test_a_rotation_that_was_killed_and_one_that_fails_after_it_lose_no_key(machine: Machine) -> None:
+    machine.list("rpi-0001").deploy("--yes", "--no-detect")
+    machine.account.slow_stacks(1)
+    process = machine.start("--yes", "--no-detect", "--rotate", "rpi-0001")
+    assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_IN_PROGRESS", 30)
+    process.kill()
+    process.communicate()
+    assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_COMPLETE", 30)
+    machine.account.mend()
+    deployed = certificate_of(machine.account, "rpi-0001")
+    machine.account.fail("iot:AttachThingPrincipal", "InternalFailureException", "An unexpected error", 500)
+    assert 1 == machine.deploy("--yes", "--no-detect", "--rotate", "rpi-0001").status
+    machine.account.mend()
+    run = machine.deploy("--no-detect")
+    assert (0, "") == (run.status, run.errors)
+    assert deployed == certificate_of(machine.account, "rpi-0001")
+    assert 0 == machine.install("rpi-0001").publish().returncode
+
+
+@pytest.mark.slow
 def test_a_machine_without_the_key_can_rotate_and_the_first_one_is_told(
     machine: Machine, account: Account, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -232,6 +252,19 @@ def test_a_group_or_a_policy_that_was_deleted_by_hand_is_named(machine: Machine,
     assert f"the {'thing group' if what == 'group' else 'policy'} {name}" in run.sentence
     assert "rpi-0001 does not exist" not in run.text
     assert "All is as wished" not in run.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("action", ["iot:DeleteThing", "iot:DeleteCertificate"])
+def test_what_could_not_be_deleted_is_said(machine: Machine, action: str) -> None:
+    machine.list("rpi-0001", "rpi-0002").deploy("--yes", "--no-detect")
+    machine.account.deny(action)
+    rotate = ["--rotate", "rpi-0001"] if action == "iot:DeleteCertificate" else []
+    run = machine.list("rpi-0001", *(["rpi-0002"] if rotate else [])).deploy("--yes", "--no-detect", *rotate)
+    assert 1 == run.status
+    assert f"the permission {action} is missing" in run.sentence
+    assert "All is as wished" not in run.output
+    assert machine.install("rpi-0001").client().connect()  # its bundle is the new one, for the update was made
 
 
 def test_an_output_directory_that_is_a_file_is_said_before_anything_is_deployed(machine: Machine) -> None:

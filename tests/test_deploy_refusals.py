@@ -70,7 +70,6 @@ def test_unknown_credentials(listed: Machine) -> None:
     assert "does not know these credentials" in refuse(listed, "--plan")
 
 
-@pytest.mark.slow  # boto3 tries again for 20 s
 def test_no_network(listed: Machine, free_port: int) -> None:
     sentence = refuse(listed, "--plan", AWS_ENDPOINT_URL=f"http://127.0.0.1:{free_port}")
     assert "can not be reached" in sentence
