@@ -55,11 +55,22 @@ class StackFailed(DeployError):
         super().__init__(f"the stack {stack} could not be {verb}: {'; '.join(reasons) or 'AWS gives no reason'}")
 
 
+class LeftBehind(DeployError):
+    """A stack that is as it should be, but for what it held before and AWS could not delete."""
+
+    def __init__(self, stack: str, left: Mapping[str, StackEvent]) -> None:
+        what = "; ".join(f"{event.type} {event.physical_id} ({event.reason})" for event in left.values())
+        super().__init__(
+            f"the stack {stack} was updated, but AWS could not delete what is not in it any more: {what}; delete it by "
+            "hand if nobody else uses it"
+        )
+
+
 OnEvent = Callable[[StackEvent], None]
 
 
 def apply_template(account: Account, name: str, template: str, before: DeployedStack | None, on_event: OnEvent) -> None:
-    """Create or update a stack; raises StackFailed, Refused, or DeployError if another deployment came between.
+    """Create or update a stack; raises StackFailed, LeftBehind, Refused, or DeployError if another deployment is at it.
 
     `before` is the stack as it was when the plan was shown: nothing that is not in the plan is removed or replaced.
     """
@@ -117,6 +128,9 @@ class Watch:
         self._status = ""
         self._last_event = ""  # of the stack itself: its status
         self._failures: list[StackEvent] = []
+        self._left: dict[
+            str, StackEvent
+        ] = {}  # what could not be deleted, by its id in AWS; CloudFormation tries thrice
         self._seen = {event["EventId"] for event in self._page(None)["StackEvents"]}  # they are of the past
 
     def until_settled(self) -> None:
@@ -141,11 +155,17 @@ class Watch:
             self._last_event = event.status
         if event.failed:
             self._failures.append(event)
+        if event.status == "DELETE_FAILED":
+            self._left[event.physical_id] = event
+        elif event.status == "DELETE_COMPLETE":
+            self._left.pop(event.physical_id, None)
         self._on_event(event)
 
     def raise_unless(self, wished: str, verb: str) -> None:
-        """Raise Refused or StackFailed if it did not end as wished."""
+        """Raise Refused or StackFailed if it did not end as wished, and LeftBehind if not all of it."""
         if self._status == wished:
+            if self._left:
+                raise LeftBehind(self._name, self._left)
             return
         own = [event for event in self._failures if event.type != STACK]
         failures = own or self._failures

@@ -11,7 +11,7 @@ from tests.deployer import skip_without
 skip_without("boto3", "rich")
 
 from infrastructure import changesets  # noqa: E402
-from infrastructure.changesets import StackEvent, StackFailed, apply_template, delete_stack  # noqa: E402
+from infrastructure.changesets import LeftBehind, StackEvent, StackFailed, apply_template, delete_stack  # noqa: E402
 from infrastructure.deployed import DeployedStack  # noqa: E402
 from infrastructure.errors import DeployError, Refused  # noqa: E402
 from tests.fake_account import as_planned, make_account, things_template  # noqa: E402
@@ -181,6 +181,40 @@ def test_a_change_set_that_fails_says_why(aws: FakeCloudFormation, reason: str, 
     aws.before["describe_change_set"] = fail
     assert expected in str(error_of(lambda: apply(aws, things_template(TWO), before)))
     assert {} == aws.change_sets
+
+
+def clean_up(aws: FakeCloudFormation, *statuses: str) -> None:
+    """Let CloudFormation try to delete a replaced certificate after an update, with these results."""
+    settle = aws._settle
+
+    def settle_and_clean_up(stack: Any, *rest: Any) -> bool:
+        failed = settle(stack, *rest)
+        end = stack.events.pop(0)
+        for status in statuses:
+            aws._tell(stack, "aCertificate", "AWS::IoT::Certificate", status, "in use" if "FAILED" in status else None)
+        stack.events.insert(0, end)
+        return failed
+
+    aws._settle = settle_and_clean_up  # type: ignore[method-assign]
+
+
+def test_a_certificate_that_could_not_be_deleted_is_named(aws: FakeCloudFormation) -> None:
+    before = deployed(aws, ONE)
+    clean_up(aws, "DELETE_FAILED", "DELETE_FAILED", "DELETE_FAILED")
+    expected = (
+        f"the stack {NAME} was updated, but AWS could not delete what is not in it any more: AWS::IoT::Certificate "
+        "physical-aCertificate (in use); delete it by hand if nobody else uses it"
+    )
+    error = error_of(lambda: apply(aws, things_template({"a": "rotated"}), before))
+    assert (expected, LeftBehind) == (str(error), type(error))
+    assert "UPDATE_COMPLETE" == status_of(aws)
+
+
+def test_a_certificate_that_is_deleted_at_a_later_try_is_none_that_is_left(aws: FakeCloudFormation) -> None:
+    before = deployed(aws, ONE)
+    clean_up(aws, "DELETE_FAILED", "DELETE_FAILED", "DELETE_COMPLETE")
+    apply(aws, things_template({"a": "rotated"}), before)
+    assert "UPDATE_COMPLETE" == status_of(aws)
 
 
 def test_a_template_that_cloudformation_does_not_take_is_not_sent(aws: FakeCloudFormation) -> None:

@@ -15,6 +15,7 @@ from tests.deployer import skip_without
 skip_without("aws_cdk", "boto3", "cryptography", "rich")
 
 from infrastructure import changesets, membership  # noqa: E402
+from infrastructure.changesets import LeftBehind, StackEvent  # noqa: E402
 from infrastructure.deployed import Deployed, read_deployed  # noqa: E402
 from infrastructure.description import DetectStack, StackDescription, ThingsStack  # noqa: E402
 from infrastructure.detect import DetectPlan  # noqa: E402
@@ -171,6 +172,18 @@ def test_a_stack_that_fails_holds_up_no_other_and_its_things_do_not_join(fleet: 
     assert {"lab": {"c"}} == fleet.iot.groups
     assert fleet.aws.stack("lab-detect") is not None
     assert "lab-things-1: bThing: already exists" in fleet.lines
+
+
+def test_things_join_though_an_old_certificate_was_left_behind(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(account: Any, name: str, *rest: Any) -> None:
+        if "-things-" in name:
+            event = StackEvent(name, "aCertificate", "c1", "AWS::IoT::Certificate", "DELETE_FAILED", "in use")
+            raise LeftBehind(name, {"c1": event})
+
+    monkeypatch.setattr("infrastructure.rollout.apply_template", leave)
+    (problem,) = fleet.run("a")
+    assert "AWS::IoT::Certificate c1 (in use); delete it by hand if nobody else uses it" in problem
+    assert {"lab": {"a"}} == fleet.iot.groups
 
 
 def test_what_is_brought_back_is_no_step(fleet: Fleet) -> None:
