@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import dataclasses
 import json
 import os
@@ -444,14 +443,3 @@ def test_the_node_of_the_package_is_used_unless_another_is_asked_for(monkeypatch
     monkeypatch.setenv("JSII_NODE", "/another/node")
     use_bundled_node()
     assert "/another/node" == os.environ["JSII_NODE"]
-
-
-def test_only_synthesis_and_constructs_import_aws_cdk() -> None:
-    importing = set()
-    for path in (ROOT / "infrastructure").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if any(module.partition(".")[0] in ("aws_cdk", "constructs") for module in modules):
-                importing.add(path.relative_to(ROOT / "infrastructure").parts[0])
-    assert {"constructs", "synthesis.py"} == importing

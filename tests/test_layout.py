@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DEVICE = sorted((ROOT / "defender_publisher").rglob("*.py"))
 DETECT = sorted((ROOT / "defender_detect").rglob("*.py"))
+DEPLOYER = sorted((ROOT / "infrastructure").rglob("*.py"))
 
 
 def imports_of(path: Path) -> set[str]:
@@ -45,6 +46,17 @@ def test_only_the_scripts_parse_arguments_start_timeloop_or_exit(path: Path) -> 
 @pytest.mark.parametrize("path", DETECT, ids=lambda path: path.name)
 def test_detect_knows_nothing_of_the_publisher_but_the_format(path: Path) -> None:
     assert imports_any(path, "defender_publisher") <= {"defender_publisher.report"}
+
+
+@pytest.mark.parametrize("path", [*DEPLOYER, ROOT / "deploy.py"], ids=lambda path: path.name)
+def test_what_deploys_imports_nothing_of_what_it_deploys(path: Path) -> None:
+    assert set() == imports_any(path, "defender_publisher", "defender_detect", "demo", "tests")
+
+
+@pytest.mark.parametrize("path", DEPLOYER, ids=lambda path: path.name)
+def test_only_synthesis_and_the_constructs_import_aws_cdk(path: Path) -> None:
+    is_cdks = path.name == "synthesis.py" or path.parent.name == "constructs"
+    assert is_cdks or set() == imports_any(path, "aws_cdk", "constructs")
 
 
 @pytest.mark.parametrize(
