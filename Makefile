@@ -11,7 +11,7 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test chaos lint docs bench bench-quick bench-detect bench-deploy clean
+.PHONY: install demo test test-deploy chaos lint docs bench bench-quick bench-detect bench-deploy clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed-device
@@ -22,6 +22,10 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m pytest -n 2
+
+test-deploy: $(VENV)/installed-test
+	$(VENV)/bin/python -m pytest tests/test_emulator.py tests/test_deploy*.py tests/test_infrastructure*.py \
+		-m "slow or not slow" -n 2
 
 chaos: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh

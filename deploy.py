@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
-if (VENV / "bin" / "python").exists() and Path(sys.prefix).resolve() != VENV:
+if __name__ == "__main__" and (VENV / "bin" / "python").exists() and Path(sys.prefix).resolve() != VENV.resolve():
     os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), *sys.argv])
 if sys.version_info < (3, 10):  # an older Python gets an old CDK without a word
     sys.exit(f"deploy.py: Python 3.10 or later is needed, this is {sys.version.split()[0]} ({sys.executable})")
@@ -28,7 +29,7 @@ if not missing_packages():
     from infrastructure.deployed import Deployed, read_deployed
     from infrastructure.destruction import destroy, find_strangers
     from infrastructure.detect import plan_detect
-    from infrastructure.drift import find_drift
+    from infrastructure.drift import find_drift, refuse_missing
     from infrastructure.handover import hand_over
     from infrastructure.keys import KeyStore
     from infrastructure.names import DEFAULT_PREFIX, Names
@@ -56,7 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     except DeployError as error:
         return fail(error)
     except KeyboardInterrupt:
-        return fail("interrupted; AWS ends by itself what it has begun, and running this again goes on from there")
+        fail("interrupted; AWS ends by itself what it has begun, and running this again goes on from there")
+        sys.stdout.flush()
+        os._exit(FAILED)  # or Python waits for the threads that watch what AWS does
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
         return FAILED
@@ -104,12 +107,13 @@ def deploy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> i
     screen.show_account(account, names.prefix)
     deployed, registry = read_account(account, names)
     plan = make_plan(names, things, deployed, options.rotate)
+    refuse_missing(names, deployed, registry)
     refuse_foreign_things(account.iot, plan.new)
     detect = None
     if not options.no_detect:
         detect = plan_detect(account, names, deployed, profiles, metrics, options.alert_email)
     joining = [thing for thing in things if thing not in registry.members]
-    drift = find_drift(account.iot, [deployed.things[thing] for thing in plan.kept], registry)
+    drift = find_drift(account, names, [deployed.things[thing] for thing in plan.kept], registry)
 
     screen.show_plan(plan, joining, drift)
     screen.show_detect(detect, unreported(metrics, device_config))
@@ -121,13 +125,14 @@ def deploy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> i
         store = KeyStore(options.output)
         with screen.bars():
             problems += Rollout(account, names, deployed, store, screen).run(plan, detect, joining)
-        deployed = read_deployed(account, names)
+        with telling(problems):
+            deployed = read_deployed(account, names, also_busy=True)
     elif detect is not None and detect.problem is not None:
         problems.append(detect.problem)
-    with screen.bars():
+    with telling(problems), screen.bars():
         handover = hand_over(account, KeyStore(options.output), deployed, things, device_config, ROOTS, screen)
     screen.show_bundles(handover.written, handover.elsewhere, plan.rotated)
-    return end(screen, problems)
+    return end(screen, [*problems, *handover.problems])
 
 
 def destroy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> int:
@@ -159,9 +164,20 @@ def agree(options: argparse.Namespace, screen: Screen, question: str) -> None:
         raise DeployError("nothing was changed")
 
 
+@contextmanager
+def telling(problems: Sequence[object]) -> Iterator[None]:
+    """Say what went wrong before, too, if something ends it all."""
+    try:
+        yield
+    except Exception:
+        for problem in problems:
+            fail(problem)
+        raise
+
+
 def end(screen: Screen, problems: Sequence[object]) -> int:
     """Say what is not as it is wished; return the exit status."""
-    for problem in problems:
+    for problem in dict.fromkeys(map(str, problems)):  # the same may have been met twice
         fail(problem)
     if not problems:
         screen.say("All is as wished.")

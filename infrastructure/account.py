@@ -32,6 +32,10 @@ class Account:
     cloudformation: Any
     iot: Any
 
+    def certificate_arn(self, certificate_id: str) -> str:
+        """Return the ARN of a certificate."""
+        return f"arn:{self.partition}:iot:{self.region}:{self.id}:cert/{certificate_id}"
+
 
 def choose_region(asked: str | None, environment: Mapping[str, str] = os.environ, profile: str | None = None) -> str:
     """Return the region: asked for, from the environment, or the profile's; it is never guessed.

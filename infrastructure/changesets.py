@@ -14,15 +14,18 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infrastructure.account import Account
-from infrastructure.deployed import TO_BE_REMOVED, DeployedStack, refuse_busy
+from infrastructure.deployed import TO_BE_REMOVED, DeployedStack, read_stack, refuse_busy
 from infrastructure.errors import DeployError, Refused
 from infrastructure.refusals import code_of, message_of, missing_permission, permission_sentence
 
 CAPABILITIES = ["CAPABILITY_IAM"]  # the role by which Detect publishes alerts
 SOONEST, LATEST = 0.1, 3.0  # seconds between two looks at CloudFormation, which is asked less and less often
 SLOWER = 1.5
+PATIENCE = 30.0  # seconds that a stack's status and its last event may say different things
 NO_CHANGES = re.compile("didn't contain changes|No updates are to be performed", re.IGNORECASE)
 BUSY = ("OperationInProgressException", "InvalidChangeSetStatus", "ChangeSetNotFound", "AlreadyExistsException")
+MEANWHILE = re.compile("IN_PROGRESS|already exist|does not exist|can ?not be updated", re.IGNORECASE)
+STACK = "AWS::CloudFormation::Stack"
 REPLACED_WITH_CARE = ("AWS::IoT::Thing", "AWS::IoT::Certificate")  # a device is cut off by losing them
 
 
@@ -60,30 +63,39 @@ def apply_template(account: Account, name: str, template: str, before: DeployedS
     `before` is the stack as it was when the plan was shown: nothing that is not in the plan is removed or replaced.
     """
     if before is not None and before.status in TO_BE_REMOVED:
-        delete_stack(account, name, on_event)
+        delete_stack(account, before, on_event)
         before = None
-    update = before is not None and before.exists
-    change_set = _create_change_set(account, name, template, update)
-    if change_set is None:
-        return
-    try:
-        _refuse_surprises(account, change_set, name, template, before)
-        watch = Watch(account, change_set["StackId"], name, on_event)
-        account.cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set["ChangeSetId"])
-    except (ClientError, DeployError) as error:
-        with contextlib.suppress(ClientError):
-            account.cloudformation.delete_change_set(StackName=name, ChangeSetName=change_set["ChangeSetId"])
-        if isinstance(error, ClientError) and code_of(error) in BUSY:
-            raise _busy(name) from error
-        raise
+    update = before if before is not None and before.exists else None
+    with _busy_told(name):
+        change_set = _create_change_set(account, name, template, update is not None)
+        if change_set is None:
+            return
+        try:
+            _refuse_surprises(account, change_set, template, update)
+            watch = Watch(account, change_set["StackId"], name, on_event)
+            account.cloudformation.execute_change_set(**_address(change_set))
+        except (ClientError, DeployError):
+            _discard(account, change_set)
+            raise
     watch.until_settled()
     watch.raise_unless("UPDATE_COMPLETE" if update else "CREATE_COMPLETE", "updated" if update else "created")
 
 
-def delete_stack(account: Account, name: str, on_event: OnEvent, retain: tuple[str, ...] = ()) -> None:
-    """Delete a stack and all it holds but the logical ids to retain; raises StackFailed."""
-    watch = Watch(account, _stack_id(account, name), name, on_event)
-    account.cloudformation.delete_stack(StackName=name, **({"RetainResources": list(retain)} if retain else {}))
+def delete_stack(account: Account, before: DeployedStack, on_event: OnEvent, retain: tuple[str, ...] = ()) -> None:
+    """Delete a stack and all it holds but the logical ids to retain; raises StackFailed.
+
+    `before` is the stack as it was when the plan was shown: DeployError if it holds anything else now. One that is
+    gone already is as it is wished.
+    """
+    now = read_stack(account, before.name)
+    if now is None:
+        return
+    refuse_busy(now, account.region)
+    if _changed(before, now):
+        raise _busy(before.name)
+    watch = Watch(account, now.id, now.name, on_event)
+    with _busy_told(before.name):
+        account.cloudformation.delete_stack(StackName=now.id, **({"RetainResources": list(retain)} if retain else {}))
     watch.until_settled()
     watch.raise_unless("DELETE_COMPLETE", "deleted")
 
@@ -93,33 +105,43 @@ class Watch:
 
     def __init__(self, account: Account, stack_id: str, name: str, on_event: OnEvent) -> None:
         self._cloudformation = account.cloudformation
-        self._region = account.region
         self._stack_id = stack_id
         self._name = name
         self._on_event = on_event
         self._status = ""
+        self._last_event = ""  # of the stack itself: its status
         self._failures: list[StackEvent] = []
         self._seen = {event["EventId"] for event in self._page(None)["StackEvents"]}  # they are of the past
 
     def until_settled(self) -> None:
-        """Pass on events until CloudFormation has done, or brought back, what it began."""
-        pause = SOONEST
+        """Pass on events until CloudFormation has done, or brought back, what it began.
+
+        For a moment the status may still be the one from before; so it counts when the last event says the same.
+        """
+        pause, patience = SOONEST, time.monotonic() + PATIENCE
         while True:
             time.sleep(pause)
             pause = min(pause * SLOWER, LATEST)
             self._status = self._read_status()  # before the events, or the last of them are missed
             for event in reversed(list(self._new_events())):
-                if event.failed:
-                    self._failures.append(event)
-                self._on_event(event)
-            if not self._status.endswith("_IN_PROGRESS"):
+                self._note(event)
+                patience = time.monotonic() + PATIENCE
+            settled = not self._status.endswith("_IN_PROGRESS")
+            if settled and (self._status == self._last_event or time.monotonic() > patience):
                 return
+
+    def _note(self, event: StackEvent) -> None:
+        if event.type == STACK:
+            self._last_event = event.status
+        if event.failed:
+            self._failures.append(event)
+        self._on_event(event)
 
     def raise_unless(self, wished: str, verb: str) -> None:
         """Raise Refused or StackFailed if it did not end as wished."""
         if self._status == wished:
             return
-        own = [event for event in self._failures if event.type != "AWS::CloudFormation::Stack"]
+        own = [event for event in self._failures if event.type != STACK]
         failures = own or self._failures
         for event in failures:
             action = missing_permission(event.reason)
@@ -157,22 +179,17 @@ class Watch:
 def _create_change_set(account: Account, name: str, template: str, update: bool) -> Any:
     """Return a change set (as DescribeChangeSet does) that can be executed, None if there is nothing to change."""
     change_set_name = f"deploy-{uuid.uuid4()}"
-    try:
-        answer = account.cloudformation.create_change_set(
-            StackName=name,
-            ChangeSetName=change_set_name,
-            ChangeSetType="UPDATE" if update else "CREATE",
-            TemplateBody=template,
-            Capabilities=CAPABILITIES,
-        )
-    except ClientError as error:
-        if re.search("IN_PROGRESS|already exist", message_of(error)):
-            raise _busy(name) from error
-        raise
-    change_set = _wait_for(account, name, answer["Id"])
+    answer = account.cloudformation.create_change_set(
+        StackName=name,
+        ChangeSetName=change_set_name,
+        ChangeSetType="UPDATE" if update else "CREATE",
+        TemplateBody=template,
+        Capabilities=CAPABILITIES,
+    )
+    change_set = _wait_for(account, {"StackName": name, "ChangeSetName": answer["Id"]})
     if change_set["Status"] != "FAILED":
         return change_set
-    account.cloudformation.delete_change_set(StackName=name, ChangeSetName=answer["Id"])
+    _discard(account, change_set)
     reason = change_set.get("StatusReason", "")
     if NO_CHANGES.search(reason):
         return None
@@ -182,31 +199,51 @@ def _create_change_set(account: Account, name: str, template: str, update: bool)
     raise StackFailed(name, "updated" if update else "created", [reason])
 
 
-def _wait_for(account: Account, name: str, change_set_id: str) -> Any:
+def _wait_for(account: Account, address: dict[str, str]) -> Any:
     pause = SOONEST
     while True:
-        change_set = account.cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set_id)
+        change_set = account.cloudformation.describe_change_set(**address)
         if change_set["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
             return change_set
         time.sleep(pause)
         pause = min(pause * SLOWER, LATEST)
 
 
-def _refuse_surprises(
-    account: Account, change_set: Any, name: str, template: str, before: DeployedStack | None
-) -> None:
-    """Raise DeployError if the change set takes away what the plan did not show, because the stack changed since.
+def _discard(account: Account, change_set: Any) -> None:
+    """Delete a change set, which may be gone already."""
+    with contextlib.suppress(ClientError):
+        account.cloudformation.delete_change_set(**_address(change_set))
 
-    If it changes from now on, CloudFormation makes the change set obsolete by itself.
+
+def _refuse_surprises(account: Account, change_set: Any, template: str, before: DeployedStack | None) -> None:
+    """Raise DeployError if the change set does what the plan did not show.
+
+    Either the stack has changed since (if it changes from now on, CloudFormation drops the change set by itself), or a
+    thing or certificate is to be replaced although its key stays.
     """
-    old: Mapping[str, Any] = before.template.get("Resources", {}) if before else {}
-    new = json.loads(template)["Resources"]
+    if before is None:
+        return  # whatever is in the change set is new
+    now = read_stack(account, before.name)
+    if now is None or _changed(before, now):
+        raise _busy(before.name)
+    old, new = before.template.get("Resources", {}), json.loads(template)["Resources"]
     for change in _changes(account, change_set):
-        logical_id = change["LogicalResourceId"]
-        removed = change["Action"] == "Remove" and (logical_id not in old or logical_id in new)
-        replaced = change.get("Replacement") == "True" and change["ResourceType"] in REPLACED_WITH_CARE
-        if removed or (replaced and old.get(logical_id) == new.get(logical_id)):
-            raise _busy(name)
+        logical_id, kind = change["LogicalResourceId"], change["ResourceType"]
+        replaced = change.get("Replacement") in ("True", "Conditional") and kind in REPLACED_WITH_CARE
+        if replaced and _request(old, logical_id) == _request(new, logical_id):
+            raise DeployError(
+                f"the stack {before.name} stays as it is: AWS would replace {logical_id} ({kind}), which was not asked "
+                "for and cuts its device off"
+            )
+
+
+def _changed(before: DeployedStack, now: DeployedStack) -> bool:
+    return (before.id, before.template) != (now.id, now.template)
+
+
+def _request(resources: Mapping[str, Any], logical_id: str) -> Any:
+    """Return the certificate signing request of a certificate; None for anything else."""
+    return resources.get(logical_id, {}).get("Properties", {}).get("CertificateSigningRequest")
 
 
 def _changes(account: Account, change_set: Any) -> Iterator[Any]:
@@ -215,16 +252,23 @@ def _changes(account: Account, change_set: Any) -> Iterator[Any]:
         yield from (each["ResourceChange"] for each in page.get("Changes", []) if "ResourceChange" in each)
         if not page.get("NextToken"):
             return
-        page = account.cloudformation.describe_change_set(
-            StackName=change_set["StackId"], ChangeSetName=change_set["ChangeSetId"], NextToken=page["NextToken"]
-        )
+        page = account.cloudformation.describe_change_set(**_address(change_set), NextToken=page["NextToken"])
 
 
-def _stack_id(account: Account, name: str) -> str:
-    """Return the stack's ARN, by which also a deleted one can be asked for; DeployError where it is busy."""
-    stack = account.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    refuse_busy(DeployedStack(name, stack["StackStatus"], stack.get("StackStatusReason", "")), account.region)
-    return str(stack["StackId"])
+def _address(change_set: Any) -> dict[str, str]:
+    """Return what names a change set in a call: with its stack's name, by which permissions go."""
+    return {"StackName": change_set["StackName"], "ChangeSetName": change_set["ChangeSetId"]}
+
+
+@contextlib.contextmanager
+def _busy_told(name: str) -> Iterator[None]:
+    """Raise DeployError where AWS refuses because of what another deployment does, or did."""
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) in BUSY or MEANWHILE.search(message_of(error)):
+            raise _busy(name) from error
+        raise
 
 
 def _busy(name: str) -> DeployError:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from infrastructure.account import WORKERS, Account
 from infrastructure.errors import DeployError
 from infrastructure.names import TAG, Names
+from infrastructure.refusals import message_of
 
 ATTACHMENT = "AWS::IoT::ThingPrincipalAttachment"
 TO_BE_REMOVED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")  # before it can be created again
@@ -26,6 +29,7 @@ class DeployedStack:
     reason: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
     template: Mapping[str, Any] = field(default_factory=dict)  # empty where nothing is there
+    id: str = ""  # its ARN, by which also a deleted one can be asked for
 
     @property
     def busy(self) -> bool:
@@ -71,10 +75,10 @@ class Deployed:
         return self.stacks.get(name)
 
 
-def read_deployed(account: Account, names: Names) -> Deployed:
-    """Return what of the fleet is deployed; DeployError where CloudFormation is at work on it, or it is stuck."""
+def read_deployed(account: Account, names: Names, also_busy: bool = False) -> Deployed:
+    """Return what of the fleet is deployed; DeployError where a stack can not be changed now, unless `also_busy`."""
     stacks = {stack.name: stack for stack in _list_stacks(account, names)}
-    for stack in stacks.values():
+    for stack in () if also_busy else stacks.values():
         refuse_busy(stack, account.region)
     with ThreadPoolExecutor(WORKERS) as pool:
         read = pool.map(lambda stack: _with_template(account, stack), stacks.values())
@@ -96,23 +100,38 @@ def refuse_busy(stack: DeployedStack, region: str) -> None:
         )
 
 
+def read_stack(account: Account, name: str) -> DeployedStack | None:
+    """Return a stack as it is now, None where there is none of the name."""
+    try:
+        answer = account.cloudformation.describe_stacks(StackName=name)
+    except ClientError as error:
+        if "does not exist" in message_of(error):
+            return None
+        raise
+    return _with_template(account, _as_stack(answer["Stacks"][0]))
+
+
 def _list_stacks(account: Account, names: Names) -> Iterator[DeployedStack]:
     own = {names.fleet_stack, names.detect_stack}
     for page in account.cloudformation.get_paginator("describe_stacks").paginate():
         for stack in page["Stacks"]:
             name = stack["StackName"]
             if name in own or names.things_stack_number(name) is not None:
-                outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
-                yield DeployedStack(name, stack["StackStatus"], stack.get("StackStatusReason", ""), outputs)
+                yield _as_stack(stack)
+
+
+def _as_stack(answer: Mapping[str, Any]) -> DeployedStack:
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in answer.get("Outputs", [])}
+    reason = answer.get("StackStatusReason", "")
+    return DeployedStack(answer["StackName"], answer["StackStatus"], reason, outputs, id=answer["StackId"])
 
 
 def _with_template(account: Account, stack: DeployedStack) -> DeployedStack:
     if not stack.exists:
         return stack
-    answer = account.cloudformation.get_template(StackName=stack.name, TemplateStage="Original")
+    answer = account.cloudformation.get_template(StackName=stack.id, TemplateStage="Original")
     body = answer["TemplateBody"]  # boto3 has parsed it where it is JSON
-    template = json.loads(body) if isinstance(body, str) else body
-    return DeployedStack(stack.name, stack.status, stack.reason, stack.outputs, template)
+    return replace(stack, template=json.loads(body) if isinstance(body, str) else body)
 
 
 def certificates_of(template: Mapping[str, Any]) -> dict[str, str]:

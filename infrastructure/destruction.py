@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from infrastructure.account import Account, found
 from infrastructure.changesets import StackEvent, StackFailed, delete_stack
-from infrastructure.deployed import Deployed
+from infrastructure.deployed import Deployed, DeployedStack
 from infrastructure.errors import DeployError
 from infrastructure.names import Names
+from infrastructure.pacing import side_by_side
 from infrastructure.registry import read_policy_targets
 from infrastructure.rollout import STACKS_AT_ONCE, attempt
 from infrastructure.screen import Bar, Screen
 
 # A policy counts as attached for up to five minutes after it was detached; hence six tries, the last after 6 minutes.
 PAUSES = (5.0, 15.0, 40.0, 120.0, 180.0)  # seconds
-METRIC = "AWS::IoT::CustomMetric"
-TOLD = (METRIC, "AWS::IoT::Thing", "AWS::IoT::SecurityProfile", "AWS::IoT::Policy", "AWS::IoT::ThingGroup")
+METRIC, PROFILE = "AWS::IoT::CustomMetric", "AWS::IoT::SecurityProfile"
+TOLD = (METRIC, PROFILE, "AWS::IoT::Thing", "AWS::IoT::Policy", "AWS::IoT::ThingGroup")
 
 
 def find_strangers(account: Account, names: Names, deployed: Deployed) -> list[str]:
-    """Return the ids of the certificates that have the fleet's policy, and are none of the fleet's."""
-    own = {thing.certificate_id for thing in deployed.things.values()}
-    return sorted(read_policy_targets(account.iot, names.policy) - own)
+    """Return the ARNs of what has the fleet's policy and is none of the fleet's certificates."""
+    own = {account.certificate_arn(thing.certificate_id) for thing in deployed.things.values()}
+    return sorted((read_policy_targets(account.iot, names.policy) or frozenset()) - own)
 
 
 def destroy(
@@ -40,40 +40,48 @@ def destroy(
     last = [names.fleet_stack] if names.fleet_stack in stacks else []
     first = sorted(stacks - set(last))
     _detach(account, names, strangers)
-    with ThreadPoolExecutor(STACKS_AT_ONCE) as pool:
-        delete = lambda name: attempt(lambda: _delete(account, deployed, name, screen, pauses))  # noqa: E731
-        errors = [error for error in pool.map(delete, first) if error is not None]
+    delete = lambda name: attempt(lambda: _delete(account, deployed, name, screen, pauses))  # noqa: E731
+    errors = [error for _, error in side_by_side(delete, first, STACKS_AT_ONCE) if error is not None]
     if errors:
         return errors  # the policy and the group are still in use
     return [error for error in map(delete, last) if error is not None]
 
 
-def _detach(account: Account, names: Names, certificate_ids: Iterable[str]) -> None:
-    for certificate_id in certificate_ids:
-        target = f"arn:{account.partition}:iot:{account.region}:{account.id}:cert/{certificate_id}"
+def _detach(account: Account, names: Names, targets: Iterable[str]) -> None:
+    for target in targets:
         found(account.iot.detach_policy, policyName=names.policy, target=target)
 
 
 def _delete(account: Account, deployed: Deployed, name: str, screen: Screen, pauses: Sequence[float]) -> None:
     """Delete a stack, with patience; a custom metric that somebody else's security profile uses is left behind."""
-    metrics = set(deployed.stacks[name].resources(METRIC))
+    stack = deployed.stacks[name]
+    used = lambda name: name in stack.resources(METRIC) and _users(account, stack, name)  # noqa: E731
     with screen.bar(name, 0) as bar:
         failed: frozenset[str] = frozenset()
-        for tried, pause in enumerate((*pauses, None)):
+        for pause in (*pauses, None):
             try:
-                delete_stack(account, name, _teller(bar))
+                delete_stack(account, stack, _teller(bar))
                 bar.say("deleted")
                 return
             except StackFailed as error:
                 failed = error.failed
-                if tried and failed and failed <= metrics:
+                if failed and all(map(used, failed)):
                     break
                 if pause is None:
                     raise
                 bar.say(f"{error}; trying again in {pause:.0f} s")
                 time.sleep(pause)
-        bar.say(f"{', '.join(sorted(failed))}: used outside this fleet, and so left behind")
-        delete_stack(account, name, _teller(bar), retain=tuple(failed))
+        for name in sorted(failed):
+            users = ", ".join(_users(account, stack, name))
+            bar.say(f"{name} is left behind, since security profiles outside this fleet use it: {users}")
+        delete_stack(account, stack, _teller(bar), retain=tuple(failed))
+
+
+def _users(account: Account, stack: DeployedStack, logical_id: str) -> list[str]:
+    """Return the names of the security profiles that use a custom metric of a stack's, and are not in the stack."""
+    own = {each["SecurityProfileName"] for each in stack.resources(PROFILE).values()}
+    answer = account.iot.list_security_profiles(metricName=stack.resources(METRIC)[logical_id]["MetricName"])
+    return sorted({each["name"] for each in answer["securityProfileIdentifiers"]} - own)
 
 
 def _teller(bar: Bar) -> Callable[[StackEvent], None]:

@@ -13,7 +13,7 @@ from infrastructure.deployed import Deployed
 from infrastructure.description import DetectStack
 from infrastructure.errors import DeployError, Refused
 from infrastructure.names import TAG, Names
-from infrastructure.plan import KEEP, StackPlan, change_of
+from infrastructure.plan import KEEP, UPDATE, StackPlan, change_of
 from infrastructure.profiles import Profile
 from infrastructure.refusals import explain
 
@@ -66,7 +66,7 @@ def plan_detect(
         problem = detect_refusal(error)
     except DeployError as error:
         problem = error
-    return DetectPlan(name, change_of(deployed, name, None), description, problem=problem)
+    return DetectPlan(name, UPDATE, description, problem=problem)
 
 
 def deployed_email(deployed: Deployed, names: Names) -> str | None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from infrastructure.account import found
-from infrastructure.deployed import DeployedThing
+from infrastructure.account import Account, found
+from infrastructure.deployed import Deployed, DeployedThing
+from infrastructure.errors import DeployError
+from infrastructure.names import Names
+from infrastructure.pacing import paced
 from infrastructure.registry import Registry
+
+DELETED = "its certificate was deleted; --rotate makes a new one"
+CERTIFICATES = 8.0  # DescribeCertificate a second, of which AWS takes 10 in an account
+THINGS = 50.0  # DescribeThing a second, of which AWS takes 350 in an account
 
 
 @dataclass(frozen=True)
@@ -23,21 +29,58 @@ class Drift:
         return f"{self.thing}: {self.says}"
 
 
-def find_drift(iot: Any, things: Iterable[DeployedThing], registry: Registry) -> list[Drift]:
-    """Return what keeps deployed things from reporting, one finding for a thing at most."""
-    return [drift for thing in things if (drift := _drift_of(iot, thing, registry)) is not None]
+def refuse_missing(names: Names, deployed: Deployed, registry: Registry) -> None:
+    """Raise DeployError if what all things share was deleted by hand, so that no certificate and no thing has it."""
+    stack = deployed.stack(names.fleet_stack)
+    if stack is not None and stack.exists and registry.missing:
+        missing = " and ".join(f"the {part} {names.policy}" for part in registry.missing)
+        raise DeployError(
+            f"{missing} was deleted by hand, and with it what certificates and things had of it: give this up with "
+            "--destroy, then deploy again; all devices need their new bundles then"
+        )
 
 
-def _drift_of(iot: Any, thing: DeployedThing, registry: Registry) -> Drift | None:
-    status = registry.certificates.get(thing.certificate_id)
-    if status is None:
-        return Drift(thing.name, "its certificate was deleted; --rotate makes a new one", rotation_mends=True)
+def find_drift(account: Account, names: Names, things: Sequence[DeployedThing], registry: Registry) -> list[Drift]:
+    """Return what keeps deployed things from reporting, one finding for a thing at most.
+
+    AWS's lists may be behind; so whatever seems to be wrong is looked at by itself.
+    """
+    suspects = [thing for thing in things if not _is_listed(thing, registry)]
+    looks = paced(lambda thing: _drift_of_certificate(account, names, thing, registry), suspects, CERTIFICATES)
+    found_drift = {thing.name: drift for thing, drift in looks if drift is not None}
+    outside = [thing for thing in things if thing.name not in {*registry.members, *found_drift}]
+    looks = paced(lambda thing: _drift_of_thing(account, thing), outside, THINGS)
+    found_drift |= {thing.name: drift for thing, drift in looks if drift is not None}
+    return [found_drift[thing.name] for thing in things if thing.name in found_drift]
+
+
+def _is_listed(thing: DeployedThing, registry: Registry) -> bool:
+    """Tell whether AWS's lists have a thing's certificate as it should be."""
+    active = registry.certificates.get(thing.certificate_id) == "ACTIVE"
+    return active and thing.certificate_id in registry.policy_targets
+
+
+def _drift_of_certificate(account: Account, names: Names, thing: DeployedThing, registry: Registry) -> Drift | None:
+    if not thing.certificate_id:
+        return Drift(thing.name, "its stack does not tell its certificate; --rotate makes a new one", True)
+    certificate = found(account.iot.describe_certificate, certificateId=thing.certificate_id)
+    if certificate is None:
+        return Drift(thing.name, DELETED, rotation_mends=True)
+    status = certificate["certificateDescription"]["status"]
     if status != "ACTIVE":
         activate = f"aws iot update-certificate --certificate-id {thing.certificate_id} --new-status ACTIVE"
         return Drift(thing.name, f"its certificate is {status}; --rotate makes a new one, or `{activate}`", True)
-    if thing.certificate_id not in registry.policy_targets:
+    if thing.certificate_id not in registry.policy_targets and not _has_policy(account, names, thing):
         return Drift(thing.name, "the policy was detached from its certificate; --rotate makes a new one", True)
-    if thing.name not in registry.members and found(iot.describe_thing, thingName=thing.name) is None:
-        again = "take it out of the list, deploy, and list it again"
-        return Drift(thing.name, f"the thing itself was deleted; {again}")
     return None
+
+
+def _drift_of_thing(account: Account, thing: DeployedThing) -> Drift | None:
+    if found(account.iot.describe_thing, thingName=thing.name) is not None:
+        return None
+    return Drift(thing.name, "the thing itself was deleted; take it out of the list, deploy, and list it again")
+
+
+def _has_policy(account: Account, names: Names, thing: DeployedThing) -> bool:
+    answer = account.iot.list_attached_policies(target=account.certificate_arn(thing.certificate_id))
+    return names.policy in {policy["policyName"] for policy in answer["policies"]}

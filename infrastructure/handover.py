@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from infrastructure.account import Account
+from infrastructure.account import Account, found
 from infrastructure.bundles import write_bundle
 from infrastructure.deployed import Deployed, DeployedThing
+from infrastructure.drift import DELETED
+from infrastructure.errors import DeployError
 from infrastructure.keys import KeyStore
 from infrastructure.pacing import paced
 from infrastructure.screen import Screen
+
+Result = TypeVar("Result")
 
 FETCHES = 8.0  # DescribeCertificate a second, of which AWS takes 10 in an account
 
@@ -23,6 +27,7 @@ class Handover:
 
     written: tuple[Path, ...]  # bundles that are new, or other than before
     elsewhere: tuple[str, ...]  # things whose keys are not here
+    problems: tuple[DeployError, ...] = ()  # each with one thing's files or certificate
 
 
 def hand_over(
@@ -34,32 +39,60 @@ def hand_over(
     roots: Path,
     screen: Screen,
 ) -> Handover:
-    """Write the bundles of the things whose keys are here; raises DeployError."""
+    """Write the bundles of the things whose keys are here; what is wrong with one thing holds up no other."""
     there = [deployed.things[name] for name in wanted if name in deployed.things]
     things = [thing for thing in there if thing.certificate_id]
-    unsettled = [thing for thing in things if not store.settled(thing.name, thing.certificate_id)]
-    elsewhere = set(_settle(account, store, unsettled, screen))
-    here = [thing.name for thing in things if thing.name not in elsewhere]
-    paths = [write_bundle(store, name, account.endpoint, device_config, roots) for name in here]
-    return Handover(tuple(path for path in paths if path is not None), tuple(sorted(elsewhere)))
+    problems: dict[str, DeployError] = {}
+    unsettled = [thing for thing in things if not _is_settled(store, thing)]
+    elsewhere = _settle(account, store, unsettled, screen, problems)
+    here = [thing.name for thing in things if thing.name not in {*elsewhere, *problems}]
+    written = [
+        path
+        for name in here
+        if (path := _tried(problems, name, write_bundle, store, name, account.endpoint, device_config, roots))
+    ]
+    return Handover(tuple(written), tuple(sorted(elsewhere)), tuple(problems.values()))
 
 
-def _settle(account: Account, store: KeyStore, things: Iterable[DeployedThing], screen: Screen) -> list[str]:
+def _is_settled(store: KeyStore, thing: DeployedThing) -> bool:
+    """Tell whether there is nothing to fetch; files that are no good are told of when something is put beside them."""
+    return _tried({}, thing.name, store.settled, thing.name, thing.certificate_id) or False
+
+
+def _settle(
+    account: Account, store: KeyStore, things: Iterable[DeployedThing], screen: Screen, problems: dict[str, DeployError]
+) -> list[str]:
     """Put certificates beside their keys; return the things whose keys are not here."""
     kept: list[DeployedThing] = []
-    elsewhere: list[DeployedThing] = []
+    elsewhere: list[str] = []
     for thing in things:  # only where there is a key at all is there something to fetch for
-        (kept if (store.directory / thing.name).is_dir() else elsewhere).append(thing)
+        if (store.directory / thing.name).is_dir():
+            kept.append(thing)
+        else:
+            elsewhere.append(thing.name)
     if kept:
         with screen.bar("certificates", len(kept)) as bar:
-            fetched = paced(lambda thing: _fetch(account, thing), kept, FETCHES)
-            for thing, pem in fetched:
-                here = store.settle(thing.name, pem, thing.request)
-                bar.step(f"{thing.name} {'fetched' if here else 'has its key on another machine'}")
-                elsewhere += [] if here else [thing]
-    return [thing.name for thing in elsewhere]
+            for thing, pem in paced(lambda thing: _fetch(account, thing), kept, FETCHES):
+                if pem is None:
+                    problems[thing.name] = DeployError(f"{thing.name}: {DELETED}")
+                elif _tried(problems, thing.name, store.settle, thing.name, pem, thing.request):
+                    bar.step(f"{thing.name} fetched")
+                elif thing.name not in problems:
+                    bar.step(f"{thing.name} has its key on another machine")
+                    elsewhere.append(thing.name)
+    return elsewhere
 
 
-def _fetch(account: Account, thing: DeployedThing) -> str:
-    answer = account.iot.describe_certificate(certificateId=thing.certificate_id)
-    return str(answer["certificateDescription"]["certificatePem"])
+def _fetch(account: Account, thing: DeployedThing) -> str | None:
+    """Return a thing's certificate (PEM), None if it was deleted by hand."""
+    answer = found(account.iot.describe_certificate, certificateId=thing.certificate_id)
+    return str(answer["certificateDescription"]["certificatePem"]) if answer else None
+
+
+def _tried(problems: dict[str, DeployError], thing: str, work: Callable[..., Result], *arguments: Any) -> Result | None:
+    """Return what some work returns; None where it fails, which is kept for the thing."""
+    try:
+        return work(*arguments)
+    except DeployError as error:
+        problems[thing] = error
+        return None

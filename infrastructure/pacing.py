@@ -14,6 +14,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def side_by_side(call: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with what the call returns for it, in order; an interruption waits for none that is under way."""
+    items = list(items)
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from zip(items, pool.map(call, items))
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
 def paced(call: Callable[[Item], Result], items: Iterable[Item], rate: float) -> Iterator[tuple[Item, Result]]:
     """Yield each item with what the call returns for it, in order, with at most `rate` calls begun per second.
 

@@ -68,10 +68,18 @@ def make_plan(names: Names, wanted: Sequence[str], deployed: Deployed, rotate: C
 
 
 def change_of(deployed: Deployed, name: str, digest: str | None) -> str:
-    """Return what happens to a stack that is to have a digest; None is one that no deployed stack can have."""
+    """Return what happens to a stack that is to have a digest; None is one that no deployed stack can have.
+
+    DeployError for one whose deletion failed: what its template says is not there any more, and nothing can be added.
+    """
     stack = deployed.stack(name)
     if stack is None or not stack.exists:
         return RECREATE if stack is not None and stack.status in TO_BE_REMOVED else CREATE
+    if stack.status == "DELETE_FAILED":
+        raise DeployError(
+            f"the stack {name} is half deleted ({stack.reason or stack.status}): delete the rest with `aws "
+            f"cloudformation delete-stack --stack-name {name}`, then run this again"
+        )
     return KEEP if stack.digest == digest else UPDATE
 
 

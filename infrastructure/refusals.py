@@ -31,7 +31,9 @@ _NO_NETWORK = (EndpointConnectionError, ConnectionError, HTTPClientError)
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _UNKNOWN = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException")
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedException", "UnauthorizedOperation")
-_ACTION = re.compile(r"not authorized to perform: ?([a-z0-9-]+:[A-Za-z*]+)")
+_BUSY = ("Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded")
+_SERVER_ERROR = 500
+_ACTION = re.compile(r"not authorized to perform:? ?([A-Za-z0-9-]+):([A-Za-z0-9*]+)")  # SNS says SNS:CreateTopic
 
 
 def explain(error: BotoCoreError | ClientError) -> DeployError:
@@ -43,7 +45,10 @@ def explain(error: BotoCoreError | ClientError) -> DeployError:
     if isinstance(error, _NO_SSO):
         return DeployError(f"the AWS credentials have expired: {RENEW}")
     if isinstance(error, _NO_CREDENTIALS):
-        return DeployError("there are no AWS credentials: set AWS_PROFILE, give --profile, or run `aws configure`")
+        found = "" if isinstance(error, NoCredentialsError) else f" that can be used ({error})"
+        return DeployError(
+            f"there are no AWS credentials{found}: set AWS_PROFILE, give --profile, or run `aws configure`"
+        )
     if isinstance(error, SSLError):
         return DeployError(f"AWS's certificate was not accepted ({error}): is there a proxy that opens TLS?")
     if isinstance(error, _NO_NETWORK):
@@ -64,7 +69,7 @@ def message_of(error: ClientError) -> str:
 def missing_permission(message: str) -> str | None:
     """Return the action that a message of AWS's says is not allowed, `iot:CreateThing`."""
     found = _ACTION.search(message)
-    return found.group(1) if found else None
+    return f"{found.group(1).lower()}:{found.group(2)}" if found else None
 
 
 def permission_sentence(action: str) -> str:
@@ -84,4 +89,7 @@ def _explain_answer(error: ClientError) -> DeployError:
     operation = error.operation_name
     if code in _DENIED:
         return Refused(f"AWS refuses {operation} ({message}); {PERMISSIONS}")
-    return Refused(f"AWS answered {operation} with {code}: {message}")
+    answer = f"AWS answered {operation} with {code}: {message}"
+    if code in _BUSY or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= _SERVER_ERROR:
+        return DeployError(f"{answer}; run this again in a minute")
+    return Refused(answer)

@@ -23,6 +23,7 @@ class Registry:
     certificates: dict[str, str]  # certificate id to its status: ACTIVE, INACTIVE, REVOKED ...
     policy_targets: frozenset[str]  # the ids of the certificates that have the fleet's policy
     members: frozenset[str]  # the things in the fleet's group
+    missing: tuple[str, ...] = ()  # which of "policy" and "thing group" there is none of
 
 
 def read_registry(iot: Any, names: Names) -> Registry:
@@ -31,7 +32,10 @@ def read_registry(iot: Any, names: Names) -> Registry:
         certificates = pool.submit(read_certificates, iot)
         targets = pool.submit(read_policy_targets, iot, names.policy)
         members = pool.submit(read_members, iot, names.group)
-        return Registry(certificates.result(), targets.result(), members.result())
+        parts = {"policy": targets.result(), "thing group": members.result()}
+        own = frozenset(arn.rpartition(":cert/")[2] for arn in parts["policy"] or ())
+        missing = tuple(part for part, found_in in parts.items() if found_in is None)
+        return Registry(certificates.result(), own, parts["thing group"] or frozenset(), missing)
 
 
 def read_certificates(iot: Any) -> dict[str, str]:
@@ -40,19 +44,20 @@ def read_certificates(iot: Any) -> dict[str, str]:
     return {each["certificateId"]: each["status"] for page in pages for each in page["certificates"]}
 
 
-def read_policy_targets(iot: Any, policy: str) -> frozenset[str]:
-    """Return the ids of the certificates that a policy is attached to; none where there is no such policy."""
+def read_policy_targets(iot: Any, policy: str) -> frozenset[str] | None:
+    """Return the ARNs that a policy is attached to, of certificates mostly; None where there is no such policy."""
     paginator = iot.get_paginator("list_targets_for_policy")
     pages = paginator.paginate(policyName=policy, PaginationConfig={"PageSize": PAGE})
-    arns = found(lambda: [arn for page in pages for arn in page.get("targets", [])]) or []
-    return frozenset(arn.rpartition(":cert/")[2] for arn in arns)
+    targets: frozenset[str] | None = found(lambda: frozenset(arn for page in pages for arn in page.get("targets", [])))
+    return targets
 
 
-def read_members(iot: Any, group: str) -> frozenset[str]:
-    """Return the names of the things in a group; none where there is no such group."""
+def read_members(iot: Any, group: str) -> frozenset[str] | None:
+    """Return the names of the things in a group; None where there is no such group."""
     paginator = iot.get_paginator("list_things_in_thing_group")
     pages = paginator.paginate(thingGroupName=group, PaginationConfig={"PageSize": PAGE})
-    return frozenset(found(lambda: [thing for page in pages for thing in page["things"]]) or [])
+    members: frozenset[str] | None = found(lambda: frozenset(thing for page in pages for thing in page["things"]))
+    return members
 
 
 def refuse_foreign_things(iot: Any, new: Iterable[str]) -> None:

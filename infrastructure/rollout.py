@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,10 +17,12 @@ from infrastructure.errors import DeployError
 from infrastructure.keys import KeyStore
 from infrastructure.membership import add_members
 from infrastructure.names import Names
+from infrastructure.pacing import side_by_side
 from infrastructure.plan import DELETE, Plan, ThingsPlan
 from infrastructure.refusals import explain
 from infrastructure.screen import Bar, Screen
 
+STACK = "AWS::CloudFormation::Stack"
 STACKS_AT_ONCE = 4  # each of them makes certificates, of which AWS makes 15 a second for an account
 DONE = {
     "CREATE_COMPLETE": "has its certificate",
@@ -81,9 +82,9 @@ class Rollout:
         self, stacks: Iterable[ThingsPlan], templates: Mapping[str, str]
     ) -> list[tuple[ThingsPlan, DeployError]]:
         changing = [stack for stack in stacks if stack.changes]
-        with ThreadPoolExecutor(STACKS_AT_ONCE) as pool:
-            errors = pool.map(lambda stack: attempt(lambda: self._roll_out_stack(stack, templates)), changing)
-            return [(stack, error) for stack, error in zip(changing, errors) if error is not None]
+        roll_out = lambda stack: attempt(lambda: self._roll_out_stack(stack, templates))  # noqa: E731
+        done = side_by_side(roll_out, changing, STACKS_AT_ONCE)
+        return [(stack, error) for stack, error in done if error is not None]
 
     def _roll_out_stack(self, stack: ThingsPlan, templates: Mapping[str, str]) -> None:
         if stack.change == DELETE:
@@ -107,10 +108,10 @@ class Rollout:
             bar.say("done")
 
     def _delete(self, name: str) -> None:
-        before = self._deployed.stack(name)
-        owners = certificates_of(before.template if before else {})
+        before = self._deployed.stacks[name]
+        owners = certificates_of(before.template)
         with self._screen.bar(name, len(owners)) as bar:
-            delete_stack(self._account, name, self._teller(bar, owners))
+            delete_stack(self._account, before, self._teller(bar, owners))
             bar.say("deleted")
 
     def _join(self, things: Sequence[str]) -> None:
@@ -123,13 +124,24 @@ class Rollout:
 
     @staticmethod
     def _teller(bar: Bar, owners: Mapping[str, str]) -> Callable[[StackEvent], None]:
-        """Return what tells of a stack's events: each certificate that is made or deleted, and each failure."""
+        """Return what tells of a stack's events: each certificate that is made or deleted, and each failure.
+
+        One that is replaced is deleted after the new one is made, so the first of the two is told; what is made and
+        deleted while CloudFormation brings back what was before is not.
+        """
+        waiting = set(owners)
+        brought_back = False
 
         def tell(event: StackEvent) -> None:
+            nonlocal brought_back
             what = owners.get(event.logical_id, event.logical_id)
             if event.failed:
                 bar.say(f"{what}: {event.reason}")
-            elif event.logical_id in owners and event.status in DONE:
+            elif event.type == STACK and event.status.endswith("ROLLBACK_IN_PROGRESS"):
+                brought_back = True
+                bar.say("bringing back what was before")
+            elif event.logical_id in waiting and event.status in DONE and not brought_back:
+                waiting.remove(event.logical_id)
                 bar.step(f"{what} {DONE[event.status]}")
 
         return tell

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -33,9 +34,9 @@ WILL = {
 class Screen:
     """Prints for people; with a terminal, bars show what is under way."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, markup=False, soft_wrap=True)
-        bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    def __init__(self, file: IO[str] | None = None) -> None:
+        self._console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        bars = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*bars, console=self._console, transient=True, disable=not self._console.is_terminal)
 
     def say(self, text: str = "") -> None:
@@ -77,7 +78,7 @@ class Screen:
         for metric in unreported:
             self.say(f"note      the security profiles name {metric}, which the devices' configuration does not report")
         if detect.problem is not None:
-            return self.say("Detect    can not be deployed, everything else can")
+            return self.say(f"Detect    can not be deployed, everything else can: {detect.problem}")
         return self.show_stack(detect)
 
     def show_destruction(self, deployed: Deployed, strangers: Sequence[str]) -> None:
@@ -87,7 +88,7 @@ class Screen:
         for name in sorted(deployed.stacks):
             self.say(f"stack     {name} is deleted")
         self._show_things("things", sorted(deployed.things), "deleted with their certificates", all_of_them=True)
-        self._show_things("detached", strangers, "certificates of others that lose the policy", all_of_them=True)
+        self._show_things("detached", strangers, "what is not of this fleet and loses its policy", all_of_them=True)
 
     def _show_things(self, word: str, things: Sequence[str], says: str = "", all_of_them: bool = False) -> None:
         if not things:
@@ -98,9 +99,12 @@ class Screen:
 
     def ask(self, question: str) -> bool:
         """Ask on the terminal; DeployError where there is none."""
-        if not (sys.stdin.isatty() and self._console.is_terminal):
+        if not (sys.stdin and sys.stdin.isatty() and self._console.is_terminal):
             raise DeployError("there is no terminal to ask on: look at the plan with --plan, then agree with --yes")
-        return Confirm.ask(question, console=self._console, default=False)
+        try:
+            return Confirm.ask(question, console=self._console, default=False)
+        except EOFError:  # Ctrl-D
+            return False
 
     @contextmanager
     def bars(self) -> Iterator[None]:

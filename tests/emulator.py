@@ -111,10 +111,12 @@ class Account:
     def client(self, service: str) -> Any:
         """Return boto3's client of a service, whose calls are counted like all others."""
         import boto3
+        from botocore.config import Config
 
         client: Any = boto3.client  # whose types know literal names of services only
         return client(
             service,
+            config=Config(proxies={}),
             region_name=self.region,
             endpoint_url=self.emulator.url,
             aws_access_key_id=self.id,

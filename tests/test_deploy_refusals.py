@@ -76,24 +76,24 @@ def test_no_network(listed: Machine, free_port: int) -> None:
     assert "can not be reached" in sentence
 
 
-@pytest.mark.parametrize(
-    "action",
+OFTEN, SELDOM = (
+    ["iot:DescribeEndpoint", "cloudformation:CreateChangeSet", "iot:CreateThing"],
     [
-        "iot:DescribeEndpoint",
         "cloudformation:DescribeStacks",
+        "cloudformation:ExecuteChangeSet",
+        "iot:AddThingToThingGroup",
+        "iot:AttachThingPrincipal",
+        "iot:CreateCertificateFromCsr",
+        "iot:CreatePolicy",
+        "iot:DescribeCertificate",
+        "iot:DescribeThing",
         "iot:ListCertificates",
         "iot:ListThingsInThingGroup",
-        "iot:DescribeThing",
-        "cloudformation:CreateChangeSet",
-        "cloudformation:ExecuteChangeSet",
-        "iot:CreatePolicy",
-        "iot:CreateThing",
-        "iot:CreateCertificateFromCsr",
-        "iot:AttachThingPrincipal",
-        "iot:AddThingToThingGroup",
-        "iot:DescribeCertificate",
     ],
 )
+
+
+@pytest.mark.parametrize("action", [*OFTEN, *(pytest.param(each, marks=pytest.mark.slow) for each in SELDOM)])
 def test_a_missing_permission_is_named_and_so_is_whom_to_ask(listed: Machine, action: str) -> None:
     listed.account.deny(action)
     run = listed.deploy("--yes", "--no-detect")
@@ -108,6 +108,7 @@ def test_a_missing_permission_is_named_and_so_is_whom_to_ask(listed: Machine, ac
     assert certificate_of(listed.account, "rpi-0001") in listed.account.snapshot()["certificates"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["iot:CreateCustomMetric", "iot:CreateSecurityProfile", "iot:DescribeCustomMetric"])
 def test_a_missing_permission_for_detect_is_not_taken_for_its_end(listed: Machine, action: str) -> None:
     listed.account.deny(action)
@@ -128,7 +129,14 @@ def close_for_questions_too(account: Account) -> None:
         account.fail(f"iot:{action}", "InvalidRequestException", "Detect is not available to new customers.")
 
 
-@pytest.mark.parametrize("close", [Account.close_detect, close_with_other_words, close_for_questions_too])
+@pytest.mark.parametrize(
+    "close",
+    [
+        Account.close_detect,
+        pytest.param(close_with_other_words, marks=pytest.mark.slow),
+        pytest.param(close_for_questions_too, marks=pytest.mark.slow),
+    ],
+)
 def test_where_detect_is_closed_everything_else_is_done_and_said(
     listed: Machine, close: Callable[[Account], None]
 ) -> None:
@@ -169,6 +177,7 @@ def test_what_is_wrong_with_the_list_is_said_with_all_line_numbers(
     assert {} == machine.account.calls()
 
 
+@pytest.mark.slow
 def test_a_name_of_128_characters_is_deployed_and_reports(machine: Machine) -> None:
     thing = "x" * 120 + "-:_Y0000"
     run = machine.list(thing).deploy("--yes", "--no-detect")
@@ -176,6 +185,7 @@ def test_a_name_of_128_characters_is_deployed_and_reports(machine: Machine) -> N
     assert 0 == machine.install(thing).publish().returncode
 
 
+@pytest.mark.slow
 def test_a_busy_stack(listed: Machine) -> None:
     listed.account.slow_stacks(4)
     first = listed.start("--yes", "--no-detect")
@@ -206,6 +216,7 @@ def test_a_creation_that_failed_is_rolled_back_and_made_again_the_next_time(list
     assert 0 == listed.install("rpi-0001").publish().returncode
 
 
+@pytest.mark.slow
 def test_an_update_that_failed_leaves_what_was_there_with_its_certificate(machine: Machine) -> None:
     machine.list("rpi-0001").deploy("--yes", "--no-detect")
     files, certificate = machine.files(), certificate_of(machine.account, "rpi-0001")
@@ -221,6 +232,7 @@ def test_an_update_that_failed_leaves_what_was_there_with_its_certificate(machin
     assert 0 == machine.install("rpi-0002").publish().returncode
 
 
+@pytest.mark.slow
 def test_a_rotation_that_failed_leaves_the_old_key_with_the_old_certificate(machine: Machine) -> None:
     machine.list("rpi-0001").deploy("--yes", "--no-detect")
     bundle, certificate = machine.files()["rpi-0001.tar"], certificate_of(machine.account, "rpi-0001")
@@ -245,6 +257,7 @@ def test_a_thing_that_exists_outside_the_fleet_is_left_alone(machine: Machine) -
     assert {} == machine.account.snapshot()["stacks"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["metric", "metric of another type", "profile"])
 def test_a_metric_or_a_profile_that_exists_outside_holds_up_detect_only(listed: Machine, kind: str) -> None:
     iot = listed.account.client("iot")
@@ -261,6 +274,7 @@ def test_a_metric_or_a_profile_that_exists_outside_holds_up_detect_only(listed: 
     assert 0 == listed.install("rpi-0001").publish().returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["policy", "group"])
 def test_a_policy_or_a_group_that_exists_outside_is_named(listed: Machine, what: str) -> None:
     iot, name = listed.account.client("iot"), "amazon-defender-publisher"
@@ -275,7 +289,14 @@ def test_a_policy_or_a_group_that_exists_outside_is_named(listed: Machine, what:
     assert [] == listed.account.snapshot()["things"]
 
 
-@pytest.mark.parametrize("damage", ["deleted", "inactive", "detached"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param("deleted", marks=pytest.mark.slow),
+        "inactive",
+        pytest.param("detached", marks=pytest.mark.slow),
+    ],
+)
 def test_what_was_changed_by_hand_is_named_and_mended_by_rotation(machine: Machine, damage: str) -> None:
     machine.list("rpi-0001", "rpi-0002").deploy("--yes", "--no-detect")
     iot, certificate = machine.account.client("iot"), certificate_of(machine.account, "rpi-0001")
@@ -297,6 +318,7 @@ def test_what_was_changed_by_hand_is_named_and_mended_by_rotation(machine: Machi
     assert (0, "") == ((run := machine.deploy("--no-detect")).status, run.errors)
 
 
+@pytest.mark.slow
 def test_a_thing_that_left_the_group_by_hand_joins_again(machine: Machine) -> None:
     machine.list("rpi-0001", "rpi-0002").deploy("--yes", "--no-detect")
     group = {"thingGroupName": "amazon-defender-publisher", "thingName": "rpi-0002"}
@@ -306,6 +328,7 @@ def test_a_thing_that_left_the_group_by_hand_joins_again(machine: Machine) -> No
     assert ["rpi-0001", "rpi-0002"] == members_of(machine.account)
 
 
+@pytest.mark.slow
 def test_throttling_is_waited_for(machine: Machine) -> None:
     for action in ("iot:AddThingToThingGroup", "cloudformation:DescribeStacks", "iot:DescribeCertificate"):
         machine.account.throttle(action, times=2)
@@ -318,6 +341,7 @@ def test_only_a_deployed_thing_can_be_rotated(machine: Machine, thing: str) -> N
     assert thing in refuse(machine.list("rpi-0001"), "--yes", "--rotate", thing)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not POLICY.exists(), reason="there is no infrastructure/deployer-policy.json yet")
 def test_the_policy_for_deployers_is_enough_for_all_that_a_fleet_needs(machine: Machine, emulator: Emulator) -> None:
     iam = machine.account.client("iam")
