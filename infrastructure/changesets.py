@@ -46,6 +46,12 @@ class StackEvent:
         """Whether this went wrong by itself, and was not only called off because something else did."""
         return self.status.endswith("_FAILED") and not re.search("cancell?ed", self.reason, re.IGNORECASE)
 
+    @property
+    def explanation(self) -> str:
+        """Why it went wrong: the permission that is missing, where that is why."""
+        action = missing_permission(self.reason)
+        return permission_sentence(action) if action else self.reason
+
 
 class StackFailed(DeployError):
     """A stack that could not be made as it should be; CloudFormation brought back what was before."""
@@ -53,6 +59,16 @@ class StackFailed(DeployError):
     def __init__(self, stack: str, verb: str, reasons: list[str], failed: frozenset[str] = frozenset()) -> None:
         self.failed = failed  # the logical ids of the resources that went wrong
         super().__init__(f"the stack {stack} could not be {verb}: {'; '.join(reasons) or 'AWS gives no reason'}")
+
+
+class LeftBehind(DeployError):
+    """A stack is as it should be, but something that it held before could not be deleted, and is in no stack now."""
+
+    def __init__(self, stack: str, failures: list[StackEvent]) -> None:
+        left = "; ".join(f"{each.physical_id} ({each.type}): {each.explanation}" for each in failures)
+        super().__init__(
+            f"the stack {stack} is as it should be, but this is left, to be deleted by hand: {left}"
+        )
 
 
 OnEvent = Callable[[StackEvent], None]
@@ -117,6 +133,7 @@ class Watch:
         self._status = ""
         self._last_event = ""  # of the stack itself: its status
         self._failures: list[StackEvent] = []
+        self._deleted: set[str] = set()  # physical ids
         self._seen = {event["EventId"] for event in self._page(None)["StackEvents"]}  # they are of the past
 
     def until_settled(self) -> None:
@@ -141,11 +158,16 @@ class Watch:
             self._last_event = event.status
         if event.failed:
             self._failures.append(event)
+        if event.status == "DELETE_COMPLETE":  # also what could not be deleted at first
+            self._deleted.add(event.physical_id)
         self._on_event(event)
 
     def raise_unless(self, wished: str, verb: str) -> None:
-        """Raise Refused or StackFailed if it did not end as wished."""
+        """Raise Refused or StackFailed if it did not end as wished, LeftBehind if that left something behind."""
         if self._status == wished:
+            left = [each for each in self._failures if each.type != STACK and each.physical_id not in self._deleted]
+            if left:
+                raise LeftBehind(self._name, list({each.physical_id: each for each in left}.values()))
             return
         own = [event for event in self._failures if event.type != STACK]
         failures = own or self._failures
