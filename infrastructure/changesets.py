@@ -46,6 +46,12 @@ class StackEvent:
         """Whether this went wrong by itself, and was not only called off because something else did."""
         return self.status.endswith("_FAILED") and not re.search("cancell?ed", self.reason, re.IGNORECASE)
 
+    @property
+    def explanation(self) -> str:
+        """Why it went wrong: the permission that is missing, where that is why."""
+        action = missing_permission(self.reason)
+        return permission_sentence(action) if action else self.reason
+
 
 class StackFailed(DeployError):
     """A stack that could not be made as it should be; CloudFormation brought back what was before."""
@@ -56,21 +62,18 @@ class StackFailed(DeployError):
 
 
 class LeftBehind(DeployError):
-    """A stack that is as it should be, but for what it held before and AWS could not delete."""
+    """A stack is as it should be, but something that it held before could not be deleted, and is in no stack now."""
 
-    def __init__(self, stack: str, left: Mapping[str, StackEvent]) -> None:
-        what = "; ".join(f"{event.type} {event.physical_id} ({event.reason})" for event in left.values())
-        super().__init__(
-            f"the stack {stack} was updated, but AWS could not delete what is not in it any more: {what}; delete it by "
-            "hand if nobody else uses it"
-        )
+    def __init__(self, stack: str, failures: list[StackEvent]) -> None:
+        left = "; ".join(f"{each.physical_id} ({each.type}): {each.explanation}" for each in failures)
+        super().__init__(f"the stack {stack} is as it should be, but this is left, to be deleted by hand: {left}")
 
 
 OnEvent = Callable[[StackEvent], None]
 
 
 def apply_template(account: Account, name: str, template: str, before: DeployedStack | None, on_event: OnEvent) -> None:
-    """Create or update a stack; raises StackFailed, LeftBehind, Refused, or DeployError if another deployment is at it.
+    """Create or update a stack; raises StackFailed, Refused, or DeployError if another deployment came between.
 
     `before` is the stack as it was when the plan was shown: nothing that is not in the plan is removed or replaced.
     """
@@ -128,9 +131,7 @@ class Watch:
         self._status = ""
         self._last_event = ""  # of the stack itself: its status
         self._failures: list[StackEvent] = []
-        self._left: dict[
-            str, StackEvent
-        ] = {}  # what could not be deleted, by its id in AWS; CloudFormation tries thrice
+        self._deleted: set[str] = set()  # physical ids
         self._seen = {event["EventId"] for event in self._page(None)["StackEvents"]}  # they are of the past
 
     def until_settled(self) -> None:
@@ -155,17 +156,16 @@ class Watch:
             self._last_event = event.status
         if event.failed:
             self._failures.append(event)
-        if event.status == "DELETE_FAILED":
-            self._left[event.physical_id] = event
-        elif event.status == "DELETE_COMPLETE":
-            self._left.pop(event.physical_id, None)
+        if event.status == "DELETE_COMPLETE":  # also what could not be deleted at first
+            self._deleted.add(event.physical_id)
         self._on_event(event)
 
     def raise_unless(self, wished: str, verb: str) -> None:
-        """Raise Refused or StackFailed if it did not end as wished, and LeftBehind if not all of it."""
+        """Raise Refused or StackFailed if it did not end as wished, LeftBehind if that left something behind."""
         if self._status == wished:
-            if self._left:
-                raise LeftBehind(self._name, self._left)
+            left = [each for each in self._failures if each.type != STACK and each.physical_id not in self._deleted]
+            if left:
+                raise LeftBehind(self._name, list({each.physical_id: each for each in left}.values()))
             return
         own = [event for event in self._failures if event.type != STACK]
         failures = own or self._failures

@@ -44,12 +44,16 @@ class Rollout:
     def run(self, plan: Plan, detect: DetectPlan | None, joining: Sequence[str]) -> list[DeployError]:
         """Do what is planned; return what failed. Without the fleet's own stack nothing else is tried."""
         templates = self._synthesize(plan, detect)
+        errors: list[DeployError] = []
         if plan.fleet.changes:
-            self._apply(plan.fleet.name, templates[plan.fleet.name])
+            try:
+                self._apply(plan.fleet.name, templates[plan.fleet.name])
+            except LeftBehind as left:
+                errors.append(left)
         problems = self._roll_out_things(plan.stacks, templates)
         # What is in a stack that failed may not be there to join.
         failed = {thing for stack, error in problems if not isinstance(error, LeftBehind) for thing in stack.things}
-        errors = [error for _, error in problems]
+        errors += [error for _, error in problems]
         error = attempt(lambda: self._join([thing for thing in joining if thing not in failed]))
         errors += [error] if error is not None else []
         if detect is not None:

@@ -200,7 +200,7 @@ def test_what_may_be_detects_end_is_told_as_such_with_awss_own_words(error: Depl
             "the stack lab-detect could not be created: the permission sns:CreateTopic is missing", "sns:CreateTopic"
         ),
         DeployError("the stack lab-detect is busy"),
-        LeftBehind("lab-detect", {}),
+        LeftBehind("lab-detect", []),
     ],
 )
 def test_a_missing_permission_and_what_passes_are_not_called_detects_end(error: DeployError) -> None:

@@ -178,11 +178,11 @@ def test_things_join_though_an_old_certificate_was_left_behind(fleet: Fleet, mon
     def leave(account: Any, name: str, *rest: Any) -> None:
         if "-things-" in name:
             event = StackEvent(name, "aCertificate", "c1", "AWS::IoT::Certificate", "DELETE_FAILED", "in use")
-            raise LeftBehind(name, {"c1": event})
+            raise LeftBehind(name, [event])
 
     monkeypatch.setattr("infrastructure.rollout.apply_template", leave)
     (problem,) = fleet.run("a")
-    assert "AWS::IoT::Certificate c1 (in use); delete it by hand if nobody else uses it" in problem
+    assert "this is left, to be deleted by hand: c1 (AWS::IoT::Certificate): in use" in problem
     assert {"lab": {"a"}} == fleet.iot.groups
 
 
