@@ -208,6 +208,11 @@ def test_a_certificate_that_could_not_be_deleted_is_named(aws: FakeCloudFormatio
     assert "UPDATE_COMPLETE" == status_of(aws)
 
 
+def test_what_could_not_be_deleted_for_want_of_a_permission_names_it() -> None:
+    event = StackEvent(NAME, "aCertificate", "c1", "AWS::IoT::Certificate", "DELETE_FAILED", DENIED)
+    assert "c1 (AWS::IoT::Certificate): the permission iot:CreateThing is missing;" in str(LeftBehind(NAME, [event]))
+
+
 def test_a_certificate_that_is_deleted_at_a_later_try_is_none_that_is_left(aws: FakeCloudFormation) -> None:
     before = deployed(aws, ONE)
     clean_up(aws, "DELETE_FAILED", "DELETE_FAILED", "DELETE_COMPLETE")

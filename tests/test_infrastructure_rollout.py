@@ -174,6 +174,19 @@ def test_a_stack_that_fails_holds_up_no_other_and_its_things_do_not_join(fleet: 
     assert "lab-things-1: bThing: already exists" in fleet.lines
 
 
+def test_the_rest_is_done_though_the_fleets_own_stack_left_something_behind(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(account: Any, name: str, *rest: Any) -> None:
+        if name == "lab-fleet":
+            raise LeftBehind(name, [StackEvent(name, "Old", "old", "AWS::IoT::Policy", "DELETE_FAILED", "in use")])
+
+    monkeypatch.setattr("infrastructure.rollout.apply_template", leave)
+    (problem,) = fleet.run("a")
+    assert "to be deleted by hand: old (AWS::IoT::Policy): in use" in problem
+    assert {"lab": {"a"}} == fleet.iot.groups
+
+
 def test_things_join_though_an_old_certificate_was_left_behind(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     def leave(account: Any, name: str, *rest: Any) -> None:
         if "-things-" in name:
