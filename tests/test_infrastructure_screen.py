@@ -204,6 +204,18 @@ def test_odd_terminals_lose_no_line(
     assert "NO_COLOR" not in environment or "\x1b[3" not in said.replace("\x1b[?25", "")
 
 
+def test_a_bar_goes_with_its_work(terminal: Output) -> None:
+    screen = Screen(terminal)
+    with screen.bars():
+        with screen.bar("one", 1):
+            screen.say("begun")
+        terminal.seek(0)
+        terminal.truncate()
+        with screen.bar("two", 1):
+            screen.say("goes on")
+    assert ("two" in terminal.getvalue(), "one" in terminal.getvalue()) == (True, False)
+
+
 def test_bars_can_be_shown_again_and_a_failure_takes_them_away(terminal: Output) -> None:
     screen = Screen(terminal)
     with pytest.raises(DeployError), screen.bars(), screen.bar("one", 1):
