@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import os
 import ssl
 import stat
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment import Machine, certificate_of, members_of
-from tests.emulator import Account
+from tests.emulator import ROOT, Account
 
 NOTHING = {
     "things": [],
@@ -31,7 +33,7 @@ PRIVATE = "PRIVATE KEY"
 
 def test_a_bundle_makes_a_device_report_and_keeps_it_to_its_own_topics(machine: Machine) -> None:
     run = machine.list("rpi-0001", "rpi-0002").deploy("--yes")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     device = machine.install("rpi-0001")
     published = device.publish()
     assert 0 == published.returncode, published.stdout + published.stderr
@@ -85,9 +87,14 @@ def test_keys_and_bundles_are_for_the_deployers_eyes_only_and_no_key_is_printed(
         assert expected == stat.S_IMODE(path.stat().st_mode), path
     with tarfile.open(machine.directory / "fleet" / "rpi-0001.tar") as bundle:
         members = {member.name: member.mode for member in bundle}
+        config = json.load(bundle.extractfile("amazon-defender-publisher.json") or io.BytesIO())
+        roots = (bundle.extractfile("roots.pem") or io.BytesIO()).read()
     expected = {"amazon-defender-publisher.json", "certificate.pem", "private.key", "roots.pem"}
     assert expected == set(members)
     assert 0o600 == members["private.key"]
+    endpoint = machine.account.client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+    assert ("rpi-0001", endpoint) == (config["agent"]["thing_name"], config["agent"]["authentication"]["endpoint"])
+    assert (ROOT / "defender_publisher" / "roots" / "amazon-root-ca.pem").read_bytes() == roots
     pem = (machine.directory / "fleet" / "rpi-0001" / "certificate.pem").read_text()
     found = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
     assert certificate_of(machine.account, "rpi-0001") == found
@@ -100,7 +107,7 @@ def test_a_second_run_changes_nothing_and_asks_little(machine: Machine) -> None:
     before_it = os.times()
     run = machine.deploy()  # nothing to agree to
     assert os.times().children_user - before_it.children_user < 3  # seconds; it takes 0.4
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert "All is as wished." in run.output
     calls = machine.account.calls()
     assert {} == machine.account.writes()
@@ -121,7 +128,7 @@ def test_a_plan_changes_nothing(machine: Machine, stage: str) -> None:
     before, files = machine.account.snapshot(), machine.files()
     machine.account.forget_calls()
     run = machine.deploy("--plan", *(["--destroy"] if stage == "a fleet to be destroyed" else []))
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert {} == machine.account.writes()
     assert (before, files) == (machine.account.snapshot(), machine.files())
     if stage == "a fleet":
@@ -134,7 +141,7 @@ def test_what_is_listed_no_longer_is_deleted_after_it_was_shown(machine: Machine
     gone, kept = machine.install("rpi-0001"), machine.install("rpi-0002")
     certificate = certificate_of(machine.account, "rpi-0002")
     run = machine.list("rpi-0002", "rpi-0003").deploy("--yes")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert run.output.index("gone      1: rpi-0001") < run.output.index("describing")
     assert ["rpi-0002", "rpi-0003"] == machine.account.snapshot()["things"] == members_of(machine.account)
     assert certificate == certificate_of(machine.account, "rpi-0002")
@@ -156,7 +163,7 @@ def test_rotation_cuts_the_old_certificate_off_and_nobody_else(machine: Machine)
     before = certificate_of(machine.account, "rpi-0002")
     assert old.client().connect()
     run = machine.deploy("--yes", "--rotate", "rpi-0001")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert "cut off" in run.output.lower()
     assert not old.client().connect()
     assert other.client().connect()
@@ -174,7 +181,7 @@ def test_destroying_leaves_nothing_in_the_account_and_the_keys_on_the_machine(ma
     assert 1 == len(machine.account.snapshot()["topics"])
     files = machine.files()
     run = machine.deploy("--destroy", "--yes")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert NOTHING == machine.account.snapshot()
     assert 3 == machine.account.calls()["cloudformation:DeleteStack"]  # at the first attempt, in the right order
     assert [] == machine.account.client("iam").list_roles()["Roles"]
@@ -191,7 +198,7 @@ def test_a_redeploy_replaces_no_certificate_and_a_second_machine_nothing_at_all(
     certificate, files = certificate_of(account, "rpi-0001"), machine.files()
     second = Machine(tmp_path_factory.mktemp("second"), account).list("rpi-0001", "rpi-0002")
     run = second.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert "no bundle 1: rpi-0001" in run.output
     assert {"rpi-0002", "rpi-0002.tar"} == {path.partition("/")[0] for path in second.files()}
     assert certificate == certificate_of(account, "rpi-0001")
@@ -207,7 +214,7 @@ def test_two_fleets_share_an_account_and_cpu_usage(machine: Machine, tmp_path_fa
     second = Machine(tmp_path_factory.mktemp("second"), account).list("gate-1")
     assert 0 == first.deploy("--yes").status
     run = second.deploy("--yes", "--prefix", "gates")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     found = account.snapshot()
     assert ["gate-1", "rpi-0001"] == found["things"]
     assert ["cpu-usage", "gates-cpu-usage", "gates-network-baseline", "network-baseline"] == found["profiles"]

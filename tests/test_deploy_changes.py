@@ -41,7 +41,7 @@ def test_alerts_stay_until_they_are_ended(machine: Machine) -> None:
     machine.account.forget_calls()
     assert (0, {}) == (machine.deploy().status, machine.account.writes())
     run = machine.deploy("--yes", "--alert-email", "")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert "alertTargets" not in profile_of(machine.account, "cpu-usage")
     assert [] == machine.account.snapshot()["topics"] + machine.account.client("iam").list_roles()["Roles"]
 
@@ -50,7 +50,7 @@ def test_alerts_stay_until_they_are_ended(machine: Machine) -> None:
 def test_without_detect_its_stack_is_left_as_it_is(machine: Machine) -> None:
     machine.list("rpi-0001").deploy("--yes")
     run = machine.list("rpi-0001", "rpi-0002").deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert ["cpu-usage", "network-baseline"] == machine.account.snapshot()["profiles"]
     assert {DETECT: "CREATE_COMPLETE", THINGS: "UPDATE_COMPLETE"}.items() <= machine.account.snapshot()[
         "stacks"
@@ -74,12 +74,12 @@ def test_a_thing_stays_in_its_stack_and_one_stack_that_fails_holds_up_no_other(m
     assert THINGS_PER_STACK == len(list((machine.directory / "fleet").glob("*.tar")))
     machine.account.mend()
     run = machine.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert names == members_of(machine.account)
     before = {name: certificate_of(machine.account, name) for name in names}
     wanted = [*reversed(names[1:]), "new-1", "new-2"]
     run = machine.list(*wanted).deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert sorted(wanted) == members_of(machine.account)
     for name in names[1:]:
         assert before[name] == certificate_of(machine.account, name), name
@@ -93,7 +93,7 @@ def test_a_stack_whose_last_thing_is_gone_is_deleted(machine: Machine) -> None:
     names = numbered(THINGS_PER_STACK + 1)
     machine.list(*names).deploy("--yes", "--no-detect")
     run = machine.list(*names[:-1]).deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert f"{MORE} is deleted" in run.output
     assert {FLEET, THINGS} == set(machine.account.snapshot()["stacks"])
 
@@ -110,7 +110,7 @@ def test_a_rotation_that_was_killed_is_ended_by_the_next_run(machine: Machine) -
     assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_COMPLETE", 30)
     assert old != certificate_of(machine.account, "rpi-0001")
     run = machine.deploy("--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert 0 == machine.install("rpi-0001").publish().returncode
     assert not list((machine.directory / "fleet").rglob("*.new"))
 
@@ -130,7 +130,7 @@ def test_a_rotation_that_was_killed_and_one_that_fails_after_it_lose_no_key(mach
     assert 1 == machine.deploy("--yes", "--no-detect", "--rotate", "rpi-0001").status
     machine.account.mend()
     run = machine.deploy("--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert deployed == certificate_of(machine.account, "rpi-0001")
     assert 0 == machine.install("rpi-0001").publish().returncode
 
@@ -142,7 +142,7 @@ def test_a_machine_without_the_key_can_rotate_and_the_first_one_is_told(
     machine.list("rpi-0001").deploy("--yes", "--no-detect")
     second = Machine(tmp_path_factory.mktemp("second"), account).list("rpi-0001")
     run = second.deploy("--yes", "--no-detect", "--rotate", "rpi-0001")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert 0 == second.install("rpi-0001").publish().returncode
     run = machine.deploy("--no-detect")
     assert "no bundle 1: rpi-0001" in run.output
@@ -157,7 +157,7 @@ def test_a_machine_that_lost_its_certificates_and_bundles_makes_them_again_of_it
     for path in ("rpi-0001.tar", "rpi-0001/certificate.pem", "rpi-0001/request.csr"):
         (machine.directory / "fleet" / path).unlink()
     run = machine.deploy("--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert files == machine.files()
 
 
@@ -167,7 +167,7 @@ def test_after_a_destruction_the_same_keys_are_deployed_again(machine: Machine) 
     key, certificate = machine.files()["rpi-0001/private.key"], certificate_of(machine.account, "rpi-0001")
     machine.deploy("--yes", "--destroy")
     run = machine.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert key == machine.files()["rpi-0001/private.key"]
     assert certificate != certificate_of(machine.account, "rpi-0001")
     assert 0 == machine.install("rpi-0001").publish().returncode
@@ -181,14 +181,14 @@ def test_a_fleet_whose_metric_another_one_uses_is_destroyed_but_for_that_metric(
     machine.list("rpi-0001").deploy("--yes")
     second.deploy("--yes", "--prefix", "gates")
     run = machine.deploy("--yes", "--destroy")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     found = machine.account.snapshot()
     assert (["gate-1"], ["cpu_usage"]) == (found["things"], found["metrics"])
     assert ["gates-cpu-usage", "gates-network-baseline"] == found["profiles"]
     machine.account.forget_calls()
     assert (0, {}) == (second.deploy("--prefix", "gates").status, machine.account.writes())
     run = machine.deploy("--yes")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
 
 
 @pytest.mark.slow
@@ -198,7 +198,7 @@ def test_a_certificate_of_somebody_elses_that_has_the_fleets_policy_does_not_hol
     other = iot.create_keys_and_certificate(setAsActive=True)
     iot.attach_policy(policyName="amazon-defender-publisher", target=other["certificateArn"])
     run = machine.deploy("--yes", "--destroy")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert other["certificateId"] in run.output
     assert [other["certificateId"]] == machine.account.snapshot()["certificates"]
     assert [] == machine.account.snapshot()["policies"]
@@ -208,7 +208,7 @@ def test_a_certificate_of_somebody_elses_that_has_the_fleets_policy_does_not_hol
 def test_another_region_is_another_fleet(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> None:
     machine.list("rpi-0001").deploy("--yes", "--no-detect")
     run = machine.deploy("--yes", "--no-detect", "--region", "us-west-2", "--output", "west")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     west = Machine(machine.directory, machine.account.elsewhere("us-west-2"))
     assert ["rpi-0001"] == members_of(west.account) == members_of(machine.account)
     assert certificate_of(west.account, "rpi-0001") != certificate_of(machine.account, "rpi-0001")
@@ -230,7 +230,7 @@ def test_what_is_half_destroyed_is_not_deployed_to_before_that_is_ended(machine:
     assert f"aws cloudformation delete-stack --stack-name {FLEET}" in run.sentence
     assert 0 == machine.deploy("--yes", "--destroy").status
     run = machine.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert ["rpi-0001"] == members_of(machine.account)
     assert 0 == machine.install("rpi-0001").publish().returncode
 

@@ -152,7 +152,7 @@ def test_interrupted_at_work_it_ends_soon_with_a_sentence_and_the_next_run_goes_
     machine.account.mend()
     certificate = certificate_of(machine.account, "rpi-0001")
     run = machine.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert certificate == certificate_of(machine.account, "rpi-0001")
     assert ["rpi-0001", "rpi-0002"] == members_of(machine.account)
     assert 0 == machine.install("rpi-0002").publish().returncode
@@ -168,7 +168,7 @@ def test_killed_anywhere_the_next_run_ends_what_it_began(machine: Machine, actio
     process.communicate()
     assert wait_until(lambda: not any("IN_PROGRESS" in s for s in machine.account.snapshot()["stacks"].values()), 10)
     run = machine.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert ["rpi-0001"] == members_of(machine.account)
     assert 0 == machine.install("rpi-0001").publish().returncode
     assert 1 == len(machine.account.snapshot()["certificates"])
@@ -190,7 +190,7 @@ def test_of_two_deployments_at_once_one_wins_and_the_other_says_why_it_did_not(
     assert 2 == len(account.snapshot()["certificates"])
     assert 0 == winner.install("rpi-0001").publish().returncode
     run = loser.deploy("--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert "no bundle 2: rpi-0001, rpi-0002" in run.output
     assert not list((loser.directory / "fleet").glob("*.tar"))
 
@@ -204,7 +204,7 @@ def test_two_deployments_from_one_directory_end_with_keys_that_match(machine: Ma
         assert "Traceback" not in errors
     machine.account.mend()
     run = machine.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert 2 == len(machine.account.snapshot()["certificates"])
     for thing in ("rpi-0001", "rpi-0002"):
         assert 0 == machine.install(thing).publish().returncode

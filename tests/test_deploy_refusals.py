@@ -102,7 +102,7 @@ def test_a_missing_permission_is_named_and_so_is_whom_to_ask(listed: Machine, ac
     assert PRIVATE_KEY not in run.text
     listed.account.mend()
     run = listed.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert ["rpi-0001"] == members_of(listed.account)
     assert certificate_of(listed.account, "rpi-0001") in listed.account.snapshot()["certificates"]
 
@@ -151,7 +151,7 @@ def test_where_detect_is_closed_everything_else_is_done_and_said(
     assert 0 == listed.install("rpi-0001").publish().returncode
     certificate = certificate_of(listed.account, "rpi-0001")
     run = listed.deploy("--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert certificate == certificate_of(listed.account, "rpi-0001")
 
 
@@ -180,7 +180,7 @@ def test_what_is_wrong_with_the_list_is_said_with_all_line_numbers(
 def test_a_name_of_128_characters_is_deployed_and_reports(machine: Machine) -> None:
     thing = "x" * 120 + "-:_Y0000"
     run = machine.list(thing).deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert 0 == machine.install(thing).publish().returncode
 
 
@@ -209,7 +209,7 @@ def test_a_creation_that_failed_is_rolled_back_and_made_again_the_next_time(list
     plan = listed.deploy("--plan")
     assert f"{THINGS} is left of a creation that failed: deleted, and created again" in plan.output
     run = listed.deploy("--yes")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert f"{THINGS} is left of a creation that failed: deleted, and created again" in run.output
     assert set(keys.values()) <= set(listed.files().values())  # the key was used, not another one made
     assert 0 == listed.install("rpi-0001").publish().returncode
@@ -227,7 +227,7 @@ def test_an_update_that_failed_leaves_what_was_there_with_its_certificate(machin
     assert certificate == certificate_of(machine.account, "rpi-0001")
     machine.account.mend()
     run = machine.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert 0 == machine.install("rpi-0002").publish().returncode
 
 
@@ -243,7 +243,7 @@ def test_a_rotation_that_failed_leaves_the_old_key_with_the_old_certificate(mach
     assert machine.install("rpi-0001").client().connect()
     machine.account.mend()
     run = machine.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert bundle == machine.files()["rpi-0001.tar"]
 
 
@@ -312,7 +312,7 @@ def test_what_was_changed_by_hand_is_named_and_mended_by_rotation(machine: Machi
     assert damage in sentence.lower()
     assert "rpi-0002" not in sentence
     run = machine.deploy("--yes", "--no-detect", "--rotate", "rpi-0001")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert 0 == machine.install("rpi-0001").publish().returncode
     assert (0, "") == ((run := machine.deploy("--no-detect")).status, run.errors)
 
@@ -323,7 +323,7 @@ def test_a_thing_that_left_the_group_by_hand_joins_again(machine: Machine) -> No
     group = {"thingGroupName": "amazon-defender-publisher", "thingName": "rpi-0002"}
     machine.account.client("iot").remove_thing_from_thing_group(**group)
     run = machine.deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
     assert ["rpi-0001", "rpi-0002"] == members_of(machine.account)
 
 
@@ -332,7 +332,7 @@ def test_throttling_is_waited_for(machine: Machine) -> None:
     for action in ("iot:AddThingToThingGroup", "cloudformation:DescribeStacks", "iot:DescribeCertificate"):
         machine.account.throttle(action, times=2)
     run = machine.list("rpi-0001").deploy("--yes", "--no-detect")
-    assert (0, "") == (run.status, run.errors)
+    assert (0, "") == (run.status, run.errors), run.text
 
 
 @pytest.mark.parametrize("thing", ["rpi-0009", "rpi-0001"])
