@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infrastructure.account import Account
-from infrastructure.changesets import LeftBehind, StackEvent, apply_template, delete_stack
+from infrastructure.changesets import apply_template, delete_stack
 from infrastructure.deployed import Deployed, certificates_of
 from infrastructure.description import FleetStack, StackDescription, ThingsStack
 from infrastructure.detect import DetectPlan, judge
@@ -21,8 +21,8 @@ from infrastructure.pacing import side_by_side
 from infrastructure.plan import DELETE, Plan, ThingsPlan
 from infrastructure.refusals import explain
 from infrastructure.screen import Bar, Screen
+from infrastructure.watch import STACK, LeftBehind, StackEvent
 
-STACK = "AWS::CloudFormation::Stack"
 STACKS_AT_ONCE = 4  # each of them makes certificates, of which AWS makes 15 a second for an account
 DONE = {
     "CREATE_COMPLETE": "has its certificate",

@@ -10,10 +10,11 @@ from tests.deployer import skip_without
 
 skip_without("boto3", "rich")
 
-from infrastructure import changesets  # noqa: E402
-from infrastructure.changesets import LeftBehind, StackEvent, StackFailed, apply_template, delete_stack  # noqa: E402
+from infrastructure import changesets, watch  # noqa: E402
+from infrastructure.changesets import apply_template, delete_stack  # noqa: E402
 from infrastructure.deployed import DeployedStack  # noqa: E402
 from infrastructure.errors import DeployError, Refused  # noqa: E402
+from infrastructure.watch import LeftBehind, StackEvent, StackFailed  # noqa: E402
 from tests.fake_account import as_planned, make_account, things_template  # noqa: E402
 from tests.fake_cloudformation import FakeCloudFormation, refuse  # noqa: E402
 
@@ -29,6 +30,7 @@ DENIED = "User: arn:aws:iam::123456789012:user/d is not authorized to perform: i
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changesets, "SOONEST", 0.0)
+    monkeypatch.setattr(watch, "SOONEST", 0.0)
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_a_status_that_no_event_confirms_counts_after_a_while(
     aws: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = deployed(aws, ONE, "UPDATE_COMPLETE")
-    monkeypatch.setattr(changesets, "PATIENCE", -1.0)
+    monkeypatch.setattr(watch, "PATIENCE", -1.0)
     aws.slow = 5
     apply(aws, things_template(TWO), before)
     assert aws.resources(NAME) == sorted(things_template(ONE)["Resources"])
@@ -432,7 +434,7 @@ def test_what_is_to_be_retained_is_not_deleted(aws: FakeCloudFormation) -> None:
 
 def test_a_failure_without_a_reason_says_so(aws: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch) -> None:
     before = deployed(aws, ONE)
-    monkeypatch.setattr(changesets, "PATIENCE", -1.0)
+    monkeypatch.setattr(watch, "PATIENCE", -1.0)
     aws.slow = 5
     error = error_of(lambda: delete_stack(make_account(aws), before, ignore))
     assert f"the stack {NAME} could not be deleted: AWS gives no reason" == str(error)

@@ -9,7 +9,6 @@ from tests.deployer import skip_without
 
 skip_without("aws_cdk", "boto3", "rich")
 
-from infrastructure.changesets import LeftBehind, StackFailed  # noqa: E402
 from infrastructure.deployed import Deployed, DeployedStack  # noqa: E402
 from infrastructure.description import DetectStack  # noqa: E402
 from infrastructure.detect import DetectPlan, deployed_email, judge, plan_detect  # noqa: E402
@@ -17,6 +16,7 @@ from infrastructure.errors import DeployError, Refused  # noqa: E402
 from infrastructure.names import TAG, Names  # noqa: E402
 from infrastructure.profiles import Profile  # noqa: E402
 from infrastructure.refusals import explain  # noqa: E402
+from infrastructure.watch import LeftBehind, StackFailed  # noqa: E402
 from tests.fake_account import FakeIot, make_account  # noqa: E402
 from tests.fake_cloudformation import refuse  # noqa: E402
 

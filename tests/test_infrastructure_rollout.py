@@ -15,7 +15,6 @@ from tests.deployer import skip_without
 skip_without("aws_cdk", "boto3", "cryptography", "rich")
 
 from infrastructure import changesets, membership  # noqa: E402
-from infrastructure.changesets import LeftBehind, StackEvent  # noqa: E402
 from infrastructure.deployed import Deployed, read_deployed  # noqa: E402
 from infrastructure.description import DetectStack, StackDescription, ThingsStack  # noqa: E402
 from infrastructure.detect import DetectPlan  # noqa: E402
@@ -24,6 +23,7 @@ from infrastructure.keys import KeyStore  # noqa: E402
 from infrastructure.names import TAG, Names  # noqa: E402
 from infrastructure.plan import Plan, make_plan  # noqa: E402
 from infrastructure.rollout import Rollout, attempt  # noqa: E402
+from infrastructure.watch import LeftBehind, StackEvent  # noqa: E402
 from tests.fake_account import FakeIot, make_account, make_screen, things_template  # noqa: E402
 from tests.fake_cloudformation import FakeCloudFormation, refuse  # noqa: E402
 
