@@ -14,7 +14,7 @@ from tests.deployer import skip_without
 
 skip_without("aws_cdk", "boto3", "cryptography", "rich")
 
-from infrastructure import changesets, membership  # noqa: E402
+from infrastructure import membership, watch  # noqa: E402
 from infrastructure.deployed import Deployed, read_deployed  # noqa: E402
 from infrastructure.description import DetectStack, StackDescription, ThingsStack  # noqa: E402
 from infrastructure.detect import DetectPlan  # noqa: E402
@@ -80,7 +80,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     synthesis.synthesize = fleet.synthesize  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "infrastructure.synthesis", synthesis)
     monkeypatch.setattr("infrastructure.plan.place", lambda wanted, placed: place_two(wanted, placed))
-    monkeypatch.setattr(changesets, "SOONEST", 0.0)
+    monkeypatch.setattr(watch, "SOONEST", 0.0)
     monkeypatch.setattr(membership, "ADDITIONS", 1000.0)
     return fleet
 
