@@ -112,8 +112,9 @@ def deploy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> i
     detect = None
     if not options.no_detect:
         detect = plan_detect(account, names, deployed, profiles, metrics, options.alert_email)
-    joining = [thing for thing in things if thing not in registry.members]
     drift = find_drift(account, names, [deployed.things[thing] for thing in plan.kept], registry)
+    deleted = {each.thing for each in drift if not each.rotation_mends}
+    joining = [thing for thing in things if thing not in registry.members and thing not in deleted]
 
     screen.show_plan(plan, joining, drift)
     screen.show_detect(detect, unreported(metrics, device_config))

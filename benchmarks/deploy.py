@@ -36,8 +36,9 @@ LOOK_EVERY = 0.1  # seconds between two looks at the memory of deploy.py and its
 METHOD = """\
 Written by `make bench-deploy`. `./deploy.py --yes` as a process, with an emulator of AWS on loopback that shares the
 cores with it. The first run makes the fleet: keys, templates (by aws-cdk-lib, in Node), stacks, memberships, security
-profiles and bundles; most of its time is the emulator's. The second run finds everything as it should be: {again} of
-them, of which the median. CPU is user and system of deploy.py and Node; memory is the largest sum of their RSS."""
+profiles and bundles; most of its time is the emulator's, and the pace below AWS's quotas. The second run finds
+everything as it should be: {again} of them, of which the median. CPU is user and system of deploy.py and Node; memory
+is the largest sum of their RSS."""
 
 
 @dataclass(frozen=True)

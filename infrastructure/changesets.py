@@ -7,8 +7,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -17,45 +16,14 @@ from infrastructure.account import Account
 from infrastructure.deployed import TO_BE_REMOVED, DeployedStack, read_stack, refuse_busy
 from infrastructure.errors import DeployError, Refused
 from infrastructure.refusals import code_of, message_of, missing_permission, permission_sentence
+from infrastructure.watch import LATEST, SLOWER, SOONEST, OnEvent, StackFailed, Watch
 
 CAPABILITIES = ["CAPABILITY_IAM"]  # the role by which Detect publishes alerts
 LARGEST_TEMPLATE = 51_200  # bytes, where it is sent along; a stack of things keeps below by its number of things
-SOONEST, LATEST = 0.1, 3.0  # seconds between two looks at CloudFormation, which is asked less and less often
-SLOWER = 1.5
-PATIENCE = 30.0  # seconds that a stack's status and its last event may say different things
 NO_CHANGES = re.compile("didn't contain changes|No updates are to be performed", re.IGNORECASE)
 BUSY = ("OperationInProgressException", "InvalidChangeSetStatus", "ChangeSetNotFound", "AlreadyExistsException")
 MEANWHILE = re.compile("IN_PROGRESS|already exist|does not exist|can ?not be updated", re.IGNORECASE)
-STACK = "AWS::CloudFormation::Stack"
 REPLACED_WITH_CARE = ("AWS::IoT::Thing", "AWS::IoT::Certificate")  # a device is cut off by losing them
-
-
-@dataclass(frozen=True)
-class StackEvent:
-    """Something that CloudFormation did."""
-
-    stack: str
-    logical_id: str
-    physical_id: str  # a thing's name, a certificate's id; "" before there is one
-    type: str  # AWS::IoT::Thing
-    status: str  # CREATE_COMPLETE ...
-    reason: str
-
-    @property
-    def failed(self) -> bool:
-        """Whether this went wrong by itself, and was not only called off because something else did."""
-        return self.status.endswith("_FAILED") and not re.search("cancell?ed", self.reason, re.IGNORECASE)
-
-
-class StackFailed(DeployError):
-    """A stack that could not be made as it should be; CloudFormation brought back what was before."""
-
-    def __init__(self, stack: str, verb: str, reasons: list[str], failed: frozenset[str] = frozenset()) -> None:
-        self.failed = failed  # the logical ids of the resources that went wrong
-        super().__init__(f"the stack {stack} could not be {verb}: {'; '.join(reasons) or 'AWS gives no reason'}")
-
-
-OnEvent = Callable[[StackEvent], None]
 
 
 def apply_template(account: Account, name: str, template: str, before: DeployedStack | None, on_event: OnEvent) -> None:
@@ -104,99 +72,6 @@ def delete_stack(account: Account, before: DeployedStack, on_event: OnEvent, ret
         account.cloudformation.delete_stack(StackName=now.id, **({"RetainResources": list(retain)} if retain else {}))
     watch.until_settled()
     watch.raise_unless("DELETE_COMPLETE", "deleted")
-
-
-class Watch:
-    """Follows what CloudFormation does to a stack from now on."""
-
-    def __init__(self, account: Account, stack_id: str, name: str, on_event: OnEvent) -> None:
-        self._cloudformation = account.cloudformation
-        self._stack_id = stack_id
-        self._name = name
-        self._on_event = on_event
-        self._status = ""
-        self._last_event = ""  # of the stack itself: its status
-        self._failures: list[StackEvent] = []
-        self._seen = {event["EventId"] for event in self._page(None)["StackEvents"]}  # they are of the past
-
-    def until_settled(self) -> None:
-        """Pass on events until CloudFormation has done, or brought back, what it began.
-
-        For a moment the status may still be the one from before; so it counts when the last event says the same.
-        """
-        pause, patience = SOONEST, time.monotonic() + PATIENCE
-        while True:
-            time.sleep(pause)
-            pause = min(pause * SLOWER, LATEST)
-            self._status = self._read_status()  # before the events, or the last of them are missed
-            for event in reversed(list(self._new_events())):
-                self._note(event)
-                patience = time.monotonic() + PATIENCE
-            settled = not self._status.endswith("_IN_PROGRESS")
-            if settled and (self._status == self._last_event or time.monotonic() > patience):
-                return
-
-    def _note(self, event: StackEvent) -> None:
-        if event.type == STACK:
-            self._last_event = event.status
-        if event.failed:
-            self._failures.append(event)
-        if event.status == "DELETE_COMPLETE":  # CloudFormation tries three times
-            undone = ("DELETE_FAILED", event.physical_id)
-            self._failures = [each for each in self._failures if (each.status, each.physical_id) != undone]
-        self._on_event(event)
-
-    def raise_unless(self, wished: str, verb: str) -> None:
-        """Raise Refused or StackFailed if it did not end as wished."""
-        if self._status == wished:
-            return self._raise_for_leftovers()
-        own = [event for event in self._failures if event.type != STACK]
-        failures = own or self._failures
-        for event in failures:
-            action = missing_permission(event.reason)
-            if action:
-                raise Refused(f"the stack {self._name} could not be {verb}: {permission_sentence(action)}", action)
-        reasons = [f"{event.logical_id}: {event.reason}" for event in failures]
-        raise StackFailed(self._name, verb, reasons, frozenset(event.logical_id for event in own))
-
-    def _raise_for_leftovers(self) -> None:
-        """Raise Refused or DeployError for what could not be deleted: CloudFormation forgets it, and is content."""
-        left = [event for event in self._failures if event.status == "DELETE_FAILED"]
-        if not left:
-            return
-        names = ", ".join(event.physical_id for event in left)
-        says = (
-            f"the stack {self._name} is as it should be, but {names} could not be deleted, and is to be deleted by hand"
-        )
-        for event in left:
-            if action := missing_permission(event.reason):
-                raise Refused(f"{says}: {permission_sentence(action)}", action)
-        raise DeployError(f"{says}: {'; '.join(event.reason for event in left)}")
-
-    def _read_status(self) -> str:
-        stacks = self._cloudformation.describe_stacks(StackName=self._stack_id)["Stacks"]
-        return str(stacks[0]["StackStatus"])
-
-    def _new_events(self) -> Iterator[StackEvent]:
-        """Yield the events since the last call, the newest first."""
-        token = None
-        while True:
-            page = self._page(token)
-            for event in page["StackEvents"]:
-                if event["EventId"] in self._seen:
-                    return
-                self._seen.add(event["EventId"])
-                yield StackEvent(
-                    self._name, event["LogicalResourceId"], event.get("PhysicalResourceId", ""), event["ResourceType"],
-                    event["ResourceStatus"], event.get("ResourceStatusReason", ""),
-                )  # fmt: skip
-            token = page.get("NextToken")
-            if not token:
-                return
-
-    def _page(self, token: str | None) -> Any:
-        more = {"NextToken": token} if token else {}
-        return self._cloudformation.describe_stack_events(StackName=self._stack_id, **more)
 
 
 def _create_change_set(account: Account, name: str, template: str, update: bool) -> Any:

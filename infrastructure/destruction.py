@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from infrastructure.account import Account, found
-from infrastructure.changesets import StackEvent, StackFailed, delete_stack
+from infrastructure.changesets import delete_stack
 from infrastructure.deployed import Deployed, DeployedStack
 from infrastructure.errors import DeployError
 from infrastructure.names import Names
@@ -14,6 +14,7 @@ from infrastructure.pacing import side_by_side
 from infrastructure.registry import read_policy_targets
 from infrastructure.rollout import STACKS_AT_ONCE, attempt
 from infrastructure.screen import Bar, Screen
+from infrastructure.watch import StackEvent, StackFailed
 
 # A policy counts as attached for up to five minutes after it was detached; hence six tries, the last after 6 minutes.
 PAUSES = (5.0, 15.0, 40.0, 120.0, 180.0)  # seconds

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from infrastructure.account import Account, found
-from infrastructure.changesets import StackFailed
 from infrastructure.deployed import Deployed
 from infrastructure.description import DetectStack
 from infrastructure.errors import DeployError, Refused
@@ -16,6 +15,7 @@ from infrastructure.names import TAG, Names
 from infrastructure.plan import KEEP, UPDATE, StackPlan, change_of
 from infrastructure.profiles import Profile
 from infrastructure.refusals import explain
+from infrastructure.watch import StackFailed
 
 # With which words AWS refuses Detect is not published; so whatever it refuses there is told with this.
 CLOSED = """\

@@ -80,8 +80,9 @@ class KeyStore:
             key = self._find_key(thing, certificate)
             if key is None:
                 return False
-            if is_for(request, key):
-                write_file(self._current(thing).request, request.encode())
+            kept = self._current(thing).request
+            if is_for(request, key) and read_file(kept) != request.encode():
+                write_file(kept, request.encode())
             if read_key(self._pending(thing).key) is None:
                 remove_file(self._pending(thing).request)  # of a key that has its place already
             write_file(self.certificate(thing), certificate_pem.encode())  # last, because `settled` looks at it

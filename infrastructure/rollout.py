@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infrastructure.account import Account
-from infrastructure.changesets import StackEvent, apply_template, delete_stack
+from infrastructure.changesets import apply_template, delete_stack
 from infrastructure.deployed import Deployed, certificates_of
 from infrastructure.description import FleetStack, StackDescription, ThingsStack
 from infrastructure.detect import DetectPlan, judge
@@ -21,8 +21,8 @@ from infrastructure.pacing import side_by_side
 from infrastructure.plan import DELETE, Plan, ThingsPlan
 from infrastructure.refusals import explain
 from infrastructure.screen import Bar, Screen
+from infrastructure.watch import STACK, LeftBehind, StackEvent
 
-STACK = "AWS::CloudFormation::Stack"
 STACKS_AT_ONCE = 4  # each of them makes certificates, of which AWS makes 15 a second for an account
 DONE = {
     "CREATE_COMPLETE": "has its certificate",
@@ -44,12 +44,16 @@ class Rollout:
     def run(self, plan: Plan, detect: DetectPlan | None, joining: Sequence[str]) -> list[DeployError]:
         """Do what is planned; return what failed. Without the fleet's own stack nothing else is tried."""
         templates = self._synthesize(plan, detect)
+        errors: list[DeployError] = []
         if plan.fleet.changes:
-            self._apply(plan.fleet.name, templates[plan.fleet.name])
+            try:
+                self._apply(plan.fleet.name, templates[plan.fleet.name])
+            except LeftBehind as left:
+                errors.append(left)
         problems = self._roll_out_things(plan.stacks, templates)
         # What is in a stack that failed may not be there to join.
-        failed = {thing for stack, _ in problems for thing in stack.things}
-        errors = [error for _, error in problems]
+        failed = {thing for stack, error in problems if not isinstance(error, LeftBehind) for thing in stack.things}
+        errors += [error for _, error in problems]
         error = attempt(lambda: self._join([thing for thing in joining if thing not in failed]))
         errors += [error] if error is not None else []
         if detect is not None:

@@ -74,7 +74,9 @@ class Screen:
         if detect is None:
             return self.say("Detect    is left alone (--no-detect)")
         for metric in detect.shared:
-            self.say(f"Detect    uses the custom metric {metric}, which another fleet of this account brought")
+            self.say(
+                f"Detect    uses the custom metric {metric}, which is there already, of another fleet or an earlier one"
+            )
         for metric in unreported:
             self.say(f"note      the security profiles name {metric}, which the devices' configuration does not report")
         if detect.problem is not None:

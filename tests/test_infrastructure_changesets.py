@@ -10,10 +10,11 @@ from tests.deployer import skip_without
 
 skip_without("boto3", "rich")
 
-from infrastructure import changesets  # noqa: E402
-from infrastructure.changesets import StackEvent, StackFailed, apply_template, delete_stack  # noqa: E402
+from infrastructure import changesets, watch  # noqa: E402
+from infrastructure.changesets import apply_template, delete_stack  # noqa: E402
 from infrastructure.deployed import DeployedStack  # noqa: E402
 from infrastructure.errors import DeployError, Refused  # noqa: E402
+from infrastructure.watch import LeftBehind, StackEvent, StackFailed  # noqa: E402
 from tests.fake_account import as_planned, make_account, things_template  # noqa: E402
 from tests.fake_cloudformation import FakeCloudFormation, refuse  # noqa: E402
 
@@ -29,6 +30,7 @@ DENIED = "User: arn:aws:iam::123456789012:user/d is not authorized to perform: i
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changesets, "SOONEST", 0.0)
+    monkeypatch.setattr(watch, "SOONEST", 0.0)
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_a_status_that_no_event_confirms_counts_after_a_while(
     aws: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = deployed(aws, ONE, "UPDATE_COMPLETE")
-    monkeypatch.setattr(changesets, "PATIENCE", -1.0)
+    monkeypatch.setattr(watch, "PATIENCE", -1.0)
     aws.slow = 5
     apply(aws, things_template(TWO), before)
     assert aws.resources(NAME) == sorted(things_template(ONE)["Resources"])
@@ -183,6 +185,43 @@ def test_a_change_set_that_fails_says_why(aws: FakeCloudFormation, reason: str, 
     assert {} == aws.change_sets
 
 
+def clean_up(aws: FakeCloudFormation, *statuses: str) -> None:
+    """Let CloudFormation try to delete a replaced certificate after an update, with these results."""
+    settle = aws._settle
+
+    def settle_and_clean_up(stack: Any, *rest: Any) -> bool:
+        failed = settle(stack, *rest)
+        end = stack.events.pop(0)
+        for status in statuses:
+            aws._tell(stack, "aCertificate", "AWS::IoT::Certificate", status, "in use" if "FAILED" in status else None)
+        stack.events.insert(0, end)
+        return failed
+
+    aws._settle = settle_and_clean_up  # type: ignore[method-assign]
+
+
+def test_a_certificate_that_could_not_be_deleted_is_named(aws: FakeCloudFormation) -> None:
+    before = deployed(aws, ONE)
+    clean_up(aws, "DELETE_FAILED", "DELETE_FAILED", "DELETE_FAILED")
+    left = "physical-aCertificate (AWS::IoT::Certificate): in use"
+    expected = f"the stack {NAME} is as it should be, but this is left, to be deleted by hand: {left}"
+    error = error_of(lambda: apply(aws, things_template({"a": "rotated"}), before))
+    assert (expected, LeftBehind) == (str(error), type(error))
+    assert "UPDATE_COMPLETE" == status_of(aws)
+
+
+def test_what_could_not_be_deleted_for_want_of_a_permission_names_it() -> None:
+    event = StackEvent(NAME, "aCertificate", "c1", "AWS::IoT::Certificate", "DELETE_FAILED", DENIED)
+    assert "c1 (AWS::IoT::Certificate): the permission iot:CreateThing is missing;" in str(LeftBehind(NAME, [event]))
+
+
+def test_a_certificate_that_is_deleted_at_a_later_try_is_none_that_is_left(aws: FakeCloudFormation) -> None:
+    before = deployed(aws, ONE)
+    clean_up(aws, "DELETE_FAILED", "DELETE_FAILED", "DELETE_COMPLETE")
+    apply(aws, things_template({"a": "rotated"}), before)
+    assert "UPDATE_COMPLETE" == status_of(aws)
+
+
 def test_a_template_that_cloudformation_does_not_take_is_not_sent(aws: FakeCloudFormation) -> None:
     template = things_template(ONE)
     room = changesets.LARGEST_TEMPLATE - len(json.dumps(template)) - len(', "Description": ""')
@@ -257,7 +296,7 @@ def test_a_stack_that_can_not_be_updated_any_more_is_said_to_have_changed(aws: F
     assert CHANGED == str(error_of(lambda: apply(aws, things_template(TWO), before)))
 
 
-@pytest.mark.parametrize("code", changesets.BUSY)
+@pytest.mark.parametrize("code", ["OperationInProgressException", "InvalidChangeSetStatus", "ChangeSetNotFound"])
 @pytest.mark.parametrize("when", ["create_change_set", "describe_change_set", "execute_change_set"])
 def test_another_deployment_is_known_by_awss_codes_whatever_the_words(
     aws: FakeCloudFormation, code: str, when: str
@@ -395,7 +434,7 @@ def test_what_is_to_be_retained_is_not_deleted(aws: FakeCloudFormation) -> None:
 
 def test_a_failure_without_a_reason_says_so(aws: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch) -> None:
     before = deployed(aws, ONE)
-    monkeypatch.setattr(changesets, "PATIENCE", -1.0)
+    monkeypatch.setattr(watch, "PATIENCE", -1.0)
     aws.slow = 5
     error = error_of(lambda: delete_stack(make_account(aws), before, ignore))
     assert f"the stack {NAME} could not be deleted: AWS gives no reason" == str(error)

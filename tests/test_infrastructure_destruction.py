@@ -8,7 +8,7 @@ from tests.deployer import skip_without
 
 skip_without("boto3", "rich")
 
-from infrastructure import changesets, destruction  # noqa: E402
+from infrastructure import destruction, watch  # noqa: E402
 from infrastructure.deployed import read_deployed  # noqa: E402
 from infrastructure.destruction import PAUSES, destroy, find_strangers  # noqa: E402
 from infrastructure.names import Names  # noqa: E402
@@ -52,7 +52,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    monkeypatch.setattr(changesets, "SOONEST", 0.0)
+    monkeypatch.setattr(watch, "SOONEST", 0.0)
     return Fleet()
 
 

@@ -9,7 +9,6 @@ from tests.deployer import skip_without
 
 skip_without("aws_cdk", "boto3", "rich")
 
-from infrastructure.changesets import StackFailed  # noqa: E402
 from infrastructure.deployed import Deployed, DeployedStack  # noqa: E402
 from infrastructure.description import DetectStack  # noqa: E402
 from infrastructure.detect import DetectPlan, deployed_email, judge, plan_detect  # noqa: E402
@@ -17,6 +16,7 @@ from infrastructure.errors import DeployError, Refused  # noqa: E402
 from infrastructure.names import TAG, Names  # noqa: E402
 from infrastructure.profiles import Profile  # noqa: E402
 from infrastructure.refusals import explain  # noqa: E402
+from infrastructure.watch import LeftBehind, StackFailed  # noqa: E402
 from tests.fake_account import FakeIot, make_account  # noqa: E402
 from tests.fake_cloudformation import refuse  # noqa: E402
 
@@ -200,6 +200,7 @@ def test_what_may_be_detects_end_is_told_as_such_with_awss_own_words(error: Depl
             "the stack lab-detect could not be created: the permission sns:CreateTopic is missing", "sns:CreateTopic"
         ),
         DeployError("the stack lab-detect is busy"),
+        LeftBehind("lab-detect", []),
     ],
 )
 def test_a_missing_permission_and_what_passes_are_not_called_detects_end(error: DeployError) -> None:

@@ -107,6 +107,7 @@ def test_a_key_that_is_no_good_holds_up_no_other_thing(fleet: Fleet, settled: bo
     assert (fleet.store.directory / "b.tar",) == done.written
     (problem,) = done.problems
     assert "must be a private key in PEM" in str(problem)
+    assert () == done.elsewhere
 
 
 def test_a_bundle_that_can_not_be_written_holds_up_no_other(fleet: Fleet) -> None:

@@ -14,7 +14,7 @@ from tests.deployer import skip_without
 
 skip_without("aws_cdk", "boto3", "cryptography", "rich")
 
-from infrastructure import changesets, membership  # noqa: E402
+from infrastructure import membership, watch  # noqa: E402
 from infrastructure.deployed import Deployed, read_deployed  # noqa: E402
 from infrastructure.description import DetectStack, StackDescription, ThingsStack  # noqa: E402
 from infrastructure.detect import DetectPlan  # noqa: E402
@@ -23,6 +23,7 @@ from infrastructure.keys import KeyStore  # noqa: E402
 from infrastructure.names import TAG, Names  # noqa: E402
 from infrastructure.plan import Plan, make_plan  # noqa: E402
 from infrastructure.rollout import Rollout, attempt  # noqa: E402
+from infrastructure.watch import LeftBehind, StackEvent  # noqa: E402
 from tests.fake_account import FakeIot, make_account, make_screen, things_template  # noqa: E402
 from tests.fake_cloudformation import FakeCloudFormation, refuse  # noqa: E402
 
@@ -79,7 +80,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     synthesis.synthesize = fleet.synthesize  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "infrastructure.synthesis", synthesis)
     monkeypatch.setattr("infrastructure.plan.place", lambda wanted, placed: place_two(wanted, placed))
-    monkeypatch.setattr(changesets, "SOONEST", 0.0)
+    monkeypatch.setattr(watch, "SOONEST", 0.0)
     monkeypatch.setattr(membership, "ADDITIONS", 1000.0)
     return fleet
 
@@ -171,6 +172,31 @@ def test_a_stack_that_fails_holds_up_no_other_and_its_things_do_not_join(fleet: 
     assert {"lab": {"c"}} == fleet.iot.groups
     assert fleet.aws.stack("lab-detect") is not None
     assert "lab-things-1: bThing: already exists" in fleet.lines
+
+
+def test_the_rest_is_done_though_the_fleets_own_stack_left_something_behind(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(account: Any, name: str, *rest: Any) -> None:
+        if name == "lab-fleet":
+            raise LeftBehind(name, [StackEvent(name, "Old", "old", "AWS::IoT::Policy", "DELETE_FAILED", "in use")])
+
+    monkeypatch.setattr("infrastructure.rollout.apply_template", leave)
+    (problem,) = fleet.run("a")
+    assert "to be deleted by hand: old (AWS::IoT::Policy): in use" in problem
+    assert {"lab": {"a"}} == fleet.iot.groups
+
+
+def test_things_join_though_an_old_certificate_was_left_behind(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(account: Any, name: str, *rest: Any) -> None:
+        if "-things-" in name:
+            event = StackEvent(name, "aCertificate", "c1", "AWS::IoT::Certificate", "DELETE_FAILED", "in use")
+            raise LeftBehind(name, [event])
+
+    monkeypatch.setattr("infrastructure.rollout.apply_template", leave)
+    (problem,) = fleet.run("a")
+    assert "this is left, to be deleted by hand: c1 (AWS::IoT::Certificate): in use" in problem
+    assert {"lab": {"a"}} == fleet.iot.groups
 
 
 def test_what_is_brought_back_is_no_step(fleet: Fleet) -> None:

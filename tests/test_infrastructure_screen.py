@@ -125,7 +125,11 @@ def test_the_plan_names_stacks_that_change_things_that_join_and_drift(output: Ou
         ),
         (
             DetectPlan("d", "create", DETECT, shared=("x",)),
-            ["Detect    uses the custom metric x,", "note      the security profiles name m", "stack     d is created"],
+            [
+                "Detect    uses the custom metric x, which is there already, of another fleet or an earlier one",
+                "note      the security profiles name m",
+                "stack     d is created",
+            ],
         ),
         (
             DetectPlan("d", "update", DETECT, problem=DeployError("Detect is over")),
@@ -198,6 +202,18 @@ def test_odd_terminals_lose_no_line(
     assert "lab-things-1: a-thing-with-a-name-that-is-longer has its certificate (1 of 1)" in said
     assert environment.get("TERM") != "dumb" or "\x1b" not in said
     assert "NO_COLOR" not in environment or "\x1b[3" not in said.replace("\x1b[?25", "")
+
+
+def test_a_bar_goes_with_its_work(terminal: Output) -> None:
+    screen = Screen(terminal)
+    with screen.bars():
+        with screen.bar("one", 1):
+            screen.say("begun")
+        terminal.seek(0)
+        terminal.truncate()
+        with screen.bar("two", 1):
+            screen.say("goes on")
+    assert ("two" in terminal.getvalue(), "one" in terminal.getvalue()) == (True, False)
 
 
 def test_bars_can_be_shown_again_and_a_failure_takes_them_away(terminal: Output) -> None:
