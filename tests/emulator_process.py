@@ -107,8 +107,14 @@ def check_stack(action: str, parameters: dict[str, Any]) -> tuple[str, str] | No
     stack = _resolve_stack(first(parameters, "StackName"))
     status = stack["StackStatus"] if stack else ""
     busy = status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+    if action == "cloudformation:CreateChangeSet" and first(parameters, "ChangeSetType") == "CREATE":
+        if status not in ("", "REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
+            name, change_set = first(parameters, "StackName"), first(parameters, "ChangeSetName")
+            message = f"Stack [{name}] already exists and cannot be created again with the changeSet [{change_set}]"
+            return "ValidationError", message
+        return None
     stuck = busy or status.endswith("_FAILED") or status == "ROLLBACK_COMPLETE"
-    if action == "cloudformation:CreateChangeSet" and first(parameters, "ChangeSetType") in ("", "UPDATE") and stuck:
+    if action == "cloudformation:CreateChangeSet" and stuck:
         return "ValidationError", f"Stack:{stack['StackId']} is in {status} state and can not be updated."
     if action == "cloudformation:DeleteStack" and busy and not status.startswith(("CREATE", "DELETE")):
         return "ValidationError", f"Stack [{stack['StackId']}] cannot be deleted while in status {status}"

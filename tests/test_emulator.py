@@ -179,6 +179,7 @@ def test_a_stack_in_a_state_that_allows_no_update_takes_no_change_set(account: A
         assert "ValidationError" == refusal(stacks.delete_stack, StackName="one")
     change = {"StackName": "one", "ChangeSetName": "next", "ChangeSetType": "UPDATE", "TemplateBody": changed}
     assert "ValidationError" == refusal(stacks.create_change_set, **change)
+    assert "ValidationError" == refusal(stacks.create_change_set, **{**change, "ChangeSetType": "CREATE"})
 
 
 def test_a_permission_that_is_missing_is_named_by_the_call_and_by_the_stack(account: Account) -> None:
