@@ -1,0 +1,155 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # what is set here is used in steps.sh, and the other way round
+# The words of Linux with systemd, for steps.sh: packages of apt or dnf, users of shadow, a unit of systemd.
+
+template=$here/../configs/amazon-defender-publisher-rpi.json
+default_python=/usr/bin/python3
+service_user=amazon-defender-publisher
+state_directory=/var/lib/amazon-defender-publisher
+logfile= # the journal, unless the configuration names a file
+unit=amazon-defender-publisher.service
+service_file=/etc/systemd/system/$unit
+service_manager=systemctl
+oldest_systemd=247 # which brought LoadCredential
+
+describe_platform() {
+    [ "$(uname -s)" = Linux ] || fail "this is for Linux with systemd; on macOS there is install-osx.bash"
+    version=$(ask_system systemctl --version 2>/dev/null) || version=
+    version=${version#systemd } && version=${version%%[!0-9]*}
+    if [ -z "$prefix" ]; then
+        if [ ! -d /run/systemd/system ] && [ "$dry_run" != yes ]; then fail "systemd does not run here"; fi
+        [ "${version:-0}" -ge "$oldest_systemd" ] || fail "systemd $oldest_systemd or later is needed, not ${version:-none}"
+    fi
+    said=$(sed -n 's/^PRETTY_NAME="\(.*\)"$/\1/p' /etc/os-release)
+    say "${said:-Linux}, $(name_architecture)${version:+, systemd $version}"
+}
+
+# The userland's architecture: the kernel's may be a 64-bit one below 32-bit programs.
+name_architecture() {
+    dpkg --print-architecture 2>/dev/null || rpm --eval '%{_arch}' 2>/dev/null || uname -m
+}
+
+name_missing() {
+    if ! command -v "$python" >/dev/null 2>&1; then
+        say python3 venv
+    elif ! "$python" -I -c 'import ensurepip, venv' 2>/dev/null; then
+        say venv
+    fi
+}
+
+provide() {
+    packages=
+    for package; do
+        case $package:$(name_packager) in
+        python3:*) packages="$packages python3" ;;
+        venv:apt) packages="$packages python3-venv" ;;
+        venv:dnf) packages="$packages python3-pip" ;;
+        esac
+    done
+    # shellcheck disable=SC2086 # words
+    install_system_packages $packages ||
+        fail "install these first:$packages ($(advise_packages $packages))"
+    missing=${packages# }
+}
+
+name_packager() {
+    if command -v apt-get >/dev/null; then
+        say apt
+    elif command -v dnf >/dev/null; then
+        say dnf
+    fi
+}
+
+advise_packages() {
+    case $(name_packager) in
+    apt) say "apt-get update && apt-get install --no-install-recommends $*" ;;
+    dnf) say "dnf install $*" ;;
+    *) say "there is neither apt nor dnf here" ;;
+    esac
+}
+
+# Package lists are brought up to date only where it does not go without, and never with a wheelhouse.
+install_system_packages() {
+    case $(name_packager) in
+    apt)
+        install_by_apt "$@" && return
+        [ -z "$wheelhouse" ] && system apt-get -q update && install_by_apt "$@"
+        ;;
+    dnf) system dnf -q -y install "$@" ;;
+    *) return 1 ;;
+    esac
+}
+
+install_by_apt() {
+    system env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@"
+}
+
+# Where packages have no wheels, as on 32-bit ARM: the distribution's own, and a compiler for the others.
+provide_packages() {
+    case $(name_packager) in
+    apt) install_first python3-psutil && install_first python3-msgspec python3-cbor2; install_system_packages gcc libc6-dev python3-dev ;;
+    dnf) install_system_packages python3-psutil gcc python3-devel ;;
+    *) return 1 ;;
+    esac
+    how_built="with the distribution's python3-psutil and a compiler"
+}
+
+install_first() {
+    for package; do install_by_apt "$package" || true; done
+}
+
+make_user() {
+    if ! ask_system getent passwd "$service_user" >/dev/null; then
+        system useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin \
+            --comment "AWS IoT Device Defender" "$service_user" || fail "there can be no user $service_user"
+    fi
+    groups=$(ask_system id -Gn "$service_user" 2>/dev/null) || groups=
+    case $groups in
+    '' | "$service_user") ;;
+    *) fail "the user $service_user must be in no other group, but is in: $groups" ;;
+    esac
+}
+
+remove_user() {
+    if ask_system getent passwd "$service_user" >/dev/null; then
+        system userdel "$service_user" || fail "the user $service_user can not be removed"
+    fi
+}
+
+write_service() {
+    make_open "$prefix/etc/systemd/system"
+    run cp "$1/installers/$unit" "$prefix$service_file.new" || fail "$prefix$service_file can not be written"
+    run chmod 644 "$prefix$service_file.new"
+    run mv "$prefix$service_file.new" "$prefix$service_file"
+    system systemctl daemon-reload || fail "systemd does not take the unit"
+    system systemctl -q enable "$unit" || fail "the unit can not be enabled"
+}
+
+remove_service() {
+    if [ -f "$prefix$service_file" ] || [ "$dry_run" = yes ]; then
+        system systemctl -q disable "$unit"
+        run rm -f "$prefix$service_file" "$prefix$service_file.new"
+        system systemctl daemon-reload
+        system systemctl reset-failed "$unit"
+    fi
+}
+
+start_service() {
+    system systemctl restart "$unit"
+}
+
+stop_service() {
+    if [ -f "$prefix$service_file" ]; then
+        system systemctl stop "$unit" || fail "the service can not be stopped"
+    fi
+}
+
+# Whether it runs, and has not been started again meanwhile.
+service_lives() {
+    [ "$dry_run" = yes ] || ask_system systemctl -q is-active "$unit" &&
+        [ "$(ask_system systemctl show -P NRestarts "$unit" 2>/dev/null || echo 0)" = 0 ]
+}
+
+tell_service() {
+    say "see: systemctl status $unit; journalctl -u $unit"
+}
