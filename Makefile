@@ -11,7 +11,7 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test chaos lint docs bench bench-quick bench-detect clean
+.PHONY: install demo test chaos lint docs dist bench bench-quick bench-detect clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed-device
@@ -35,6 +35,9 @@ lint: $(VENV)/installed-lint
 
 docs: $(VENV)/installed-device
 	$(VENV)/bin/python -m docs.write
+
+dist: $(VENV)/bin/python
+	@$(VENV)/bin/python -m release.build
 
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed
 	@sh tests/install-mosquitto.sh
