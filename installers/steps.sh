@@ -118,7 +118,7 @@ quietly() {
 system() {
     if [ -z "$prefix" ]; then
         quietly "$@"
-        return
+        return $? # said, because otherwise it is that of the command before, in a trap
     fi
     system_tool=$1
     shift
@@ -329,7 +329,7 @@ gather_identity() {
     if [ "$dry_run" = yes ]; then
         run "$python" -I "$here/device.py" stage-files "$@"
         if command -v "$python" >/dev/null 2>&1; then
-            "$python" -I "$here/device.py" stage-files --dry-run "$@" || exit
+            "$python" -I "$here/device.py" stage-files --dry-run "$@" || exit $?
         fi
     else
         found=$("$python" -I "$here/device.py" stage-files "$@") || exit $?
@@ -380,7 +380,7 @@ build_version() {
 
 # Make the virtual environment; pip needs the network, or the wheelhouse. An argument goes to venv.
 install_packages() {
-    quietly "$python" -I -m venv --clear "$@" "$program/venv" || return
+    quietly "$python" -I -m venv --clear "$@" "$program/venv" || return $?
     set -- -r "$program/requirements.txt"
     if [ -n "$wheelhouse" ]; then set -- --no-index --find-links "$wheelhouse" "$@"; fi
     quietly "$program/venv/bin/python" -I -m pip install --no-input --disable-pip-version-check --no-cache-dir "$@"
