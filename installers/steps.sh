@@ -3,7 +3,8 @@
 # The story that both installers tell: what is asked, what is put where, in which order, and how it is taken back.
 #
 # Sourced by install-rpi.bash, install-osx.bash and their uninstallers, which bring the words of their platform:
-#   here, template, default_python             the directory of these files, the example configuration, Python's path
+#   here, template, default_python             the directory of these files, the example configuration, which Python
+#   find_python                                print the path of that
 #   service_user                               who the service runs as
 #   state_directory, logfile, service_file     where things are, without the prefix; logfile is empty for none by default
 #   describe_platform                          print what this is; fail with a sentence if it is not for this installer
@@ -261,7 +262,7 @@ check_platform() {
     begin platform
     if [ "$(id -u)" -ne 0 ] && [ -z "$dry_run$prefix" ]; then fail "this needs root: sudo $0 ..."; fi
     found=$(describe_platform) || exit 1
-    python=${python:-$default_python}
+    python=${python:-$(find_python)}
     finish "$found"
 }
 
@@ -379,7 +380,7 @@ install_keys() {
         device keep-files "$etc" "$before" || fail "what is in $etc can not be kept"
     fi
     device place-files "$staged" "$etc" || fail "$etc can not be written"
-    finish "$etc/private.key, readable by root only"
+    finish "$etc/private.key, readable by ${key_reader:-root} only"
 }
 
 install_user() {
@@ -491,7 +492,7 @@ remove() {
     switching=
     read_options "$@"
     trap interrupted INT TERM HUP
-    python=$default_python
+    python=$(find_python)
     begin platform
     if [ "$(id -u)" -ne 0 ] && [ -z "$dry_run$prefix" ]; then fail "this needs root: sudo $0 ..."; fi
     found=$(describe_platform) || exit 1
