@@ -22,11 +22,7 @@ LEAVING = int(os.environ.get("MAC_LEAVING", "3"))  # how often `print` still fin
 
 def main(arguments):
     """Do what the arguments say; return the exit status."""
-    with (STATE / "log").open("a") as log:
-        log.write(f"launchctl {' '.join(arguments)}\n")
     state = json.loads(FILE.read_text()) if FILE.exists() else {"jobs": {}, "disabled": []}
-    if os.environ.get("MAC_DISABLED") and not FILE.exists():
-        state["disabled"].append(os.environ["MAC_DISABLED"])
     commands = {f.__name__: f for f in (bootstrap, bootout, enable, disable, kickstart, print_job)}
     command = commands.get({"print": "print_job"}.get(arguments[0], arguments[0]) if arguments else "")
     if command is None:
@@ -44,10 +40,15 @@ def bootstrap(state, domain, plist):
     label = job["Label"]
     if domain != "system" or label in state["jobs"]:
         leaving = state["jobs"].get(label, {}).get("leaving") is not None
-        return refuse(37 if leaving else 5, "Bootstrap failed: " + ("37: Operation already in progress" if leaving
-                                                                    else "5: Input/output error"))
+        return refuse(
+            37 if leaving else 5,
+            "Bootstrap failed: " + ("37: Operation already in progress" if leaving else "5: Input/output error"),
+        )
     if owner(plist) != "root:wheel" or os.stat(plist).st_mode & 0o7777 != 0o644:
         return refuse(122, "Bootstrap failed: 122: Path had bad ownership/permissions")
+    if len(list(STATE.glob("bootstrap-fails-*"))):
+        next(STATE.glob("bootstrap-fails-*")).unlink()
+        return refuse(5, "Bootstrap failed: 5: Input/output error")
     if label in state["disabled"]:
         return refuse(119, "Bootstrap failed: 119: Service is disabled")
     state["jobs"][label] = {"plist": job, "pid": start(job) if job.get("RunAtLoad") else 0, "leaving": None}
@@ -100,8 +101,10 @@ def print_job(state, target):
     if job["leaving"] is not None:
         job["leaving"] -= 1
     running = alive(job["pid"])
-    print(f"system/{label} = {{\n\tactive count = 1\n\ttype = LaunchDaemon\n\tstate = "
-          f"{'running' if running else 'spawn scheduled'}\n" + (f"\n\tpid = {job['pid']}\n" if running else "") + "}")
+    print(
+        f"system/{label} = {{\n\tactive count = 1\n\ttype = LaunchDaemon\n\tstate = "
+        f"{'running' if running else 'spawn scheduled'}\n" + (f"\n\tpid = {job['pid']}\n" if running else "") + "}"
+    )
     return 0
 
 
@@ -109,13 +112,21 @@ def start(plist):
     """Start the program of a job, below the directory that stands for /; return its id, 0 if it can not be started."""
     if not (STATE / "dscl" / "Users" / plist.get("UserName", "")).is_dir():
         return 0
-    words = [str(ROOT) + word if word.startswith("/") and (ROOT / word[1:]).exists() else word
-             for word in plist["ProgramArguments"]]
+    words = [
+        str(ROOT) + word if word.startswith("/") and (ROOT / word[1:]).exists() else word
+        for word in plist["ProgramArguments"]
+    ]
     environment = {**os.environ, **plist.get("EnvironmentVariables", {})}
     with (ROOT / plist["StandardErrorPath"].lstrip("/")).open("ab") as errors:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
-                                   cwd=str(ROOT) + plist.get("WorkingDirectory", "/"), env=environment,
-                                   start_new_session=True)
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            cwd=str(ROOT) + plist.get("WorkingDirectory", "/"),
+            env=environment,
+            start_new_session=True,
+        )
     with (STATE / "pids").open("a") as pids:
         pids.write(f"{process.pid}\n")
     return process.pid

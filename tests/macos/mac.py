@@ -21,10 +21,10 @@ SHELLS = {
     "mksh": ["mksh"],
     "yash": ["yash"],
 }
-BSD_TOOLS = (
-    "awk basename cat chmod cmp cp cut date df diff dirname du env expr grep head kill ln ls mkdir mktemp mv ps readlink rm "
-    "rmdir sed sleep sort stat stty tail tar tee touch tr tty uniq wc install find xargs"
-).split()  # that is all: what Linux has besides, as getent, sha256sum or realpath, is not found
+BSD_TOOLS = """
+    awk basename cat chmod cmp cp cut date df diff dirname du env expr find grep head install kill ln ls mkdir mktemp mv
+    printf ps readlink rm rmdir sed sleep sort stat stty tail tar tee touch tr tty uniq wc xargs
+"""  # that is all: what Linux has besides, as getent, sha256sum or realpath, is not found
 NAME = "amazon-defender-publisher"
 LABEL = f"com.amazonaws.{NAME}"
 ACCOUNT = "_amazon-defender"
@@ -50,7 +50,7 @@ class Mac:
             path.mkdir(parents=True)
         for tool in TOOLS.iterdir():
             (directory / tool.name).symlink_to(tool)
-        for name in BSD_TOOLS:
+        for name in BSD_TOOLS.split():
             (directory / name).symlink_to(TOOLS / "bsd_tool")
         (directory / "python3").unlink()
         (self.root / "usr" / "bin" / "python3").symlink_to(TOOLS / "python3")
@@ -68,7 +68,7 @@ class Mac:
         command = self.command(script, *arguments)
         done = subprocess.run(
             command, env=self.environment(**environment), capture_output=True, text=True, check=False,
-            stdin=subprocess.DEVNULL, timeout=TIMEOUT, cwd=self.root,
+            stdin=subprocess.DEVNULL, timeout=TIMEOUT, cwd=self.root, start_new_session=True,
         )  # fmt: skip
         assert [] == self.refused(), done.stderr
         assert "not found" not in done.stderr.replace("(eDSRecordNotFound)", "")
@@ -93,7 +93,7 @@ class Mac:
 
     def calls(self, tool: str) -> list[str]:
         """Return the words of each call of a tool that keeps state, in their order."""
-        return [line.partition(" ")[2] for line in self.lines("log") if line.split()[0] == tool]
+        return [line.partition(" ")[2] for line in self.lines("log") if line.partition(" ")[0] == tool]
 
     def lines(self, name: str) -> list[str]:
         """Return the lines of a file of the state, none if it is not there."""
