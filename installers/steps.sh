@@ -325,11 +325,14 @@ install_program() {
         program=$program.again # what runs is not taken from below it
     fi
     if is_whole "$program"; then
-        finish "$version is there already"
-        return
+        found="$version is there already"
+    else
+        build_version
+        found="$version in $program${how_built:+; $how_built}"
     fi
-    build_version
-    finish "$version in $program${how_built:+; $how_built}"
+    make_open "$root/bin"
+    device write-launcher "$root" || fail "$root/bin can not be written"
+    finish "$found"
 }
 
 # Whether a version was installed to its end, nothing of it is damaged, and its packages fit the system's Python.
@@ -342,7 +345,7 @@ is_whole() {
 
 build_version() {
     run rm -rf "$program"
-    make_open "$root/versions" "$root/bin" "$program"
+    make_open "$root/versions" "$program"
     device copy-program "$source" "$program" || fail "the program can not be copied to $program"
     how_built=
     if ! install_packages; then
@@ -353,7 +356,6 @@ build_version() {
     quietly "$program/venv/bin/python" -I -m compileall -q "$program/defender_publisher"
     run chmod -R a+rX "$program/defender_publisher"
     run touch "$program/$complete"
-    device write-launcher "$root" || fail "$root/bin can not be written"
     if [ "$dry_run" != yes ] && ! is_whole "$program"; then fail "what was installed in $program does not run"; fi
 }
 
