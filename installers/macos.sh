@@ -194,6 +194,14 @@ service_lives() {
     esac
 }
 
+purge_service() {
+    : # remove_service leaves nothing
+}
+
 tell_service() {
-    say "see: sudo launchctl print system/$label; $root/logs/$name.log; $root/stderr.log"
+    say "look at: sudo launchctl print system/$label; $root/logs/$name.log; $root/stderr.log"
+}
+
+tell_why() {
+    tail -n 12 "$root/stderr.log" 2>/dev/null || true
 }

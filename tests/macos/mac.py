@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TOOLS = Path(__file__).resolve().parent / "tools"
 SHELLS = {
     "bash": ["bash"],
+    "bash 3.2": ["bash-3.2"],  # macOS's; elsewhere one that somebody built and put on the path under this name
     "bash --posix": ["bash", "--posix"],
     "dash": ["dash"],
     "mksh": ["mksh"],
@@ -23,7 +24,7 @@ SHELLS = {
 }
 BSD_TOOLS = """
     awk basename cat chmod cmp cp cut date df diff dirname du env expr find grep head install kill ln ls mkdir mktemp mv
-    printf ps readlink rm rmdir sed sleep sort stat stty tail tar tee touch tr tty uniq wc xargs
+    printf ps readlink rm rmdir sed sleep sort stat tail tar tee touch tr uniq wc xargs
 """  # that is all: what Linux has besides, as getent, sha256sum or realpath, is not found
 NAME = "amazon-defender-publisher"
 LABEL = f"com.amazonaws.{NAME}"
@@ -74,6 +75,15 @@ class Mac:
         assert "not found" not in done.stderr.replace("(eDSRecordNotFound)", "")
         return done
 
+    def run_tool(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the Mac's tools."""
+        words = [str(self.root / "bin" / name), *arguments]
+        return subprocess.run(words, env=self.environment(), capture_output=True, text=True, check=False)
+
+    def runs(self) -> bool:
+        """Whether launchd says that the service runs."""
+        return "state = running" in self.run_tool("launchctl", "print", f"system/{LABEL}").stdout
+
     def command(self, script: str, *arguments: object) -> list[str]:
         """Return the words that run a script of the installers below the directory."""
         words = [*self.shell, str(self.source / "installers" / script), "--prefix", str(self.root)]
@@ -112,6 +122,10 @@ class Mac:
         record = self.state / "dscl" / kind / name
         return {path.name: path.read_text().strip() for path in record.iterdir()} if record.is_dir() else None
 
+    def accounts(self) -> list[str]:
+        """Return the names of all accounts and groups."""
+        return sorted(f"{path.parent.name}/{path.name}" for path in (self.state / "dscl").glob("*/*"))
+
     def job(self) -> dict[str, object] | None:
         """Return launchd's job, None if there is none."""
         path = self.state / "launchd.json"
@@ -123,12 +137,17 @@ class Mac:
         given = [line.rpartition(" ")[0].split() for line in self.lines("owners") if line.endswith(f" {path.name}")]
         return ([owner for owner, inode in given if int(inode) == path.stat().st_ino] or ["root"])[-1]
 
-    def tree(self) -> dict[str, object]:
+    def tree(self) -> dict[str, tuple[int, int, object]]:
         """Return everything below the directory, but for the tools: names, modes, targets and contents."""
         return {
             str(path.relative_to(self.root)): (path.lstat().st_mode, path.lstat().st_mtime_ns, content_of(path))
             for path in sorted(self.root.rglob("*")) if self.root / "bin" not in path.parents
         }  # fmt: skip
+
+    def running(self) -> list[int]:
+        """Return the ids of the programs that launchd started and that have not ended."""
+        states = {pid: state_of(pid) for pid in map(int, self.lines("pids"))}
+        return [pid for pid, state in states.items() if state and not state.startswith("Z")]
 
     def close(self) -> None:
         """End every program that launchd started."""
@@ -140,3 +159,9 @@ class Mac:
 def content_of(path: Path) -> object:
     """Return what tells a file, a link or a directory from another one."""
     return os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+
+
+def state_of(pid: int) -> str:
+    """Return the state of a process as ps tells it, empty if there is none."""
+    command = ["ps", "-o", "stat=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
