@@ -133,7 +133,7 @@ own() {
 write_service() {
     own "$etc/private.key"
     errors=$root/stderr.log
-    run touch "$errors"
+    run cp /dev/null "$errors" || fail "$errors can not be written"
     run chmod 600 "$errors"
     own "$errors"
     system plutil -lint -s "$1/installers/$label.plist" || fail "$label.plist is damaged"

@@ -89,7 +89,9 @@ def test_the_account_is_hidden_and_can_not_log_in(mac: Mac, each_shell: str, bun
 def test_only_log_state_and_key_are_the_accounts_and_nobody_else_can_write(mac: Mac, bundle: Path) -> None:
     mac.install("--bundle", bundle)
     own = {"logs", "state", "stderr.log", "etc/private.key"}
-    whole = [path for path in mac.program.rglob("*") if not {mac.program / "state", mac.program / "logs"} & {*path.parents}]
+    whole = [
+        path for path in mac.program.rglob("*") if not {mac.program / "state", mac.program / "logs"} & {*path.parents}
+    ]
     assert own == {str(path.relative_to(mac.program)) for path in whole if mac.owner(path) != "root"}
     assert {OWN} == {mac.owner(mac.program / name).replace(f"{ACCOUNT}$", OWN) for name in own - {"logs"}}
     assert [] == [path for path in whole if not path.is_symlink() and path.stat().st_mode & 0o022]
@@ -202,7 +204,9 @@ def test_a_job_that_runs_without_a_plist_is_taken_over(mac: Mac, bundle: Path) -
 def test_without_developer_tools_apples_python_is_left_alone(mac: Mac, each_shell: str, bundle: Path) -> None:
     (mac.state / "no-developer-tools").touch()
     done = mac.install("--bundle", bundle)  # which would fail if it had opened the window
-    expected = "python: Python 3.9 or later is needed: xcode-select --install brings Apple's; another one can be named by"
+    expected = (
+        "python: Python 3.9 or later is needed: xcode-select --install brings Apple's; another one can be named by"
+    )
     assert (1, f"{expected} --python\n") == (done.returncode, done.stderr)
     assert [] == mac.calls("python3")
     assert [] == mac.calls("dscl")
@@ -293,9 +297,7 @@ def test_a_first_version_that_does_not_start_says_where_to_look(mac: Mac, bundle
     assert (mac.program / "stderr.log").read_text().startswith("it is broken\n")
 
 
-def test_a_report_that_is_rejected_is_the_one_thing_to_fix(
-    mac: Mac, bundle: Path, broker: ScriptedBroker
-) -> None:
+def test_a_report_that_is_rejected_is_the_one_thing_to_fix(mac: Mac, bundle: Path, broker: ScriptedBroker) -> None:
     broker.script.answer = reject("InvalidPayload")
     done = mac.install("--bundle", bundle)
     assert 1 == done.returncode
@@ -353,7 +355,9 @@ def test_packages_come_from_the_wheelhouse_alone(mac: Mac, bundle: Path, tmp_pat
     assert f"--no-index --find-links {wheels}" in call
 
 
-def test_packages_that_can_not_be_had_end_it_before_anything_is_changed(mac: Mac, each_shell: str, bundle: Path) -> None:
+def test_packages_that_can_not_be_had_end_it_before_anything_is_changed(
+    mac: Mac, each_shell: str, bundle: Path
+) -> None:
     (mac.state / "no-packages").touch()
     done = mac.install("--bundle", bundle)
     assert 1 == done.returncode
