@@ -34,7 +34,7 @@ PROGRAM = "amazon-defender-publisher"
 PARTS = (  # of the source that a device needs
     PROGRAM, "defender_publisher", "requirements.txt", "configs", "installers", "LICENSE",
 )  # fmt: skip
-SUFFIXES = {".py", ".pem", ".json", ".txt", ".sh", ".bash", ".service", ".plist", ""}
+SUFFIXES = {".py", ".pem", ".json", ".txt", ".sh", ".bash", ".service", ".plist", ".conf", ""}
 DIGEST_LENGTH = 8  # hexadecimal digits; enough to tell two states of one checkout apart
 
 COMMAND_TIMEOUT = 30  # seconds for the command that makes the thing's name, as the program allows it

@@ -12,6 +12,10 @@ service_file=/etc/systemd/system/$unit
 service_manager=systemctl
 oldest_systemd=247 # which brought LoadCredential
 
+find_python() {
+    say "$default_python"
+}
+
 describe_platform() {
     [ "$(uname -s)" = Linux ] || fail "this is for Linux with systemd; on macOS there is install-osx.bash"
     version=$(ask_system systemctl --version 2>/dev/null) || version=

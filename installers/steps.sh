@@ -3,7 +3,8 @@
 # The story that both installers tell: what is asked, what is put where, in which order, and how it is taken back.
 #
 # Sourced by install-rpi.bash, install-osx.bash and their uninstallers, which bring the words of their platform:
-#   here, template, default_python             the directory of these files, the example configuration, Python's path
+#   here, template, default_python             the directory of these files, the example configuration, which Python
+#   find_python                                print the path of that
 #   service_user                               who the service runs as
 #   state_directory, logfile, service_file     where things are, without the prefix; logfile is empty for none by default
 #   describe_platform                          print what this is; fail with a sentence if it is not for this installer
@@ -280,7 +281,7 @@ check_platform() {
     begin platform
     if [ "$(id -u)" -ne 0 ] && [ -z "$dry_run$prefix" ]; then fail "this needs root: sudo $0 ..."; fi
     found=$(describe_platform) || exit 1
-    python=${python:-$default_python}
+    python=${python:-$(find_python)}
     take_lock
     finish "$found"
 }
@@ -346,11 +347,14 @@ install_program() {
         program=$program.again # what runs is not taken from below it
     fi
     if is_whole "$program"; then
-        finish "$version is there already"
-        return
+        found="$version is there already"
+    else
+        build_version
+        found="$version in $program${how_built:+; $how_built}"
     fi
-    build_version
-    finish "$version in $program${how_built:+; $how_built}"
+    make_open "$root/bin"
+    device write-launcher "$root" || fail "$root/bin can not be written"
+    finish "$found"
 }
 
 # Whether a version was installed to its end, nothing of it is damaged, and its packages fit the system's Python.
@@ -363,7 +367,7 @@ is_whole() {
 
 build_version() {
     run rm -rf "$program"
-    make_open "$root/versions" "$root/bin" "$program"
+    make_open "$root/versions" "$program"
     device copy-program "$source" "$program" || fail "the program can not be copied to $program"
     how_built=
     if ! install_packages; then
@@ -374,7 +378,6 @@ build_version() {
     quietly "$program/venv/bin/python" -I -m compileall -q "$program/defender_publisher"
     run chmod -R a+rX "$program/defender_publisher"
     run touch "$program/$complete"
-    device write-launcher "$root" || fail "$root/bin can not be written"
     if [ "$dry_run" != yes ] && ! is_whole "$program"; then fail "what was installed in $program does not run"; fi
 }
 
@@ -401,7 +404,7 @@ install_keys() {
         device keep-files "$etc" "$before" || fail "what is in $etc can not be kept"
     fi
     device place-files "$staged" "$etc" || fail "$etc can not be written"
-    finish "$etc/private.key, readable by root only"
+    finish "$etc/private.key, readable by ${key_reader:-root} only"
 }
 
 install_user() {

@@ -14,7 +14,7 @@ NAME = "amazon-defender-publisher"
 CHECKSUMS = "SHA256SUMS"  # as sha256sum and shasum -a 256 check it
 
 
-def main() -> int:
+def main(directory: Path = ROOT / "dist") -> int:
     """Build everything anew; return the exit status."""
     try:
         version, time = archive.read_version(ROOT), archive.commit_time(ROOT)
@@ -25,7 +25,7 @@ def main() -> int:
     except (archive.ReleaseError, wheelhouse.WheelError) as error:
         print(error, file=sys.stderr)
         return 1
-    write(ROOT / "dist", files)
+    write(directory, files)
     return 0
 
 
