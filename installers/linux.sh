@@ -91,6 +91,7 @@ install_by_apt() {
 
 # Where packages have no wheels, as on 32-bit ARM: the distribution's own as far as it has them, and a compiler.
 provide_packages() {
+    lacks_wheels || return 1
     case $(name_packager) in
     apt) set -- python3-psutil python3-msgspec python3-cbor2 gcc libc6-dev python3-dev ;;
     dnf) set -- python3-psutil python3-msgspec python3-cbor2 gcc python3-devel ;;
@@ -103,6 +104,14 @@ provide_packages() {
     done
     how_built="${how_built:+with$how_built of the distribution}"
     [ -n "$how_built" ]
+}
+
+# Whether a compiler could help: not where pip got no answer, for instance.
+lacks_wheels() {
+    case $(name_architecture) in
+    armhf | armel | armv6* | armv7* | i386 | i686) return 0 ;;
+    esac
+    grep -q -e "Failed building wheel" -e "Failed to build" "$transcript"
 }
 
 install_one() {

@@ -367,6 +367,12 @@ def test_a_configuration_with_a_password_is_a_secret(tmp_path: Path, proxy: dict
     assert status == run("is-secret", tmp_path / CONFIG).returncode
 
 
+def test_a_configuration_with_a_password_is_roots_until_the_service_gets_it(tmp_path: Path, stage: Stage) -> None:
+    secret = json.dumps({"agent": {**AGENT, "proxy": {"host": "h", "password": "p"}}}).encode()
+    assert 0 == stage("--bundle", bundle(tmp_path / "b.tar", member(CONFIG, secret), leave_out=CONFIG)).returncode
+    assert 0o600 == stat.S_IMODE((tmp_path / "etc" / CONFIG).stat().st_mode)
+
+
 def test_the_certificates_id_is_its_fingerprint(authority: Authority) -> None:
     certificate = authority.issue("rpi-0001").certificate
     expected = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()

@@ -171,6 +171,23 @@ def test_a_python_that_is_too_old_is_refused(prefix: Path, identity: list[str]) 
     assert (1, f"python: Python 3.9 or later is needed, {old} is Python 3.8.1\n") == (done.returncode, done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "pip_said", "status"),
+    [
+        ("armhf", "No matching distribution found for psutil", 0),
+        ("amd64", "ERROR: Failed building wheel for psutil", 0),
+        ("amd64", "No matching distribution found for psutil", 1),
+        ("arm64", "Could not connect to pypi.org", 1),
+    ],
+)
+def test_a_compiler_is_brought_only_where_it_could_help(
+    prefix: Path, architecture: str, pip_said: str, status: int
+) -> None:
+    (prefix / "said").write_text(f"{pip_said}\n")
+    words = f'name_architecture() {{ say {architecture}; }}; transcript="$1/said"; lacks_wheels'
+    assert status == run_words(prefix, "dash", words).returncode
+
+
 # One at a time
 
 
