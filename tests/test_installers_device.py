@@ -361,6 +361,18 @@ def test_a_file_has_its_mode_whatever_the_umask(tmp_path: Path, device: ModuleTy
         os.umask(before)
 
 
+def test_a_secret_is_never_readable_for_a_moment(
+    tmp_path: Path, device: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device.os, "fchmod", lambda descriptor, mode: None)
+    before = os.umask(0)
+    try:
+        device.write(tmp_path / "key", b"x", 0o600)
+    finally:
+        os.umask(before)
+    assert 0o600 == stat.S_IMODE((tmp_path / "key").stat().st_mode)
+
+
 @pytest.mark.parametrize(("proxy", "status"), [({"host": "h", "password": "p"}, 0), ({"host": "h"}, 1)])
 def test_a_configuration_with_a_password_is_a_secret(tmp_path: Path, proxy: dict[str, str], status: int) -> None:
     (tmp_path / CONFIG).write_text(json.dumps({"agent": {"proxy": proxy}}))
