@@ -302,12 +302,23 @@ def test_the_same_bundle_again_changes_nothing(tmp_path: Path, stage: Stage) -> 
 def test_without_options_the_identity_is_taken_from_what_is_kept(tmp_path: Path, stage: Stage) -> None:
     stage("--bundle", bundle(tmp_path / "b.tar"))
     before = read(tmp_path / "etc")
-    assert 0 == stage().returncode
+    done = stage()
+    assert "kept; a new default is in amazon-defender-publisher.json.new (" in done.stdout
     found = read(tmp_path / "etc")
     assert before == {name: found[name] for name in before}
     new = json.loads(found[f"{CONFIG}.new"])
     assert ("rpi-0001", "e") == (new["agent"]["thing_name"], new["agent"]["authentication"]["endpoint"])
     assert json.loads(TEMPLATE.read_text())["metrics"] == new["metrics"], "the new default"
+
+
+def test_what_is_replaced_is_kept_beside_it_and_apart(tmp_path: Path, stage: Stage) -> None:
+    stage("--bundle", bundle(tmp_path / "b.tar"))
+    before = read(tmp_path / "etc")
+    assert 0 == run("keep-files", tmp_path / "etc", tmp_path / "old").returncode
+    assert before == read(tmp_path / "old")
+    assert {f"{name}.old": content for name, content in before.items()}.items() <= read(tmp_path / "etc").items()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "etc" / f"{KEY}.old", tmp_path / "old" / KEY)}
+    assert {0o600} == modes
 
 
 def test_a_certificate_that_was_lost_comes_back_from_the_bundle(tmp_path: Path, stage: Stage) -> None:
