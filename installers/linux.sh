@@ -121,10 +121,15 @@ install_one() {
     esac
 }
 
+# The group comes first, for itself: killed in the middle of both, useradd leaves a user whose group does not exist.
 make_user() {
+    if ! ask_system getent group "$service_user" >/dev/null; then
+        system groupadd --system "$service_user" || fail "there can be no group $service_user"
+    fi
     if ! ask_system getent passwd "$service_user" >/dev/null; then
-        system useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin \
-            --comment "AWS IoT Device Defender" "$service_user" || fail "there can be no user $service_user"
+        system useradd --system --gid "$service_user" --no-create-home --home-dir /nonexistent \
+            --shell /usr/sbin/nologin --comment "AWS IoT Device Defender" "$service_user" ||
+            fail "there can be no user $service_user"
     fi
     groups=$(ask_system id -Gn "$service_user" 2>/dev/null) || groups=
     case $groups in
@@ -136,6 +141,9 @@ make_user() {
 remove_user() {
     if ask_system getent passwd "$service_user" >/dev/null; then
         system userdel "$service_user" || fail "the user $service_user can not be removed"
+    fi
+    if ask_system getent group "$service_user" >/dev/null; then
+        system groupdel "$service_user" || fail "the group $service_user can not be removed"
     fi
 }
 

@@ -222,6 +222,18 @@ def test_a_user_of_that_name_who_has_power_is_not_taken(prefix: Path, shell: str
     assert "must be in no other group, but is in: amazon-defender-publisher sudo" in done.stderr
 
 
+def test_the_group_is_made_before_the_user_and_each_only_where_it_is_missing(prefix: Path) -> None:
+    calls = add_tools(
+        prefix, getent="case $1 in group) exit 2 ;; esac", id="echo amazon-defender-publisher", groupadd=""
+    )
+    assert 0 == run_words(prefix, "dash", "make_user").returncode
+    assert ["getent", "groupadd", "getent", "id"] == [line.split()[0] for line in calls.read_text().splitlines()]
+    calls.unlink()
+    add_tools(prefix, getent="case $1 in passwd) exit 2 ;; esac", useradd="")
+    assert 0 == run_words(prefix, "dash", "make_user").returncode
+    assert ["getent", "getent", "useradd", "id"] == [line.split()[0] for line in calls.read_text().splitlines()]
+
+
 def test_a_user_that_is_there_already_is_not_made_again(prefix: Path) -> None:
     calls = add_tools(prefix, getent="exit 0", id="echo amazon-defender-publisher", useradd="exit 9")
     assert 0 == run_words(prefix, "bash", "make_user").returncode
