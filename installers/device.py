@@ -39,7 +39,8 @@ DIGEST_LENGTH = 8  # hexadecimal digits; enough to tell two states of one checko
 
 COMMAND_TIMEOUT = 30  # seconds for the command that makes the thing's name, as the program allows it
 POLL = 0.5  # seconds between two looks at the status
-CONNECT_WITHIN = 60.0  # seconds after the start; the program tries again after 1, 2, 4 ... s
+CONNECT_WITHIN = 30.0  # seconds after the start; the program tries again after up to 1, 2, 4, 8 ... s
+LONG = 15.0  # seconds of waiting, from which on it is said how long it takes
 REPORT_WITHIN = 60.0  # seconds after a report is due; the first is due within 10 s, and a verdict takes at most 15
 LONGEST_WAIT = 400.0  # seconds; an upgrade waits until an interval of 300 s has passed since the last report
 
@@ -82,6 +83,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         keep_files: ["etc", "old"],
         point: ["link", "target"],
         write_launcher: ["root"],
+        is_secret: ["config"],
         certificate_id: ["certificate"],
         wait_for_verdict: ["program", "config", "since"],
     }.items():
@@ -180,19 +182,22 @@ def stage_files(arguments: argparse.Namespace) -> str:
 
 def read_kept(arguments: argparse.Namespace) -> dict[str, bytes]:
     """Return what an earlier installation left in etc: nothing, unless there is a configuration."""
-    with contextlib.suppress(FileNotFoundError):
-        return {
-            name: (arguments.etc / name).read_bytes()
-            for name in MODES
-            if name == CONFIG or (arguments.etc / name).exists()
-        }
-    return {}
+    if not (arguments.etc / CONFIG).exists():
+        return {}
+    paths = [arguments.etc / name for name in MODES if (arguments.etc / name).exists()]
+    kept = {path.name: path.read_bytes() for path in paths if not (arguments.dry_run and not os.access(path, os.R_OK))}
+    key = section(section(parse(kept[CONFIG], str(arguments.etc / CONFIG)), "agent"), "authentication").get(
+        "private_key"
+    )
+    if key not in (KEY, str(arguments.etc / KEY)):
+        raise Problem(f"agent.authentication.private_key must be {KEY}, the file that the service is given, got {key}")
+    return kept
 
 
 def read_given(arguments: argparse.Namespace) -> dict[str, bytes]:
     """Return what was given this time, completed from what is there; raises Problem for what is still missing."""
     files: dict[str, bytes] = {}
-    base = arguments.template
+    origin = arguments.etc
     if arguments.bundle:
         files = read_bundle(arguments.bundle)
         config = parse(files[CONFIG], f"{arguments.bundle}: {CONFIG}")
@@ -200,13 +205,14 @@ def read_given(arguments: argparse.Namespace) -> dict[str, bytes]:
         there = arguments.etc / CONFIG
         identity = parse(there.read_bytes(), str(there)) if there.exists() and not arguments.config else {}
         base = arguments.config or arguments.template
+        origin = arguments.etc if identity else base.parent
         config = take_identity(parse(base.read_bytes(), str(base)), identity)
     agent = section(config, "agent")
     authentication = section(agent, "authentication")
     answer(arguments, agent, authentication)
     missing = []
     for key, name in PATHS.items():
-        path = source_of(arguments, key, name, authentication, base, name in files)
+        path = source_of(arguments, key, authentication.get(key), origin, name in files)
         if path is not None and not (arguments.dry_run and not os.access(path, os.R_OK)):
             files[name] = read_file(path)
         if name in files or path is not None:
@@ -334,22 +340,23 @@ def serial_of(instance: Any) -> bool:
     return done.returncode == 0 and bool(done.stdout.strip())
 
 
-def source_of(
-    arguments: argparse.Namespace, key: str, name: str, authentication: dict[str, Any], base: Path, bundled: bool
-) -> Path | None:
-    """Return the file to take for a path of `agent.authentication`, None if the bundle has it or nobody named one."""
+def source_of(arguments: argparse.Namespace, key: str, named: Any, origin: Path, bundled: bool) -> Path | None:
+    """Return the file to take for a key of `agent.authentication`, None if the bundle has it or nobody named one.
+
+    `named` is what the configuration says, relative to `origin`, where that configuration comes from.
+    """
+    there, option = Path(arguments.etc / PATHS[key]), key.replace("_", "-")
     if getattr(arguments, key) is not None:
         return Path(getattr(arguments, key))
     if bundled:
         return None
-    if arguments.config and key in authentication:
-        return base.parent / Path(str(authentication[key])).expanduser()
-    if (arguments.etc / name).exists():
-        return arguments.etc / name
-    if key == "root_ca" and key not in authentication:
-        return None
-    if arguments.ask and sys.stdin.isatty():
-        return Path(ask(arguments, f"--{key.replace('_', '-')} FILE", f"the file with the {key.replace('_', ' ')}"))
+    path = origin / Path(str(named)).expanduser()
+    if named is not None and (arguments.config or path.exists()):
+        return path
+    if there.exists():
+        return there
+    if key != "root_ca" and arguments.ask and sys.stdin.isatty():
+        return Path(ask(arguments, f"--{option} FILE", f"the file with the {option.replace('-', ' ')}")).expanduser()
     return None
 
 
@@ -365,8 +372,12 @@ def read_file(path: Path) -> bytes:
 
 
 def beside(kept: dict[str, bytes], given: dict[str, bytes]) -> dict[str, bytes]:
-    """Return what was given and is not what is kept, to be put beside it as `.new`."""
-    return {name + ".new": content for name, content in given.items() if not same(name, kept.get(name), content)}
+    """Return what was given and is not what is kept, to be put beside it as `.new`, or in the place of what is lost."""
+    return {
+        name + ".new" * (name in kept): content
+        for name, content in given.items()
+        if not same(name, kept.get(name), content)
+    }
 
 
 def same(name: str, one: bytes | None, other: bytes) -> bool:
@@ -395,7 +406,8 @@ def describe(
     name, endpoint = identity_of(files)
     from_where = "kept" if mine and not arguments.replace else f"from {arguments.bundle or arguments.config or 'you'}"
     new = [each for each in files if each.endswith(".new")]
-    return f"{name} at {endpoint}, {from_where}" + (f"; put beside as {', '.join(new)}" if new else "")
+    aside = f"; what was given is in {', '.join(new)} (--replace takes it over)" if new else ""
+    return f"{name} at {endpoint}, {from_where}{aside}"
 
 
 def identity_of(files: dict[str, bytes]) -> tuple[str, str]:
@@ -413,12 +425,17 @@ def place_files(arguments: argparse.Namespace) -> None:
             write(arguments.etc / name, staged.read_bytes(), mode_of(name))
         elif staged.exists():
             (arguments.etc / name).chmod(mode_of(name))
+        elif name not in MODES:  # put beside by an earlier run, and no longer new
+            with contextlib.suppress(FileNotFoundError):
+                (arguments.etc / name).unlink()
     shutil.rmtree(arguments.stage)
 
 
 def keep_files(arguments: argparse.Namespace) -> None:
     """Copy what is in etc to another directory, to be brought back should the new not do."""
-    write_stage(arguments.old, read_kept(arguments))
+    write_stage(
+        arguments.old, {name: (arguments.etc / name).read_bytes() for name in MODES if (arguments.etc / name).exists()}
+    )
 
 
 def same_file(one: Path, other: Path) -> bool:
@@ -442,6 +459,12 @@ def write(path: Path, content: bytes, mode: int) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def is_secret(arguments: argparse.Namespace) -> None:
+    """Fail unless a configuration holds a password, which others than the service must not read."""
+    if "password" not in section(section(parse(read_file(arguments.config), CONFIG), "agent"), "proxy"):
+        raise Problem(f"{arguments.config} holds no password")
 
 
 def certificate_id(arguments: argparse.Namespace) -> str:
@@ -490,9 +513,11 @@ def confirm(arguments: argparse.Namespace, report: dict[str, Any]) -> str:
 def tell_wait(status: dict[str, Any]) -> bool:
     """Say how long it takes where that is long; return whether it was said."""
     wait = (status.get("next_report") or 0) - time.time()
-    if wait > CONNECT_WITHIN / 4:
-        print(f"connected; the next report is due in {wait:.0f} s (Ctrl-C does no harm) ...", flush=True)
-    return wait > CONNECT_WITHIN / 4
+    if wait > LONG:
+        print(
+            f"connected; the next report is due in {wait:.0f} s (Ctrl-C does no harm) ...", file=sys.stderr, flush=True
+        )
+    return wait > LONG
 
 
 def diagnose(arguments: argparse.Namespace) -> str:

@@ -24,8 +24,9 @@ describe_platform() {
         if [ ! -d /run/systemd/system ] && [ "$dry_run" != yes ]; then fail "systemd does not run here"; fi
         [ "${version:-0}" -ge "$oldest_systemd" ] || fail "systemd $oldest_systemd or later is needed, not ${version:-none}"
     fi
-    said=$(sed -n 's/^PRETTY_NAME="\(.*\)"$/\1/p' /etc/os-release)
-    say "${said:-Linux}, $(name_architecture)${version:+, systemd $version}"
+    # shellcheck source=/dev/null
+    said=$(. /etc/os-release && say "$PRETTY_NAME") || said=Linux
+    say "$said, $(name_architecture)${version:+, systemd $version}"
 }
 
 # The userland's architecture: the kernel's may be a 64-bit one below 32-bit programs.
@@ -51,8 +52,7 @@ provide() {
         esac
     done
     # shellcheck disable=SC2086 # words
-    install_system_packages $packages ||
-        fail "install these first:$packages ($(advise_packages $packages))"
+    install_system_packages $packages || fail "install what is missing first: $(advise_packages $packages)"
     missing=${packages# }
 }
 
@@ -88,18 +88,27 @@ install_by_apt() {
     system env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@"
 }
 
-# Where packages have no wheels, as on 32-bit ARM: the distribution's own, and a compiler for the others.
+# Where packages have no wheels, as on 32-bit ARM: the distribution's own as far as it has them, and a compiler.
 provide_packages() {
     case $(name_packager) in
-    apt) install_first python3-psutil && install_first python3-msgspec python3-cbor2; install_system_packages gcc libc6-dev python3-dev ;;
-    dnf) install_system_packages python3-psutil gcc python3-devel ;;
+    apt) set -- python3-psutil python3-msgspec python3-cbor2 gcc libc6-dev python3-dev ;;
+    dnf) set -- python3-psutil python3-msgspec python3-cbor2 gcc python3-devel ;;
     *) return 1 ;;
     esac
-    how_built="with the distribution's python3-psutil and a compiler"
+    if [ -z "$wheelhouse" ] && [ "$(name_packager)" = apt ]; then system apt-get -q update; fi
+    how_built=
+    for package; do
+        if install_one "$package"; then how_built="$how_built $package"; fi
+    done
+    how_built="${how_built:+with$how_built of the distribution}"
+    [ -n "$how_built" ]
 }
 
-install_first() {
-    for package; do install_by_apt "$package" || true; done
+install_one() {
+    case $(name_packager) in
+    apt) install_by_apt "$1" ;;
+    dnf) system dnf -q -y install "$1" ;;
+    esac
 }
 
 make_user() {
@@ -132,9 +141,9 @@ write_service() {
 remove_service() {
     if [ -f "$prefix$service_file" ] || [ "$dry_run" = yes ]; then
         system systemctl -q disable "$unit"
+        system systemctl reset-failed "$unit"
         run rm -f "$prefix$service_file" "$prefix$service_file.new"
         system systemctl daemon-reload
-        system systemctl reset-failed "$unit"
     fi
 }
 
@@ -148,12 +157,22 @@ stop_service() {
     fi
 }
 
-# Whether it runs, and has not been started again meanwhile.
 service_lives() {
-    [ "$dry_run" = yes ] || ask_system systemctl -q is-active "$unit" &&
-        [ "$(ask_system systemctl show -P NRestarts "$unit" 2>/dev/null || echo 0)" = 0 ]
+    [ "$dry_run" = yes ] || ask_system systemctl -q is-active "$unit"
+}
+
+# What was added by `systemctl edit`.
+purge_service() {
+    if [ -d "$prefix$service_file.d" ]; then
+        run rm -rf "$prefix$service_file.d"
+        system systemctl daemon-reload
+    fi
 }
 
 tell_service() {
-    say "see: systemctl status $unit; journalctl -u $unit"
+    say "look at: systemctl status $unit; journalctl -u $unit"
+}
+
+tell_why() {
+    ask_system journalctl --no-pager -q -o cat -n 12 --since "@$started_at" -u "$unit" 2>/dev/null || true
 }

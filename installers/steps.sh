@@ -12,9 +12,13 @@
 #   provide NAME...                            install that, or fail with a sentence that says how
 #   provide_packages                           install what Python packages need where there are no wheels, or fail
 #   make_user, remove_user                     the service's account
-#   write_service, remove_service              the unit or the plist
-#   start_service, stop_service, service_lives
+#   write_service DIRECTORY, remove_service    the unit or the plist of the version in that directory
+#   purge_service                              what an operator may have added to that
+#   service_manager                            the tool that starts and stops it; below a prefix, it is there or not
+#   start_service, stop_service                wait until it is ready, or gone
+#   service_lives                              whether it still runs, a moment later
 #   tell_service                               print how to look at it
+#   tell_why                                   print the service's last words
 # A subset of POSIX that bash 3.2, dash, mksh and yash run; of the tools only what Linux and macOS have in common.
 
 name=amazon-defender-publisher
@@ -24,7 +28,7 @@ transcript_matters= # whether the last command that wrote into it failed
 step=options
 step_number=0
 steps=10
-settle=${SETTLE:-5} # seconds in which a version that does not start shows it
+settle=3 # seconds in which a version that ends right after its start shows that
 
 umask 077
 
@@ -115,7 +119,7 @@ quietly() {
 system() {
     if [ -z "$prefix" ]; then
         quietly "$@"
-        return
+        return $? # said, because otherwise it is that of the command before, in a trap
     fi
     system_tool=$1
     shift
@@ -256,6 +260,21 @@ check_options() {
     before=$root/etc.old
 }
 
+# One at a time: whoever has the lock, which a reboot removes and the next one takes from somebody who was killed.
+take_lock() {
+    if [ "$dry_run" = yes ]; then return; fi
+    lock=$prefix/var/run/$name.install
+    make_open "$prefix/var/run"
+    if ! mkdir "$lock" 2>/dev/null; then
+        holder=$(cat "$lock/pid" 2>/dev/null) || holder=
+        if [ -n "$holder" ] && [ "$holder" != $$ ] && kill -0 "$holder" 2>/dev/null; then
+            fail "process $holder installs or removes it right now (otherwise remove $lock)"
+        fi
+    fi
+    trap 'rm -rf "$lock"' EXIT
+    echo $$ >"$lock/pid" || fail "$lock can not be written"
+}
+
 # The steps
 
 check_platform() {
@@ -263,6 +282,7 @@ check_platform() {
     if [ "$(id -u)" -ne 0 ] && [ -z "$dry_run$prefix" ]; then fail "this needs root: sudo $0 ..."; fi
     found=$(describe_platform) || exit 1
     python=${python:-$(find_python)}
+    take_lock
     finish "$found"
 }
 
@@ -309,7 +329,9 @@ gather_identity() {
     if [ -n "$interactive" ]; then set -- "$@" --ask; fi
     if [ "$dry_run" = yes ]; then
         run "$python" -I "$here/device.py" stage-files "$@"
-        if command -v "$python" >/dev/null 2>&1; then "$python" -I "$here/device.py" stage-files --dry-run "$@"; fi
+        if command -v "$python" >/dev/null 2>&1; then
+            "$python" -I "$here/device.py" stage-files --dry-run "$@" || exit $?
+        fi
     else
         found=$("$python" -I "$here/device.py" stage-files "$@") || exit $?
     fi
@@ -361,7 +383,7 @@ build_version() {
 
 # Make the virtual environment; pip needs the network, or the wheelhouse. An argument goes to venv.
 install_packages() {
-    quietly "$python" -I -m venv --clear "$@" "$program/venv" || return
+    quietly "$python" -I -m venv --clear "$@" "$program/venv" || return $?
     set -- -r "$program/requirements.txt"
     if [ -n "$wheelhouse" ]; then set -- --no-index --find-links "$wheelhouse" "$@"; fi
     quietly "$program/venv/bin/python" -I -m pip install --no-input --disable-pip-version-check --no-cache-dir "$@"
@@ -391,6 +413,10 @@ install_user() {
     make_open "$root/logs"
     run chmod 750 "$root/logs"
     system chown "$service_user" "$root/logs" || fail "$root/logs can not be given to $service_user"
+    if [ "$dry_run" != yes ] && "$python" -I "$here/device.py" is-secret "$etc/$name.json" 2>/dev/null; then
+        { system chgrp "$service_user" "$etc/$name.json" && run chmod 640 "$etc/$name.json"; } ||
+            fail "$etc/$name.json, which holds a password, can not be kept from others"
+    fi
     finish "$service_user, who can not log in"
 }
 
@@ -413,7 +439,7 @@ start() {
         return
     fi
     if ! start_service || ! { run sleep "$settle" && service_lives; }; then
-        bring_back "it does not start"
+        bring_back "does not start"
     fi
     switching=
     forget_old
@@ -427,16 +453,19 @@ can_start() {
 # Let the version and the configuration be in force again that were before, and end.
 bring_back() {
     switching=
+    tell_why >&2
+    failed=${program##*/}
     if [ -n "$old" ] && [ "$root/$old" != "$program" ] && [ -d "$root/$old" ]; then
         if [ -d "$before" ]; then device place-files "$before" "$etc"; fi
         device point "$root/current" "$old"
         write_service "$root/$old"
         if start_service; then
-            rm -f "$root/previous"
-            fail "${program##*/}: $1; ${old#versions/} is back and runs; $(tell_service)"
+            program=$root/$old
+            forget_old
+            fail "$failed $1; ${old#versions/} is back and runs"
         fi
     fi
-    fail "${program##*/}: $1; $(tell_service)"
+    fail "$failed $1; $(tell_service)"
 }
 
 # Remove what only an upgrade that fails would need.
@@ -455,15 +484,17 @@ await_verdict() {
         finish "none below a prefix"
         return
     fi
-    device wait-for-verdict "$root/bin/$name" "$etc/$name.json" "$started_at" || {
+    found=$(device wait-for-verdict "$root/bin/$name" "$etc/$name.json" "$started_at") || {
         say "$(tell_service)" >&2
         exit 1
     }
+    if [ "$dry_run" = yes ]; then say "$found"; fi
+    finish "$found"
 }
 
 interrupted() {
     trap '' INT TERM HUP
-    if [ "$switching" = yes ]; then bring_back "interrupted"; fi
+    if [ "$switching" = yes ]; then bring_back "was interrupted"; fi
     fail "interrupted; run this again"
 }
 
@@ -494,18 +525,14 @@ remove() {
     switching=
     read_options "$@"
     trap interrupted INT TERM HUP
-    python=$(find_python)
-    begin platform
-    if [ "$(id -u)" -ne 0 ] && [ -z "$dry_run$prefix" ]; then fail "this needs root: sudo $0 ..."; fi
-    found=$(describe_platform) || exit 1
-    finish "$found"
+    check_platform
     begin service
     if can_start; then stop_service; fi
     remove_service
     finish "stopped and removed"
     begin program
     certificate_id=$("$python" -I "$here/device.py" certificate-id "$etc/certificate.pem" 2>/dev/null) || certificate_id=
-    for part in versions bin current previous etc.new etc.old install.log .installing; do
+    for part in versions bin current previous etc.new etc.old install.log; do
         if [ -e "$root/$part" ] || [ -h "$root/$part" ]; then run rm -rf "$root/$part"; fi
     done
     finish "removed"
@@ -521,6 +548,7 @@ purge_rest() {
     for part in "$root" "${root%/*}"; do
         if [ -d "$part" ] && [ "$dry_run" != yes ]; then rmdir "$part" 2>/dev/null; fi
     done
+    purge_service
     remove_user
     finish "configuration, keys, state and user removed"
 }
