@@ -17,7 +17,8 @@ service_file=/Library/LaunchDaemons/$label.plist
 rotation_file=/etc/newsyslog.d/$label.conf
 service_manager=launchctl
 leaves_within=30   # seconds in which a job that was booted out is gone; launchd kills it after 20 (ExitTimeOut)
-bootstraps=5       # how often a bootstrap is tried: it can fail for a moment after a bootout
+bootstraps=20      # how often a bootstrap is tried, once a second: after a bootout it fails for 5 s and more
+starts_within=35   # seconds; launchd may put a second start off by ThrottleInterval
 key_reader="root and $service_user" # launchd hands over no key as systemd does: the account has to be able to read it
 
 describe_platform() {
@@ -48,7 +49,7 @@ is_usable() {
     case $1 in
     */usr/bin/python3) xcode-select -p >/dev/null 2>&1 || return ;;
     esac
-    [ -x "$1" ] && "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1
+    command -v "$1" >/dev/null 2>&1 && "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1
 }
 
 name_missing() {
@@ -158,7 +159,10 @@ remove_service() {
 
 start_service() {
     stop_service
-    system launchctl enable "system/$label" && bootstrap_service && system launchctl kickstart -k "system/$label"
+    system launchctl enable "system/$label" || return
+    bootstrap_service || return
+    system launchctl kickstart -k "system/$label" || true # refused where the bootstrap is starting it just now
+    wait_until_started
 }
 
 bootstrap_service() {
@@ -168,6 +172,20 @@ bootstrap_service() {
         attempt=$((attempt + 1))
         sleep 1
     done
+}
+
+wait_until_started() {
+    waited=0
+    while [ "$dry_run" != yes ] && started=$(name_process) && [ -z "$started" ]; do
+        [ $waited -lt $starts_within ] || return 1
+        waited=$((waited + 1))
+        sleep 1
+    done
+}
+
+# The id of the job's process, or nothing.
+name_process() {
+    ask_system launchctl print "system/$label" 2>/dev/null | awk '$1 == "pid" && $2 == "=" { print $3; exit }'
 }
 
 # launchctl comes back before the job has ended, and a bootstrap would be refused until it has.
@@ -187,11 +205,7 @@ is_loaded() {
 }
 
 service_lives() {
-    [ "$dry_run" = yes ] && return
-    case $(ask_system launchctl print "system/$label" 2>/dev/null) in
-    *"state = running"*) return 0 ;;
-    *) return 1 ;;
-    esac
+    [ "$dry_run" = yes ] || [ "$(name_process)" = "$started" ]
 }
 
 purge_service() {
