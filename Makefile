@@ -11,7 +11,7 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test chaos lint docs dist bench bench-quick bench-detect clean
+.PHONY: install demo test test-installers chaos lint docs dist bench bench-quick bench-detect clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed-device
@@ -21,7 +21,16 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
+	@sh tests/install-shells.sh
 	$(VENV)/bin/python -m pytest -n 2
+
+# On machines with a real systemd; DISTRIBUTIONS="debian-12 ..." takes some of them only, TESTS some of the tests.
+test-installers: $(VENV)/installed-test
+	@[ "$$(id -u)" -eq 0 ] || { echo "make test-installers needs root: sudo make test-installers"; exit 1; }
+	@sh tests/install-nspawn.sh
+	@sh tests/install-shells.sh
+	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest $(or $(TESTS),tests/installers tests/macos) \
+		-m "slow or not slow" -n 2 --dist loadgroup
 
 chaos: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh

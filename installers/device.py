@@ -387,7 +387,9 @@ def same(name: str, one: bytes | None, other: bytes) -> bool:
 
 def write_stage(directory: Path, files: dict[str, bytes]) -> None:
     """Write the files into a directory that only its owner can enter, and which holds nothing else."""
-    if directory.is_symlink() or directory.exists():
+    if directory.is_symlink() or directory.is_file():
+        directory.unlink()
+    elif directory.exists():
         shutil.rmtree(directory)
     directory.mkdir(mode=0o700)
     for name, content in files.items():

@@ -174,5 +174,6 @@ tell_service() {
 }
 
 tell_why() {
+    ask_system journalctl --sync 2>/dev/null || true # what was said a moment ago is not there yet
     ask_system journalctl --no-pager -q -o cat -n 12 --since "@$started_at" -u "$unit" 2>/dev/null || true
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -16,6 +17,7 @@ from demo.authority import Authority
 from release import build, wheelhouse
 from tests import namespaces
 from tests.installers import roots
+from tests.installers.machine import Machine
 from tests.installers.site import BUNDLE, ROOT, SOURCE, WHEELS, NewSite, Run, Site, write_bundle
 
 WANTED = os.environ.get("DISTRIBUTIONS", "").replace(",", " ").split()  # names of distributions; none: all of them
@@ -39,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def minimal_root(distribution: roots.Distribution) -> Path:
+def minimal_root(distribution: roots.Distribution, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root file system of a minimal image, without Python."""
     if namespaces.refusal() is not None or os.geteuid() != 0:
         pytest.skip("machines need root")
@@ -47,9 +49,13 @@ def minimal_root(distribution: roots.Distribution) -> Path:
     if missing:
         pytest.skip(f"machines need {', '.join(missing)}")
     try:
-        return roots.root_of(distribution)
-    except roots.RootError as error:
-        pytest.skip(f"there can be no machine with {distribution} here: {error}")
+        root = roots.root_of(distribution)
+        refusal = Machine([root], tmp_path_factory.mktemp("probe"), None, {}).refusal()
+    except (roots.RootError, OSError) as error:
+        refusal = str(error)
+    if refusal is not None:
+        pytest.skip(f"there can be no machine with {distribution} here: {refusal.splitlines()[0]}")
+    return root
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +76,15 @@ def wheels() -> Path:
     if not kept.exists():
         part = kept.with_name(f"{kept.name}.{os.getpid()}")
         part.mkdir(parents=True)
-        wheelhouse.build_own(requirements, part, TIME)
-        for line in wheelhouse.fetch_others(requirements, part):
-            print(line)
-        part.rename(kept)
+        try:
+            wheelhouse.build_own(requirements, part, TIME)
+        except wheelhouse.WheelError as error:
+            pytest.skip(f"no wheels can be had here: {error}")
+        lost = list(wheelhouse.fetch_others(requirements, part))
+        if any("x86-64" in line for line in lost):
+            pytest.skip(f"no wheels can be had here: {'; '.join(lost)}")
+        with contextlib.suppress(OSError):  # another one was quicker
+            part.rename(kept)
     return kept
 
 

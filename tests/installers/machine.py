@@ -43,6 +43,17 @@ class Machine:
         for part in ("upper", "work", "root"):
             (directory / part).mkdir(parents=True, exist_ok=True)
 
+    def refusal(self) -> str | None:
+        """Return why no machine can be booted here, None if this one could."""
+        try:
+            self.boot()
+            self.switch_off()
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            return str(error)
+        finally:
+            self.close()
+        return None
+
     def boot(self) -> None:
         """Switch it on, and wait until its systemd has started everything."""
         command = ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=read-only"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +50,7 @@ def root_of(distribution: Distribution) -> Path:
     It has no Python, but package lists and the packages that the installer asks for, so that it needs no network.
     """
     root = CACHE / "roots" / distribution.name
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with open(root.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(root):
         if not root.exists():
             part = root.with_name(root.name + ".part")
             shutil.rmtree(part, ignore_errors=True)
@@ -61,6 +61,15 @@ def root_of(distribution: Distribution) -> Path:
             run(["chroot", part, *wanted], LOOK_WITHIN)
             part.rename(root)
     return root
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Let nobody else make this root until the block ends."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{root}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def debootstrap(distribution: Distribution) -> list[object]:

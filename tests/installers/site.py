@@ -20,17 +20,22 @@ from tests.installers.machine import Machine
 ROOT = Path(__file__).resolve().parent.parent.parent
 DETECT = ROOT / "amazon-defender-detect"
 THING, PORT, INTERVAL = "rpi-0001", 8883, 2
+WITHIN = 600  # seconds for a test, whose machine may have to be made first
 READY_WITHIN, REPORT_WITHIN, STEP_WITHIN = 20.0, 30.0, 60.0  # seconds, on a busy machine
 LOOK_AGAIN = 0.1  # seconds
 UNIT, USER = "amazon-defender-publisher.service", "amazon-defender-publisher"
 PROGRAM = Path("/opt/aws/amazon-defender-publisher")
 COMMAND, ETC, STATE = PROGRAM / "bin" / "amazon-defender-publisher", PROGRAM / "etc", Path("/var/lib") / USER
 CONFIG, KEY = ETC / "amazon-defender-publisher.json", ETC / "private.key"
+STEPS = ("platform", "python", "identity", "program", "configuration", "keys", "user", "service", "start", "verdict")
+MOVED = {"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/.pwd.lock"}  # backups of useradd's
+CHANGING = ("/var/log", "/var/cache", "/var/lib/systemd", "/run", "/tmp", "/var/tmp", "/dev", "/proc", "/sys")
 FILES = ("amazon-defender-publisher.json", "certificate.pem", "private.key", "roots.pem")
 SOURCE, BUNDLE, WHEELS = "/source", "/bundle", "/wheelhouse"  # where a machine sees them
 INSTALLER, INSTALLER_SAYS = "installer.service", "/run/installer"  # of one that is not waited for
 
 Run = subprocess.CompletedProcess[str]
+BUNDLED = ("--bundle", f"{BUNDLE}/rpi-0001.tar")
 NewSite = Callable[..., "Site"]
 
 
@@ -141,6 +146,12 @@ class Site:
         """Return what the service has said."""
         return self.machine.run("journalctl", "--no-pager", "-u", UNIT).stdout
 
+    def files(self) -> set[str]:
+        """Return every file in the machine but those that come and go by themselves."""
+        pruned = " -o ".join(f"-path {each}" for each in CHANGING)
+        done = self.machine.run("sh", "-c", f"find / \\( {pruned} \\) -prune -o -print")
+        return set(done.stdout.splitlines()) - MOVED
+
     def close(self) -> None:
         """Let go of everything."""
         self.machine.close()
@@ -173,3 +184,14 @@ def write_bundle(path: Path, authority: Authority, thing: str = THING, **agent: 
             member.size, member.mode = len(content), 0o600
             tar.addfile(member, BytesIO(content))
     return path
+
+
+def steps_of(output: str) -> list[str]:
+    """Return the steps that an installer says it has done, in order."""
+    return re.findall(r"^ ?\d+/10  (\S+)", output, re.MULTILINE)
+
+
+def verdict_of(done: Run) -> str:
+    """Return the last line of an installer that did well."""
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
