@@ -393,7 +393,7 @@ def write_stage(directory: Path, files: dict[str, bytes]) -> None:
         shutil.rmtree(directory)
     directory.mkdir(mode=0o700)
     for name, content in files.items():
-        write(directory / name, content, mode_of(name))
+        write(directory / name, content, mode_of(name, content))
 
 
 def describe(
@@ -423,10 +423,8 @@ def place_files(arguments: argparse.Namespace) -> None:
     """Put the staged files into etc, each in one step, the configuration last."""
     for name in (*MODES, *(each + ".new" for each in MODES)):
         staged = arguments.stage / name
-        if staged.exists() and not same_file(staged, arguments.etc / name):
-            write(arguments.etc / name, staged.read_bytes(), mode_of(name))
-        elif staged.exists():
-            (arguments.etc / name).chmod(mode_of(name))
+        if staged.exists():
+            write(arguments.etc / name, content := staged.read_bytes(), mode_of(name, content))
         elif name not in MODES:  # put beside by an earlier run, and no longer new
             with contextlib.suppress(FileNotFoundError):
                 (arguments.etc / name).unlink()
@@ -440,14 +438,10 @@ def keep_files(arguments: argparse.Namespace) -> None:
     )
 
 
-def same_file(one: Path, other: Path) -> bool:
-    """Whether two files hold the same."""
-    return other.is_file() and not other.is_symlink() and one.read_bytes() == other.read_bytes()
-
-
-def mode_of(name: str) -> int:
-    """Return the mode of a file in etc."""
-    return MODES[name.replace(".new", "")]
+def mode_of(name: str, content: bytes) -> int:
+    """Return the mode of a file in etc; a configuration that holds a password is root's until the service gets it."""
+    plain = name.replace(".new", "")
+    return MODES[KEY] if plain == CONFIG and holds_password(content) else MODES[plain]
 
 
 def write(path: Path, content: bytes, mode: int) -> None:
@@ -465,8 +459,13 @@ def write(path: Path, content: bytes, mode: int) -> None:
 
 def is_secret(arguments: argparse.Namespace) -> None:
     """Fail unless a configuration holds a password, which others than the service must not read."""
-    if "password" not in section(section(parse(read_file(arguments.config), CONFIG), "agent"), "proxy"):
+    if not holds_password(read_file(arguments.config)):
         raise Problem(f"{arguments.config} holds no password")
+
+
+def holds_password(config: bytes) -> bool:
+    """Whether a configuration has a password for the proxy in it."""
+    return "password" in section(section(parse(config, CONFIG), "agent"), "proxy")
 
 
 def certificate_id(arguments: argparse.Namespace) -> str:
@@ -538,7 +537,11 @@ def last_words(status: dict[str, Any]) -> str:
 def ask_program(arguments: argparse.Namespace, question: str) -> dict[str, Any]:
     """Return the program's answer to a question, as JSON has it; nothing, if it has none."""
     done = subprocess.run(
-        [arguments.program, question, "--json", arguments.config], check=False, capture_output=True, text=True
+        [arguments.program, question, "--json", arguments.config],
+        check=False,
+        capture_output=True,
+        text=True,
+        umask=0o022,  # what the doctor may leave in the state is for the service to read
     )
     try:
         answer = json.loads(done.stdout)

@@ -2,6 +2,7 @@
 # shellcheck disable=SC2034,SC2154 # what is set here is used in steps.sh, and the other way round
 # The words of Linux with systemd, for steps.sh: packages of apt or dnf, users of shadow, a unit of systemd.
 
+PATH=$PATH:/usr/sbin:/sbin # where useradd is, and what a plain su leaves out
 template=$here/../configs/amazon-defender-publisher-rpi.json
 default_python=/usr/bin/python3
 service_user=amazon-defender-publisher
@@ -77,15 +78,15 @@ install_system_packages() {
     case $(name_packager) in
     apt)
         install_by_apt "$@" && return
-        [ -z "$wheelhouse" ] && system apt-get -q update && install_by_apt "$@"
+        [ -z "$wheelhouse" ] && openly system apt-get -q update && install_by_apt "$@"
         ;;
-    dnf) system dnf -q -y install "$@" ;;
+    dnf) openly system dnf -q -y install "$@" ;;
     *) return 1 ;;
     esac
 }
 
 install_by_apt() {
-    system env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@"
+    openly system env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@"
 }
 
 # Where packages have no wheels, as on 32-bit ARM: the distribution's own as far as it has them, and a compiler.
@@ -95,7 +96,7 @@ provide_packages() {
     dnf) set -- python3-psutil python3-msgspec python3-cbor2 gcc python3-devel ;;
     *) return 1 ;;
     esac
-    if [ -z "$wheelhouse" ] && [ "$(name_packager)" = apt ]; then system apt-get -q update; fi
+    if [ -z "$wheelhouse" ] && [ "$(name_packager)" = apt ]; then openly system apt-get -q update; fi
     how_built=
     for package; do
         if install_one "$package"; then how_built="$how_built $package"; fi
@@ -107,7 +108,7 @@ provide_packages() {
 install_one() {
     case $(name_packager) in
     apt) install_by_apt "$1" ;;
-    dnf) system dnf -q -y install "$1" ;;
+    dnf) openly system dnf -q -y install "$1" ;;
     esac
 }
 

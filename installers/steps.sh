@@ -139,6 +139,15 @@ ask_system() {
     [ -x "$prefix/bin/$system_tool" ] && "$prefix/bin/$system_tool" "$@"
 }
 
+# Run a command that makes files for everybody, such as a package's.
+openly() {
+    umask 022
+    "$@"
+    set -- $? # the only thing that outlives it
+    umask 077
+    return "$1"
+}
+
 # Make directories that everybody may enter.
 make_open() {
     for made; do
@@ -413,11 +422,15 @@ install_user() {
     make_open "$root/logs"
     run chmod 750 "$root/logs"
     system chown "$service_user" "$root/logs" || fail "$root/logs can not be given to $service_user"
-    if [ "$dry_run" != yes ] && "$python" -I "$here/device.py" is-secret "$etc/$name.json" 2>/dev/null; then
-        { system chgrp "$service_user" "$etc/$name.json" && run chmod 640 "$etc/$name.json"; } ||
-            fail "$etc/$name.json, which holds a password, can not be kept from others"
-    fi
+    share_configuration || fail "$etc/$name.json, which holds a password, can not be given to $service_user"
     finish "$service_user, who can not log in"
+}
+
+# Let the service read a configuration that holds a password, which only root can read so far.
+share_configuration() {
+    if [ "$dry_run" != yes ] && "$python" -I "$here/device.py" is-secret "$etc/$name.json" 2>/dev/null; then
+        system chgrp "$service_user" "$etc/$name.json" && chmod 640 "$etc/$name.json"
+    fi
 }
 
 install_service() {
@@ -455,15 +468,19 @@ bring_back() {
     switching=
     tell_why >&2
     failed=${program##*/}
+    back=
+    if [ -d "$before" ]; then
+        device place-files "$before" "$etc" && back="the configuration of before"
+    fi
     if [ -n "$old" ] && [ "$root/$old" != "$program" ] && [ -d "$root/$old" ]; then
-        if [ -d "$before" ]; then device place-files "$before" "$etc"; fi
         device point "$root/current" "$old"
         write_service "$root/$old"
-        if start_service; then
-            program=$root/$old
-            forget_old
-            fail "$failed $1; ${old#versions/} is back and runs"
-        fi
+        program=$root/$old
+        back=${old#versions/}
+    fi
+    if [ -n "$back" ] && share_configuration && start_service; then
+        forget_old
+        fail "$failed $1; $back is back and runs"
     fi
     fail "$failed $1; $(tell_service)"
 }

@@ -221,6 +221,27 @@ def test_without_a_terminal_what_is_missing_is_said_and_not_asked_for(stage: Sta
         assert (2, True) == (done.returncode, f"missing: {missing}" in done.stderr), done.stderr
 
 
+def test_on_a_terminal_what_is_missing_is_asked_for(tmp_path: Path, files: list[str]) -> None:
+    master, slave = os.openpty()
+    os.write(master, f"e\nrpi-0009\n{files[1]}\n{files[3]}\n".encode())
+    (tmp_path / "etc").mkdir()
+    directories = ["--into", tmp_path / "stage", "--etc", tmp_path / "etc", "--template", TEMPLATE]
+    command = [sys.executable, "-I", DEVICE, "stage-files", "--ask", *directories]
+    done = subprocess.run(list(map(str, command)), stdin=slave, capture_output=True, text=True, timeout=30)
+    os.close(master)
+    os.close(slave)
+    assert (0, "rpi-0009 at e, from you\n") == (done.returncode, done.stdout), done.stderr
+    asked = [line.strip() for line in done.stderr.split(": ")]
+    expected = [
+        "the account's endpoint",
+        "the name of this thing",
+        "the file with the certificate",
+        "the file with the private",
+    ]
+    assert all(question.startswith(begins) for question, begins in zip(asked, expected)), asked
+    assert b"secret" == (tmp_path / "stage" / KEY).read_bytes()
+
+
 def test_an_option_wins_over_the_bundle(tmp_path: Path, stage: Stage) -> None:
     assert 0 == stage("--bundle", bundle(tmp_path / "b.tar"), "--endpoint", "other", "--port", 443).returncode
     authentication = json.loads((tmp_path / "etc" / CONFIG).read_text())["agent"]["authentication"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from io import BytesIO
 from pathlib import Path
 
 from demo.authority import Authority
+from demo.intruder import find_free_port
 from tests.chaos.network import CLOUD_ADDRESS, Network
 from tests.chaos.process import Program
 from tests.installers.machine import Machine
+from tests.namespaces import Namespace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DETECT = ROOT / "amazon-defender-detect"
@@ -39,6 +42,13 @@ BUNDLED = ("--bundle", f"{BUNDLE}/rpi-0001.tar")
 NewSite = Callable[..., "Site"]
 
 
+class Host(Namespace):
+    """The network of the host, for a machine that needs the internet; its broker listens on loopback only."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+
+
 class Site:
     """A machine and its cloud; what is installed there is up to the test."""
 
@@ -52,7 +62,9 @@ class Site:
     ) -> None:
         """Lay everything out; `cut_off` is a machine that has no network but the line to its cloud."""
         self.network = Network()
-        self.files = authority.issue("broker", [CLOUD_ADDRESS])
+        self.address, self.port = (CLOUD_ADDRESS, PORT) if cut_off else ("127.0.0.1", find_free_port())
+        self.cloud = self.network.cloud if cut_off else Host()
+        self.files = authority.issue("broker", [self.address])
         self.authority = authority
         self.machine = Machine(layers, directory, self.network.device if cut_off else None, shared)
         self.detect: Program | None = None
@@ -66,9 +78,18 @@ class Site:
     def start_broker(self) -> None:
         """Let Device Defender take reports."""
         self.detect = Program(
-            self.network.cloud,
+            self.cloud,
             [
-                *(sys.executable, DETECT, "--debug", "--embedded-broker", "--endpoint", CLOUD_ADDRESS, "--port", PORT),
+                *(
+                    sys.executable,
+                    DETECT,
+                    "--debug",
+                    "--embedded-broker",
+                    "--endpoint",
+                    self.address,
+                    "--port",
+                    self.port,
+                ),
                 *("--minimum-interval", 1, "--root-ca", self.authority.certificate),
                 *("--certificate", self.files.certificate, "--private-key", self.files.private_key),
             ],
@@ -157,6 +178,8 @@ class Site:
         self.machine.close()
         self.stop_broker()
         self.network.close()
+        if isinstance(self.cloud, Host):
+            self.cloud.close()
 
 
 def write_bundle(path: Path, authority: Authority, thing: str = THING, **agent: object) -> Path:

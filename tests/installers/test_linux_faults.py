@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -61,6 +62,29 @@ def test_a_new_version_that_can_not_use_the_configuration_is_not_begun_with(site
     assert 1 == done.returncode
     assert "agent.frobnicate is missing" in done.stderr
     assert (old, pid) == (site.version(), site.pid())
+
+
+def test_a_configuration_that_only_root_can_use_is_taken_back(site: Site) -> None:
+    before = site.read(CONFIG)
+    config = json.loads(before)
+    del config["agent"]["thing_name"]
+    config["agent"]["instance"] = {"prefix": "rpi", "command": "cat /root/serial"}
+    site.write("/root/serial", "0001")
+    site.write(ETC / "mine.json", json.dumps(config))
+    done = site.install("--config", ETC / "mine.json", "--replace")
+    assert 1 == done.returncode
+    assert "does not start; the configuration of before is back and runs" in done.stderr
+    assert before == site.read(CONFIG)
+    site.wait_for_report()
+
+
+def test_a_password_in_the_configuration_is_for_the_service_only(site: Site) -> None:
+    config = json.loads(site.read(CONFIG))
+    config["agent"]["proxy"] = {"host": "10.9.0.2", "port": 8883, "username": "u", "password": "p"}
+    site.write(CONFIG, json.dumps(config))
+    site.install()
+    assert "640 root amazon-defender-publisher" == site.machine.run("stat", "-c", "%a %U %G", CONFIG).stdout.strip()
+    assert "active" == site.machine.run("systemctl", "is-active", UNIT).stdout.strip()
 
 
 def test_an_installer_that_is_killed_at_every_step_in_turn_is_mended_by_the_next(

@@ -39,6 +39,12 @@ def test_the_services_user_can_write_its_log_and_nothing_else_there_and_can_not_
     assert [str(PROGRAM / "logs")] == owners
 
 
+def test_the_packages_of_the_system_that_were_installed_are_for_everybody(site: Site) -> None:
+    hidden = site.machine.run("find", "/usr", "-type", "f", "-name", "*.py*", "-not", "-perm", "-o=r").stdout
+    assert "" == hidden
+    assert "/usr/lib/python3" in site.machine.run("find", "/usr/lib", "-name", "*.pyc").stdout
+
+
 def test_the_key_is_in_no_other_file_no_log_and_no_command_line(site: Site) -> None:
     secret = site.read(KEY).splitlines()[1]
     tracked = "find / -xdev -type f -size -2M -not -path '/proc/*' -print0 | xargs -0 grep -lF -e \"$SECRET\""
