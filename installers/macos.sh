@@ -10,6 +10,7 @@ default_python="the first of 3.9 or later of Apple, python.org, Homebrew"
 service_user=_amazon-defender # with a line in front, as macOS names accounts that are nobody's
 lowest_id=400                 # ids below 500 are hidden; Apple takes those up to 300 and a little beyond
 highest_id=499
+known_within=15               # seconds in which a new account can be asked for by its name
 state_directory=/opt/aws/amazon-defender-publisher/state
 logfile=/opt/aws/amazon-defender-publisher/logs/amazon-defender-publisher.log
 label=com.amazonaws.amazon-defender-publisher
@@ -36,7 +37,6 @@ find_python() {
             return
         fi
     done
-    say /usr/bin/python3
 }
 
 # Below a prefix that has tools of its own the whole system is there.
@@ -79,6 +79,7 @@ make_user() {
     give "/Users/$service_user" UserShell /usr/bin/false
     give "/Users/$service_user" Password '*'
     give "/Users/$service_user" IsHidden 1
+    wait_for_account
     refuse_power
     (umask 077 && run mkdir -p "$prefix$state_directory") || fail "$prefix$state_directory can not be made"
     run chmod 700 "$prefix$state_directory"
@@ -109,6 +110,21 @@ read_key() {
 # Give an account or a group, which is made if it is not there, a key with a value.
 give() {
     system dscl . -create "$@" || fail "dscl . -create $1 $2 did not work"
+}
+
+# What the directory service was told a moment ago, others who ask by name may not hear yet.
+wait_for_account() {
+    waited=0
+    until [ "$dry_run" = yes ] || is_known; do
+        [ $waited -lt $known_within ] || fail "the account $service_user was made, but is not known yet: run this again"
+        waited=$((waited + 1))
+        sleep 1
+    done
+}
+
+is_known() {
+    if [ -n "$prefix" ] && [ ! -x "$prefix/bin/id" ]; then return; fi
+    [ "$(ask_system id -u "$service_user" 2>/dev/null)" = "$number" ]
 }
 
 refuse_power() {

@@ -149,6 +149,14 @@ def test_an_account_that_was_made_only_in_part_is_completed(mac: Mac, bundle: Pa
     )
 
 
+@pytest.mark.parametrize(("times", "status"), [(14, 0), (16, 1)])
+def test_an_account_that_is_not_known_at_once_is_waited_for(mac: Mac, bundle: Path, times: int, status: int) -> None:
+    (mac.state / "unknown").write_text("\n" * times)
+    done = mac.install("--bundle", bundle)
+    assert status == done.returncode
+    assert ("run this again" in done.stderr) == bool(status)
+
+
 def test_an_account_that_is_an_administrators_is_refused(mac: Mac, bundle: Path) -> None:
     mac.add_account(ACCOUNT, 450)
     (mac.state / "dscl" / "Users" / ACCOUNT / "groups").write_text("admin\n")

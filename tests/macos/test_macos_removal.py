@@ -112,6 +112,7 @@ def test_without_a_python_it_is_removed_all_the_same(mac: Mac, bundle: Path) -> 
     done = mac.uninstall("--purge")
     assert 0 == done.returncode
     assert not mac.program.exists()
+    assert "--certificate-id" not in done.stdout  # which takes a Python: none was run, and so no window opened
 
 
 def test_what_was_removed_can_be_installed_again_with_what_was_kept(mac: Mac, bundle: Path) -> None:
