@@ -21,11 +21,17 @@ pytestmark = pytest.mark.slow
 TARGET = f"system/{LABEL}"
 CHANGING = ("bootout", "enable", "bootstrap", "kickstart", "-create", "-delete", "venv", "pip", "copy-program", "point")
 
+FILE_TOOLS = ("chmod", "chown", "cp", "mv", "touch")
+
+
+def commands_of(output: str) -> list[list[str]]:
+    """Return the commands that a dry run printed, as lists of words."""
+    return [shlex.split(line.split("+ ", 1)[1]) for line in output.splitlines() if line.startswith("       + ")]
+
 
 def said_by(output: str) -> list[str]:
     """Return the changes that a dry run told of."""
-    lines = [shlex.split(line.split("+ ", 1)[1]) for line in output.splitlines() if line.startswith("       + ")]
-    return changes(" ".join(words[1:]) for words in lines)
+    return changes(" ".join(words[1:]) for words in commands_of(output))
 
 
 def done_by(mac: Mac, since: int) -> list[str]:
@@ -44,6 +50,15 @@ def test_a_dry_run_prints_every_command_that_is_then_run(mac: Mac, each_shell: s
     mac.install("--bundle", bundle)
     assert done_by(mac, before) == said
     assert len(said) > 15
+
+
+def test_a_dry_run_prints_every_change_of_a_file_too(mac: Mac, bundle: Path) -> None:
+    commands = commands_of(mac.install("--dry-run", "--bundle", bundle).stdout)
+    said = [" ".join([Path(words[0]).name, *words[1:]]) for words in commands]
+    mac.install("--bundle", bundle)
+    done = [line for line in mac.lines("words") if line.partition(" ")[0] in FILE_TOOLS]
+    assert done == [line for line in said if line.partition(" ")[0] in FILE_TOOLS]
+    assert len(done) > 10
 
 
 def test_a_dry_run_of_an_upgrade_prints_every_command_that_is_then_run(mac: Mac, bundle: Path, tmp_path: Path) -> None:
