@@ -21,12 +21,14 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
+	@sh tests/install-shells.sh
 	$(VENV)/bin/python -m pytest -n 2
 
 # On machines with a real systemd; DISTRIBUTIONS="debian-12 ..." takes some of them only, TESTS some of the tests.
 test-installers: $(VENV)/installed-test
 	@[ "$$(id -u)" -eq 0 ] || { echo "make test-installers needs root: sudo make test-installers"; exit 1; }
 	@sh tests/install-nspawn.sh
+	@sh tests/install-shells.sh
 	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest $(or $(TESTS),tests/installers tests/macos) \
 		-m "slow or not slow" -n 2 --dist loadgroup
 

@@ -10,6 +10,7 @@ default_python="the first of 3.9 or later of Apple, python.org, Homebrew"
 service_user=_amazon-defender # with a line in front, as macOS names accounts that are nobody's
 lowest_id=400                 # ids below 500 are hidden; Apple takes those up to 300 and a little beyond
 highest_id=499
+known_within=15               # seconds in which a new account can be asked for by its name
 state_directory=/opt/aws/amazon-defender-publisher/state
 logfile=/opt/aws/amazon-defender-publisher/logs/amazon-defender-publisher.log
 label=com.amazonaws.amazon-defender-publisher
@@ -17,7 +18,8 @@ service_file=/Library/LaunchDaemons/$label.plist
 rotation_file=/etc/newsyslog.d/$label.conf
 service_manager=launchctl
 leaves_within=30   # seconds in which a job that was booted out is gone; launchd kills it after 20 (ExitTimeOut)
-bootstraps=5       # how often a bootstrap is tried: it can fail for a moment after a bootout
+bootstraps=20      # how often a bootstrap is tried, once a second: after a bootout it fails for 5 s and more
+starts_within=35   # seconds; launchd may put a second start off by ThrottleInterval
 key_reader="root and $service_user" # launchd hands over no key as systemd does: the account has to be able to read it
 
 describe_platform() {
@@ -35,7 +37,6 @@ find_python() {
             return
         fi
     done
-    say /usr/bin/python3
 }
 
 # Below a prefix that has tools of its own the whole system is there.
@@ -48,7 +49,7 @@ is_usable() {
     case $1 in
     */usr/bin/python3) xcode-select -p >/dev/null 2>&1 || return ;;
     esac
-    [ -x "$1" ] && "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1
+    command -v "$1" >/dev/null 2>&1 && "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1
 }
 
 name_missing() {
@@ -78,6 +79,7 @@ make_user() {
     give "/Users/$service_user" UserShell /usr/bin/false
     give "/Users/$service_user" Password '*'
     give "/Users/$service_user" IsHidden 1
+    wait_for_account
     refuse_power
     (umask 077 && run mkdir -p "$prefix$state_directory") || fail "$prefix$state_directory can not be made"
     run chmod 700 "$prefix$state_directory"
@@ -108,6 +110,21 @@ read_key() {
 # Give an account or a group, which is made if it is not there, a key with a value.
 give() {
     system dscl . -create "$@" || fail "dscl . -create $1 $2 did not work"
+}
+
+# What the directory service was told a moment ago, others who ask by name may not hear yet.
+wait_for_account() {
+    waited=0
+    until [ "$dry_run" = yes ] || is_known; do
+        [ $waited -lt $known_within ] || fail "the account $service_user was made, but is not known yet: run this again"
+        waited=$((waited + 1))
+        sleep 1
+    done
+}
+
+is_known() {
+    if [ -n "$prefix" ] && [ ! -x "$prefix/bin/id" ]; then return; fi
+    [ "$(ask_system id -u "$service_user" 2>/dev/null)" = "$number" ]
 }
 
 refuse_power() {
@@ -158,7 +175,10 @@ remove_service() {
 
 start_service() {
     stop_service
-    system launchctl enable "system/$label" && bootstrap_service && system launchctl kickstart -k "system/$label"
+    system launchctl enable "system/$label" || return
+    bootstrap_service || return
+    system launchctl kickstart -k "system/$label" || true # refused where the bootstrap is starting it just now
+    wait_until_started
 }
 
 bootstrap_service() {
@@ -168,6 +188,20 @@ bootstrap_service() {
         attempt=$((attempt + 1))
         sleep 1
     done
+}
+
+wait_until_started() {
+    waited=0
+    while [ "$dry_run" != yes ] && started=$(name_process) && [ -z "$started" ]; do
+        [ $waited -lt $starts_within ] || return 1
+        waited=$((waited + 1))
+        sleep 1
+    done
+}
+
+# The id of the job's process, or nothing.
+name_process() {
+    ask_system launchctl print "system/$label" 2>/dev/null | awk '$1 == "pid" && $2 == "=" { print $3; exit }'
 }
 
 # launchctl comes back before the job has ended, and a bootstrap would be refused until it has.
@@ -187,11 +221,7 @@ is_loaded() {
 }
 
 service_lives() {
-    [ "$dry_run" = yes ] && return
-    case $(ask_system launchctl print "system/$label" 2>/dev/null) in
-    *"state = running"*) return 0 ;;
-    *) return 1 ;;
-    esac
+    [ "$dry_run" = yes ] || [ "$(name_process)" = "$started" ]
 }
 
 purge_service() {

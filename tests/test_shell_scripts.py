@@ -16,13 +16,7 @@ SCRIPTS = sorted(
     {*BASH, *(ROOT / "tests").glob("*.sh"), *(ROOT / "installers").glob("*.*sh")}
     | {path for path in (ROOT / "tests" / "macos" / "tools").iterdir() if path.read_text().startswith("#!/bin/sh\n")}
 )
-SHELLS = (
-    "bash",
-    "bash-3.2",
-    "dash",
-    "mksh",
-    "yash",
-)  # those that read a script without running it; bash --posix reads as bash
+SHELLS = ("bash", "bash-3.2", "dash", "mksh", "yash")  # bash --posix reads as bash
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

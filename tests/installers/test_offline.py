@@ -1,4 +1,4 @@
-"""What `make dist` builds is enough: the publisher is installed from it where there is no network."""
+"""What `make dist` builds is enough: a release tar and its wheelhouse install the publisher without a network."""
 
 from __future__ import annotations
 

@@ -85,7 +85,8 @@ def kickstart(state, *arguments):
     if alive(job["pid"]) and "-k" not in arguments:
         return refuse(37, "service already running")
     stop(job["pid"])
-    job["pid"] = start(job["plist"])
+    job["due"] = int(os.environ.get("MAC_THROTTLED", "0"))
+    job["pid"] = 0 if job["due"] else start(job["plist"])
     return 0
 
 
@@ -100,6 +101,9 @@ def print_job(state, target):
         return refuse(113, f'Could not find service "{label}" in domain for system')
     if job["leaving"] is not None:
         job["leaving"] -= 1
+    if job.get("due"):  # put off, because it was started only just before
+        job["due"] -= 1
+        job["pid"] = 0 if job["due"] else start(job["plist"])
     running = alive(job["pid"])
     print(
         f"system/{label} = {{\n\tactive count = 1\n\ttype = LaunchDaemon\n\tstate = "
@@ -116,7 +120,10 @@ def start(plist):
         str(ROOT) + word if word.startswith("/") and (ROOT / word[1:]).exists() else word
         for word in plist["ProgramArguments"]
     ]
-    environment = {**os.environ, **plist.get("EnvironmentVariables", {})}
+    environment = {
+        **{key: os.environ[key] for key in os.environ if key != "MAC_KILLED_AT"},
+        **plist.get("EnvironmentVariables", {}),
+    }
     with (ROOT / plist["StandardErrorPath"].lstrip("/")).open("ab") as errors:
         process = subprocess.Popen(
             words,

@@ -47,7 +47,7 @@ class Mac:
 
     def put_tools(self, directory: Path) -> None:
         """Put every tool that a Mac has into a directory."""
-        for path in (directory, self.root / "usr" / "bin", self.state / "dscl" / "Groups"):
+        for path in (directory, self.root / "usr" / "bin", self.root / "var" / "run", self.state / "dscl" / "Groups"):
             path.mkdir(parents=True)
         for tool in TOOLS.iterdir():
             (directory / tool.name).symlink_to(tool)
@@ -93,8 +93,7 @@ class Mac:
         """Return the environment of the installer: on the path there is nothing but the Mac's tools."""
         return {
             "PATH": str(self.root / "bin"), "HOME": "/var/root", "MAC_STATE": str(self.state),
-            "MAC_ROOT": str(self.root), "MAC_TOOLS": str(TOOLS), "MAC_PYTHON": sys.executable, "SETTLE": "0.5",
-            "PYTHONDONTWRITEBYTECODE": "1", **more,
+            "MAC_ROOT": str(self.root), "MAC_TOOLS": str(TOOLS), "MAC_PYTHON": sys.executable, **more,
         }  # fmt: skip
 
     def refused(self) -> list[str]:
@@ -138,9 +137,9 @@ class Mac:
         return ([owner for owner, inode in given if int(inode) == path.stat().st_ino] or ["root"])[-1]
 
     def tree(self) -> dict[str, tuple[int, int, object]]:
-        """Return everything below the directory, but for the tools: names, modes, targets and contents."""
+        """Return everything below the directory, but for the tools: names, modes, times of files, contents."""
         return {
-            str(path.relative_to(self.root)): (path.lstat().st_mode, path.lstat().st_mtime_ns, content_of(path))
+            str(path.relative_to(self.root)): (path.lstat().st_mode, time_of(path), content_of(path))
             for path in sorted(self.root.rglob("*")) if self.root / "bin" not in path.parents
         }  # fmt: skip
 
@@ -159,6 +158,11 @@ class Mac:
 def content_of(path: Path) -> object:
     """Return what tells a file, a link or a directory from another one."""
     return os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+
+
+def time_of(path: Path) -> int:
+    """Return when a file was written, 0 for a directory, which a lock may come and go in."""
+    return 0 if path.is_dir() else path.lstat().st_mtime_ns
 
 
 def state_of(pid: int) -> str:

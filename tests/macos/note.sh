@@ -3,5 +3,5 @@
 note() {
     words=$(printf '%s ' "$@" | tr '\n' ' ')
     printf '%s\n' "${words% }" >>"$MAC_STATE/log"
-    [ "${MAC_KILLED_AT-}" != "$(wc -l <"$MAC_STATE/log" | tr -d ' ')" ] || kill -9 0 # everything of the session
+    if [ "${MAC_KILLED_AT:-999999}" -le "$(wc -l <"$MAC_STATE/log")" ]; then kill -9 0; fi # everything of the session
 }

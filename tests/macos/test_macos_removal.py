@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.macos.mac import LABEL, NAME, Mac
+from tests.macos.test_macos_quick import MADE
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 TARGET = f"system/{LABEL}"
-DIRECTORIES = {"opt", "Library", "Library/LaunchDaemons", "etc", "etc/newsyslog.d"}  # macOS has all but the first
 
 
 def test_configuration_keys_state_and_log_stay_and_are_named(mac: Mac, each_shell: str, bundle: Path) -> None:
@@ -45,7 +45,7 @@ def test_the_certificate_that_is_still_active_is_named(mac: Mac, bundle: Path) -
 
 
 @pytest.mark.parametrize("purge", [[], ["--purge"]])
-def test_the_second_time_there_is_nothing_to_do(mac: Mac, each_shell: str, bundle: Path, purge: list[str]) -> None:
+def test_the_second_time_there_is_nothing_to_do(mac: Mac, bundle: Path, purge: list[str]) -> None:
     mac.install("--bundle", bundle)
     mac.uninstall(*purge)
     before = mac.tree()
@@ -76,7 +76,7 @@ def test_a_purge_leaves_neither_file_nor_account_nor_job(
         mac.uninstall()
     done = mac.uninstall("--purge")
     assert (0, "") == (done.returncode, done.stderr)
-    assert set(before) == {*mac.tree()} - DIRECTORIES
+    assert set(before) == {*mac.tree()} - MADE
     assert accounts == mac.accounts()
     assert mac.job() is None
     assert wait_until(lambda: not mac.running())
@@ -106,12 +106,13 @@ def test_a_dry_run_of_the_removal_changes_nothing_and_tells_of_all_of_it(
         assert command in done.stdout.replace("'", "").replace(f"{mac.root}/bin/", "")
 
 
-def test_without_a_python_it_is_removed_all_the_same(mac: Mac, each_shell: str, bundle: Path) -> None:
+def test_without_a_python_it_is_removed_all_the_same(mac: Mac, bundle: Path) -> None:
     mac.install("--bundle", bundle)
     (mac.state / "no-developer-tools").touch()
     done = mac.uninstall("--purge")
     assert 0 == done.returncode
     assert not mac.program.exists()
+    assert "--certificate-id" not in done.stdout  # which takes a Python: none was run, and so no window opened
 
 
 def test_what_was_removed_can_be_installed_again_with_what_was_kept(mac: Mac, bundle: Path) -> None:

@@ -21,11 +21,17 @@ pytestmark = pytest.mark.slow
 TARGET = f"system/{LABEL}"
 CHANGING = ("bootout", "enable", "bootstrap", "kickstart", "-create", "-delete", "venv", "pip", "copy-program", "point")
 
+FILE_TOOLS = ("chmod", "chown", "cp", "mv", "touch")
+
+
+def commands_of(output: str) -> list[list[str]]:
+    """Return the commands that a dry run printed, as lists of words."""
+    return [shlex.split(line.split("+ ", 1)[1]) for line in output.splitlines() if line.startswith("       + ")]
+
 
 def said_by(output: str) -> list[str]:
     """Return the changes that a dry run told of."""
-    lines = [shlex.split(line.split("+ ", 1)[1]) for line in output.splitlines() if line.startswith("       + ")]
-    return changes(" ".join(words[1:]) for words in lines)
+    return changes(" ".join(words[1:]) for words in commands_of(output))
 
 
 def done_by(mac: Mac, since: int) -> list[str]:
@@ -46,6 +52,15 @@ def test_a_dry_run_prints_every_command_that_is_then_run(mac: Mac, each_shell: s
     assert len(said) > 15
 
 
+def test_a_dry_run_prints_every_change_of_a_file_too(mac: Mac, bundle: Path) -> None:
+    commands = commands_of(mac.install("--dry-run", "--bundle", bundle).stdout)
+    said = [" ".join([Path(words[0]).name, *words[1:]]) for words in commands]
+    mac.install("--bundle", bundle)
+    done = [line for line in mac.lines("words") if line.partition(" ")[0] in FILE_TOOLS]
+    assert done == [line for line in said if line.partition(" ")[0] in FILE_TOOLS]
+    assert len(done) > 10
+
+
 def test_a_dry_run_of_an_upgrade_prints_every_command_that_is_then_run(mac: Mac, bundle: Path, tmp_path: Path) -> None:
     mac.install("--bundle", bundle)
     mac.source = changed_source(tmp_path / "new", "pass  # a new version")
@@ -64,7 +79,7 @@ def test_a_dry_run_needs_no_root_and_leaves_a_running_service_alone(mac: Mac, ea
     assert before == {name: what[0] for name, what in mac.tree().items()}
 
 
-def test_no_secret_is_told_or_in_the_words_of_a_process(mac: Mac, each_shell: str, bundle: Path) -> None:
+def test_no_secret_is_told_or_in_the_words_of_a_process(mac: Mac, bundle: Path) -> None:
     done = mac.install("--bundle", bundle)
     again = mac.install("--bundle", bundle)
     secret = "".join((mac.etc / "private.key").read_text().splitlines()[1:-1])
@@ -95,6 +110,7 @@ def test_the_umask_that_it_is_called_with_does_not_matter(mac: Mac, bundle: Path
     assert "0o755" == oct((mac.program / "versions" / version_of(mac) / NAME).stat().st_mode & 0o777)
 
 
+@pytest.mark.timeout(600)
 def test_an_installation_that_is_killed_anywhere_is_mended_by_the_next(
     new_mac: Callable[..., Mac], bundle: Path
 ) -> None:
@@ -102,7 +118,7 @@ def test_an_installation_that_is_killed_anywhere_is_mended_by_the_next(
     whole.install("--bundle", bundle)
     calls = len(whole.lines("log"))
     assert calls > 30
-    for number in range(4, calls, 3):
+    for number in range(4, calls, 5):
         mac = new_mac(f"killed at {number}")
         killed = subprocess.run(
             mac.command("install-osx.bash", "--bundle", str(bundle)), env=mac.environment(MAC_KILLED_AT=str(number)),
@@ -116,9 +132,10 @@ def test_an_installation_that_is_killed_anywhere_is_mended_by_the_next(
         mac.close()
 
 
+@pytest.mark.timeout(600)
 def test_an_upgrade_that_is_killed_anywhere_is_mended_by_the_next(mac: Mac, bundle: Path, tmp_path: Path) -> None:
     mac.install("--bundle", bundle)
-    for turn, number in enumerate(range(2, 34, 5)):
+    for turn, number in enumerate(range(2, 34, 8)):
         mac.source = changed_source(tmp_path / f"new{turn}", f"pass  # {turn}")
         begun = len(mac.lines("log"))
         subprocess.run(
@@ -132,23 +149,32 @@ def test_an_upgrade_that_is_killed_anywhere_is_mended_by_the_next(mac: Mac, bund
         assert 1 == len(list((mac.program / "versions").iterdir())), number
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_upgrade_brings_the_old_version_back(
-    mac: Mac, each_shell: str, bundle: Path, tmp_path: Path, number: int
+    mac: Mac, each_shell: str, bundle: Path, tmp_path: Path
 ) -> None:
+    interrupt(mac, bundle, tmp_path, signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_so_does_one_that_is_ended_or_whose_terminal_goes(mac: Mac, bundle: Path, tmp_path: Path, number: int) -> None:
+    interrupt(mac, bundle, tmp_path, number)
+
+
+def interrupt(mac: Mac, bundle: Path, tmp_path: Path, number: int) -> None:
+    """Send a signal to an upgrade while the new version is being started; fail unless the old one is back."""
     mac.install("--bundle", bundle)
     old = version_of(mac)
     mac.source = changed_source(tmp_path / "new", "time.sleep(0)  # a new version")
     process = subprocess.Popen(
-        mac.command("install-osx.bash", "--bundle", str(bundle)), env=mac.environment(SETTLE="5"), text=True,
+        mac.command("install-osx.bash", "--bundle", str(bundle)), env=mac.environment(MAC_SETTLE="5"), text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    assert wait_until(lambda: version_of(mac) != old and "kickstart" in mac.calls("launchctl")[-1], 30)
+    assert wait_until(lambda: version_of(mac) != old and "kickstart" in " ".join(mac.calls("launchctl")[-2:]), 30)
     time.sleep(0.5)
     os.killpg(process.pid, number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert 1 == process.returncode
-    assert f"interrupted; {old} is back and runs" in errors
+    assert f"was interrupted; {old} is back and runs" in errors
     assert old == version_of(mac)
     assert mac.runs()
 
