@@ -283,7 +283,11 @@ def test_the_unit_knows_nothing_that_systemd_247_does_not() -> None:
     parser.read_string(UNIT.read_text())
     assert set() == later & set(parser["Service"])
     assert "%d" not in UNIT.read_text()
-    service = parser["Service"]
-    expected = ("notify", "always", "10", "78")
-    keys = ("Type", "Restart", "RestartSec", "RestartPreventExitStatus")
-    assert expected == tuple(service[key] for key in keys)
+
+
+def test_the_unit_goes_on_for_ever_is_watched_and_gets_its_key_from_systemd() -> None:
+    lines = set(UNIT.read_text().splitlines())
+    assert lines >= {"Type=notify", "WatchdogSec=60", "Environment=MALLOC_ARENA_MAX=1", "WantedBy=multi-user.target"}
+    assert lines >= {"Restart=always", "RestartSec=10", "RestartPreventExitStatus=78", "StartLimitIntervalSec=0"}
+    assert lines >= {"Wants=network-online.target time-sync.target", "After=network-online.target"}
+    assert "LoadCredential=private.key:/opt/aws/amazon-defender-publisher/etc/private.key" in lines
