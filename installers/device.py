@@ -26,6 +26,7 @@ from typing import Any
 CONFIG, CERTIFICATE, KEY, ROOTS = "amazon-defender-publisher.json", "certificate.pem", "private.key", "roots.pem"
 MODES = {ROOTS: 0o644, CERTIFICATE: 0o644, KEY: 0o600, CONFIG: 0o644}  # in the order in which they are put in place
 PATHS = {"certificate": CERTIFICATE, "private_key": KEY, "root_ca": ROOTS}  # keys of agent.authentication
+GIVEN = ("bundle", "config", "endpoint", "thing_name", "certificate", "private_key", "root_ca", "port")  # options
 LARGEST = 1_000_000  # bytes of a file in a bundle; a thousand times what they have
 PLACEHOLDER = "REPLACE"  # what an example's endpoint begins with
 SCHEMA = "../current/configs/schema.json"  # as seen from the configuration, for editors
@@ -408,7 +409,8 @@ def describe(
     name, endpoint = identity_of(files)
     from_where = "kept" if mine and not arguments.replace else f"from {arguments.bundle or arguments.config or 'you'}"
     new = [each for each in files if each.endswith(".new")]
-    aside = f"; what was given is in {', '.join(new)} (--replace takes it over)" if new else ""
+    what = "what was given" if any(getattr(arguments, each) for each in GIVEN) else "a new default"
+    aside = f"; {what} is in {', '.join(new)} (--replace takes it over)" if new else ""
     return f"{name} at {endpoint}, {from_where}{aside}"
 
 
@@ -432,10 +434,11 @@ def place_files(arguments: argparse.Namespace) -> None:
 
 
 def keep_files(arguments: argparse.Namespace) -> None:
-    """Copy what is in etc to another directory, to be brought back should the new not do."""
-    write_stage(
-        arguments.old, {name: (arguments.etc / name).read_bytes() for name in MODES if (arguments.etc / name).exists()}
-    )
+    """Copy what is in etc to another directory, to be brought back should the new not do, and beside it as `.old`."""
+    kept = {name: (arguments.etc / name).read_bytes() for name in MODES if (arguments.etc / name).exists()}
+    for name, content in kept.items():
+        write(arguments.etc / f"{name}.old", content, mode_of(name, content))
+    write_stage(arguments.old, kept)
 
 
 def mode_of(name: str, content: bytes) -> int:

@@ -91,6 +91,7 @@ install_by_apt() {
 
 # Where packages have no wheels, as on 32-bit ARM: the distribution's own as far as it has them, and a compiler.
 provide_packages() {
+    lacks_wheels || return 1
     case $(name_packager) in
     apt) set -- python3-psutil python3-msgspec python3-cbor2 gcc libc6-dev python3-dev ;;
     dnf) set -- python3-psutil python3-msgspec python3-cbor2 gcc python3-devel ;;
@@ -105,6 +106,14 @@ provide_packages() {
     [ -n "$how_built" ]
 }
 
+# Whether a compiler could help: not where pip got no answer, for instance.
+lacks_wheels() {
+    case $(name_architecture) in
+    armhf | armel | armv6* | armv7* | i386 | i686) return 0 ;;
+    esac
+    grep -q -e "Failed building wheel" -e "Failed to build" "$transcript"
+}
+
 install_one() {
     case $(name_packager) in
     apt) install_by_apt "$1" ;;
@@ -112,10 +121,15 @@ install_one() {
     esac
 }
 
+# The group comes first, for itself: killed in the middle of both, useradd leaves a user whose group does not exist.
 make_user() {
+    if ! ask_system getent group "$service_user" >/dev/null; then
+        system groupadd --system "$service_user" || fail "there can be no group $service_user"
+    fi
     if ! ask_system getent passwd "$service_user" >/dev/null; then
-        system useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin \
-            --comment "AWS IoT Device Defender" "$service_user" || fail "there can be no user $service_user"
+        system useradd --system --gid "$service_user" --no-create-home --home-dir /nonexistent \
+            --shell /usr/sbin/nologin --comment "AWS IoT Device Defender" "$service_user" ||
+            fail "there can be no user $service_user"
     fi
     groups=$(ask_system id -Gn "$service_user" 2>/dev/null) || groups=
     case $groups in
@@ -127,6 +141,9 @@ make_user() {
 remove_user() {
     if ask_system getent passwd "$service_user" >/dev/null; then
         system userdel "$service_user" || fail "the user $service_user can not be removed"
+    fi
+    if ask_system getent group "$service_user" >/dev/null; then
+        system groupdel "$service_user" || fail "the group $service_user can not be removed"
     fi
 }
 

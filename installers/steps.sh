@@ -175,7 +175,7 @@ Installs amazon-defender-publisher as a service, or upgrades it: configuration a
   --root-ca FILE      the authorities to trust (default: Amazon's)
   --port N            8883 (the default) or 443
   --config FILE       a complete configuration
-  --replace           take configuration and keys over although there are some already
+  --replace           take configuration and keys over although there are some, which are kept as .old
   --non-interactive   never ask; otherwise what is missing is asked for, on a terminal
   --wheelhouse DIR    take Python packages from there, and nothing from a network
   --python FILE       the Python to use (default: $default_python)

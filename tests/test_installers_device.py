@@ -302,12 +302,23 @@ def test_the_same_bundle_again_changes_nothing(tmp_path: Path, stage: Stage) -> 
 def test_without_options_the_identity_is_taken_from_what_is_kept(tmp_path: Path, stage: Stage) -> None:
     stage("--bundle", bundle(tmp_path / "b.tar"))
     before = read(tmp_path / "etc")
-    assert 0 == stage().returncode
+    done = stage()
+    assert "kept; a new default is in amazon-defender-publisher.json.new (" in done.stdout
     found = read(tmp_path / "etc")
     assert before == {name: found[name] for name in before}
     new = json.loads(found[f"{CONFIG}.new"])
     assert ("rpi-0001", "e") == (new["agent"]["thing_name"], new["agent"]["authentication"]["endpoint"])
     assert json.loads(TEMPLATE.read_text())["metrics"] == new["metrics"], "the new default"
+
+
+def test_what_is_replaced_is_kept_beside_it_and_apart(tmp_path: Path, stage: Stage) -> None:
+    stage("--bundle", bundle(tmp_path / "b.tar"))
+    before = read(tmp_path / "etc")
+    assert 0 == run("keep-files", tmp_path / "etc", tmp_path / "old").returncode
+    assert before == read(tmp_path / "old")
+    assert {f"{name}.old": content for name, content in before.items()}.items() <= read(tmp_path / "etc").items()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "etc" / f"{KEY}.old", tmp_path / "old" / KEY)}
+    assert {0o600} == modes
 
 
 def test_a_certificate_that_was_lost_comes_back_from_the_bundle(tmp_path: Path, stage: Stage) -> None:
@@ -361,10 +372,28 @@ def test_a_file_has_its_mode_whatever_the_umask(tmp_path: Path, device: ModuleTy
         os.umask(before)
 
 
+def test_a_secret_is_never_readable_for_a_moment(
+    tmp_path: Path, device: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device.os, "fchmod", lambda descriptor, mode: None)
+    before = os.umask(0)
+    try:
+        device.write(tmp_path / "key", b"x", 0o600)
+    finally:
+        os.umask(before)
+    assert 0o600 == stat.S_IMODE((tmp_path / "key").stat().st_mode)
+
+
 @pytest.mark.parametrize(("proxy", "status"), [({"host": "h", "password": "p"}, 0), ({"host": "h"}, 1)])
 def test_a_configuration_with_a_password_is_a_secret(tmp_path: Path, proxy: dict[str, str], status: int) -> None:
     (tmp_path / CONFIG).write_text(json.dumps({"agent": {"proxy": proxy}}))
     assert status == run("is-secret", tmp_path / CONFIG).returncode
+
+
+def test_a_configuration_with_a_password_is_roots_until_the_service_gets_it(tmp_path: Path, stage: Stage) -> None:
+    secret = json.dumps({"agent": {**AGENT, "proxy": {"host": "h", "password": "p"}}}).encode()
+    assert 0 == stage("--bundle", bundle(tmp_path / "b.tar", member(CONFIG, secret), leave_out=CONFIG)).returncode
+    assert 0o600 == stat.S_IMODE((tmp_path / "etc" / CONFIG).stat().st_mode)
 
 
 def test_the_certificates_id_is_its_fingerprint(authority: Authority) -> None:
@@ -385,7 +414,8 @@ def test_a_copy_is_what_its_name_says_until_something_is_changed(tmp_path: Path)
     assert 0 == run("check-copy", copy).returncode
     again = copy.rename(tmp_path / f"{name}.again")
     assert 0 == run("check-copy", again).returncode
-    (again / "defender_publisher" / "report.py").write_text("")
+    report = again / "defender_publisher" / "report.py"
+    report.write_bytes(report.read_bytes().replace(b"e", b"a", 1))  # of the same length
     assert (1, f"{again} is damaged\n") == ((done := run("check-copy", again)).returncode, done.stderr)
     assert run("name-program", again).stdout.strip() != name
 

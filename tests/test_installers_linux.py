@@ -171,6 +171,23 @@ def test_a_python_that_is_too_old_is_refused(prefix: Path, identity: list[str]) 
     assert (1, f"python: Python 3.9 or later is needed, {old} is Python 3.8.1\n") == (done.returncode, done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "pip_said", "status"),
+    [
+        ("armhf", "No matching distribution found for psutil", 0),
+        ("amd64", "ERROR: Failed building wheel for psutil", 0),
+        ("amd64", "No matching distribution found for psutil", 1),
+        ("arm64", "Could not connect to pypi.org", 1),
+    ],
+)
+def test_a_compiler_is_brought_only_where_it_could_help(
+    prefix: Path, architecture: str, pip_said: str, status: int
+) -> None:
+    (prefix / "said").write_text(f"{pip_said}\n")
+    words = f'name_architecture() {{ say {architecture}; }}; transcript="$1/said"; lacks_wheels'
+    assert status == run_words(prefix, "dash", words).returncode
+
+
 # One at a time
 
 
@@ -203,6 +220,18 @@ def test_a_user_of_that_name_who_has_power_is_not_taken(prefix: Path, shell: str
     done = run_words(prefix, shell, "make_user")
     assert 1 == done.returncode
     assert "must be in no other group, but is in: amazon-defender-publisher sudo" in done.stderr
+
+
+def test_the_group_is_made_before_the_user_and_each_only_where_it_is_missing(prefix: Path) -> None:
+    calls = add_tools(
+        prefix, getent="case $1 in group) exit 2 ;; esac", id="echo amazon-defender-publisher", groupadd=""
+    )
+    assert 0 == run_words(prefix, "dash", "make_user").returncode
+    assert ["getent", "groupadd", "getent", "id"] == [line.split()[0] for line in calls.read_text().splitlines()]
+    calls.unlink()
+    add_tools(prefix, getent="case $1 in passwd) exit 2 ;; esac", useradd="")
+    assert 0 == run_words(prefix, "dash", "make_user").returncode
+    assert ["getent", "getent", "useradd", "id"] == [line.split()[0] for line in calls.read_text().splitlines()]
 
 
 def test_a_user_that_is_there_already_is_not_made_again(prefix: Path) -> None:
@@ -254,7 +283,11 @@ def test_the_unit_knows_nothing_that_systemd_247_does_not() -> None:
     parser.read_string(UNIT.read_text())
     assert set() == later & set(parser["Service"])
     assert "%d" not in UNIT.read_text()
-    service = parser["Service"]
-    expected = ("notify", "always", "10", "78")
-    keys = ("Type", "Restart", "RestartSec", "RestartPreventExitStatus")
-    assert expected == tuple(service[key] for key in keys)
+
+
+def test_the_unit_goes_on_for_ever_is_watched_and_gets_its_key_from_systemd() -> None:
+    lines = set(UNIT.read_text().splitlines())
+    assert lines >= {"Type=notify", "WatchdogSec=60", "Environment=MALLOC_ARENA_MAX=1", "WantedBy=multi-user.target"}
+    assert lines >= {"Restart=always", "RestartSec=10", "RestartPreventExitStatus=78", "StartLimitIntervalSec=0"}
+    assert lines >= {"Wants=network-online.target time-sync.target", "After=network-online.target"}
+    assert "LoadCredential=private.key:/opt/aws/amazon-defender-publisher/etc/private.key" in lines

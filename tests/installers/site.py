@@ -167,7 +167,7 @@ class Site:
         """Return what the service has said."""
         return self.machine.run("journalctl", "--no-pager", "-u", UNIT).stdout
 
-    def files(self) -> set[str]:
+    def every_file(self) -> set[str]:
         """Return every file in the machine but those that come and go by themselves."""
         pruned = " -o ".join(f"-path {each}" for each in CHANGING)
         done = self.machine.run("sh", "-c", f"find / \\( {pruned} \\) -prune -o -print")

@@ -54,14 +54,14 @@ def test_status_and_doctor_of_root_find_nothing_wrong(site: Site) -> None:
 
 def test_a_dry_run_by_nobody_changes_nothing(new_site: NewSite, minimal_root: Path) -> None:
     site = new_site(minimal_root).open()
-    before = site.files()
+    before = site.every_file()
     as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     identity = ["--endpoint=e", "--thing-name=t", "--certificate=/etc/hostname", "--private-key=/etc/hostname"]
     done = site.machine.run(*as_nobody, "bash", f"{SOURCE}/installers/install-rpi.bash", "--dry-run", *identity)
     assert 0 == done.returncode, done.stderr
     assert list(STEPS) == steps_of(done.stdout)
     assert "apt-get" in done.stdout
-    assert before == site.files()
+    assert before == site.every_file()
 
 
 def test_the_unit_is_verified_without_a_word_and_hardly_exposed(site: Site) -> None:
@@ -178,12 +178,12 @@ def test_a_purge_leaves_nothing(new_site: NewSite, minimal_root: Path, first_run
         within=110,
     )
     accounts = [f"/etc/{name}" for name in ("passwd", "group", "shadow", "gshadow")]
-    before = site.files(), [site.read(path) for path in accounts]
+    before = site.every_file(), [site.read(path) for path in accounts]
     assert " accepted by " in verdict_of(site.install(*BUNDLED))
     site.machine.run("mkdir", "-p", f"/etc/systemd/system/{UNIT}.d", check=True)
     done = site.uninstall("--purge")
     assert (0, "") == (done.returncode, done.stderr)
-    after = site.files(), [site.read(path) for path in accounts]
+    after = site.every_file(), [site.read(path) for path in accounts]
     assert before[0] == after[0]
     assert before[1] == after[1]
     shown = site.machine.run("systemctl", "show", "--property=LoadState,ActiveState", UNIT).stdout

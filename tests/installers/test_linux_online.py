@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.authority import Authority
-from tests.installers.site import SOURCE, WITHIN, NewSite, verdict_of
+from tests.installers.site import PROGRAM, SOURCE, WITHIN, NewSite, verdict_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(WITHIN)]
 
@@ -41,3 +41,4 @@ def test_with_a_network_nothing_has_to_be_brought(
     )
     assert " accepted by AWS IoT Device Defender" in verdict_of(done)
     assert "installed: python3 python3-venv" in done.stdout
+    assert " accepted after " in site.read(PROGRAM / "logs" / "amazon-defender-publisher.log")
