@@ -280,7 +280,7 @@ take_lock() {
             fail "process $holder installs or removes it right now (otherwise remove $lock)"
         fi
     fi
-    trap 'rm -rf "$lock"' EXIT
+    trap 'ended=$?; rm -rf "$lock"; exit $ended' EXIT # mksh would end with the status of rm after a signal
     echo $$ >"$lock/pid" || fail "$lock can not be written"
 }
 

@@ -48,7 +48,8 @@ def write(directory: Path, files: dict[str, bytes]) -> None:
     """Write the files and their checksums, and say where."""
     directory.mkdir(exist_ok=True)
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
-    for name, content in {**files, CHECKSUMS: sums.encode()}.items():
+    (directory / CHECKSUMS).write_text(sums)
+    for name, content in files.items():
         (directory / name).write_bytes(content)
         print(f"{directory / name}: {len(content) / 1e6:.1f} MB")
 

@@ -83,8 +83,13 @@ def test_a_service_is_installed_runs_and_is_removed_with_all_it_had(mac: Mac, bu
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="this is a Mac")
-def test_on_another_system_the_other_installer_is_named() -> None:
+def test_on_another_system_the_other_installer_is_named(tmp_path: Path) -> None:
     """Without a prefix, so that nothing of this system may be changed: a dry run."""
+    (tmp_path / "uname").write_text(
+        "#!/bin/sh\necho Darwin # says somebody who put himself before the system's tools\n"
+    )
+    (tmp_path / "uname").chmod(0o755)
     command = ["bash", str(INSTALLERS / "install-osx.bash"), "--dry-run"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert (1, "platform: this is for macOS; on Linux there is install-rpi.bash\n") == (done.returncode, done.stderr)

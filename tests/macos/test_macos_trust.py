@@ -172,8 +172,8 @@ def interrupt(mac: Mac, bundle: Path, tmp_path: Path, number: int) -> None:
     assert wait_until(lambda: version_of(mac) != old and "kickstart" in " ".join(mac.calls("launchctl")[-2:]), 30)
     time.sleep(0.5)
     os.killpg(process.pid, number)
-    _, errors = process.communicate(timeout=60)
-    assert 1 == process.returncode
+    output, errors = process.communicate(timeout=60)
+    assert 1 == process.returncode, output + errors
     assert f"was interrupted; {old} is back and runs" in errors
     assert old == version_of(mac)
     assert mac.runs()
