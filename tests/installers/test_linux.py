@@ -90,7 +90,7 @@ def test_a_second_run_keeps_configuration_keys_and_program(site: Site) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "rm -rf {venv}/lib/*/site-packages/msgspec",
+        "rm -rf {venv}/lib/*/site-packages/cbor2",
         "rm {venv}/bin/python",
         "mv {venv}/lib/python3* {venv}/lib/python3.6",
     ],
