@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -32,6 +31,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("distribution", chosen, ids=str, scope="session")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a distribution together, in one process: they share what is installed there."""
     for item in items:
@@ -73,7 +73,9 @@ def wheels() -> Path:
     """The wheelhouse of this release; it is kept until requirements.txt changes."""
     requirements = ROOT / "requirements.txt"
     kept = roots.CACHE / "wheelhouses" / hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
-    if not kept.exists():
+    with roots.locked(kept):
+        if kept.exists():
+            return kept
         part = kept.with_name(f"{kept.name}.{os.getpid()}")
         part.mkdir(parents=True)
         try:
@@ -83,8 +85,7 @@ def wheels() -> Path:
         lost = list(wheelhouse.fetch_others(requirements, part))
         if any("x86-64" in line for line in lost):
             pytest.skip(f"no wheels can be had here: {'; '.join(lost)}")
-        with contextlib.suppress(OSError):  # another one was quicker
-            part.rename(kept)
+        part.rename(kept)
     return kept
 
 
