@@ -290,4 +290,5 @@ def test_the_unit_goes_on_for_ever_is_watched_and_gets_its_key_from_systemd() ->
     assert lines >= {"Type=notify", "WatchdogSec=60", "Environment=MALLOC_ARENA_MAX=1", "WantedBy=multi-user.target"}
     assert lines >= {"Restart=always", "RestartSec=10", "RestartPreventExitStatus=78", "StartLimitIntervalSec=0"}
     assert lines >= {"Wants=network-online.target time-sync.target", "After=network-online.target"}
+    assert "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK" in lines
     assert "LoadCredential=private.key:/opt/aws/amazon-defender-publisher/etc/private.key" in lines
