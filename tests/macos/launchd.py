@@ -153,8 +153,13 @@ def alive(pid):
     """Tell whether a program runs; one that ended and that nobody has asked for yet does not."""
     if not pid:
         return False
-    said = subprocess.run(["/bin/ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(said.stdout.strip()) and not said.stdout.strip().startswith("Z")
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:  # where there is no /proc
+        return sys.platform != "linux"
+    except OSError:
+        return False
 
 
 def owner(path):

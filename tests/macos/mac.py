@@ -131,6 +131,10 @@ class Mac:
         jobs: dict[str, dict[str, object]] = json.loads(path.read_text())["jobs"] if path.exists() else {}
         return jobs.get(LABEL)
 
+    def version(self) -> str:
+        """Return the version that is in force."""
+        return (self.program / "current").readlink().name
+
     def owner(self, path: Path) -> str:
         """Return who a file was given to last, root where nobody was."""
         given = [line.rpartition(" ")[0].split() for line in self.lines("owners") if line.endswith(f" {path.name}")]
@@ -145,8 +149,7 @@ class Mac:
 
     def running(self) -> list[int]:
         """Return the ids of the programs that launchd started and that have not ended."""
-        states = {pid: state_of(pid) for pid in map(int, self.lines("pids"))}
-        return [pid for pid, state in states.items() if state and not state.startswith("Z")]
+        return [pid for pid in map(int, self.lines("pids")) if is_alive(pid)]
 
     def close(self) -> None:
         """End every program that launchd started."""
@@ -165,7 +168,12 @@ def time_of(path: Path) -> int:
     return 0 if path.is_dir() else path.lstat().st_mtime_ns
 
 
-def state_of(pid: int) -> str:
-    """Return the state of a process as ps tells it, empty if there is none."""
-    command = ["ps", "-o", "stat=", "-p", str(pid)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and that nobody has asked for yet does not."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:  # where there is no /proc
+        return sys.platform != "linux"
+    except OSError:
+        return False

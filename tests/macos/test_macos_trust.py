@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.macos.mac import LABEL, NAME, Mac
-from tests.macos.test_macos_install import changed_source, version_of
+from tests.macos.sources import changed_source
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -107,7 +107,7 @@ def test_the_umask_that_it_is_called_with_does_not_matter(mac: Mac, bundle: Path
             assert path.stat().st_mode & 0o022 == 0, path
     assert "0o600" == oct((mac.etc / "private.key").stat().st_mode & 0o777)
     assert "0o644" == oct(mac.plist.stat().st_mode & 0o777)
-    assert "0o755" == oct((mac.program / "versions" / version_of(mac) / NAME).stat().st_mode & 0o777)
+    assert "0o755" == oct((mac.program / "versions" / mac.version() / NAME).stat().st_mode & 0o777)
 
 
 @pytest.mark.timeout(600)
@@ -163,19 +163,19 @@ def test_so_does_one_that_is_ended_or_whose_terminal_goes(mac: Mac, bundle: Path
 def interrupt(mac: Mac, bundle: Path, tmp_path: Path, number: int) -> None:
     """Send a signal to an upgrade while the new version is being started; fail unless the old one is back."""
     mac.install("--bundle", bundle)
-    old = version_of(mac)
+    old = mac.version()
     mac.source = changed_source(tmp_path / "new", "time.sleep(0)  # a new version")
     process = subprocess.Popen(
         mac.command("install-osx.bash", "--bundle", str(bundle)), env=mac.environment(MAC_SETTLE="5"), text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    assert wait_until(lambda: version_of(mac) != old and "kickstart" in " ".join(mac.calls("launchctl")[-2:]), 30)
+    assert wait_until(lambda: mac.version() != old and "kickstart" in " ".join(mac.calls("launchctl")[-2:]), 30)
     time.sleep(0.5)
     os.killpg(process.pid, number)
     output, errors = process.communicate(timeout=60)
     assert 1 == process.returncode, output + errors
     assert f"was interrupted; {old} is back and runs" in errors
-    assert old == version_of(mac)
+    assert old == mac.version()
     assert mac.runs()
 
 
