@@ -31,13 +31,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("distribution", chosen, ids=str, scope="session")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep the tests of a distribution together, in one process: they share what is installed there."""
-    for item in items:
-        distribution = getattr(item, "callspec", None) and item.callspec.params.get("distribution")  # type: ignore[attr-defined]
-        if distribution:
-            item.add_marker(pytest.mark.xdist_group(distribution.name))
+    distribution = item.callspec.params.get("distribution") if hasattr(item, "callspec") else None
+    if distribution:
+        item.add_marker(pytest.mark.xdist_group(distribution.name))
 
 
 @pytest.fixture(scope="session")
