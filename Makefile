@@ -11,7 +11,7 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test test-deploy chaos lint docs bench bench-quick bench-detect bench-deploy clean
+.PHONY: install demo test test-deploy test-installers chaos lint docs dist bench bench-quick bench-detect bench-deploy clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed-device
@@ -21,11 +21,20 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
+	@sh tests/install-shells.sh
 	$(VENV)/bin/python -m pytest -n 2
 
 test-deploy: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest tests/test_emulator.py tests/test_deploy*.py tests/test_infrastructure*.py \
 		-m "slow or not slow" -n 2
+
+# On machines with a real systemd; DISTRIBUTIONS="debian-12 ..." takes some of them only, TESTS some of the tests.
+test-installers: $(VENV)/installed-test
+	@[ "$$(id -u)" -eq 0 ] || { echo "make test-installers needs root: sudo make test-installers"; exit 1; }
+	@sh tests/install-nspawn.sh
+	@sh tests/install-shells.sh
+	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest $(or $(TESTS),tests/installers tests/macos) \
+		-m "slow or not slow" -n 2 --dist loadgroup
 
 chaos: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
@@ -39,6 +48,9 @@ lint: $(VENV)/installed-lint
 
 docs: $(VENV)/installed-device
 	$(VENV)/bin/python -m docs.write
+
+dist: $(VENV)/bin/python
+	@$(VENV)/bin/python -m release.build
 
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed
 	@sh tests/install-mosquitto.sh

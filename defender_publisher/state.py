@@ -69,6 +69,11 @@ def _lock(file: IO[str]) -> None:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def _without_links(path: str, flags: int) -> int:
+    """Open a file, but not where a link leads: root may ask in a directory that is a less trusted user's."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 class MemoryState:
     """A state that is kept in memory only, for dry runs: what was not sent moves no baseline."""
 
@@ -136,7 +141,7 @@ class StateFile:
         temporary = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
+            with open(temporary, "wb", opener=_without_links) as file:
                 file.write(msgspec.json.encode(state))
                 file.flush()
                 os.fsync(file.fileno())
@@ -158,7 +163,7 @@ class StateFile:
         path = self._path.with_name(LOCK_FILE)
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return open(path, "a")
+            return open(path, "a", opener=_without_links)
         except OSError:
             return open(path)  # a lock can be held on a file system that is read-only by now
 

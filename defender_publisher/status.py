@@ -101,6 +101,12 @@ def read_status(directory: Union[str, Path]) -> Optional[Status]:
 
 
 def config_hash(settings: Settings) -> str:
-    """Return what tells one effective configuration from another: the first digits of its SHA-256."""
-    effective = msgspec.json.encode((settings.thing_name, settings.topic, settings.config), order="sorted")
+    """Return what tells one effective configuration from another: the first digits of its SHA-256.
+
+    Where the private key is does not count: systemd hands a copy of it to the daemon, which whoever asks does not have.
+    """
+    authentication = msgspec.structs.replace(settings.agent.authentication, private_key=None)
+    agent = msgspec.structs.replace(settings.agent, authentication=authentication)
+    config = msgspec.structs.replace(settings.config, agent=agent)
+    effective = msgspec.json.encode((settings.thing_name, settings.topic, config), order="sorted")
     return hashlib.sha256(effective).hexdigest()[:HASH_LENGTH]

@@ -81,3 +81,14 @@ def test_two_publishers_do_not_share_a_state(tmp_path: Path) -> None:
 def test_the_directory_is_for_its_owner_only(tmp_path: Path) -> None:
     with StateFile(tmp_path / "state"):
         assert 0o700 == stat.S_IMODE((tmp_path / "state").stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["state.new", "lock"])
+def test_no_link_is_followed_that_someone_left_in_the_directory(tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / name).symlink_to(precious)
+    with StateFile(tmp_path / "state") as store:
+        store.save(State(thing_name="rpi-0001", last_report_id=7))
+    assert "precious" == precious.read_text()

@@ -119,6 +119,13 @@ def test_the_hash_tells_configurations_apart_and_is_that_of_equal_ones(tmp_path:
     assert config_hash(settings_in(tmp_path)) != config_hash(settings_in(tmp_path, debug=True))
 
 
+def test_the_hash_does_not_tell_where_the_service_manager_put_the_key(tmp_path: Path) -> None:
+    etc, handed_over = ({"certificate": "/etc/c.pem", "private_key": key} for key in ("/etc/k", "/run/credentials/k"))
+    other = {"certificate": "/etc/other.pem", "private_key": "/etc/k"}
+    hashes = [config_hash(settings_in(tmp_path, authentication=each)) for each in (etc, handed_over, other)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
 def test_healthy_is_a_daemon_with_a_report_accepted_within_two_intervals(tmp_path: Path, settings: Settings) -> None:
     with StateFile(tmp_path):
         status = StatusFile(settings, str(tmp_path), State("t", accepted_at=time.time() - 2 * INTERVAL + 5))

@@ -1,0 +1,13 @@
+#!/bin/bash
+# Make this Mac report to AWS IoT Device Defender: install the service, or upgrade it.
+# What happens is told in steps.sh; the words of macOS are in macos.sh.
+case " $* " in
+*" --prefix"*) ;;
+*) PATH=/usr/bin:/bin:/usr/sbin:/sbin ;; # macOS's own tools, not those that somebody has put before them
+esac
+here=$(CDPATH='' cd "$(dirname "$0")" && pwd)
+# shellcheck source=installers/macos.sh
+. "$here/macos.sh"
+# shellcheck source=installers/steps.sh
+. "$here/steps.sh"
+install "$@"

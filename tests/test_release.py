@@ -1,0 +1,153 @@
+"""The release tar: an operator's files as git has them, the same byte by byte whoever builds it, and able to run."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from release import archive, build, wheelhouse
+
+ROOT = Path(__file__).resolve().parent.parent
+TIME = 1_795_000_000
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / ".git").exists() or shutil.which("git") is None, reason="a release is built from a git checkout"
+)
+
+
+@pytest.fixture(scope="module")
+def release() -> bytes:
+    return build.build_archive(ROOT, "1.2.3", TIME)
+
+
+@pytest.fixture
+def members(release: bytes) -> Iterator[list[tarfile.TarInfo]]:
+    with tarfile.open(fileobj=io.BytesIO(release)) as content:
+        yield content.getmembers()
+
+
+@pytest.fixture
+def unpacked(release: bytes, tmp_path: Path) -> Path:
+    """The release as `tar xf` leaves it."""
+    (tmp_path / "release.tar.gz").write_bytes(release)
+    subprocess.run(["tar", "-xf", "release.tar.gz"], cwd=tmp_path, check=True)
+    return tmp_path / "amazon-defender-publisher-1.2.3"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with one committed file of a release and one of none."""
+    root = tmp_path / "repository"
+    (root / "tests").mkdir(parents=True)
+    (root / "README.md").write_text("read me\n")
+    (root / "tests" / "test_it.py").write_text("pass\n")
+    git(root, "init", "--quiet")
+    git(root, "add", ".")
+    git(root, "-c", "user.name=n", "-c", "user.email=e", "commit", "--quiet", "-m", "m")
+    return root
+
+
+def git(root: Path, *arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
+
+
+def run(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, check=False)
+
+
+def test_a_release_is_below_one_directory_that_has_the_version(members: list[tarfile.TarInfo]) -> None:
+    assert {"amazon-defender-publisher-1.2.3"} == {member.name.split("/")[0] for member in members}
+
+
+def test_everything_in_a_release_is_a_file_of_roots_that_others_can_not_write(members: list[tarfile.TarInfo]) -> None:
+    assert {(True, 0, 0, TIME)} == {(each.isfile(), each.uid, each.gid, each.mtime) for each in members}
+    assert {0o644, 0o755} == {member.mode for member in members}
+
+
+def test_the_programs_and_the_installers_in_a_release_can_be_run_and_nothing_else(unpacked: Path) -> None:
+    executable = {path.name for path in unpacked.rglob("*") if path.is_file() and os.access(path, os.X_OK)}
+    installers = {f"{what}install-{platform}.bash" for what in ("", "un") for platform in ("rpi", "osx")}
+    assert {"amazon-defender-publisher", "amazon-defender-detect", "device.py"} | installers == executable
+
+
+def test_an_unpacked_release_reports(unpacked: Path) -> None:
+    done = run(unpacked / "amazon-defender-publisher", "--dry-run")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert '"metrics"' in done.stdout
+
+
+def test_an_unpacked_release_has_detect_and_everything_that_it_imports(unpacked: Path) -> None:
+    profiles = unpacked / "configs" / "security-profiles"
+    done = run(unpacked / "amazon-defender-detect", "--check-config", "--profiles", str(profiles))
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_a_release_has_no_tests_and_nothing_of_the_deployers(unpacked: Path) -> None:
+    names = {path.name for path in unpacked.iterdir()}
+    assert set() == names & {"tests", "demo", "Makefile", ".git", "deploy.py", "infrastructure", "release"}
+
+
+def test_two_builds_are_the_same_byte_by_byte(release: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 4_000_000_000.0)  # another day
+    assert release == build.build_archive(ROOT, "1.2.3", TIME)
+
+
+def test_modes_and_times_of_the_files_on_disk_do_not_matter(repository: Path) -> None:
+    before = build.build_archive(repository, "1", TIME)
+    (repository / "README.md").chmod(0o600)
+    os.utime(repository / "README.md", (1, 1))
+    assert before == build.build_archive(repository, "1", TIME)
+
+
+def test_only_what_git_tracks_is_in_a_release(repository: Path) -> None:
+    (repository / "configs").mkdir()
+    (repository / "configs" / "private.key").write_text("secret")
+    assert ["README.md"] == [member.name for member in archive.read_tracked(repository)]
+
+
+def test_a_file_that_is_not_as_it_was_committed_is_told_of(repository: Path) -> None:
+    assert [] == archive.changed_files(repository)
+    (repository / "README.md").write_text("another\n")
+    assert ["README.md"] == archive.changed_files(repository)
+
+
+def test_a_symbolic_link_is_refused(repository: Path) -> None:
+    (repository / "LICENSE").symlink_to("/etc/passwd")
+    git(repository, "add", "LICENSE")
+    with pytest.raises(archive.ReleaseError, match="LICENSE is a symbolic link"):
+        archive.read_tracked(repository)
+
+
+def test_without_a_git_checkout_one_sentence_says_so(tmp_path: Path) -> None:
+    with pytest.raises(archive.ReleaseError, match="a release is built from a git checkout"):
+        archive.read_tracked(tmp_path)
+
+
+def test_the_version_is_the_programs() -> None:
+    assert f"amazon-defender-publisher {archive.read_version(ROOT)}" == run(
+        ROOT / "amazon-defender-publisher", "--version"
+    ).stdout.strip()  # fmt: skip
+
+
+def test_the_checksums_are_those_that_sha256sum_checks(tmp_path: Path) -> None:
+    if shutil.which("sha256sum") is None:
+        pytest.skip("sha256sum is not installed")
+    build.write(tmp_path, {"a.tar": b"one", "b.tar": b"two"})
+    done = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True, check=False)
+    assert (0, b"a.tar: OK\nb.tar: OK\n") == (done.returncode, done.stdout)
+
+
+def test_each_requirement_of_a_device_has_wheels_for_every_platform_or_is_pure() -> None:
+    """A package that is added must be thought of: its wheels are fetched by platform, or it is Python throughout."""
+    needed = wheelhouse.read_requirements(ROOT / "requirements.txt")
+    built_here = set(needed) - set(wheelhouse.COMPILED) - {wheelhouse.PURE}
+    assert {"awsiotpythonsdk", "timeloop"} == built_here
+    assert "cbor2>=5.4,<6" == needed["cbor2"]

