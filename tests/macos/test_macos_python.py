@@ -48,7 +48,8 @@ def test_a_python_that_is_too_old_is_passed_over(mac: Mac, bundle: Path) -> None
     homebrews.parent.mkdir(parents=True)
     homebrews.symlink_to(apples.readlink())
     apples.unlink()
-    apples.write_text("#!/bin/sh\nexit 1 # to whether it is 3.9 or later\n")
+    says = "import sys; sys.version_info = (3, 8, 18, 'final', 0); exec(sys.argv[1])"
+    apples.write_text(f'#!/bin/sh\nexec "$MAC_PYTHON" -I -c "{says}" "$3"\n')
     apples.chmod(0o755)
     done = mac.install("--bundle", bundle)
     assert 0 == done.returncode

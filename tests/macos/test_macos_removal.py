@@ -37,6 +37,13 @@ def test_the_service_has_ended_before_its_files_go(mac: Mac, each_shell: str, bu
     assert wait_until(lambda: not mac.running())
 
 
+def test_a_job_whose_plist_is_gone_is_ended_too(mac: Mac, bundle: Path) -> None:
+    mac.install("--bundle", bundle)
+    mac.plist.unlink()
+    assert 0 == mac.uninstall().returncode
+    assert mac.job() is None
+
+
 def test_the_certificate_that_is_still_active_is_named(mac: Mac, bundle: Path) -> None:
     mac.install("--bundle", bundle)
     done = mac.uninstall()
