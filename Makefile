@@ -34,7 +34,7 @@ test-installers: $(VENV)/installed-test
 	@sh tests/install-nspawn.sh
 	@sh tests/install-shells.sh
 	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest $(or $(TESTS),tests/installers tests/macos) \
-		-m "slow or not slow" -n 2 --dist loadgroup
+		-m "slow or not slow" -n 2 --dist loadfile
 
 chaos: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh

@@ -31,13 +31,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("distribution", chosen, ids=str, scope="session")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of a distribution together, in one process: they share what is installed there."""
-    distribution = item.callspec.params.get("distribution") if hasattr(item, "callspec") else None
-    if distribution:
-        item.add_marker(pytest.mark.xdist_group(distribution.name))
-
-
 @pytest.fixture(scope="session")
 def minimal_root(distribution: roots.Distribution, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root file system of a minimal image, without Python."""
