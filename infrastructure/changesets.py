@@ -47,7 +47,8 @@ def apply_template(account: Account, name: str, template: str, before: DeployedS
         try:
             _refuse_surprises(account, change_set, template, update)
             watch = Watch(account, change_set["StackId"], name, on_event)
-            account.cloudformation.execute_change_set(**_address(change_set))
+            token = str(uuid.uuid4())  # so that a second try of boto3's is not taken for another deployment's
+            account.cloudformation.execute_change_set(**_address(change_set), ClientRequestToken=token)
         except (ClientError, DeployError):
             _discard(account, change_set)
             raise

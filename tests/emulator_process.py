@@ -181,6 +181,30 @@ def watch_stacks() -> None:
     handlers._delete_stack_async = slow(stacks._delete_stack_async)
 
 
+def keep_stack_ids() -> None:
+    """Let a stack that waits for a change set to be executed stay the same one when it gets another, as AWS does."""
+    from ministack.services.cloudformation import _change_sets, _stack_events, _stacks, handlers
+
+    create = handlers._ACTION_HANDLERS["CreateChangeSet"]
+
+    def create_change_set(parameters: dict[str, Any]) -> Any:
+        name = first(parameters, "StackName")
+        before = _stacks.get(name)
+        status, headers, body = create(parameters)
+        if before is None or before["StackStatus"] != "REVIEW_IN_PROGRESS":
+            return status, headers, body
+        replaced = _stacks.get(name, before)["StackId"]
+        _stacks[name] = before
+        for change_set in _change_sets.values():
+            if change_set["StackId"] == replaced:
+                change_set["StackId"] = before["StackId"]
+        if replaced != before["StackId"]:
+            _stack_events.pop(replaced, None)
+        return status, headers, body.replace(replaced.encode(), before["StackId"].encode())
+
+    handlers._ACTION_HANDLERS["CreateChangeSet"] = create_change_set
+
+
 def pause_in_time(iot: Any) -> None:
     """Let Python 3.10 not lose the first bytes of TLS: its transports begin to read although they were paused."""
     begin = iot._MtlsAcceptor.connection_made
@@ -271,6 +295,7 @@ def main() -> None:
     pause_in_time(iot)
     watch_requests(app)
     watch_stacks()
+    keep_stack_ids()
     config = Config()
     config.bind = [f"fd://{gateway.detach()}"]
     config.keep_alive_timeout = 75

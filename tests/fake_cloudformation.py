@@ -41,6 +41,7 @@ class FakeCloudFormation:
     def __init__(self) -> None:
         self.stacks: dict[str, FakeStack] = {}  # by id; deleted ones stay
         self.change_sets: dict[str, dict[str, Any]] = {}
+        self.executed = ""  # the token of the last execution
         self.fails: dict[str, str] = {}  # logical id of a resource that fails, and why
         self.slow = 0  # looks before something begins that was accepted
         self.before: dict[str, Callable[[], None]] = {}  # what happens just before a call, once, by the call's name
@@ -142,8 +143,11 @@ class FakeCloudFormation:
         self._change_set(StackName, ChangeSetName, "DeleteChangeSet")
         del self.change_sets[ChangeSetName]
 
-    def execute_change_set(self, StackName: str, ChangeSetName: str) -> None:  # noqa: N803
+    def execute_change_set(self, StackName: str, ChangeSetName: str, ClientRequestToken: str = "") -> None:  # noqa: N803
         self._call("execute_change_set")
+        if ClientRequestToken and ClientRequestToken == self.executed:
+            return  # the second try of a call that arrived
+        self.executed = ClientRequestToken
         change_set = self._change_set(StackName, ChangeSetName, "ExecuteChangeSet")
         stack = self.stacks[change_set["StackId"]]
         self.change_sets = {key: each for key, each in self.change_sets.items() if each["StackId"] != stack.id}

@@ -182,6 +182,20 @@ def test_a_stack_in_a_state_that_allows_no_update_takes_no_change_set(account: A
     assert "ValidationError" == refusal(stacks.create_change_set, **{**change, "ChangeSetType": "CREATE"})
 
 
+def test_a_stack_that_waits_for_a_change_set_is_the_same_with_another_one(account: Account) -> None:
+    stacks = account.client("cloudformation")
+    change = {
+        "StackName": "one",
+        "ChangeSetType": "CREATE",
+        "TemplateBody": json.dumps({"Resources": {"Group": GROUP}}),
+    }
+    first, second = (stacks.create_change_set(**change, ChangeSetName=name) for name in ("first", "second"))
+    assert first["StackId"] == second["StackId"]
+    assert first["StackId"] == stacks.describe_change_set(StackName="one", ChangeSetName="second")["StackId"]
+    stacks.execute_change_set(StackName="one", ChangeSetName="first")
+    assert first["StackId"] == wait_for_stack(account, "one", "CREATE_COMPLETE")["StackId"]
+
+
 def test_a_permission_that_is_missing_is_named_by_the_call_and_by_the_stack(account: Account) -> None:
     account.deny("iot:CreateThingGroup")
     expected = "is not authorized to perform: iot:CreateThingGroup on resource: arn:aws:iot:eu-west-1:"

@@ -110,6 +110,15 @@ def test_a_status_that_no_event_confirms_counts_after_a_while(
     assert aws.resources(NAME) == sorted(things_template(ONE)["Resources"])
 
 
+def test_an_execution_has_a_token_so_that_a_second_try_of_the_call_is_no_second_deployment(
+    aws: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = aws.execute_change_set
+    monkeypatch.setattr(aws, "execute_change_set", lambda **call: (execute(**call), execute(**call)))
+    apply(aws, things_template(ONE), None)
+    assert "CREATE_COMPLETE" == next(iter(aws.stacks.values())).status
+
+
 def test_nothing_is_executed_where_nothing_changes(aws: FakeCloudFormation) -> None:
     before = deployed(aws, ONE)
     apply(aws, things_template(ONE, digest="another"), before)
