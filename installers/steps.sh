@@ -156,7 +156,7 @@ make_open() {
 }
 
 device() {
-    run "$python" -I "$here/device.py" "$@"
+    run "$python" -I -B "$here/device" "$@"
 }
 
 # Options
@@ -337,12 +337,12 @@ gather_identity() {
     if [ -n "$replace" ]; then set -- "$@" --replace; fi
     if [ -n "$interactive" ]; then set -- "$@" --ask; fi
     if [ "$dry_run" = yes ]; then
-        run "$python" -I "$here/device.py" stage-files "$@"
+        run "$python" -I -B "$here/device" stage-files "$@"
         if command -v "$python" >/dev/null 2>&1; then
-            "$python" -I "$here/device.py" stage-files --dry-run "$@" || exit $?
+            "$python" -I -B "$here/device" stage-files --dry-run "$@" || exit $?
         fi
     else
-        found=$("$python" -I "$here/device.py" stage-files "$@") || exit $?
+        found=$("$python" -I -B "$here/device" stage-files "$@") || exit $?
     fi
     finish "$found"
 }
@@ -350,7 +350,7 @@ gather_identity() {
 install_program() {
     begin program
     source=$(cd "$here/.." && pwd)
-    version=$("$python" -I "$here/device.py" name-program "$source" 2>/dev/null) || version=VERSION # without a Python yet
+    version=$("$python" -I -B "$here/device" name-program "$source" 2>/dev/null) || version=VERSION # without a Python yet
     program=$root/versions/$version
     if ! is_whole "$program" && [ "$(readlink "$root/current")" = "versions/$version" ]; then
         program=$program.again # what runs is not taken from below it
@@ -371,7 +371,7 @@ is_whole() {
     [ -f "$1/$complete" ] &&
         "$1/venv/bin/python" -Es -c 'import AWSIoTPythonSDK, cbor2, msgspec, psutil, timeloop' &&
         "$1/venv/bin/python" -Es "$1/$name" --version &&
-        "$python" -I "$here/device.py" check-copy "$1"
+        "$python" -I -B "$here/device" check-copy "$1"
 } >/dev/null 2>&1
 
 build_version() {
@@ -428,7 +428,7 @@ install_user() {
 
 # Let the service read a configuration that holds a password, which only root can read so far.
 share_configuration() {
-    if [ "$dry_run" != yes ] && "$python" -I "$here/device.py" is-secret "$etc/$name.json" 2>/dev/null; then
+    if [ "$dry_run" != yes ] && "$python" -I -B "$here/device" is-secret "$etc/$name.json" 2>/dev/null; then
         system chgrp "$service_user" "$etc/$name.json" && chmod 640 "$etc/$name.json"
     fi
 }
@@ -548,7 +548,7 @@ remove() {
     remove_service
     finish "stopped and removed"
     begin program
-    certificate_id=$("$python" -I "$here/device.py" certificate-id "$etc/certificate.pem" 2>/dev/null) || certificate_id=
+    certificate_id=$("$python" -I -B "$here/device" certificate-id "$etc/certificate.pem" 2>/dev/null) || certificate_id=
     for part in versions bin current previous etc.new etc.old install.log; do
         if [ -e "$root/$part" ] || [ -h "$root/$part" ]; then run rm -rf "$root/$part"; fi
     done

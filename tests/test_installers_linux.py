@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.macos.sources import copy_source
+
 ROOT = Path(__file__).resolve().parent.parent
 INSTALL, UNINSTALL = ROOT / "installers" / "install-rpi.bash", ROOT / "installers" / "uninstall-rpi.bash"
 UNIT = ROOT / "installers" / "amazon-defender-publisher.service"
@@ -130,6 +132,15 @@ def test_a_dry_run_quotes_what_a_shell_would_take_apart(prefix: Path, identity: 
 def test_a_dry_run_says_what_is_missing(prefix: Path) -> None:
     done = run(INSTALL, "--dry-run", "--prefix", prefix)
     assert (2, True) == (done.returncode, "missing: --endpoint HOST" in done.stderr)
+
+
+def test_nothing_is_written_into_the_source(prefix: Path, identity: list[str], tmp_path: Path) -> None:
+    """Not even what Python compiles: the checkout may be root's, or somebody else's."""
+    source = copy_source(tmp_path / "source")
+    before = sorted(source.rglob("*"))
+    done = run(source / "installers" / INSTALL.name, "--dry-run", "--prefix", prefix, *identity)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert before == sorted(source.rglob("*"))
 
 
 def test_no_root_is_said_first(unprivileged: int, identity: list[str]) -> None:
