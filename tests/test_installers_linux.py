@@ -28,7 +28,8 @@ def run(script: Path, *options: object, shell: str = "bash", **environment: str)
         pytest.skip(f"{shell} is not installed")
     command = ["bash", str(script)]
     if shell != "bash":
-        story = f'. "$here/linux.sh"; . "$here/steps.sh"; {"install" if script == INSTALL else "remove"} "$@"'
+        story, begin = ("steps.sh", "install") if script == INSTALL else ("removal.sh", "remove")
+        story = f'. "$here/linux.sh"; . "$here/{story}"; {begin} "$@"'
         command = [*shell.split(), "-c", f"here='{ROOT}/installers'; {story}", str(script)]
     return subprocess.run(
         [*command, *map(str, options)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
@@ -92,7 +93,7 @@ def test_a_wrong_option_is_said_before_anything_is_done(options: list[str], says
 def test_help_names_every_option(script: Path) -> None:
     done = run(script, "--help")
     assert (0, "") == (done.returncode, done.stderr)
-    text = (ROOT / "installers" / "steps.sh").read_text()
+    text = (ROOT / "installers" / "options.sh").read_text()
     table = text[text.index("case $does:$1 in") : text.index("there is no option")]
     does = "install" if script == INSTALL else "remove"
     options = set(re.findall(rf"(?:{does}|\*):(--[a-z-]+)", table))
