@@ -24,7 +24,8 @@ import pytest
 from demo.authority import Authority
 
 ROOT = Path(__file__).resolve().parent.parent
-DEVICE = ROOT / "installers" / "device.py"
+DEVICE = ROOT / "installers" / "device"
+MODULES = [path for path in sorted(DEVICE.glob("*.py")) if path.stem != "__main__"]
 TEMPLATE = ROOT / "configs" / "amazon-defender-publisher-rpi.json"
 CONFIG, CERTIFICATE, KEY, ROOTS = "amazon-defender-publisher.json", "certificate.pem", "private.key", "roots.pem"
 AGENT = {"thing_name": "rpi-0001", "authentication": {"endpoint": "e", "certificate": CERTIFICATE, "private_key": KEY}}
@@ -34,22 +35,29 @@ Stage = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @functools.cache
-def load() -> ModuleType:
-    """Return the file as a module, which runs nothing."""
-    spec = importlib.util.spec_from_file_location("installers_device", DEVICE)
+def load() -> dict[str, ModuleType]:
+    """Return its modules by their names, which run nothing when they are imported."""
+    spec = importlib.util.spec_from_file_location("installers_device", DEVICE / "__main__.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
-    spec.loader.exec_module(module)
-    sys.dont_write_bytecode = before
-    return module
+    main = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DEVICE)
+        patch.setattr(sys, "dont_write_bytecode", True)
+        spec.loader.exec_module(main)
+    return {"__main__": main, **{path.stem: sys.modules[path.stem] for path in MODULES}}
 
 
 @pytest.fixture
-def device() -> ModuleType:
-    """The file as a module."""
-    return load()
+def files_module() -> ModuleType:
+    """The module that writes files."""
+    return load()["files"]
+
+
+@pytest.fixture
+def verdict_module() -> ModuleType:
+    """The module that waits for a verdict."""
+    return load()["verdict"]
 
 
 @pytest.fixture
@@ -71,7 +79,7 @@ def stage(tmp_path: Path) -> Stage:
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a command of it, in this process because there are many."""
     with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.redirect_stderr(io.StringIO()) as errors:
-        status = load().main(list(map(str, arguments)))
+        status = load()["__main__"].main(list(map(str, arguments)))
     return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())
 
 
@@ -98,9 +106,16 @@ def read(directory: Path) -> dict[str, bytes]:
 
 def test_it_runs_by_itself_without_anything_of_its_surroundings(tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('imported from where it was run')")
-    command = [sys.executable, "-I", str(DEVICE), "name-program", str(ROOT)]
+    command = [sys.executable, "-I", "-B", str(DEVICE), "name-program", str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
     assert (0, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_none_of_its_modules_stands_before_one_of_the_standard_library(path: Path) -> None:
+    if not hasattr(sys, "stdlib_module_names"):
+        pytest.skip("Python 3.9 does not know the names of its modules")
+    assert path.stem not in sys.stdlib_module_names
 
 
 # Bundles
@@ -226,7 +241,7 @@ def test_on_a_terminal_what_is_missing_is_asked_for(tmp_path: Path, files: list[
     os.write(master, f"e\nrpi-0009\n{files[1]}\n{files[3]}\n".encode())
     (tmp_path / "etc").mkdir()
     directories = ["--into", tmp_path / "stage", "--etc", tmp_path / "etc", "--template", TEMPLATE]
-    command = [sys.executable, "-I", DEVICE, "stage-files", "--ask", *directories]
+    command = [sys.executable, "-I", "-B", DEVICE, "stage-files", "--ask", *directories]
     done = subprocess.run(list(map(str, command)), stdin=slave, capture_output=True, text=True, timeout=30)
     os.close(master)
     os.close(slave)
@@ -362,23 +377,23 @@ def test_a_link_in_the_place_of_the_stage_is_not_followed(tmp_path: Path, stage:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_a_file_has_its_mode_whatever_the_umask(tmp_path: Path, device: ModuleType, umask: int) -> None:
+def test_a_file_has_its_mode_whatever_the_umask(tmp_path: Path, files_module: ModuleType, umask: int) -> None:
     before = os.umask(umask)
     try:
         for mode in (0o600, 0o644):
-            device.write(tmp_path / "f", b"x", mode)
+            files_module.write(tmp_path / "f", b"x", mode)
             assert mode == stat.S_IMODE((tmp_path / "f").stat().st_mode)
     finally:
         os.umask(before)
 
 
 def test_a_secret_is_never_readable_for_a_moment(
-    tmp_path: Path, device: ModuleType, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, files_module: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device.os, "fchmod", lambda descriptor, mode: None)
+    monkeypatch.setattr(files_module.os, "fchmod", lambda descriptor, mode: None)
     before = os.umask(0)
     try:
-        device.write(tmp_path / "key", b"x", 0o600)
+        files_module.write(tmp_path / "key", b"x", 0o600)
     finally:
         os.umask(before)
     assert 0o600 == stat.S_IMODE((tmp_path / "key").stat().st_mode)
@@ -434,6 +449,8 @@ def test_a_copy_can_install_and_remove_and_holds_no_tests_and_nothing_of_the_dep
     assert expected == found
     assert os.access(tmp_path / "installers" / "uninstall-rpi.bash", os.X_OK)
     assert {".service"} <= {path.suffix for path in (tmp_path / "installers").iterdir()}
+    device = tmp_path / "installers" / "device"
+    assert {"__main__.py", *(path.name for path in MODULES)} == {path.name for path in device.iterdir()}
 
 
 def test_a_link_points_to_its_new_target_in_one_step(tmp_path: Path) -> None:
@@ -462,10 +479,10 @@ def test_the_command_runs_the_current_version_also_below_a_directory_with_a_blan
 
 
 @pytest.fixture
-def ask(tmp_path: Path, device: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+def ask(tmp_path: Path, verdict_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """Wait for the verdict of a program that answers --status and --doctor as given."""
     for name, seconds in {"POLL": 0.02, "CONNECT_WITHIN": 0.4, "REPORT_WITHIN": 0.4}.items():
-        monkeypatch.setattr(device, name, seconds)
+        monkeypatch.setattr(verdict_module, name, seconds)
 
     def ask(capsys: pytest.CaptureFixture[str], status: object, *failed: dict[str, str]) -> tuple[int, str]:
         (tmp_path / "--status").write_text(json.dumps({"status": status}))
@@ -473,7 +490,7 @@ def ask(tmp_path: Path, device: ModuleType, monkeypatch: pytest.MonkeyPatch) -> 
         program = tmp_path / "program"
         program.write_text(f'#!/bin/sh\ncat "{tmp_path}/$1"\n')
         program.chmod(0o755)
-        code = device.main(["wait-for-verdict", str(program), "config", str(SINCE)])
+        code = load()["__main__"].main(["wait-for-verdict", str(program), "config", str(SINCE)])
         said = capsys.readouterr()
         return code, said.out + said.err
 
@@ -515,10 +532,10 @@ def test_the_verdict_is_that_of_a_report_since_the_start_or_the_one_thing_to_do(
 
 
 def test_a_report_that_is_due_later_is_waited_for_and_that_is_said(
-    ask: Callable[..., tuple[int, str]], capsys: pytest.CaptureFixture[str], device: ModuleType,
+    ask: Callable[..., tuple[int, str]], capsys: pytest.CaptureFixture[str], verdict_module: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(device, "LONG", 0.5)
+    monkeypatch.setattr(verdict_module, "LONG", 0.5)
     now = time.time()
     monkeypatch.setattr(sys.modules[__name__], "SINCE", now - 1)
     began = time.monotonic()

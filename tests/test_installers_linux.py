@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.macos.sources import copy_source
+
 ROOT = Path(__file__).resolve().parent.parent
 INSTALL, UNINSTALL = ROOT / "installers" / "install-rpi.bash", ROOT / "installers" / "uninstall-rpi.bash"
 UNIT = ROOT / "installers" / "amazon-defender-publisher.service"
@@ -26,7 +28,8 @@ def run(script: Path, *options: object, shell: str = "bash", **environment: str)
         pytest.skip(f"{shell} is not installed")
     command = ["bash", str(script)]
     if shell != "bash":
-        story = f'. "$here/linux.sh"; . "$here/steps.sh"; {"install" if script == INSTALL else "remove"} "$@"'
+        story, begin = ("steps.sh", "install") if script == INSTALL else ("removal.sh", "remove")
+        story = f'. "$here/linux.sh"; . "$here/{story}"; {begin} "$@"'
         command = [*shell.split(), "-c", f"here='{ROOT}/installers'; {story}", str(script)]
     return subprocess.run(
         [*command, *map(str, options)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
@@ -90,7 +93,7 @@ def test_a_wrong_option_is_said_before_anything_is_done(options: list[str], says
 def test_help_names_every_option(script: Path) -> None:
     done = run(script, "--help")
     assert (0, "") == (done.returncode, done.stderr)
-    text = (ROOT / "installers" / "steps.sh").read_text()
+    text = (ROOT / "installers" / "options.sh").read_text()
     table = text[text.index("case $does:$1 in") : text.index("there is no option")]
     does = "install" if script == INSTALL else "remove"
     options = set(re.findall(rf"(?:{does}|\*):(--[a-z-]+)", table))
@@ -130,6 +133,15 @@ def test_a_dry_run_quotes_what_a_shell_would_take_apart(prefix: Path, identity: 
 def test_a_dry_run_says_what_is_missing(prefix: Path) -> None:
     done = run(INSTALL, "--dry-run", "--prefix", prefix)
     assert (2, True) == (done.returncode, "missing: --endpoint HOST" in done.stderr)
+
+
+def test_nothing_is_written_into_the_source(prefix: Path, identity: list[str], tmp_path: Path) -> None:
+    """Not even what Python compiles: the checkout may be root's, or somebody else's."""
+    source = copy_source(tmp_path / "source")
+    before = sorted(source.rglob("*"))
+    done = run(source / "installers" / INSTALL.name, "--dry-run", "--prefix", prefix, *identity)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert before == sorted(source.rglob("*"))
 
 
 def test_no_root_is_said_first(unprivileged: int, identity: list[str]) -> None:

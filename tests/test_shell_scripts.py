@@ -53,4 +53,4 @@ def test_no_substitution_holds_what_bash_3_2_takes_for_its_end(path: Path) -> No
 def test_the_scripts_of_the_installers_are_among_them() -> None:
     names = {path.name for path in SCRIPTS}
     assert {"install-osx.bash", "uninstall-osx.bash", "install-rpi.bash", "uninstall-rpi.bash"} <= names
-    assert {"steps.sh", "macos.sh", "linux.sh", "launchctl", "bsd_tool"} <= names
+    assert {"steps.sh", "removal.sh", "words.sh", "macos.sh", "linux.sh", "launchctl", "bsd_tool"} <= names

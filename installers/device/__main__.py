@@ -1,0 +1,76 @@
+"""What the installers leave to Python: bundles, configurations, copies of the program, and the wait for a verdict.
+
+Runs as `python3 -I -B device COMMAND ...` with the device's own Python, before any package is there: Python 3.9 and the
+standard library; -B because nothing is to be written beside it. Prints one line about what it did; what is wrong is one
+sentence on standard error and exit status 1, what was not told and can not be asked for is exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from configuration import is_secret
+from credentials import certificate_id
+from etc import keep_files, place_files
+from problem import Problem
+from program import check_copy, copy_program, name_program, point, write_launcher
+from stage import stage_files
+from verdict import wait_for_verdict
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what the command says; return the exit status."""
+    arguments = parse_arguments(argv)
+    try:
+        line = arguments.do(arguments)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return problem.status
+    except OSError as error:
+        print(f"{error.filename or 'the system'}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    if line:
+        print(line)
+    return 0
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Return the command's arguments, with the function that does it as `do`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for do, names in {
+        name_program: ["source"],
+        copy_program: ["source", "directory"],
+        check_copy: ["directory"],
+        place_files: ["stage", "etc"],
+        keep_files: ["etc", "old"],
+        point: ["link", "target"],
+        write_launcher: ["root"],
+        is_secret: ["config"],
+        certificate_id: ["certificate"],
+        wait_for_verdict: ["program", "config", "since"],
+    }.items():
+        command = commands.add_parser(do.__name__.replace("_", "-"), help=(do.__doc__ or "").splitlines()[0])
+        command.set_defaults(do=do)
+        for name in names:
+            command.add_argument(name, type=float if name == "since" else Path)
+    stage = commands.add_parser("stage-files", help=(stage_files.__doc__ or "").splitlines()[0])
+    stage.set_defaults(do=stage_files)
+    for option in ("--into", "--etc", "--template"):
+        stage.add_argument(option, type=Path, required=True)
+    for option in ("--bundle", "--config", "--certificate", "--private-key", "--root-ca"):
+        stage.add_argument(option, type=Path)
+    for option in ("--endpoint", "--thing-name", "--state-directory", "--logfile"):
+        stage.add_argument(option)
+    stage.add_argument("--port", type=int)
+    for option in ("--replace", "--ask", "--dry-run"):
+        stage.add_argument(option, action="store_true")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

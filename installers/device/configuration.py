@@ -1,0 +1,42 @@
+"""The configuration as JSON has it: its sections, and whether it holds a password."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from files import read_file
+from problem import Problem
+
+CONFIG = "amazon-defender-publisher.json"
+
+
+def parse(content: bytes, where: str) -> dict[str, Any]:
+    """Return a configuration as the object it is; raises Problem for what is none."""
+    try:
+        config = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise Problem(f"{where} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise Problem(f"{where} must be a JSON object")
+    return config
+
+
+def section(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a section of a configuration, which is made if it is not there."""
+    found = config.setdefault(name, {})
+    if not isinstance(found, dict):
+        raise Problem(f"{name} must be a JSON object, in the configuration")
+    return found
+
+
+def is_secret(arguments: argparse.Namespace) -> None:
+    """Fail unless a configuration holds a password, which others than the service must not read."""
+    if not holds_password(read_file(arguments.config)):
+        raise Problem(f"{arguments.config} holds no password")
+
+
+def holds_password(config: bytes) -> bool:
+    """Whether a configuration has a password for the proxy in it."""
+    return "password" in section(section(parse(config, CONFIG), "agent"), "proxy")

@@ -1,0 +1,67 @@
+"""The directory etc: the four files that make a device a thing, kept, put in place, each with its mode."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from configuration import CONFIG, holds_password, parse, section
+from credentials import CERTIFICATE, KEY, ROOTS
+from files import write
+from problem import Problem
+
+MODES = {ROOTS: 0o644, CERTIFICATE: 0o644, KEY: 0o600, CONFIG: 0o644}  # in the order in which they are put in place
+
+
+def read_kept(arguments: argparse.Namespace) -> dict[str, bytes]:
+    """Return what an earlier installation left in etc: nothing, unless there is a configuration."""
+    if not (arguments.etc / CONFIG).exists():
+        return {}
+    paths = [arguments.etc / name for name in MODES if (arguments.etc / name).exists()]
+    kept = {path.name: path.read_bytes() for path in paths if not (arguments.dry_run and not os.access(path, os.R_OK))}
+    key = section(section(parse(kept[CONFIG], str(arguments.etc / CONFIG)), "agent"), "authentication").get(
+        "private_key"
+    )
+    if key not in (KEY, str(arguments.etc / KEY)):
+        raise Problem(f"agent.authentication.private_key must be {KEY}, the file that the service is given, got {key}")
+    return kept
+
+
+def keep_files(arguments: argparse.Namespace) -> None:
+    """Copy what is in etc to another directory, to be brought back should the new not do, and beside it as `.old`."""
+    kept = {name: (arguments.etc / name).read_bytes() for name in MODES if (arguments.etc / name).exists()}
+    for name, content in kept.items():
+        write(arguments.etc / f"{name}.old", content, mode_of(name, content))
+    write_stage(arguments.old, kept)
+
+
+def place_files(arguments: argparse.Namespace) -> None:
+    """Put the staged files into etc, each in one step, the configuration last."""
+    for name in (*MODES, *(each + ".new" for each in MODES)):
+        staged = arguments.stage / name
+        if staged.exists():
+            write(arguments.etc / name, content := staged.read_bytes(), mode_of(name, content))
+        elif name not in MODES:  # put beside by an earlier run, and no longer new
+            with contextlib.suppress(FileNotFoundError):
+                (arguments.etc / name).unlink()
+    shutil.rmtree(arguments.stage)
+
+
+def write_stage(directory: Path, files: dict[str, bytes]) -> None:
+    """Write the files into a directory that only its owner can enter, and which holds nothing else."""
+    if directory.is_symlink() or directory.is_file():
+        directory.unlink()
+    elif directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(mode=0o700)
+    for name, content in files.items():
+        write(directory / name, content, mode_of(name, content))
+
+
+def mode_of(name: str, content: bytes) -> int:
+    """Return the mode of a file in etc; a configuration that holds a password is root's until the service gets it."""
+    plain = name.replace(".new", "")
+    return MODES[KEY] if plain == CONFIG and holds_password(content) else MODES[plain]

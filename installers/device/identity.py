@@ -1,0 +1,81 @@
+"""Identity: who the device is and where it reports, as options, an earlier configuration or a person say."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from typing import Any
+
+from configuration import CONFIG, parse, section
+from problem import Problem
+
+PLACEHOLDER = "REPLACE"  # what an example's endpoint begins with
+COMMAND_TIMEOUT = 30  # seconds for the command that makes the thing's name, as the program allows it
+
+
+def take_identity(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Give a configuration the identity of another one: who the device is, and where it reports."""
+    if other:
+        agent, there = section(config, "agent"), section(other, "agent")
+        for key in ("thing_name", "instance", "client_id", "authentication", "proxy"):
+            agent.pop(key, None)
+            if key in there:
+                agent[key] = there[key]
+    return config
+
+
+def answer(arguments: argparse.Namespace, agent: dict[str, Any], authentication: dict[str, Any]) -> None:
+    """Fill in what the options say, and ask for what nobody has said yet, if there is somebody to ask."""
+    if authentication.get("method", "certificate") != "certificate":
+        raise Problem("agent.authentication.method must be certificate: the service keeps no AWS credentials")
+    if PLACEHOLDER in str(authentication.get("endpoint", PLACEHOLDER)):
+        authentication.pop("endpoint", None)
+    if arguments.endpoint:
+        authentication["endpoint"] = arguments.endpoint
+    if arguments.port:
+        authentication["port"] = arguments.port
+    if arguments.thing_name:
+        agent["thing_name"] = arguments.thing_name
+        agent.pop("instance", None)
+    if "endpoint" not in authentication:
+        asked = ask(arguments, "--endpoint HOST", "the account's endpoint (aws iot describe-endpoint "
+                    "--endpoint-type iot:Data-ATS)")  # fmt: skip
+        authentication["endpoint"] = asked
+    if "thing_name" not in agent and not serial_of(agent.get("instance")):
+        agent["thing_name"] = ask(arguments, "--thing-name NAME", "the name of this thing")
+        agent.pop("instance", None)
+
+
+def ask(arguments: argparse.Namespace, option: str, what: str) -> str:
+    """Return what a person types; raises Problem where there is nobody."""
+    if not (arguments.ask and sys.stdin.isatty()):
+        raise Problem(f"missing: {option}; or everything at once by --bundle FILE", 2)
+    print(f"{what}: ", end="", file=sys.stderr, flush=True)
+    typed = sys.stdin.readline().strip()
+    if not typed:
+        raise Problem(f"missing: {option}", 2)
+    return typed
+
+
+def serial_of(instance: Any) -> bool:
+    """Return whether `agent.instance` makes a thing name on this device."""
+    if not isinstance(instance, dict):
+        return False
+    if instance.get("serial") or not isinstance(instance.get("command"), str):
+        return bool(instance.get("serial"))
+    try:
+        done = subprocess.run(  # noqa: S602 - the configuration's own command line, as the program runs it
+            instance["command"], shell=True, check=False, capture_output=True, text=True, timeout=COMMAND_TIMEOUT,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0 and bool(done.stdout.strip())
+
+
+def identity_of(files: dict[str, bytes]) -> tuple[str, str]:
+    """Return the thing's name, or how it is made, and the endpoint."""
+    agent = section(parse(files[CONFIG], CONFIG), "agent")
+    name = agent.get("thing_name") or f"{section(agent, 'instance').get('prefix', 'sys')}-(serial number)"
+    return str(name), str(section(agent, "authentication").get("endpoint"))

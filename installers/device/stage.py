@@ -1,0 +1,95 @@
+"""The stage: what etc is going to hold, gathered and judged before anything is put in place."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+from bundle import read_bundle
+from configuration import CONFIG, parse, section
+from credentials import PATHS, source_of
+from etc import read_kept, write_stage
+from files import read_file
+from identity import answer, identity_of, take_identity
+from problem import Problem
+
+GIVEN = ("bundle", "config", "endpoint", "thing_name", "certificate", "private_key", "root_ca", "port")  # options
+SCHEMA = "../current/configs/schema.json"  # as seen from the configuration, for editors
+
+
+def stage_files(arguments: argparse.Namespace) -> str:
+    """Gather configuration, certificate, key and roots in a directory of their own, as they will be in etc."""
+    kept, given = read_kept(arguments), read_given(arguments)
+    files = dict(given) if not kept or arguments.replace else {**kept, **beside(kept, given)}
+    if not arguments.dry_run:
+        write_stage(arguments.into, files)
+    return describe(kept, given, files, arguments)
+
+
+def read_given(arguments: argparse.Namespace) -> dict[str, bytes]:
+    """Return what was given this time, completed from what is there; raises Problem for what is still missing."""
+    files: dict[str, bytes] = {}
+    origin = arguments.etc
+    if arguments.bundle:
+        files = read_bundle(arguments.bundle)
+        config = parse(files[CONFIG], f"{arguments.bundle}: {CONFIG}")
+    else:
+        there = arguments.etc / CONFIG
+        identity = parse(there.read_bytes(), str(there)) if there.exists() and not arguments.config else {}
+        base = arguments.config or arguments.template
+        origin = arguments.etc if identity else base.parent
+        config = take_identity(parse(base.read_bytes(), str(base)), identity)
+    agent = section(config, "agent")
+    authentication = section(agent, "authentication")
+    answer(arguments, agent, authentication)
+    missing = []
+    for key, name in PATHS.items():
+        path = source_of(arguments, key, authentication.get(key), origin, name in files)
+        if path is not None and not (arguments.dry_run and not os.access(path, os.R_OK)):
+            files[name] = read_file(path)
+        if name in files or path is not None:
+            authentication[key] = name
+        elif key != "root_ca":
+            missing.append(f"--{key.replace('_', '-')} FILE")
+    if missing:
+        raise Problem(f"missing: {', '.join(missing)}; or everything at once by --bundle FILE", 2)
+    if "state_directory" not in agent and arguments.state_directory:
+        agent["state_directory"] = arguments.state_directory
+    if "logfile" not in agent and arguments.logfile:
+        agent["logfile"] = arguments.logfile
+    if "$schema" in config:
+        config["$schema"] = SCHEMA
+    files[CONFIG] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+    return files
+
+
+def beside(kept: dict[str, bytes], given: dict[str, bytes]) -> dict[str, bytes]:
+    """Return what was given and is not what is kept, to be put beside it as `.new`, or in the place of what is lost."""
+    return {
+        name + ".new" * (name in kept): content
+        for name, content in given.items()
+        if not same(name, kept.get(name), content)
+    }
+
+
+def same(name: str, one: bytes | None, other: bytes) -> bool:
+    """Whether two contents are the same; configurations are whatever their spacing and the order of their keys."""
+    return one == other or (name == CONFIG and one is not None and parse(one, name) == parse(other, name))
+
+
+def describe(
+    kept: dict[str, bytes], given: dict[str, bytes], files: dict[str, bytes], arguments: argparse.Namespace
+) -> str:
+    """Return the line about identity; raises Problem for a bundle that is another thing's."""
+    mine, theirs = (identity_of(each) if each else None for each in (kept, given))
+    if mine and theirs and mine[0] != theirs[0] and not arguments.replace:
+        raise Problem(
+            f"this device is {mine[0]}, and what was given is for {theirs[0]}; --replace lets it become that one"
+        )
+    name, endpoint = identity_of(files)
+    from_where = "kept" if mine and not arguments.replace else f"from {arguments.bundle or arguments.config or 'you'}"
+    new = [each for each in files if each.endswith(".new")]
+    what = "what was given" if any(getattr(arguments, each) for each in GIVEN) else "a new default"
+    aside = f"; {what} is in {', '.join(new)} (--replace takes it over)" if new else ""
+    return f"{name} at {endpoint}, {from_where}{aside}"
