@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +94,18 @@ def test_the_fleets_configuration_is_not_changed_by_a_things(store: KeyStore) ->
     config = read_device_config(FLEET)
     write_bundle(store, THING, ENDPOINT, config, ROOTS)
     assert read_device_config(FLEET) == config
+
+
+def test_the_installers_take_a_bundle_as_it_is(store: KeyStore, tmp_path: Path) -> None:
+    bundle = write(store)
+    template = ROOT / "configs" / "amazon-defender-publisher-rpi.json"
+    places = ["--into", tmp_path / "stage", "--etc", tmp_path / "etc", "--template", template]
+    command = [sys.executable, "-I", "-B", ROOT / "installers" / "device", "stage-files", "--bundle", bundle, *places]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f"{THING} at " in done.stdout
+    assert store.private_key(THING).read_bytes() == (tmp_path / "stage" / "private.key").read_bytes()
+    assert store.certificate(THING).read_bytes() == (tmp_path / "stage" / "certificate.pem").read_bytes()
 
 
 @pytest.mark.parametrize("thing", [THING, "x" * 128, "lab:A_1"])
