@@ -130,8 +130,10 @@ class Screen:
             return
         self.say("\nCopy each bundle to its device in a way that nobody else can read, and install it there:\n")
         for path in bundles:
-            self.say(f"  sudo installers/install-rpi.bash --bundle {shlex.quote(str(path))}")
+            replace = " --replace" if path.stem in rotated else ""
+            self.say(f"  sudo installers/install-rpi.bash --bundle {shlex.quote(str(path))}{replace}")
         self.say("\nOn a Mac it is installers/install-osx.bash. A bundle holds a private key: keep it as one.")
+        self.say("A device that has an earlier bundle takes a new one with --replace.")
         if rotated:
             self.say(f"Cut off until this is done: {', '.join(rotated)}")
 
