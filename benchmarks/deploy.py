@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.run import RESULTS, replace_section, verdict
+from benchmarks.run import RESULTS, describe_bars, replace_section
 from tests.emulator import Account, Emulator
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -195,15 +195,6 @@ def judge(fleets: Sequence[Fleet]) -> Iterator[tuple[str, str, str, bool]]:
         yield name, f"< {fleet.allowed:.1f}", f"{fleet.seconds_again:.2f}", fleet.seconds_again < fleet.allowed
     writes = sum(cost.writes for fleet in fleets for cost in fleet.again)
     yield "calls of second runs that change something", "= 0", str(writes), writes == 0
-
-
-def describe_bars(bars: Sequence[tuple[str, str, str, bool]]) -> Iterator[str]:
-    """Make the table of the bars."""
-    yield "\n| bar | demanded | measured | |"
-    yield "|---|---|---|---|"
-    for name, demand, value, met in bars:
-        yield f"| {name} | {demand} | {value} | {verdict(met)} |"
-    yield ""
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ import psutil
 
 from benchmarks.fleet import make_report, name_of
 from benchmarks.run import DETECT as HEADING
-from benchmarks.run import RESULTS, replace_section, verdict
+from benchmarks.run import RESULTS, describe_bars, replace_section
 from defender_detect.detector import Attachment, Detector, Rules
 from defender_detect.profiles import Profile, read_profile
 from defender_detect.schema import DATABASE
@@ -320,15 +320,6 @@ def judge(evaluated: float, measured: Measured, things: int) -> Iterator[tuple[s
     yield "evaluated a second on one core", ">= 20,000", f"{evaluated:,.0f}", evaluated >= 20_000
     memory = measured["peak"] / 1e6
     yield f"peak RSS with {things:,} things, MB", "<= 400", f"{memory:.0f}", memory <= 400
-
-
-def describe_bars(bars: list[tuple[str, str, str, bool]]) -> Iterator[str]:
-    """Make the table of the bars."""
-    yield "\n| bar | demanded | measured | |"
-    yield "|---|---|---|---|"
-    for name, demand, value, met in bars:
-        yield f"| {name} | {demand} | {value} | {verdict(met)} |"
-    yield ""
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -219,6 +219,15 @@ def replace_section(text: str, heading: str, section: str) -> str:
     before, found, after = text.partition(f"\n{heading}\n")
     _, another, rest = after.partition("\n## ")
     return f"{before.rstrip()}\n\n{section.rstrip()}\n" + (f"\n## {rest}" if found and another else "")
+
+
+def describe_bars(bars: Sequence[tuple[str, str, str, bool]]) -> Iterator[str]:
+    """Make the table of the bars."""
+    yield "\n| bar | demanded | measured | |"
+    yield "|---|---|---|---|"
+    for name, demand, value, met in bars:
+        yield f"| {name} | {demand} | {value} | {verdict(met)} |"
+    yield ""
 
 
 def verdict(met: bool) -> str:

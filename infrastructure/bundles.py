@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infrastructure.errors import DeployError
+from infrastructure.json_file import read_json
 from infrastructure.keys import KeyStore
 from infrastructure.private_file import read_file, write_file
 
@@ -21,12 +22,7 @@ _LONG_AGO = 315532800  # 1980-01-01: the same content is the same tar, and no ta
 
 def read_device_config(path: Path) -> dict[str, Any]:
     """Read what every device of the fleet has in its configuration; raise DeployError if it is no JSON object."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DeployError(f"{path} can not be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DeployError(f"{path} must be JSON in UTF-8: {error}") from error
+    config = read_json(path)
     sections = [config.get(name, {}) for name in ("agent", "custom_metrics")] if isinstance(config, dict) else [None]
     if not all(isinstance(section, dict) for section in sections):
         raise DeployError(f"{path} must be an object, with objects as agent and custom_metrics")

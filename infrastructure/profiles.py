@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from infrastructure.errors import DeployError
+from infrastructure.json_file import read_json
 from infrastructure.profile_keys import find_problems
 
 AWS_PREFIX = "aws:"  # of the metrics that AWS IoT has by itself
@@ -96,12 +96,7 @@ def _list_profiles(directory: Path) -> list[Path]:
 
 
 def _read_profile(path: Path) -> Profile:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DeployError(f"{path} can not be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DeployError(f"{path} must be JSON in UTF-8: {error}") from error
+    document = read_json(path)
     if problems := find_problems(document):
         raise DeployError("\n".join(f"{path}: {problem}" for problem in problems))
     return Profile(document["securityProfileName"], path, document)
