@@ -25,7 +25,7 @@ test: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest -n 2
 
 test-deploy: $(VENV)/installed-test
-	$(VENV)/bin/python -m pytest tests/test_emulator.py tests/test_deploy*.py tests/test_infrastructure*.py \
+	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/test_deploy*.py tests/test_infrastructure*.py \
 		-m "slow or not slow" -n 2
 
 # On machines with a real systemd; DISTRIBUTIONS="debian-12 ..." takes some of them only, TESTS some of the tests.

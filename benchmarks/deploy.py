@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.run import RESULTS, describe_bars, replace_section
-from tests.emulator import Account, Emulator
+from tests.fakes.emulator import Account, Emulator
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADING = "## Provisioning"

@@ -31,11 +31,11 @@ import psutil
 from benchmarks.fleet import make_report, name_of
 from benchmarks.run import DETECT as HEADING
 from benchmarks.run import RESULTS, describe_bars, replace_section
-from defender_detect.detector import Attachment, Detector, Rules
+from defender_detect.evaluate.detector import Attachment, Detector, Rules
 from defender_detect.profiles import Profile, read_profile
-from defender_detect.schema import DATABASE
 from defender_detect.shortcut import read_ordinary
-from defender_detect.store import Store
+from defender_detect.store.schema import DATABASE
+from defender_detect.store.store import Store
 from demo.authority import Authority, Files
 
 ROOT = Path(__file__).resolve().parent.parent

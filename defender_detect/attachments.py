@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from defender_detect.config import Config, ProfileSource, read_groups
-from defender_detect.detector import ALL_THINGS, Attachment, Rules
 from defender_detect.errors import ConfigError, ProfileError
+from defender_detect.evaluate.detector import ALL_THINGS, Attachment, Rules
 from defender_detect.profiles import find_shared_names, read_profile, read_profiles
 
 MOST_PER_TARGET = 5  # profiles; AWS's limit
@@ -26,7 +26,7 @@ def read_rules(config: Config) -> Rules:
         except ProfileError as error:
             problems += error.problems
     problems += find_shared_names([attachment.profile for attachment in attachments])
-    if not problems:  # otherwise a group may seem unknown because its file can not be read
+    if not problems:  # otherwise a group may seem unknown because its file cannot be read
         problems += find_wrong_targets(attachments, groups)
     if problems:
         raise ConfigError(problems)

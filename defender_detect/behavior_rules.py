@@ -22,7 +22,7 @@ CLOUD_SIDE = (
     "aws:disconnect-duration",
     "aws:source-ip-address",
 )
-NO_DIMENSION = "can not be evaluated here: dimensions narrow cloud-side metrics, which only AWS IoT measures"
+NO_DIMENSION = "cannot be evaluated here: dimensions narrow cloud-side metrics, which only AWS IoT measures"
 
 
 def check_behaviors(entry: Entry) -> None:
@@ -43,10 +43,10 @@ def check_metric(entry: Entry) -> None:
     name = entry.value
     if isinstance(name, str) and name in CLOUD_SIDE:
         entry.complain(
-            f"can not be {name} here: it is a cloud-side metric, which only AWS IoT measures; no report holds it"
+            f"cannot be {name} here: it is a cloud-side metric, which only AWS IoT measures; no report holds it"
         )
     elif isinstance(name, str) and name.startswith(RESERVED_PREFIX) and name not in METRICS:
-        entry.complain(f"can not be {describe(name)}, which is no device-side metric{suggest(name, METRICS)}")
+        entry.complain(f"cannot be {describe(name)}, which is no device-side metric{suggest(name, METRICS)}")
     else:
         check_name(entry)
 
@@ -83,12 +83,12 @@ def check_operator_and_duration(criteria: Entry, given: str | None, kinds: tuple
     possible = {"number", "count"}.intersection(kinds) if is_ranked else {given} if given else set()
     allowed = tuple(dict.fromkeys(each for kind in sorted(possible) for each in OPERATORS[kind]))
     if is_ranked and not possible:
-        criteria.key("statisticalThreshold").complain("can not be used with a metric that is a list")
+        criteria.key("statisticalThreshold").complain("cannot be used with a metric that is a list")
     elif allowed and isinstance(operator, str) and operator in ALL_OPERATORS:
         kind = "a statisticalThreshold" if is_ranked else given
         criteria.key("comparisonOperator").expect(operator in allowed, f"be one of {', '.join(allowed)} for {kind}")
     if "durationSeconds" in criteria.value and given not in (None, "count", "number"):
-        criteria.key("durationSeconds").complain(f"can not be used with {given}: lists have no duration")
+        criteria.key("durationSeconds").complain(f"cannot be used with {given}: lists have no duration")
 
 
 def count_elements(behavior: Any) -> int:

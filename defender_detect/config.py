@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from defender_detect.alert_topic import TopicSink
-from defender_detect.alert_webhook import check_headers, check_url
-from defender_detect.detector import ALL_THINGS
-from defender_detect.endpoint import is_host
+from defender_detect.alerts.topic import TopicSink
+from defender_detect.alerts.webhook import check_headers, check_url
 from defender_detect.entries import Check, Entry, check_boolean, check_each, check_text
 from defender_detect.errors import AlertSettingError, ConfigError
+from defender_detect.evaluate.detector import ALL_THINGS
+from defender_detect.receive.endpoint import is_host
 
 LONGEST = 1024  # characters of a path, a name or a URL
 MOST_DAYS = 36_500
@@ -81,11 +81,11 @@ def read_config(path: Path | None, options: Mapping[str, Any]) -> Config:
 
 
 def read_document(path: Path) -> Any:
-    """Return what a JSON file holds; raise ConfigError if that can not be read."""
+    """Return what a JSON file holds; raise ConfigError if that cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise ConfigError([f"{path}: can not be read: {error.strerror}"]) from error
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError([f"{path}: must be JSON in UTF-8: {error}"]) from error
 
@@ -197,7 +197,7 @@ def _complain_of_setting(entry: Entry, use: Callable[[Any], object]) -> None:
     try:
         use(entry.value)
     except AlertSettingError as error:
-        entry.complain(f"can not be used: {error}")
+        entry.complain(f"cannot be used: {error}")
 
 
 def _check_host(entry: Entry) -> None:

@@ -6,8 +6,8 @@ import ipaddress
 from typing import Any
 
 from defender_detect.entries import Check, Entry, check_each
+from defender_detect.evaluate.percentiles import STATISTICS
 from defender_detect.metrics import LARGEST_COUNT
-from defender_detect.percentiles import STATISTICS
 from defender_detect.rules import LARGEST_PORT, is_number
 
 MOST_CONSECUTIVE = 10
@@ -24,7 +24,7 @@ OPERATORS = {  # by the kind of a value
 }
 ALL_OPERATORS = tuple(dict.fromkeys(operator for operators in OPERATORS.values() for operator in operators))
 NO_ML = (
-    "can not be evaluated here: ML Detect's models exist in AWS only; "
+    "cannot be evaluated here: ML Detect's models exist in AWS only; "
     "say what is normal with comparisonOperator and value or statisticalThreshold"
 )
 

@@ -12,15 +12,15 @@ class Malformed(DetectError):
 
 
 class CredentialsError(DetectError):
-    """A certificate, key or certificate authority can not be used, or the other side does not trust it."""
+    """A certificate, key or certificate authority cannot be used, or the other side does not trust it."""
 
 
 class BrokerError(DetectError):
-    """The embedded broker can not start."""
+    """The embedded broker cannot start."""
 
 
 class BrokerUnavailable(DetectError, ImportError):
-    """The embedded broker can not be imported here: too old a Python, or its package is missing."""
+    """The embedded broker cannot be imported here: too old a Python, or its package is missing."""
 
 
 class ProfileError(DetectError):
@@ -33,11 +33,11 @@ class ProfileError(DetectError):
 
 
 class ConfigError(ProfileError):
-    """A configuration that can not be used; `problems` has a sentence for each of the places."""
+    """A configuration that cannot be used; `problems` has a sentence for each of the places."""
 
 
 class StoreError(DetectError):
-    """What Detect keeps can not be opened: another Detect has it, or the directory or the database is not usable."""
+    """What Detect keeps cannot be opened: another Detect has it, or the directory or the database is not usable."""
 
 
 class NothingKept(DetectError):
@@ -57,4 +57,4 @@ class AlertRefused(AlertError):
 
 
 class AlertSettingError(DetectError):
-    """An alert's target can not be what it was set to."""
+    """An alert's target cannot be what it was set to."""

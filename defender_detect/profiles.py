@@ -73,11 +73,11 @@ def read_profiles(directory: Path) -> tuple[Profile, ...]:
 
 
 def list_profiles(directory: Path) -> list[Path]:
-    """Return the profiles' files; raise ProfileError if the directory can not be read."""
+    """Return the profiles' files; raise ProfileError if the directory cannot be read."""
     try:
         return sorted(path for path in directory.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
     except OSError as error:
-        raise ProfileError([f"{directory}: can not be read: {error.strerror}"]) from error
+        raise ProfileError([f"{directory}: cannot be read: {error.strerror}"]) from error
 
 
 def find_shared_names(profiles: list[Profile]) -> list[str]:
@@ -95,7 +95,7 @@ def read_profile(path: Path) -> Profile:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ProfileError([f"{path}: can not be read: {error.strerror}"]) from error
+        raise ProfileError([f"{path}: cannot be read: {error.strerror}"]) from error
     except (ValueError, RecursionError) as error:
         raise ProfileError([f"{path}: must be JSON in UTF-8: {error}"]) from error
     problems = find_problems(document)

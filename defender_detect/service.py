@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from defender_detect.alarms import ALARM_INVALIDATED, Event
-from defender_detect.alert_command import CommandSink
-from defender_detect.alert_queue import Sink
-from defender_detect.alert_sns import SnsSink
-from defender_detect.alert_topic import TopicSink
-from defender_detect.alert_webhook import WebhookSink
-from defender_detect.alerts import Alerts
+from defender_detect.alerts.alerts import Alerts
+from defender_detect.alerts.command import CommandSink
+from defender_detect.alerts.queue import Sink
+from defender_detect.alerts.sns import SnsSink
+from defender_detect.alerts.topic import TopicSink
+from defender_detect.alerts.webhook import WebhookSink
 from defender_detect.config import Config
-from defender_detect.detector import Detector, Finding, Rules
-from defender_detect.percentiles import Population
-from defender_detect.store import DAY, Store
-from defender_detect.verdict import Accepted
+from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event
+from defender_detect.evaluate.detector import Detector, Finding, Rules
+from defender_detect.evaluate.percentiles import Population
+from defender_detect.judge.verdict import Accepted
+from defender_detect.store.store import DAY, Store
 
 POPULATIONS = "$populations"  # what is kept of all things together; no thing can have this name
 TURN = 60.0  # seconds between two looks for silent things
@@ -110,7 +110,7 @@ class Service:
         try:
             kept = msgspec.msgpack.decode(packed, type=dict[str, Population])
         except msgspec.DecodeError as error:
-            log.error("the percentiles of an earlier run can not be read (%s): they begin anew", error)
+            log.error("the percentiles of an earlier run cannot be read (%s): they begin anew", error)
             return
         self._detector.rules.restore_populations(kept)
 

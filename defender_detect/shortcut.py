@@ -103,7 +103,7 @@ def _as_dict(value: Any) -> Any:
 
 
 def _check(report: dict[str, Any]) -> None:
-    """Raise Malformed where a rule does not hold that the types can not express."""
+    """Raise Malformed where a rule does not hold that the types cannot express."""
     if "metrics" not in report and "custom_metrics" not in report:
         raise Malformed("")
     connections = report.get("metrics", {}).get("tcp_connections", {}).get("established_connections", {})

@@ -42,7 +42,7 @@ def validity_problem(certificate: str, now: float | None = None) -> str | None:
 
 
 def problem_of_dates(certificate: str, now: float | None = None) -> Problem | None:
-    """Return what is wrong with the certificate's dates at `now`, None where they hold or can not be told."""
+    """Return what is wrong with the certificate's dates at `now`, None where they hold or cannot be told."""
     now = time.time() if now is None else now
     dates = validity(certificate)
     if dates is None:
@@ -65,7 +65,7 @@ def validity(certificate: str) -> tuple[float, float] | None:
 
 
 def common_name(certificate: str) -> str | None:
-    """Return the name that the certificate was issued to, or None if it has none or it can not be told."""
+    """Return the name that the certificate was issued to, or None if it has none or it cannot be told."""
     subject = (_certificate_fields(certificate) or {}).get("subject", ())
     return next((value for part in subject for name, value in part if name == "commonName"), None)
 
@@ -132,7 +132,7 @@ def _pair_problems(context: ssl.SSLContext, certificate: str, private_key: str) 
         context.load_cert_chain(certificate, private_key, password=_refuse_password)
     except _EncryptedKeyError:
         where = "agent.authentication.private_key"
-        says = f"{where} must not be encrypted, because a daemon can not type a pass phrase: {private_key}"
+        says = f"{where} must not be encrypted, because a daemon cannot type a pass phrase: {private_key}"
         yield Problem(says, f"decrypt it: openssl pkey -in {shlex.quote(private_key)} -out NEW")
     except ssl.SSLError as error:
         yield _key_problem(error, certificate, private_key)

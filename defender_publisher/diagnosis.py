@@ -126,7 +126,7 @@ _TLS_ADVICE = (
 # The first match holds, so the special cases stand before the general ones.
 _EXPLANATIONS: tuple[tuple[type[BaseException], str], ...] = (
     (ProxyError, "{error}: check agent.proxy"),
-    (socket.gaierror, "the name {host} can not be resolved ({error}): check agent.authentication.endpoint and the DNS"),
+    (socket.gaierror, "the name {host} cannot be resolved ({error}): check agent.authentication.endpoint and the DNS"),
     (ConnectionRefusedError, "{host} refused the connection: check agent.authentication.port and the firewall"),
     (TimeoutError, SILENT),
     (socket.timeout, SILENT),  # its own class before Python 3.10
@@ -135,5 +135,5 @@ _EXPLANATIONS: tuple[tuple[type[BaseException], str], ...] = (
     (UnicodeError, "{host} is no host name ({error}): check agent.authentication.endpoint"),  # a label that is empty
     (ValueError, "the WebSocket handshake failed ({error}): " + ON_WEBSOCKET),  # all the SDK says of it
     (FileNotFoundError, "a file of agent.authentication is gone ({error}): put it back"),
-    (OSError, "the network can not be used ({error}): check this device's network and route"),
+    (OSError, "the network cannot be used ({error}): check this device's network and route"),
 )

@@ -21,7 +21,7 @@ class DefenderError(Exception):
 
 
 class ConfigError(DefenderError):
-    """The configuration can not be used; `problems` holds every reason found, a sentence each."""
+    """The configuration cannot be used; `problems` holds every reason found, a sentence each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))

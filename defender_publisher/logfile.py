@@ -8,7 +8,7 @@ from logging.handlers import RotatingFileHandler
 
 
 class LogFile(RotatingFileHandler):
-    """A log file that is rotated; what it can not take goes to standard error instead, without a traceback each."""
+    """A log file that is rotated; what it cannot take goes to standard error instead, without a traceback each."""
 
     def __init__(self, path: str, max_size: int, max_count: int) -> None:
         """Keep `max_count` old files of at most `max_size` bytes each beside the one at `path`."""
@@ -24,7 +24,7 @@ class LogFile(RotatingFileHandler):
             self._instead.setFormatter(self.formatter)
             if before is None:
                 reason = self._error.strerror
-                text = f"the log file {self.baseFilename} can not be written ({reason}): logging here until it can"
+                text = f"the log file {self.baseFilename} cannot be written ({reason}): logging here until it can"
                 self._instead.emit(_note(record, text))
             self._instead.emit(record)
         elif before is not None:

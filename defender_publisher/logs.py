@@ -25,7 +25,7 @@ def configure_logging(agent: Agent, *also: logging.Handler) -> None:
         if agent.logfile:
             handlers.append(_file_handler(agent))
     except OSError as error:
-        problem = f"the log file {agent.logfile} can not be written ({error.strerror}): logging to standard error"
+        problem = f"the log file {agent.logfile} cannot be written ({error.strerror}): logging to standard error"
     if not handlers or sys.stderr.isatty():
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers if not agent.debug else ():

@@ -97,7 +97,7 @@ class Session:
             raise TransportError(diagnosis.explain_failure(error, self._link.host)) from error
 
     def publish(self, payload: bytes) -> None:
-        """Send a report at QoS 0; raises NotConnected when it can not be sent."""
+        """Send a report at QoS 0; raises NotConnected when it cannot be sent."""
         try:
             sent = self._client.publish(self._link.topic, bytearray(payload), AT_MOST_ONCE)
         except Exception as error:

@@ -118,7 +118,7 @@ def read_json(path: Path) -> Raw:
     except FileNotFoundError as error:
         raise ConfigError(["there is no such configuration file; name one, or copy one from configs/"]) from error
     except OSError as error:
-        raise ConfigError([f"the configuration can not be read: {error.strerror}"]) from error
+        raise ConfigError([f"the configuration cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"the configuration must be UTF-8 text, but byte {error.start} is not"]) from error
     except json.JSONDecodeError as error:

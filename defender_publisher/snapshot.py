@@ -60,7 +60,7 @@ class Sockets(msgspec.Struct, frozen=True):
     def union(self, other: Sockets) -> Sockets:
         """Return everything that this look and the `other`, later one saw; a block is None only where both are.
 
-        How many connections two looks saw together can not be told from samples: then the later look's stand alone.
+        How many connections two looks saw together cannot be told from samples: then the later look's stand alone.
         """
         sampled = self.connections_total is not None or other.connections_total is not None
         latest = self if other.tcp_connections is None else other

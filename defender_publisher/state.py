@@ -92,7 +92,7 @@ class MemoryState:
 
 
 class StateFile:
-    """The state on disk: written atomically, set aside when damaged, done without when it can not be written."""
+    """The state on disk: written atomically, set aside when damaged, done without when it cannot be written."""
 
     def __init__(self, directory: Union[str, Path]) -> None:
         self._path = Path(directory) / STATE_FILE
@@ -176,7 +176,7 @@ class StateFile:
     def _complain(self, error: OSError) -> None:
         if not self._complained:
             log.warning(
-                "the state directory %s can not be used (%s): reports go on, but after a restart the next one counts "
+                "the state directory %s cannot be used (%s): reports go on, but after a restart the next one counts "
                 "traffic from the last state that could be kept",
                 self._path.parent,
                 os.strerror(error.errno or errno.EIO),

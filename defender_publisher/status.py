@@ -84,7 +84,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class StatusError(DefenderError):
-    """The status file can not be read."""
+    """The status file cannot be read."""
 
 
 def read_status(directory: Union[str, Path]) -> Optional[Status]:
@@ -95,7 +95,7 @@ def read_status(directory: Union[str, Path]) -> Optional[Status]:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StatusError(f"the status file {path} can not be read: {error.strerror}; try it with sudo") from error
+        raise StatusError(f"the status file {path} cannot be read: {error.strerror}; try it with sudo") from error
     except msgspec.MsgspecError as error:
         raise StatusError(f"the status file {path} is damaged ({error}); the daemon's next report mends it") from error
 

@@ -1,4 +1,4 @@
-"""TCP connections that can not hang: bounded in time from the first packet on, directly or through an HTTP proxy."""
+"""TCP connections that cannot hang: bounded in time from the first packet on, directly or through an HTTP proxy."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ Job = TypeVar("Job", bound=Hashable)
 
 
 class HungError(DefenderError):
-    """The program makes no progress and can not help itself; the service manager should start it again."""
+    """The program makes no progress and cannot help itself; the service manager should start it again."""
 
 
 class Watchdog(Generic[Job]):

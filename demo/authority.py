@@ -126,7 +126,7 @@ def pem_of(certificate: x509.Certificate) -> bytes:
 
 
 def pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Return a private key as PEM, without a pass phrase: a daemon can not type one."""
+    """Return a private key as PEM, without a pass phrase: a daemon cannot type one."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

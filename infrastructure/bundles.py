@@ -75,7 +75,7 @@ def _read_roots(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DeployError(f"{path} can not be read: {error.strerror}") from error
+        raise DeployError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _pack(contents: Mapping[str, bytes]) -> bytes:

@@ -94,7 +94,7 @@ def _create_change_set(account: Account, name: str, template: str, update: bool)
         return None
     action = missing_permission(reason)
     if action:
-        raise Refused(f"the stack {name} can not be changed: {permission_sentence(action)}", action)
+        raise Refused(f"the stack {name} cannot be changed: {permission_sentence(action)}", action)
     raise StackFailed(name, "updated" if update else "created", [reason])
 
 

@@ -76,7 +76,7 @@ class Deployed:
 
 
 def read_deployed(account: Account, names: Names, also_busy: bool = False) -> Deployed:
-    """Return what of the fleet is deployed; DeployError where a stack can not be changed now, unless `also_busy`."""
+    """Return what of the fleet is deployed; DeployError where a stack cannot be changed now, unless `also_busy`."""
     stacks = {stack.name: stack for stack in _list_stacks(account, names)}
     for stack in () if also_busy else stacks.values():
         refuse_busy(stack, account.region)
@@ -87,7 +87,7 @@ def read_deployed(account: Account, names: Names, also_busy: bool = False) -> De
 
 
 def refuse_busy(stack: DeployedStack, region: str) -> None:
-    """Raise DeployError if the stack can not be changed now."""
+    """Raise DeployError if the stack cannot be changed now."""
     if stack.busy:
         raise DeployError(
             f"the stack {stack.name} is busy ({stack.status}): another deployment is under way; run this again when it "

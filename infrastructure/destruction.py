@@ -86,7 +86,7 @@ def _users(account: Account, stack: DeployedStack, logical_id: str) -> list[str]
 
 
 def _teller(bar: Bar) -> Callable[[StackEvent], None]:
-    """Return what tells of a stack's events: whatever is deleted, or can not be."""
+    """Return what tells of a stack's events: whatever is deleted, or cannot be."""
 
     def tell(event: StackEvent) -> None:
         if event.failed:

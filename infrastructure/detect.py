@@ -32,7 +32,7 @@ class DetectPlan(StackPlan):
 
     description: DetectStack
     shared: tuple[str, ...] = ()  # custom metrics that another fleet of this account has, and this one uses
-    problem: DeployError | None = None  # why it can not be done; everything else can
+    problem: DeployError | None = None  # why it cannot be done; everything else can
 
     @property
     def changes(self) -> bool:

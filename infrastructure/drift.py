@@ -19,7 +19,7 @@ THINGS = 50.0  # DescribeThing a second, of which AWS takes 350 in an account
 
 @dataclass(frozen=True)
 class Drift:
-    """Something that was changed by hand, so that a device can not report."""
+    """Something that was changed by hand, so that a device cannot report."""
 
     thing: str
     says: str

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 
 # A template may have 51,200 bytes where it is sent inline, which needs no bucket. 37 things with the longest names and
-# the longest prefix fit; 35 leave them 98 bytes each for what may come, since a full stack can not shed things.
+# the longest prefix fit; 35 leave them 98 bytes each for what may come, since a full stack cannot shed things.
 THINGS_PER_STACK = 35
 
 

@@ -118,4 +118,4 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ELOOP:
             refuse_link(path)
-        raise DeployError(f"{path} can not be read or written: {error.strerror}") from error
+        raise DeployError(f"{path} cannot be read or written: {error.strerror}") from error

@@ -92,7 +92,7 @@ def _list_profiles(directory: Path) -> list[Path]:
     try:
         return sorted(path for path in directory.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
     except OSError as error:
-        raise DeployError(f"{directory} can not be read: {error.strerror}") from error
+        raise DeployError(f"{directory} cannot be read: {error.strerror}") from error
 
 
 def _read_profile(path: Path) -> Profile:

@@ -52,7 +52,7 @@ def explain(error: BotoCoreError | ClientError) -> DeployError:
     if isinstance(error, SSLError):
         return DeployError(f"AWS's certificate was not accepted ({error}): is there a proxy that opens TLS?")
     if isinstance(error, _NO_NETWORK):
-        return DeployError(f"AWS can not be reached ({error}): check the network, HTTPS_PROXY, and the region's name")
+        return DeployError(f"AWS cannot be reached ({error}): check the network, HTTPS_PROXY, and the region's name")
     return DeployError(f"the call of AWS failed: {error}")
 
 

@@ -80,7 +80,7 @@ class Screen:
         for metric in unreported:
             self.say(f"note      the security profiles name {metric}, which the devices' configuration does not report")
         if detect.problem is not None:
-            return self.say(f"Detect    can not be deployed, everything else can: {detect.problem}")
+            return self.say(f"Detect    cannot be deployed, everything else can: {detect.problem}")
         return self.show_stack(detect)
 
     def show_destruction(self, deployed: Deployed, strangers: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ def _read_text(path: Path) -> str:
             f"there is no {path}: write one thing name per line into it, or name another file with --things"
         ) from error
     except OSError as error:
-        raise DeployError(f"{path} can not be read: {error.strerror}") from error
+        raise DeployError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DeployError(f"{path} line {line}: must be text in UTF-8") from error
@@ -73,5 +73,5 @@ def _compare_names(name: str, other: str, line: int) -> str:
         return f"{json.dumps(name)} is on line {line}, too"
     return (
         f"{json.dumps(name)} differs from {json.dumps(other)} on line {line} only in case, "
-        "and the file systems of Macs can not keep the files of both apart"
+        "and the file systems of Macs cannot keep the files of both apart"
     )

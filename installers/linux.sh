@@ -140,20 +140,20 @@ make_user() {
 
 remove_user() {
     if ask_system getent passwd "$service_user" >/dev/null; then
-        system userdel "$service_user" || fail "the user $service_user can not be removed"
+        system userdel "$service_user" || fail "the user $service_user cannot be removed"
     fi
     if ask_system getent group "$service_user" >/dev/null; then
-        system groupdel "$service_user" || fail "the group $service_user can not be removed"
+        system groupdel "$service_user" || fail "the group $service_user cannot be removed"
     fi
 }
 
 write_service() {
     make_open "$prefix/etc/systemd/system"
-    run cp "$1/installers/$unit" "$prefix$service_file.new" || fail "$prefix$service_file can not be written"
+    run cp "$1/installers/$unit" "$prefix$service_file.new" || fail "$prefix$service_file cannot be written"
     run chmod 644 "$prefix$service_file.new"
     run mv "$prefix$service_file.new" "$prefix$service_file"
     system systemctl daemon-reload || fail "systemd does not take the unit"
-    system systemctl -q enable "$unit" || fail "the unit can not be enabled"
+    system systemctl -q enable "$unit" || fail "the unit cannot be enabled"
 }
 
 remove_service() {
@@ -171,7 +171,7 @@ start_service() {
 
 stop_service() {
     if [ -f "$prefix$service_file" ]; then
-        system systemctl stop "$unit" || fail "the service can not be stopped"
+        system systemctl stop "$unit" || fail "the service cannot be stopped"
     fi
 }
 

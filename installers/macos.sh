@@ -81,7 +81,7 @@ make_user() {
     give "/Users/$service_user" IsHidden 1
     wait_for_account
     refuse_power
-    (umask 077 && run mkdir -p "$prefix$state_directory") || fail "$prefix$state_directory can not be made"
+    (umask 077 && run mkdir -p "$prefix$state_directory") || fail "$prefix$state_directory cannot be made"
     run chmod 700 "$prefix$state_directory"
     own "$prefix$state_directory"
 }
@@ -136,13 +136,13 @@ refuse_power() {
 remove_user() {
     for record in /Users/$service_user /Groups/$service_user; do
         if ask_system dscl . -read "$record" >/dev/null 2>&1; then
-            system dscl . -delete "$record" || fail "$record can not be removed"
+            system dscl . -delete "$record" || fail "$record cannot be removed"
         fi
     done
 }
 
 own() {
-    system chown "$service_user:$service_user" "$1" || fail "$1 can not be given to $service_user"
+    system chown "$service_user:$service_user" "$1" || fail "$1 cannot be given to $service_user"
 }
 
 # The job
@@ -150,7 +150,7 @@ own() {
 write_service() {
     own "$etc/private.key"
     errors=$root/stderr.log
-    run cp /dev/null "$errors" || fail "$errors can not be written"
+    run cp /dev/null "$errors" || fail "$errors cannot be written"
     run chmod 600 "$errors"
     own "$errors"
     system plutil -lint -s "$1/installers/$label.plist" || fail "$label.plist is damaged"
@@ -161,9 +161,9 @@ write_service() {
 # Put a file in place in one step, as launchd wants it: root's, and written by nobody else.
 put() {
     make_open "${2%/*}"
-    run cp "$1" "$2.new" || fail "$2 can not be written"
+    run cp "$1" "$2.new" || fail "$2 cannot be written"
     run chmod 644 "$2.new"
-    system chown root:wheel "$2.new" || fail "$2 can not be given to root"
+    system chown root:wheel "$2.new" || fail "$2 cannot be given to root"
     run mv -f "$2.new" "$2"
 }
 
@@ -210,7 +210,7 @@ stop_service() {
     system launchctl bootout "system/$label"
     waited=0
     while [ "$dry_run" != yes ] && is_loaded; do
-        [ $waited -lt $leaves_within ] || fail "the service can not be stopped"
+        [ $waited -lt $leaves_within ] || fail "the service cannot be stopped"
         waited=$((waited + 1))
         sleep 1
     done

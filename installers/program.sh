@@ -19,7 +19,7 @@ install_program() {
         found="$version in $program${how_built:+; $how_built}"
     fi
     make_open "$root/bin"
-    device write-launcher "$root" || fail "$root/bin can not be written"
+    device write-launcher "$root" || fail "$root/bin cannot be written"
     finish "$found"
 }
 
@@ -34,11 +34,11 @@ is_whole() {
 build_version() {
     run rm -rf "$program"
     make_open "$root/versions" "$program"
-    device copy-program "$source" "$program" || fail "the program can not be copied to $program"
+    device copy-program "$source" "$program" || fail "the program cannot be copied to $program"
     how_built=
     if ! install_packages; then
-        provide_packages || fail "the Python packages can not be installed"
-        install_packages --system-site-packages || fail "the Python packages can not be installed"
+        provide_packages || fail "the Python packages cannot be installed"
+        install_packages --system-site-packages || fail "the Python packages cannot be installed"
     fi
     run chmod -R a+rX,go-w "$program"
     quietly "$program/venv/bin/python" -I -m compileall -q "$program/defender_publisher"

@@ -23,7 +23,7 @@ take_lock() {
         fi
     fi
     trap 'ended=$?; rm -rf "$lock"; exit $ended' EXIT # mksh would end with the status of rm after a signal
-    echo $$ >"$lock/pid" || fail "$lock can not be written"
+    echo $$ >"$lock/pid" || fail "$lock cannot be written"
 }
 
 can_start() {

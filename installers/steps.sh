@@ -90,7 +90,7 @@ check_configuration() {
     begin configuration
     checked=$staged/$name.json
     if [ "$dry_run" != yes ] && [ ! -f "$checked" ]; then checked=$etc/$name.json; fi
-    quietly "$program/venv/bin/python" -Es "$program/$name" --check-config "$checked" || fail "it can not be used"
+    quietly "$program/venv/bin/python" -Es "$program/$name" --check-config "$checked" || fail "it cannot be used"
     finish "$etc/$name.json"
 }
 
@@ -98,9 +98,9 @@ install_keys() {
     begin keys
     make_open "$etc"
     if [ -n "$replace" ] && [ -f "$etc/$name.json" ] && [ ! -d "$before" ]; then
-        device keep-files "$etc" "$before" || fail "what is in $etc can not be kept"
+        device keep-files "$etc" "$before" || fail "what is in $etc cannot be kept"
     fi
-    device place-files "$staged" "$etc" || fail "$etc can not be written"
+    device place-files "$staged" "$etc" || fail "$etc cannot be written"
     finish "$etc/private.key, readable by ${key_reader:-root} only"
 }
 
@@ -109,9 +109,9 @@ install_user() {
     make_user
     make_open "$root/logs"
     run chmod 750 "$root/logs"
-    system chown "$service_user" "$root/logs" || fail "$root/logs can not be given to $service_user"
-    share_configuration || fail "$etc/$name.json, which holds a password, can not be given to $service_user"
-    finish "$service_user, who can not log in"
+    system chown "$service_user" "$root/logs" || fail "$root/logs cannot be given to $service_user"
+    share_configuration || fail "$etc/$name.json, which holds a password, cannot be given to $service_user"
+    finish "$service_user, who cannot log in"
 }
 
 # Let the service read a configuration that holds a password, which only root can read so far.

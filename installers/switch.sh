@@ -10,7 +10,7 @@ start() {
     started_at=$(date +%s)
     switching=yes
     if [ -n "$old" ] && [ "$root/$old" != "$program" ]; then device point "$root/previous" "$old"; fi
-    device point "$root/current" "versions/${program##*/}" || fail "$root/current can not be written"
+    device point "$root/current" "versions/${program##*/}" || fail "$root/current cannot be written"
     if ! can_start; then
         switching=
         finish "not below a prefix"

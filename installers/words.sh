@@ -127,7 +127,7 @@ openly() {
 # Make directories that everybody may enter.
 make_open() {
     for made; do
-        if [ ! -d "$made" ]; then (umask 022 && run mkdir -p "$made") || fail "$made can not be made"; fi
+        if [ ! -d "$made" ]; then (umask 022 && run mkdir -p "$made") || fail "$made cannot be made"; fi
     done
 }
 

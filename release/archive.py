@@ -41,7 +41,7 @@ class Member:
 
 
 class ReleaseError(Exception):
-    """A release can not be built; says why."""
+    """A release cannot be built; says why."""
 
 
 def read_version(root: Path) -> str:
@@ -94,7 +94,7 @@ def members_of(paths: Iterable[Path]) -> Iterator[Member]:
 def _member(root: Path, stage: str, name: str) -> Member:
     mode = stage.split()[0]
     if mode == SYMBOLIC_LINK:
-        raise ReleaseError(f"{name} is a symbolic link, which a release can not have")
+        raise ReleaseError(f"{name} is a symbolic link, which a release cannot have")
     return Member(name, (root / name).read_bytes(), mode == EXECUTABLE)
 
 

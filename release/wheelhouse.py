@@ -27,7 +27,7 @@ QUIET = ("--quiet", "--disable-pip-version-check", "--no-input")
 
 
 class WheelError(Exception):
-    """The wheels of this machine can not be had; says what pip said."""
+    """The wheels of this machine cannot be had; says what pip said."""
 
 
 def build_own(requirements: Path, wheelhouse: Path, time: int) -> None:

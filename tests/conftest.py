@@ -17,9 +17,9 @@ from types import ModuleType
 import pytest
 
 from demo.authority import Authority
-from tests.deployment import Machine
-from tests.emulator import Account, Emulator
-from tests.scripted_broker import ScriptedBroker
+from tests.fakes.emulator import Account, Emulator
+from tests.fakes.scripted_broker import ScriptedBroker
+from tests.infrastructure.deployment import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHER = ROOT / "amazon-defender-publisher"

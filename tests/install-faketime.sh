@@ -4,7 +4,7 @@ find /usr/lib /usr/lib64 /usr/local/lib -name libfaketimeMT.so.1 2>/dev/null | g
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
     if sudo -n true 2>/dev/null; then as_root="sudo -n"; else
-        echo "libfaketime is not installed, and this user can not install it: the tests with a wrong clock are skipped"
+        echo "libfaketime is not installed, and this user cannot install it: the tests with a wrong clock are skipped"
         exit 0
     fi
 fi

@@ -5,7 +5,7 @@ command -v mosquitto >/dev/null && exit 0
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
     if sudo -n true 2>/dev/null; then as_root="sudo -n"; else
-        echo "mosquitto is not installed, and this user can not install it: the tests against it are skipped"
+        echo "mosquitto is not installed, and this user cannot install it: the tests against it are skipped"
         exit 0
     fi
 fi

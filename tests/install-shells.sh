@@ -8,7 +8,7 @@ done
 as_root=
 if [ "$(id -u)" -ne 0 ]; then
     if sudo -n true 2>/dev/null; then as_root="sudo -n"; else
-        echo "these shells are not installed, and this user can not install them:$missing; the tests in them are skipped"
+        echo "these shells are not installed, and this user cannot install them:$missing; the tests in them are skipped"
         exit 0
     fi
 fi

@@ -24,7 +24,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--prefix", str(prefix), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "No matching distribution found for setuptools" in done.stderr:
-        pytest.skip("setuptools, which builds the wheel, can not be had here")
+        pytest.skip("setuptools, which builds the wheel, cannot be had here")
     assert 0 == done.returncode, done.stderr
     return prefix
 

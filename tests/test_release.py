@@ -67,7 +67,7 @@ def test_a_release_is_below_one_directory_that_has_the_version(members: list[tar
     assert {"amazon-defender-publisher-1.2.3"} == {member.name.split("/")[0] for member in members}
 
 
-def test_everything_in_a_release_is_a_file_of_roots_that_others_can_not_write(members: list[tarfile.TarInfo]) -> None:
+def test_everything_in_a_release_is_a_file_of_roots_that_others_cannot_write(members: list[tarfile.TarInfo]) -> None:
     assert {(True, 0, 0, TIME)} == {(each.isfile(), each.uid, each.gid, each.mtime) for each in members}
     assert {0o644, 0o755} == {member.mode for member in members}
 

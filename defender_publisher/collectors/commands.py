@@ -97,7 +97,7 @@ def _keep(printed: bytes, is_stdout: bool) -> bytes:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the process group if its leader has not ended, and let go of the pipes, whoever else holds them."""
-    if process.returncode is None:  # not reaped, so its id can not be another group's yet
+    if process.returncode is None:  # not reaped, so its id cannot be another group's yet
         with suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
             os.killpg(process.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):

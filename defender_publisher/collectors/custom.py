@@ -21,7 +21,7 @@ class CustomMetrics:
         self._measures = {name: _start(name, definition, procfs_path) for name, definition in definitions.items()}
 
     def collect(self) -> dict[str, CustomValue]:
-        """Return every metric that can be measured now; one that can not is left out, and logged."""
+        """Return every metric that can be measured now; one that cannot is left out, and logged."""
         values = {name: attempt(f"custom metric {name}", partial(self._measure, name)) for name in self._measures}
         return {name: value for name, value in values.items() if value is not None}
 

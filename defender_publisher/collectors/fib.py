@@ -25,7 +25,7 @@ Route = tuple[IPv4Network, str]
 
 
 def read_addresses(procfs_path: str) -> list[tuple[str, str]]:
-    """Return every address with its interface's name, "" where that can not be known; raises CollectError.
+    """Return every address with its interface's name, "" where that cannot be known; raises CollectError.
 
     A missing IPv6 table is none: that is how Linux looks with IPv6 switched off.
     """

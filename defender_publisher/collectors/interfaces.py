@@ -77,7 +77,7 @@ def _psutil_counters() -> dict[str, Counters]:
     try:
         interfaces = psutil.net_io_counters(pernic=True, nowrap=False)
     except (psutil.Error, OSError) as error:
-        raise CollectError(f"psutil can not read the interfaces' counters: {error}") from error
+        raise CollectError(f"psutil cannot read the interfaces' counters: {error}") from error
     return {
         name: Counters(seen.bytes_recv, seen.bytes_sent, seen.packets_recv, seen.packets_sent)
         for name, seen in interfaces.items()

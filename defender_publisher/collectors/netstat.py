@@ -47,7 +47,7 @@ def read_netstat(family: str, netstat: str = NETSTAT) -> str:
 def parse_rows(text: str, protocol: str) -> Iterator[SocketRow]:
     """Yield the sockets of a protocol in netstat's output that are bound to a port and in a state of ours.
 
-    Raises CollectError where an address can not be understood: a list without it would be wrong.
+    Raises CollectError where an address cannot be understood: a list without it would be wrong.
     """
     for line in text.splitlines():
         name, *columns = line.split() or [""]

@@ -65,7 +65,7 @@ def read_file(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise CollectError(f"can not read {path}: {error.strerror}") from error
+        raise CollectError(f"cannot read {path}: {error.strerror}") from error
 
 
 def parse_rows(table: bytes, states: Collection[int], byteorder: str = sys.byteorder) -> list[SocketRow]:

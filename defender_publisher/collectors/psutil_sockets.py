@@ -24,7 +24,7 @@ def read_rows(protocol: str, states: Collection[int]) -> list[SocketRow]:
     except psutil.AccessDenied as error:
         raise CollectError("only root may list this system's sockets: run the agent as root") from error
     except (psutil.Error, OSError) as error:
-        raise CollectError(f"psutil can not list the sockets: {error}") from error
+        raise CollectError(f"psutil cannot list the sockets: {error}") from error
     return [row for row in rows_of(protocol, connections) if row.state in states]
 
 

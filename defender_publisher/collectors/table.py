@@ -17,7 +17,7 @@ class SocketRow(NamedTuple):
     """A TCP or UDP socket; addresses are IPv4 or lower-case compressed IPv6, never IPv4 in IPv6.
 
     Without a peer `remote_port` is 0, and `remote_ip` means nothing. `bound_to` is the interface that the socket is
-    bound to (SO_BINDTODEVICE, or an address on one link), "" for none or where the reader can not know, as from /proc.
+    bound to (SO_BINDTODEVICE, or an address on one link), "" for none or where the reader cannot know, as from /proc.
     """
 
     state: int

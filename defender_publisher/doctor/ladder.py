@@ -45,7 +45,7 @@ class Failed(DefenderError):
 
 
 class NotTried(DefenderError):
-    """A rung can not be judged, and that is no failure; the text says why."""
+    """A rung cannot be judged, and that is no failure; the text says why."""
 
 
 class OverdueError(DefenderError):

@@ -99,7 +99,7 @@ def check_dates(case: Case) -> str:
     if problem is not None:
         raise Failed(*problem)
     dates = validity(certificate)
-    return "this Python can not tell" if dates is None else remaining(dates[1], now)
+    return "this Python cannot tell" if dates is None else remaining(dates[1], now)
 
 
 def remaining(end: float, now: float) -> str:
@@ -119,12 +119,12 @@ def check_owner(case: Case) -> str:
     if name == agent.client_id:
         return f"the certificate has the client ID's name, {name}"
     if name in (None, NAMED_BY_AWS):
-        return "can not be told: the certificate names no thing"
-    return f"can not be told: the certificate's name is {name!r}, the thing's is {case.settings.thing_name!r}"
+        return "cannot be told: the certificate names no thing"
+    return f"cannot be told: the certificate's name is {name!r}, the thing's is {case.settings.thing_name!r}"
 
 
 def check_clock(case: Case) -> str:
-    """See that the clock shows no time in which this can not be; the network is not asked."""
+    """See that the clock shows no time in which this cannot be; the network is not asked."""
     now = case.clock()
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     if now < RELEASE_DAY:

@@ -104,7 +104,7 @@ def _is_free(case: Case) -> bool:
     try:
         case.daemon_runs = publisher_runs(directory)
     except PermissionError as error:
-        raise Failed(f"whether a daemon runs can not be told: {directory} is another user's", AS_OWNER) from error
+        raise Failed(f"whether a daemon runs cannot be told: {directory} is another user's", AS_OWNER) from error
     case.store = StateFile(directory)
     try:
         if not case.daemon_runs:

@@ -21,7 +21,7 @@ COMPRESSED = (".gz", ".tgz")
 
 
 class BundleError(DefenderError):
-    """The bundle can not be written where it should be."""
+    """The bundle cannot be written where it should be."""
 
 
 def write(bundle: Path, case: Case) -> Iterator[str]:
@@ -44,7 +44,7 @@ def _replacing(bundle: Path) -> Iterator[IO[bytes]]:
     try:
         file = os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb")
     except OSError as error:
-        raise BundleError(f"{bundle} can not be written: {error.strerror}; name a file elsewhere") from error
+        raise BundleError(f"{bundle} cannot be written: {error.strerror}; name a file elsewhere") from error
     try:
         with file:
             yield file
@@ -52,7 +52,7 @@ def _replacing(bundle: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         os.replace(temporary, bundle)
     except OSError as error:
-        raise BundleError(f"{bundle} can not be written: {error.strerror}; name a file elsewhere") from error
+        raise BundleError(f"{bundle} cannot be written: {error.strerror}; name a file elsewhere") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -44,7 +44,7 @@ class Findings(NamedTuple):
 
 
 def collect(case: Case) -> dict[str, bytes]:
-    """Climb the ladder and return the bundle's files by name; where one can not be had it says why."""
+    """Climb the ladder and return the bundle's files by name; where one cannot be had it says why."""
     steps = list(examination.examine(case))
     findings = Findings(_raw_config(case), case, steps)
     known = _known_secrets(findings)

@@ -1,4 +1,4 @@
-"""The surroundings: on what this program runs, as lines for somebody who can not look at the device."""
+"""The surroundings: on what this program runs, as lines for somebody who cannot look at the device."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Runs as `python3 -I -B device COMMAND ...` with the device's own Python, before any package is there: Python 3.9 and the
 standard library; -B because nothing is to be written beside it. Prints one line about what it did; what is wrong is one
-sentence on standard error and exit status 1, what was not told and can not be asked for is exit status 2.
+sentence on standard error and exit status 1, what was not told and cannot be asked for is exit status 2.
 """
 
 from __future__ import annotations

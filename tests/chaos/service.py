@@ -21,7 +21,7 @@ from defender_publisher.snapshot import Counters
 from demo.authority import Authority, Files
 from tests.chaos.network import CLOUD_ADDRESS, Network
 from tests.chaos.process import Program
-from tests.scripted_broker import Script, ScriptedBroker, accept, reject, silent
+from tests.fakes.scripted_broker import Script, ScriptedBroker, accept, reject, silent
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DETECT = ROOT / "amazon-defender-detect"

@@ -40,7 +40,7 @@ from defender_publisher.transport import Delivery
 from demo.authority import Authority
 from tests.chaos.injection import Calls, Injection, name_of, watched
 from tests.chaos.table import Fault
-from tests.scripted_broker import ScriptedBroker
+from tests.fakes.scripted_broker import ScriptedBroker
 from tests.waiting import wait_until
 
 DISCARD = ("127.0.0.1", 9)  # where a datagram is traffic, and nobody's

@@ -1,4 +1,4 @@
-"""Faults on the device itself, caused for real: what can not be done is said once, and everything else goes on."""
+"""Faults on the device itself, caused for real: what cannot be done is said once, and everything else goes on."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_state_directory_that_is_read_only(new_scene: NewScene, tmp_path: Path
 
 
 def check_state_directory_fails(scene: Scene, fault: Fault, reason: str) -> None:
-    pattern = rf"WARNING : the state directory \S+ can not be used \({reason}\)"
+    pattern = rf"WARNING : the state directory \S+ cannot be used \({reason}\)"
     fault.logged(scene.wait_for_line(pattern, scene.interval + LOOK).text)
     check_goes_on(scene)
     assert 1 == len(scene.find(pattern))
@@ -163,10 +163,10 @@ def test_a_full_log_directory(new_scene: NewScene, tmp_path: Path, fault: Fault)
     log = seen_by_daemon(scene, logs) / "log"
     filler = fill(log.parent)
     pad(log)
-    line = scene.wait_for_line("the log file .* can not be written", 2 * scene.interval + LOOK)
+    line = scene.wait_for_line("the log file .* cannot be written", 2 * scene.interval + LOOK)
     fault.logged(line.text)
     check_goes_on(scene)  # says standard error
-    assert 1 == len(scene.find("can not be written"))
+    assert 1 == len(scene.find("cannot be written"))
     assert [] == scene.find("Traceback|Logging error")
     filler.unlink()
     began, before = time.monotonic(), len(scene.accepted)

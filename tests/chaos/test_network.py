@@ -157,7 +157,7 @@ def test_another_client_that_takes_the_client_id_again_and_again(new_scene: NewS
 def test_a_cable_that_is_unplugged(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(interval=5)
     scene.network.unplug()
-    check_cut(scene, fault, 40, r"not connected.*the network can not be used \(Network is unreachable\)")
+    check_cut(scene, fault, 40, r"not connected.*the network cannot be used \(Network is unreachable\)")
     scene.network.plug_in()
     check_cured(scene, fault, twice=None)  # the kernel may deliver what was given up
 
@@ -194,7 +194,7 @@ def test_a_name_server_that_falls_silent(new_scene: NewScene, fault: Fault) -> N
     with scene.network.name_server(HOST_NAME) as names:
         scene.begin()
         names.silent = True
-        check_reconnect(scene, fault, f"not connected.*the name {HOST_NAME} can not be resolved .*check .*the DNS", 30)
+        check_reconnect(scene, fault, f"not connected.*the name {HOST_NAME} cannot be resolved .*check .*the DNS", 30)
         names.silent = False
         check_cured(scene, fault, UNDER_WAY)
 

@@ -18,8 +18,8 @@ from demo.authority import Authority
 from tests import namespaces
 from tests.chaos.table import Fault
 from tests.conftest import ROOT
+from tests.fakes.scripted_broker import Script, ScriptedBroker, accept
 from tests.namespaces import Namespace, ip
-from tests.scripted_broker import Script, ScriptedBroker, accept
 
 pytestmark = pytest.mark.skipif(namespaces.refusal() is not None, reason=str(namespaces.refusal()))
 

@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.scene import Scene
 from tests.chaos.service import ACCEPT, SILENT, Messages, Verdict, rejected
 from tests.chaos.table import Fault
-from tests.scripted_broker import accept
+from tests.fakes.scripted_broker import accept
 
 NewScene = Callable[..., Scene]
 GIVEN_UP_AFTER = 15.0  # seconds that the daemon waits for a verdict

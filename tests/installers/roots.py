@@ -41,7 +41,7 @@ DISTRIBUTIONS = (
 
 
 class RootError(Exception):
-    """A root can not be made; says why."""
+    """A root cannot be made; says why."""
 
 
 def root_of(distribution: Distribution) -> Path:

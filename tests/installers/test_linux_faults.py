@@ -53,7 +53,7 @@ def test_a_program_that_was_tampered_with_is_replaced(site: Site) -> None:
     assert "not ours" not in site.read(path)
 
 
-def test_a_new_version_that_can_not_use_the_configuration_is_not_begun_with(site: Site) -> None:
+def test_a_new_version_that_cannot_use_the_configuration_is_not_begun_with(site: Site) -> None:
     old, pid = site.version(), site.pid()
     new_release(
         site, "/later", "import sys\nif '--check-config' in sys.argv: sys.exit('agent.frobnicate is missing')\n"
@@ -137,7 +137,7 @@ def test_a_daemon_that_is_killed_is_started_again(site: Site) -> None:
     site.wait_for_report()
 
 
-def test_a_configuration_that_can_not_be_used_is_not_tried_again_and_again(site: Site) -> None:
+def test_a_configuration_that_cannot_be_used_is_not_tried_again_and_again(site: Site) -> None:
     site.write(CONFIG, "{}")
     site.machine.run("systemctl", "restart", UNIT)
     time.sleep(1.0)

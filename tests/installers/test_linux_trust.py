@@ -22,14 +22,14 @@ def test_the_service_has_no_privilege(site: Site) -> None:
     assert {"0" * 16} == {status[f"Cap{name}"] for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")}
 
 
-def test_the_services_user_can_not_log_in_and_is_in_no_other_group(site: Site) -> None:
+def test_the_services_user_cannot_log_in_and_is_in_no_other_group(site: Site) -> None:
     account = site.machine.run("getent", "passwd", USER, check=True).stdout.strip().split(":")
     assert ["/nonexistent", "/usr/sbin/nologin"] == account[5:]
     assert USER == site.machine.run("id", "-Gn", USER, check=True).stdout.strip()
     assert site.machine.run("getent", "shadow", USER).stdout.split(":")[1].startswith(("!", "*"))
 
 
-def test_the_services_user_can_write_its_log_and_nothing_else_there_and_can_not_read_the_key(site: Site) -> None:
+def test_the_services_user_can_write_its_log_and_nothing_else_there_and_cannot_read_the_key(site: Site) -> None:
     as_user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
     writable = site.machine.run(*as_user, "find", PROGRAM, "-writable", "-not", "-type", "l").stdout.split()
     assert [str(PROGRAM / "logs")] == writable

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from demo.authority import Authority
+from tests.fakes.scripted_broker import ScriptedBroker
 from tests.macos.mac import NAME, SHELLS, Mac
-from tests.scripted_broker import ScriptedBroker
 
 THING = "osx-0001"
 

@@ -113,7 +113,7 @@ def print_job(state, target):
 
 
 def start(plist):
-    """Start the program of a job, below the directory that stands for /; return its id, 0 if it can not be started."""
+    """Start the program of a job, below the directory that stands for /; return its id, 0 if it cannot be started."""
     if not (STATE / "dscl" / "Users" / plist.get("UserName", "")).is_dir():
         return 0
     words = [

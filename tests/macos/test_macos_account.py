@@ -12,7 +12,7 @@ from tests.macos.mac import ACCOUNT, Mac
 pytestmark = pytest.mark.slow
 
 
-def test_the_account_is_hidden_and_can_not_log_in(mac: Mac, bundle: Path) -> None:
+def test_the_account_is_hidden_and_cannot_log_in(mac: Mac, bundle: Path) -> None:
     mac.install("--bundle", bundle)
     expected = {
         "UniqueID": "400", "PrimaryGroupID": "400", "UserShell": "/usr/bin/false", "NFSHomeDirectory": "/var/empty",

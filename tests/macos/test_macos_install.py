@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.scripted_broker import ScriptedBroker, reject
 from tests.macos.mac import ACCOUNT, LABEL, NAME, ROOT, Mac
 from tests.macos.test_macos_quick import STEPS, steps_of
-from tests.scripted_broker import ScriptedBroker, reject
 
 pytestmark = pytest.mark.slow
 TARGET = f"system/{LABEL}"
@@ -145,13 +145,11 @@ def test_packages_come_from_the_wheelhouse_alone(mac: Mac, bundle: Path, tmp_pat
     assert f"--no-index --find-links {wheels}" in call
 
 
-def test_packages_that_can_not_be_had_end_it_before_anything_is_changed(
-    mac: Mac, each_shell: str, bundle: Path
-) -> None:
+def test_packages_that_cannot_be_had_end_it_before_anything_is_changed(mac: Mac, each_shell: str, bundle: Path) -> None:
     (mac.state / "no-packages").touch()
     done = mac.install("--bundle", bundle)
     assert 1 == done.returncode
-    assert "program: the Python packages can not be installed" in done.stderr
+    assert "program: the Python packages cannot be installed" in done.stderr
     assert (None, None, False) == (mac.job(), mac.account(), (mac.etc / "private.key").exists())
     (mac.state / "no-packages").unlink()
     assert 0 == mac.install("--bundle", bundle).returncode

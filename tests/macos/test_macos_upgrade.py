@@ -31,7 +31,7 @@ def test_the_next_run_waits_until_launchd_has_let_go(mac: Mac, each_shell: str, 
 def test_a_job_that_launchd_does_not_let_go_is_told_of(mac: Mac, bundle: Path) -> None:
     mac.install("--bundle", bundle)
     done = mac.install("--bundle", bundle, MAC_LEAVING="1000")
-    assert (1, "start: the service can not be stopped\n") == (done.returncode, done.stderr)
+    assert (1, "start: the service cannot be stopped\n") == (done.returncode, done.stderr)
     assert 2 == len([call for call in mac.calls("launchctl") if call.startswith(("bootout", "bootstrap"))])
 
 

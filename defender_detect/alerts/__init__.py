@@ -1,0 +1,1 @@
+"""Alerts: tells every target of an alarm that begins or ends."""

@@ -1,0 +1,108 @@
+"""The queries: what Detect keeps, in the shapes of the API's answers; times are seconds since the epoch, as there."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from defender_detect.errors import NothingKept
+from defender_detect.evaluate.shapes import behavior_of, kind_of, metric_value
+
+if TYPE_CHECKING:
+    from defender_detect.evaluate.alarms import Event
+    from defender_detect.store.reader import Reader, Violation
+
+NOBODY_LOOKED = "UNKNOWN"  # the verification state of an alarm that no one has judged
+MOST_NAMED = 5  # things or metrics in a message
+
+
+def list_active_violations(reader: Reader, thing: str | None = None, profile: str | None = None) -> dict[str, Any]:
+    """Answer as ListActiveViolations does, the oldest first."""
+    chosen = [each for each in reader.active() if thing in (None, each.thing) and profile in (None, each.profile)]
+    return {"activeViolations": [describe_violation(each) for each in chosen]}
+
+
+def list_violation_events(
+    reader: Reader, start: float, end: float, thing: str | None = None, profile: str | None = None
+) -> dict[str, Any]:
+    """Answer as ListViolationEvents does, the newest first."""
+    return {"violationEvents": [describe_event(each) for each in reversed(reader.events(start, end, thing, profile))]}
+
+
+def list_metric_values(reader: Reader, thing: str, metric: str, start: float, end: float) -> dict[str, Any]:
+    """Answer as ListMetricValues does, the oldest first; raises NothingKept if there is no such thing or metric."""
+    values = reader.values(thing, metric, start, end)
+    if not values:
+        check_kept(reader, thing, metric)
+    kind = kind_of(metric, (value for _, value in values))
+    return {"metricDatumList": [{"timestamp": time, "value": metric_value(kind, value)} for time, value in values]}
+
+
+def list_things(reader: Reader) -> dict[str, Any]:
+    """Return the things that reported, by name, with what is known of each."""
+    return {
+        "things": [
+            {
+                "thingName": thing.name,
+                "lastReportId": thing.report_id,
+                "lastReportTime": thing.accepted_at,
+                "activeViolations": thing.active_violations,
+            }
+            for thing in reader.things()
+        ]
+    }
+
+
+def check_thing(reader: Reader, thing: str) -> None:
+    """Raise NothingKept if a thing never reported."""
+    names = [each.name for each in reader.things()]
+    if thing not in names:
+        near = get_close_matches(thing, names, 1)
+        raise NothingKept(f"nothing is kept of the thing {thing}: {suggest(near, names, 'the things are')}")
+
+
+def check_kept(reader: Reader, thing: str, metric: str) -> None:
+    """Raise NothingKept if a thing never reported, or never this metric; it may have been at another time."""
+    check_thing(reader, thing)
+    kept = reader.metrics(thing)
+    if metric not in kept:
+        near = get_close_matches(metric, kept, 1)
+        raise NothingKept(f"{metric} is not kept of {thing}: {suggest(near, kept, 'its metrics are')}")
+
+
+def suggest(near: list[str], names: list[str], introduction: str) -> str:
+    """Say which names there are."""
+    if near:
+        return f"did you mean {near[0]}?"
+    if not names:
+        return "there are none"
+    more = len(names) - MOST_NAMED
+    return f"{introduction} {', '.join(names[:MOST_NAMED])}" + (f" and {more} more" if more > 0 else "")
+
+
+def describe_violation(violation: Violation) -> dict[str, Any]:
+    """Return an ActiveViolation."""
+    return {
+        "violationId": violation.violation_id,
+        "thingName": violation.thing,
+        "securityProfileName": violation.profile,
+        "behavior": {**behavior_of(violation), "suppressAlerts": violation.suppressed},
+        "lastViolationValue": metric_value(violation.kind, violation.last_value),
+        "lastViolationTime": violation.last_time,
+        "violationStartTime": violation.started_at,
+        "verificationState": NOBODY_LOOKED,
+    }
+
+
+def describe_event(event: Event) -> dict[str, Any]:
+    """Return a ViolationEvent."""
+    return {
+        "violationId": event.violation_id,
+        "thingName": event.thing,
+        "securityProfileName": event.profile,
+        "behavior": {**behavior_of(event), "suppressAlerts": event.suppressed},
+        "metricValue": metric_value(event.kind, event.value),
+        "violationEventType": event.type,
+        "violationEventTime": event.time,
+        "verificationState": NOBODY_LOOKED,
+    }

@@ -1,0 +1,132 @@
+"""The tables: the queries' answers for people, aligned, in the local time."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from defender_detect.ask.sparkline import draw_sparkline
+
+TIME = "%Y-%m-%d %H:%M:%S"
+LONGEST_VALUE = 60  # characters of a value in a table
+NO_WIDTH = 10_000  # characters; what goes into a pipe or a file is not cut
+NEWEST = 20  # values of a metric that are listed below its sparkline
+
+Row = Sequence[str]
+
+
+def violations_table(answer: Mapping[str, Any], width: int | None = None) -> str:
+    """Return a table of the active violations."""
+    rows = [
+        (
+            *subject(each),
+            show_value(each["lastViolationValue"]),
+            show_criteria(each["behavior"]["criteria"]),
+            show_time(each["violationStartTime"]),
+            show_time(each["lastViolationTime"]),
+        )
+        for each in answer["activeViolations"]
+    ]
+    columns = ("THING", "PROFILE", "BEHAVIOR", "METRIC", "LAST VALUE", "NORMAL IS", "SINCE", "LAST SEEN")
+    return draw_table(columns, rows, width) if rows else "no alarm is on\n"
+
+
+def events_table(answer: Mapping[str, Any], width: int | None = None) -> str:
+    """Return a table of violation events."""
+    rows = [
+        (
+            show_time(each["violationEventTime"]),
+            each["violationEventType"],
+            *subject(each),
+            show_value(each["metricValue"]),
+            show_criteria(each["behavior"]["criteria"]),
+        )
+        for each in answer["violationEvents"]
+    ]
+    columns = ("TIME", "EVENT", "THING", "PROFILE", "BEHAVIOR", "METRIC", "VALUE", "NORMAL IS")
+    return draw_table(columns, rows, width) if rows else "no violation in this time\n"
+
+
+def metrics_table(answer: Mapping[str, Any], width: int | None = None) -> str:
+    """Return how a metric went as a sparkline, and its newest values; of a list the line shows the length."""
+    data = answer["metricDatumList"]
+    if not data:
+        return "no value in this time\n"
+    points = [(each["timestamp"], measure(each["value"])) for each in data]
+    low, high = min(value for _, value in points), max(value for _, value in points)
+    what = "items" if isinstance(next(iter(data[0]["value"].values()), None), list) else "values"
+    period = f"{show_time(points[0][0])} to {show_time(points[-1][0])}"
+    summary = f"{draw_sparkline(points)}\n{what} from {low:g} to {high:g} in {len(data)} reports, {period}\n"
+    rows = [(show_time(each["timestamp"]), show_value(each["value"])) for each in data[-NEWEST:]]
+    return f"{summary}\n{draw_table(('TIME', 'VALUE'), rows, width)}"
+
+
+def things_table(answer: Mapping[str, Any], width: int | None = None) -> str:
+    """Return a table of the things."""
+    rows = [
+        (each["thingName"], show_time(each["lastReportTime"]), str(each["activeViolations"] or "-"))
+        for each in answer["things"]
+    ]
+    return draw_table(("THING", "LAST REPORT", "ALARMS"), rows, width) if rows else "no thing has reported yet\n"
+
+
+def draw_table(columns: Row, rows: Iterable[Row], width: int | None = None) -> str:
+    """Draw a table as wide as a terminal, or as its cells if `width` is None."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*map(Text, row))  # and not str, in which rich would look for its markup
+    page = io.StringIO()
+    Console(file=page, width=width or NO_WIDTH, color_system=None).print(table)
+    return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines())
+
+
+def subject(each: Mapping[str, Any]) -> Row:
+    """Return the cells that say whose behavior it is."""
+    behavior = each["behavior"]
+    return each["thingName"], each["securityProfileName"], behavior["name"], behavior["metric"]
+
+
+def show_time(seconds: float | None) -> str:
+    """Show a time in the local time zone."""
+    return "-" if seconds is None else time.strftime(TIME, time.localtime(seconds))
+
+
+def show_value(value: Mapping[str, Any]) -> str:
+    """Show a MetricValue in ASCII and in short: a string list can hold anything, what steers a terminal included."""
+    if not value:
+        return "-"
+    (plain,) = value.values()
+    if not isinstance(plain, list):
+        return json.dumps(plain)
+    shown = ", ".join(show_item(item) for item in plain[:LONGEST_VALUE])
+    return (shown if len(shown) <= LONGEST_VALUE else f"{shown[: LONGEST_VALUE - 3]}...") or "none"
+
+
+def show_item(item: str | float) -> str:
+    """Show an item as it is, or as JSON if it is text with anything but what is seen and separates nothing."""
+    is_plain = isinstance(item, str) and item.isascii() and item.isprintable() and item and "," not in item
+    return str(item) if is_plain else json.dumps(item)
+
+
+def show_criteria(criteria: Mapping[str, Any]) -> str:
+    """Show what is normal."""
+    statistic = criteria.get("statisticalThreshold", {}).get("statistic", "")
+    words = [criteria.get("comparisonOperator", ""), statistic or show_value(criteria.get("value", {}))]
+    if "durationSeconds" in criteria:
+        words.append(f"in {criteria['durationSeconds']} s")
+    return " ".join(filter(None, words))
+
+
+def measure(value: Mapping[str, Any]) -> float:
+    """Return what a sparkline shows of a MetricValue: the number, or a list's length."""
+    (plain,) = value.values() or (0,)
+    return float(len(plain) if isinstance(plain, list) else plain)

@@ -1,0 +1,1 @@
+"""Evaluates security profiles: from an accepted report to alarms."""

@@ -1,0 +1,100 @@
+"""The rules for one kind of thing: every behavior of the profiles that apply to it, compiled, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from defender_detect.evaluate.alarms import NORMAL, Event, State, Subject, step
+from defender_detect.evaluate.behaviors import Evaluation, History, compile_behavior
+from defender_detect.evaluate.memory import Memory, Name
+from defender_detect.evaluate.percentiles import Population
+from defender_detect.metrics import Value
+from defender_detect.profiles import Behavior, Profile
+from defender_detect.store.batch import Lasting
+
+Populations = dict[Name, Population]
+
+
+class Rule(NamedTuple):
+    """One behavior of one profile."""
+
+    name: Name
+    profile: str
+    behavior: Behavior
+    metric: str
+    evaluate: Evaluation
+    population: Population | None  # of all things, for a statisticalThreshold
+
+
+class Turn(NamedTuple):
+    """What came of a report for one thing and one rule."""
+
+    history: History
+    state: State
+    event: Event | None
+    lasting: Lasting | None
+
+
+class Observation(NamedTuple):
+    """What came of a report for one thing."""
+
+    memory: Memory
+    events: tuple[Event, ...]
+    lasting: tuple[Lasting, ...]
+
+
+class Ruleset:
+    """The rules of some profiles, in the order of their names."""
+
+    def __init__(self, profiles: Sequence[Profile], populations: Populations) -> None:
+        self.rules = tuple(
+            make_rule(profile, behavior, populations)
+            for profile in sorted(profiles, key=lambda profile: profile.name)
+            for behavior in profile.behaviors
+        )
+        self.names = tuple(rule.name for rule in self.rules)
+        self.retained = frozenset[str]().union(*(profile.metrics for profile in profiles))
+
+    def observe(
+        self, thing: str, memory: Memory, values: Mapping[str, Value], now: float, new_id: Callable[[], str]
+    ) -> Observation:
+        """Evaluate a thing's report against every rule."""
+        turns = [
+            observe_one(rule, history, state, thing, values.get(rule.metric), now, new_id)
+            for rule, history, state in zip(self.rules, memory.histories, memory.states)
+        ]
+        if not turns:
+            return Observation(memory, (), ())
+        histories, states, events, lasting = zip(*turns)
+        after = Memory(histories, states)
+        return Observation(
+            memory if after == memory else after, tuple(filter(None, events)), tuple(filter(None, lasting))
+        )
+
+
+def observe_one(
+    rule: Rule, history: History, state: State, thing: str, value: Value | None, now: float, new_id: Callable[[], str]
+) -> Turn:
+    """Evaluate a thing's metric against one rule."""
+    threshold = None if rule.population is None else rule.population.advance(now)
+    history_after, datapoint, conforms = rule.evaluate(history, value, now, threshold)
+    if rule.population is not None and isinstance(datapoint, (int, float)):
+        rule.population.add(datapoint, now)
+    if conforms is None or (conforms and state is NORMAL):
+        return Turn(history_after, state, None, None)
+    after, event = step(state, Subject(thing, rule.profile, rule.behavior), conforms, now, datapoint, new_id)
+    lasts = event is None and not conforms and state.in_alarm
+    return Turn(history_after, after, event, Lasting(after.violation_id, datapoint) if lasts else None)
+
+
+def make_rule(profile: Profile, behavior: Behavior, populations: Populations) -> Rule:
+    """Compile a behavior; those of one name share one population, whatever things they apply to."""
+    name, criteria = f"{profile.name}/{behavior.name}", behavior.criteria
+    population = None
+    if criteria.statistic is not None:
+        kept = populations.get(name)
+        if kept is None or (kept.statistic, kept.duration) != (criteria.statistic, criteria.duration):
+            populations[name] = Population(criteria.statistic, float(criteria.duration or 0))
+        population = populations[name]
+    return Rule(name, profile.name, behavior, behavior.metric, compile_behavior(behavior), population)

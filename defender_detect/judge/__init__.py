@@ -1,0 +1,1 @@
+"""Decides whether a report is accepted or rejected, and says why."""

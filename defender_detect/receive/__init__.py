@@ -1,0 +1,1 @@
+"""Receives reports: as an MQTT client of a broker, or as the embedded broker."""

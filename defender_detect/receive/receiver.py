@@ -1,0 +1,171 @@
+"""The receiving side: an MQTT client of any broker that answers every report with its verdict."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from defender_detect.errors import AlertError, CredentialsError, DetectError
+from defender_detect.judge.last_reports import LastReports
+from defender_detect.judge.topics import Topics
+from defender_detect.judge.verdict import MINIMUM_INTERVAL, Accepted, LastReport, Rejected, Verdict, judge
+from defender_detect.receive.connection import BufferedSocket, Client
+from defender_detect.receive.credentials import Credentials
+from defender_detect.receive.endpoint import Endpoint, send_at_once
+
+KEEP_ALIVE = 60  # seconds; a dead connection is noticed after at most twice that
+SHORTEST_WAIT, LONGEST_WAIT = 1, 30  # seconds between two attempts to connect
+QOS = 0  # a report that is lost has no verdict, and the thing sends a current one; a resent one would be throttled
+STOP_TIMEOUT = 0.5  # seconds
+
+log = logging.getLogger(__name__)
+
+
+def ignore(*_: Any) -> None:
+    """Do nothing; the default of what a receiver tells."""
+
+
+class Receiver:
+    """Receives reports at a broker, judges them and publishes the replies, until it is stopped."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        minimum_interval: float = MINIMUM_INTERVAL,
+        on_ready: Callable[[], None] = ignore,
+        on_failure: Callable[[DetectError], None] = ignore,
+        topic: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare to connect; `on_ready` is called at each subscription, `on_failure` if trying again is useless.
+
+        Reports arrive on the reserved topics, or on a `topic` of one's own with {thing_name} in it.
+        """
+        self._topics = Topics(topic)
+        self.on_accepted: Callable[[Accepted, float], None] = ignore  # called with each report accepted, and when
+        self._endpoint = endpoint
+        self._minimum_interval = minimum_interval
+        self._on_ready, self._on_failure = on_ready, on_failure
+        self._clock = clock
+        self._last_reports = LastReports()
+        self._was_connected = False
+        self._stopping = threading.Event()
+        self._gone = threading.Event()
+        self._client = self._make_client(credentials.client_context())
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish an alert; raise AlertError if there is no connection."""
+        if self._client.publish(topic, payload, qos=QOS).rc != mqtt.MQTT_ERR_SUCCESS:
+            raise AlertError(f"there is no connection to {self._endpoint}")
+
+    def remember(self, thing: str, report_id: int, accepted_at: float) -> None:
+        """Remember a report that an earlier run accepted."""
+        self._last_reports.put(thing, LastReport(report_id, accepted_at))
+
+    def start(self) -> None:
+        """Connect in the background, and again whenever the connection is lost."""
+        self._client.connect_async(self._endpoint.host, self._endpoint.port, keepalive=KEEP_ALIVE)
+        self._client.loop_start()
+
+    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Disconnect; paho's thread is a daemon, so that one that hangs in a connect keeps nothing alive."""
+        self._stopping.set()
+        self._gone.clear()
+        if self._client.disconnect() == mqtt.MQTT_ERR_SUCCESS:
+            self._gone.wait(timeout)
+
+    def answer(self, topic: str, payload: bytes) -> tuple[str, bytes] | None:
+        """Judge what arrived, log the verdict and return the reply's topic and payload; None if it was no report."""
+        parsed = self._topics.parse(topic, payload)
+        if parsed is None:
+            log.warning("message on %a ignored: no thing can have this name", topic)
+            return None
+        now = self._clock()
+        verdict = judge(parsed, payload, now, self._last_reports.find(parsed.thing), self._minimum_interval)
+        if isinstance(verdict, Accepted):
+            self._last_reports.remember(verdict, now)
+            self.on_accepted(verdict, now)
+        log_verdict(verdict, payload)
+        return verdict.reply()
+
+    def _make_client(self, context: ssl.SSLContext) -> mqtt.Client:
+        context.sslsocket_class = BufferedSocket
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"amazon-defender-detect-{uuid.uuid4().hex[:8]}",  # a second Detect must not evict the first
+        )
+        client.tls_set_context(context)
+        client.reconnect_delay_set(SHORTEST_WAIT, LONGEST_WAIT)
+        client.on_socket_open = self._opened
+        client.on_connect, client.on_connect_fail = self._connected, self._not_connected
+        client.on_subscribe, client.on_message = self._subscribed, self._received
+        client.on_disconnect = self._disconnected
+        return client
+
+    def _opened(self, _client: mqtt.Client, _data: Any, connection: Any) -> None:
+        send_at_once(connection)
+
+    def _connected(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            log.error("%s refused the connection: %s; trying again", self._endpoint, reason)
+            return
+        self._was_connected = True
+        client.subscribe([(topic_filter, QOS) for topic_filter in self._topics.filters])
+
+    def _not_connected(self, _client: mqtt.Client, _data: Any) -> None:
+        if self._stopping.is_set():
+            return
+        error = sys.exc_info()[1]  # paho calls this from its except clause, and does not hand the error on
+        if isinstance(error, ssl.SSLCertVerificationError) and not self._was_connected:
+            self._fail(CredentialsError(f"the certificate of {self._endpoint} is not trusted: {error.verify_message}"))
+            return
+        log.warning("no connection to %s: %s; trying again", self._endpoint, error)
+
+    def _subscribed(self, _client: mqtt.Client, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._fail(
+                DetectError(f"{self._endpoint} refused the subscription to {' and '.join(self._topics.filters)}")
+            )
+        else:
+            self._on_ready()
+
+    def _fail(self, error: DetectError) -> None:
+        self._stopping.set()
+        self._on_failure(error)
+
+    def _received(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if message.retain:
+            log.warning("retained message on %a ignored: reports are current, and never retained", message.topic)
+            return
+        try:
+            reply = self.answer(message.topic, bytes(message.payload))
+        except Exception:  # an exception here would end paho's thread, and Detect would be deaf from then on
+            log.exception("no verdict on the report on %s", message.topic)
+            return
+        if reply is not None:
+            client.publish(*reply, qos=QOS)
+
+    def _disconnected(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._gone.set()
+        if reason.is_failure and not self._stopping.is_set():
+            log.warning("connection to %s lost (%s); trying again", self._endpoint, reason)
+
+
+def log_verdict(verdict: Verdict, payload: bytes) -> None:
+    """Log one line per report: DEBUG if it was accepted, WARNING if it was not."""
+    line, size = "%s: report %s of %d bytes %s", len(payload)
+    if isinstance(verdict, Rejected):
+        log.warning(line, verdict.thing, verdict.report_id, size, f"rejected: {verdict.code}: {verdict.message}")
+    elif log.isEnabledFor(logging.DEBUG):
+        log.debug(line, verdict.thing, verdict.report_id, size, "accepted")
+        log.debug("%s: %.2000a", verdict.thing, payload)

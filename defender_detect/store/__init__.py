@@ -1,0 +1,1 @@
+"""Stores reports, alarms and states in SQLite, and reads them."""

@@ -1,0 +1,124 @@
+"""The schema of Detect's database, and how it is opened, refused or set aside."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from defender_detect.errors import StoreError
+
+DATABASE = "detect.db"
+PARTS = ("", "-wal", "-shm")  # the files of one database
+VERSION = 1
+APPLICATION = 0x44446574  # "DDet": tells Detect's database from another program's
+PATIENCE = 5.0  # seconds to wait for whoever else writes, such as a person with the sqlite3 shell
+LARGEST_LOG = 64 * 1024 * 1024  # bytes; a write-ahead log that grew while somebody read is cut to this afterwards
+CACHE = 16 * 1024  # KiB of pages in memory
+
+# A report's row begins with its hour, so that new rows go to one end of the tree and old ones leave from the other.
+# Things are numbered as they come: those that report one after the other lie side by side.
+TABLES = """
+CREATE TABLE things (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
+CREATE TABLE metrics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE reports (hour INTEGER, thing INTEGER, time REAL, metrics BLOB NOT NULL,
+    PRIMARY KEY (hour, thing, time)) WITHOUT ROWID;
+CREATE TABLE states (thing INTEGER PRIMARY KEY, report_id INTEGER, accepted_at REAL, state BLOB);
+CREATE TABLE events (id INTEGER PRIMARY KEY, time REAL NOT NULL, thing TEXT NOT NULL, profile TEXT NOT NULL,
+    behavior TEXT NOT NULL, metric TEXT NOT NULL, type TEXT NOT NULL, violation_id TEXT NOT NULL, value BLOB NOT NULL,
+    criteria TEXT NOT NULL, kind TEXT NOT NULL, suppressed INTEGER NOT NULL);
+CREATE INDEX events_by_time ON events (time);
+CREATE INDEX events_by_thing ON events (thing, time);
+CREATE TABLE active (violation_id TEXT PRIMARY KEY, thing TEXT NOT NULL, profile TEXT NOT NULL, behavior TEXT NOT NULL,
+    metric TEXT NOT NULL, criteria TEXT NOT NULL, kind TEXT NOT NULL, suppressed INTEGER NOT NULL,
+    started_at REAL NOT NULL, last_time REAL NOT NULL, last_value BLOB NOT NULL,
+    UNIQUE (thing, profile, behavior)) WITHOUT ROWID;
+"""
+
+log = logging.getLogger(__name__)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the database for writing, and make it where there is none; one that is damaged is set aside.
+
+    Raises StoreError for one of another version or program, and for a place where none can be.
+    """
+    try:
+        return _open(path)
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise StoreError(f"the database {path} cannot be used: {error}") from error
+        set_aside(path, error)
+        return _open(path)
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> bool:
+    """Return whether the database has its tables, False for a new one; raise StoreError for one that is not ours."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not tables:
+        return False
+    if application != APPLICATION:
+        raise StoreError(f"{path} is another program's database: give Detect a state directory of its own")
+    if version != VERSION:
+        raise StoreError(
+            f"the database {path} has schema {version}, and this amazon-defender-detect knows only {VERSION}: "
+            "use the release that wrote it, or move the file away to start afresh"
+        )
+    return True
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do what is inside whole, or, after an exception, not at all."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself after some errors
+            connection.execute("ROLLBACK")
+        raise
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file is not, or no longer, a sound database: these have no class of their own."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def set_aside(path: Path, error: Exception) -> None:
+    """Keep a damaged database under another name, with its log, which may hold what can be saved."""
+    damaged = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+    log.warning("the database %s is damaged (%s): kept as %s, starting afresh", path, error, damaged.name)
+    for part in PARTS:
+        with contextlib.suppress(OSError):
+            os.replace(f"{path}{part}", f"{damaged}{part}")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    try:
+        is_complete = check_version(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG}")
+        connection.execute(f"PRAGMA cache_size = -{CACHE}")
+        if not is_complete:
+            _make_tables(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    with transaction(connection):
+        for statement in filter(str.strip, TABLES.split(";")):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -1,0 +1,153 @@
+"""The writer: puts batches into the database, each in one transaction, which is there whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from defender_detect.store.batch import Batch, Latest, Report
+from defender_detect.store.bulk import execute_bulk, find_numbers
+from defender_detect.store.packing import LARGEST_INTEGER, pack_value, pack_values
+from defender_detect.store.pruning import Cutoffs, Pruning, prune
+from defender_detect.store.schema import open_database, transaction
+
+if TYPE_CHECKING:
+    from defender_detect.evaluate.alarms import Event
+    from defender_detect.metrics import Value
+
+HOUR = 3600  # seconds
+IN_ALARM = "in-alarm"
+MOST_NUMBERS = 200_000  # names whose numbers are remembered; about 30 MB
+MOST_METRICS = 10_000  # different names that are kept; AWS takes 100 custom metrics for an account
+
+ADD_REPORTS = "INSERT OR REPLACE INTO reports VALUES {rows}"
+ADD_STATES = """INSERT INTO states VALUES {rows} ON CONFLICT (thing) DO UPDATE SET
+    report_id = coalesce(excluded.report_id, report_id),
+    accepted_at = coalesce(excluded.accepted_at, accepted_at), state = coalesce(excluded.state, state)"""
+ADD_EVENTS = """INSERT INTO events (time, thing, profile, behavior, metric, type, violation_id, value, criteria, kind,
+    suppressed) VALUES {rows}"""
+BEGIN_VIOLATIONS = """INSERT OR REPLACE INTO active (started_at, last_time, thing, profile, behavior, metric,
+    violation_id, last_value, criteria, kind, suppressed) VALUES {rows}"""
+END_VIOLATIONS = "DELETE FROM active WHERE (thing, profile, behavior) IN (VALUES {rows})"
+CONTINUE_VIOLATIONS = """WITH new (id, time, value) AS (VALUES {rows}) UPDATE active
+    SET (last_time, last_value) = (SELECT time, value FROM new WHERE id = violation_id)
+    WHERE violation_id IN (SELECT id FROM new)"""
+ADD_THINGS = "INSERT OR IGNORE INTO things (name) VALUES {rows}"
+FIND_THINGS = "SELECT json_group_object(name, id) FROM things WHERE name IN ({rows})"
+ADD_METRICS = "INSERT OR IGNORE INTO metrics (name) VALUES {rows}"
+FIND_METRICS = "SELECT json_group_object(name, id) FROM metrics WHERE name IN ({rows})"
+
+log = logging.getLogger(__name__)
+
+
+class Writer:
+    """The one connection that writes; not to be used by two threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database, or make it; raises StoreError if that cannot be."""
+        self._connection = open_database(path)
+        self._things: dict[str, int] = {}
+        self._metrics: dict[str, int] = {}
+        self._pruning: Pruning | None = None
+        self._has_complained = False
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch; after an sqlite3.Error nothing of it is there."""
+        try:
+            with transaction(self._connection):
+                self._number_things(dict.fromkeys([*batch.latest, *(report.thing for report in batch.reports)]))
+                self._number_metrics({metric for report in batch.reports for metric in report.values})
+                self._add_reports(batch.reports)
+                self._add_states(batch.latest)
+                self._add_events(batch.events)
+                self._add_lasting(batch.lasting)
+        except BaseException:
+            self._forget_numbers()  # some may be of names that are not there after the rollback
+            raise
+
+    def start_pruning(self, cutoffs: Cutoffs) -> None:
+        """Begin to remove what is too old; an earlier round that is not at its end is given up."""
+        self._pruning = prune(self._connection, cutoffs)
+
+    def prune_a_step(self) -> bool:
+        """Remove a little of what is too old, and return whether there may be more."""
+        if self._pruning is None:
+            return False
+        are_things_gone = next(self._pruning, None)
+        if are_things_gone is None:
+            self._pruning = None
+        elif are_things_gone:
+            self._forget_numbers()
+        return self._pruning is not None
+
+    def close(self) -> None:
+        """Close the database."""
+        self._pruning = None
+        self._connection.close()
+
+    def _add_reports(self, reports: Iterable[Report]) -> None:
+        rows = (
+            (int(time // HOUR), self._things[thing], time, pack_values(values, self._metrics))
+            for thing, time, values in reports
+        )
+        execute_bulk(self._connection, ADD_REPORTS, rows)
+
+    def _add_states(self, latest: Mapping[str, Latest]) -> None:
+        rows = (
+            (self._things[thing], None if report_id is None else min(report_id, LARGEST_INTEGER), accepted_at, state)
+            for thing, (report_id, accepted_at, state) in latest.items()
+        )
+        execute_bulk(self._connection, ADD_STATES, rows)
+
+    def _add_events(self, events: Iterable[Event]) -> None:
+        rows = [(event, event_columns(event)) for event in events]
+        execute_bulk(self._connection, ADD_EVENTS, ((event.time, *columns) for event, columns in rows))
+        newest = {columns[:3]: (event, columns) for event, columns in rows}  # of each behavior of each thing
+        ended = (key for key, (event, _) in newest.items() if event.type != IN_ALARM)
+        execute_bulk(self._connection, END_VIOLATIONS, ended)
+        begun = (
+            (event.time, event.time, *columns[:4], *columns[5:])
+            for event, columns in newest.values()
+            if event.type == IN_ALARM
+        )
+        execute_bulk(self._connection, BEGIN_VIOLATIONS, begun)
+
+    def _add_lasting(self, lasting: Mapping[str, tuple[float, Value | None]]) -> None:
+        rows = ((name, time, pack_value(value)) for name, (time, value) in lasting.items())
+        execute_bulk(self._connection, CONTINUE_VIOLATIONS, rows)
+
+    def _number_things(self, names: Collection[str]) -> None:
+        if len(self._things) + len(names) > MOST_NUMBERS:
+            self._things.clear()
+        new = [name for name in names if name not in self._things]
+        self._things.update(self._number(ADD_THINGS, FIND_THINGS, new))
+
+    def _number_metrics(self, names: set[str]) -> None:
+        new = sorted(name for name in names if name not in self._metrics)
+        room = max(0, MOST_METRICS - len(self._metrics))
+        self._metrics.update(self._number(ADD_METRICS, FIND_METRICS, new[:room]))
+        if len(new) > room and not self._has_complained:
+            self._has_complained = True
+            log.warning("more than %d different metrics: others, such as %a, are not kept", MOST_METRICS, new[room])
+
+    def _number(self, add: str, find: str, names: list[str]) -> dict[str, int]:
+        """Return the numbers of names; those that are new get one in this order, which is that of their reports."""
+        found = find_numbers(self._connection, find, names)
+        missing = [name for name in names if name not in found]
+        execute_bulk(self._connection, add, ([name] for name in missing))
+        return {**found, **find_numbers(self._connection, find, missing)}
+
+    def _forget_numbers(self) -> None:
+        self._things.clear()
+        self._metrics.clear()
+
+
+def event_columns(event: Event) -> tuple[Any, ...]:
+    """Return what is kept of an event, but for its time."""
+    value, criteria = pack_value(event.value), msgspec.json.encode(event.criteria).decode()
+    of = (event.thing, event.profile, event.behavior)
+    return (*of, event.metric, event.type, event.violation_id, value, criteria, event.kind, event.suppressed)

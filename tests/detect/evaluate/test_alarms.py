@@ -1,0 +1,305 @@
+"""An alarm begins after so many datapoints, ends after so many, and a restart in between changes nothing."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from defender_detect.evaluate.alarms import (
+    ALARM_CLEARED,
+    ALARM_INVALIDATED,
+    IN_ALARM,
+    INVALID_AFTER,
+    NORMAL,
+    Event,
+    State,
+    Subject,
+    expire,
+    new_violation_id,
+    step,
+)
+from defender_detect.evaluate.behaviors import History, compile_behavior
+from defender_detect.evaluate.memory import Memory, forget, unpack
+from defender_detect.judge.verdict import LastReport
+from defender_detect.profiles import Behavior, Profile, parse_behavior, parse_profile
+
+NOW = 1_700_000_000.0
+CRITERIA = {"comparisonOperator": "less-than-equals", "value": {"number": 75}}
+
+
+def behavior(to_alarm: int = 1, to_clear: int = 1, **more: Any) -> Behavior:
+    counts = {"consecutiveDatapointsToAlarm": to_alarm, "consecutiveDatapointsToClear": to_clear}
+    return parse_behavior({"name": "b", "metric": "cpu_usage", "criteria": {**CRITERIA, **counts}, **more})
+
+
+def subject(to_alarm: int = 1, to_clear: int = 1, **more: Any) -> Subject:
+    return Subject("thing", "profile", behavior(to_alarm, to_clear, **more))
+
+
+def numbered() -> Callable[[], str]:
+    numbers: Iterator[int] = itertools.count(1)
+    return lambda: f"violation-{next(numbers)}"
+
+
+def run(whose: Subject, datapoints: str) -> list[str]:
+    """Step through datapoints (y: conforms, n: violates, -: none), and return the event's type after each, or ""."""
+    state, found, new_id = NORMAL, [], numbered()
+    for index, datapoint in enumerate(datapoints):
+        conforms = {"y": True, "n": False, "-": None}[datapoint]
+        state, event = step(state, whose, conforms, NOW + 300 * index, 80.5, new_id)
+        found.append(event.type if event else "")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("to_alarm", "to_clear", "datapoints", "alarmed", "cleared"),
+    [
+        (1, 1, "nny", 0, 2),
+        (3, 2, "nnnyy", 2, 4),
+        (3, 2, "nnynnnyny-y", 5, 10),
+        (2, 1, "n-n-y", 2, 4),
+        (10, 10, "nnnnnnnnnnyyyyyyyyyy", 9, 19),
+        (2, 1, "nyny", None, None),
+    ],
+)
+def test_an_alarm_begins_and_ends_after_its_consecutive_datapoints(
+    to_alarm: int, to_clear: int, datapoints: str, alarmed: int | None, cleared: int | None
+) -> None:
+    expected = [""] * len(datapoints)
+    if alarmed is not None and cleared is not None:
+        expected[alarmed], expected[cleared] = IN_ALARM, ALARM_CLEARED
+    assert expected == run(subject(to_alarm, to_clear), datapoints)
+
+
+def test_an_event_says_everything_about_the_violation() -> None:
+    state, event = step(NORMAL, subject(suppressAlerts=True), False, NOW, 80.5, lambda: "id")
+    expected = Event(
+        violation_id="id",
+        thing="thing",
+        profile="profile",
+        behavior="b",
+        metric="cpu_usage",
+        type="in-alarm",
+        time=NOW,
+        value=80.5,
+        criteria=behavior().criteria.document,
+        kind="number",
+        suppressed=True,
+    )
+    assert expected == event
+    assert state.in_alarm
+    assert ("id", NOW, NOW) == (state.violation_id, state.started, state.violated)
+
+
+def test_an_alarm_knows_its_last_violation() -> None:
+    whose = subject(1, 2)
+    state, _ = step(NORMAL, whose, False, NOW, 80, lambda: "id")
+    state, _ = step(state, whose, False, NOW + 300, 90)
+    state, _ = step(state, whose, True, NOW + 600, 10)
+    assert State(1, NOW + 600, "id", NOW, NOW + 300) == state
+    state, event = step(state, whose, True, NOW + 900, 20)
+    assert state is NORMAL
+    assert event is not None
+    assert ("id", ALARM_CLEARED, 20, False) == (event.violation_id, event.type, event.value, event.suppressed)
+
+
+def test_a_behavior_that_conforms_shares_the_normal_state() -> None:
+    assert (NORMAL, None) == step(State(), subject(), True, NOW)
+    assert step(State(2, NOW), subject(3), True, NOW + 300)[0] is NORMAL
+
+
+def test_a_datapoint_that_comes_twice_counts_once() -> None:
+    state, event = step(NORMAL, subject(2), False, NOW)
+    assert (state, None) == step(state, subject(2), False, NOW)
+    assert event is None
+
+
+def test_the_kind_of_a_value_is_the_metrics() -> None:
+    ranked = {"comparisonOperator": "less-than", "statisticalThreshold": {"statistic": "p50"}, "durationSeconds": 300}
+    for metric, kind in [("aws:all-bytes-in", "count"), ("cpu_usage", "number")]:
+        whose = Subject("t", "p", parse_behavior({"name": "b", "metric": metric, "criteria": ranked}))
+        event = step(NORMAL, whose, False, NOW, 5)[1]
+        assert event is not None
+        assert kind == event.kind
+
+
+def test_two_days_of_silence_make_an_alarm_void() -> None:
+    state, _ = step(NORMAL, subject(), False, NOW, 80.5, lambda: "id")
+    assert (state, None) == expire(state, subject(), NOW + INVALID_AFTER - 1)
+    assert (state, None) == expire(state, subject(), NOW - INVALID_AFTER)
+    after, event = expire(state, subject(), NOW + INVALID_AFTER)
+    assert after is NORMAL
+    assert event is not None
+    found = (event.violation_id, event.type, event.time, event.value)
+    assert ("id", ALARM_INVALIDATED, NOW + INVALID_AFTER, None) == found
+
+
+def test_two_days_of_silence_begin_a_count_anew_without_a_word() -> None:
+    state, _ = step(NORMAL, subject(2), False, NOW)
+    assert (NORMAL, None) == expire(state, subject(2), NOW + INVALID_AFTER)
+    assert (NORMAL, None) == expire(NORMAL, subject(2), NOW + INVALID_AFTER)
+
+
+def test_violations_have_ids_of_their_own_that_aws_would_take() -> None:
+    first, second = new_violation_id(), new_violation_id()
+    assert first != second
+    assert set(first) <= set("0123456789abcdef-")
+
+
+@given(st.text("yyn-", max_size=60), st.integers(1, 10), st.integers(1, 10), st.integers(0, 60))
+@settings(deadline=None)
+def test_alarms_begin_and_end_in_turns(datapoints: str, to_alarm: int, to_clear: int, silence: int) -> None:
+    state, events, now, whose, new_id = NORMAL, [], NOW, subject(to_alarm, to_clear), numbered()
+    for index, datapoint in enumerate(datapoints):
+        now += INVALID_AFTER if index == silence else 300
+        state, event = expire(state, whose, now)
+        events += [event] if event else []
+        state, event = step(state, whose, {"y": True, "n": False}.get(datapoint), now, 1, new_id)
+        events += [event] if event else []
+        assert state.in_alarm is (len(events) % 2 == 1)
+    assert all(event.type == IN_ALARM for event in events[::2])
+    assert all(event.type in (ALARM_CLEARED, ALARM_INVALIDATED) for event in events[1::2])
+    assert [f"violation-{index // 2 + 1}" for index in range(len(events))] == [event.violation_id for event in events]
+
+
+@given(st.text("yn", max_size=60), st.integers(1, 10), st.integers(1, 10))
+@settings(deadline=None)
+def test_an_alarm_is_what_the_last_datapoints_say(datapoints: str, to_alarm: int, to_clear: int) -> None:
+    seen, in_alarm, expected = "", False, []
+    for datapoint in datapoints:
+        seen += datapoint
+        if seen.endswith("y" * to_clear if in_alarm else "n" * to_alarm):
+            in_alarm, seen = not in_alarm, ""
+            expected.append(IN_ALARM if in_alarm else ALARM_CLEARED)
+        else:
+            expected.append("")
+    assert expected == run(subject(to_alarm, to_clear), datapoints)
+
+
+PROFILES = tuple(
+    parse_profile({"securityProfileName": name, "behaviors": behaviors})
+    for name, behaviors in {
+        "cpu": [{"name": "b", "metric": "cpu_usage", "criteria": {**CRITERIA, "consecutiveDatapointsToAlarm": 2}}],
+        "traffic": [
+            {
+                "name": "most",
+                "metric": "aws:all-bytes-out",
+                "criteria": {
+                    "comparisonOperator": "less-than",
+                    "value": {"count": 500},
+                    "durationSeconds": 900,
+                    "consecutiveDatapointsToClear": 2,
+                },
+            },
+            {
+                "name": "least",
+                "metric": "aws:all-bytes-out",
+                "criteria": {
+                    "comparisonOperator": "greater-than",
+                    "value": {"count": 100},
+                    "durationSeconds": 1800,
+                },
+            },
+        ],
+        "ports": [
+            {
+                "name": "b",
+                "metric": "aws:listening-tcp-ports",
+                "criteria": {"comparisonOperator": "in-port-set", "value": {"ports": [22]}},
+            }
+        ],
+    }.items()
+)
+REPORTS = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "cpu_usage": st.sampled_from([10, 99.5]),
+            "aws:all-bytes-out": st.integers(0, 300),
+            "aws:listening-tcp-ports": st.sampled_from([(), (22,), (22, 4444)]),
+        },
+    ),
+    max_size=25,
+)
+
+
+def watch(profiles: tuple[Profile, ...], reports: list[Any], restarts: frozenset[int] = frozenset()) -> list[Event]:
+    """Evaluate one thing's reports against profiles, forgetting everything but what was packed at some of them."""
+    rules = [(profile, each, compile_behavior(each)) for profile in profiles for each in profile.behaviors]
+    names = [f"{profile.name}/{each.name}" for profile, each, _ in rules]
+    memory, events = forget(names), []
+    for index, values in enumerate(reports):
+        if index in restarts:
+            memory = unpack(memory.pack(names), names)
+        histories, states = list(memory.histories), list(memory.states)
+        for place, (profile, each, evaluate) in enumerate(rules):
+            now = NOW + 300.5 * index
+            histories[place], datapoint, conforms = evaluate(histories[place], values.get(each.metric), now, None)
+            whose = Subject("thing", profile.name, each)
+            new_id = f"{names[place]}-{index}".__str__
+            states[place], event = step(states[place], whose, conforms, now, datapoint, new_id)
+            events += [event] if event else []
+        memory = Memory(tuple(histories), tuple(states))
+    return events
+
+
+def in_order(events: list[Event]) -> list[Event]:
+    return sorted(events, key=lambda event: (event.time, event.profile, event.behavior))
+
+
+@given(REPORTS, st.randoms(use_true_random=False))
+@settings(deadline=None)
+def test_the_order_of_the_profiles_does_not_matter(reports: list[Any], chance: random.Random) -> None:
+    shuffled = tuple(chance.sample(PROFILES, len(PROFILES)))
+    assert in_order(watch(PROFILES, reports)) == in_order(watch(shuffled, reports))
+
+
+@given(REPORTS, st.frozensets(st.integers(0, 25)))
+@settings(deadline=None)
+def test_a_restart_at_any_point_changes_nothing(reports: list[Any], restarts: frozenset[int]) -> None:
+    assert watch(PROFILES, reports) == watch(PROFILES, reports, restarts)
+
+
+def test_the_profiles_here_raise_and_clear_every_kind_of_alarm() -> None:
+    bad = {"cpu_usage": 99.5, "aws:all-bytes-out": 300, "aws:listening-tcp-ports": (22, 4444)}
+    idle = {"cpu_usage": 10, "aws:all-bytes-out": 0, "aws:listening-tcp-ports": ()}
+    events = watch(PROFILES, [bad] * 8 + [idle] * 9 + [bad] * 3)
+    for name in ("cpu/b", "traffic/most", "traffic/least", "ports/b"):
+        kinds = [event.type for event in events if f"{event.profile}/{event.behavior}" == name]
+        assert [IN_ALARM, ALARM_CLEARED] == kinds[:2], name
+
+
+def test_what_was_packed_goes_by_name_when_the_profiles_change() -> None:
+    alarm, _ = step(NORMAL, subject(), False, NOW, (22, 4444), lambda: "id")
+    packed = Memory(forget(["a", "b"]).histories, (alarm, NORMAL)).pack(["p/a", "p/b"])
+    assert (NORMAL, NORMAL, alarm) == unpack(packed, ["p/new", "p/b", "p/a"]).states
+    assert unpack(packed, ["p/b"]).states[0] is NORMAL
+
+
+def test_a_normal_state_is_shared_again_after_a_restart() -> None:
+    packed = Memory((History(b"window"),), (NORMAL,)).pack(["p/a"])
+    memory = unpack(packed, ["p/a"])
+    assert (b"window",) == memory.histories
+    assert memory.states[0] is NORMAL
+
+
+def test_a_thing_that_is_remembered_is_no_work_for_the_garbage_collector() -> None:
+    assert not gc.is_tracked(forget(["p/a"]))
+    assert not gc.is_tracked(LastReport(1, NOW))
+
+
+def test_what_is_normal_takes_no_room() -> None:
+    assert b"\x80" == forget(["p/a", "p/b"]).pack(["p/a", "p/b"])
+
+
+def test_a_state_goes_through_msgspec_unchanged() -> None:
+    state = State(2, NOW, "id", NOW, NOW)
+    assert state == msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)

@@ -1,0 +1,471 @@
+"""The detector applies the profiles that are for a thing, forgets nothing at a restart, and mixes up no two things."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import tempfile
+import tracemalloc
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, INVALID_AFTER, Event
+from defender_detect.evaluate.detector import NOTHING, Attachment, Detector, Finding, Rules
+from defender_detect.evaluate.percentiles import Population
+from defender_detect.profile_rules import find_problems
+from defender_detect.profiles import Profile, parse_profile
+from defender_detect.store.store import Store
+
+NOW = 1_800_000_000.0
+STEP = 300.0  # seconds between two reports of a thing
+DAY = 24 * 3600.0
+
+
+def behavior(name: str, metric: str, operator: str, value: dict[str, Any], **criteria: Any) -> dict[str, Any]:
+    return {"name": name, "metric": metric, "criteria": {"comparisonOperator": operator, "value": value, **criteria}}
+
+
+def ranked(name: str, metric: str, operator: str, statistic: str) -> dict[str, Any]:
+    threshold = {"statisticalThreshold": {"statistic": statistic}, "durationSeconds": 300}
+    return {"name": name, "metric": metric, "criteria": {"comparisonOperator": operator, **threshold}}
+
+
+def profile(name: str, *behaviors: dict[str, Any], **more: Any) -> Profile:
+    document = {"securityProfileName": name, "behaviors": list(behaviors), **more}
+    assert [] == find_problems(document)
+    return parse_profile(document)
+
+
+def cpu(name: str, limit: float, to_alarm: int = 1, to_clear: int = 1) -> Profile:
+    counts = {"consecutiveDatapointsToAlarm": to_alarm, "consecutiveDatapointsToClear": to_clear}
+    return profile(name, behavior("cpu", "cpu", "less-than-equals", {"number": limit}, **counts))
+
+
+def attach(attached: Profile, *targets: str) -> Attachment:
+    return Attachment(attached, frozenset(targets or ("all",)))
+
+
+def detector(*attachments: Attachment, groups: dict[str, list[str]] | None = None, **options: Any) -> Detector:
+    return Detector(Rules(attachments, groups or {}), **options)
+
+
+def report(**custom: Any) -> dict[str, Any]:
+    return {"custom_metrics": {name: [{"number": value}] for name, value in custom.items()}}
+
+
+def brief(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
+    """Return whose alarm began or ended, of which profile, and how."""
+    return [(event.thing, event.profile, event.type) for finding in findings for event in finding.events]
+
+
+TARGETS = [attach(cpu("every", 10)), attach(cpu("lab", 20), "lab"), attach(cpu("both", 30), "all", "lab", "roof")]
+TARGETS += [
+    attach(cpu("roof", 40), "lab", "roof"),
+    attach(cpu("nowhere", 50), "no-such-group"),
+    attach(cpu("none", 60)),
+]
+TARGETS[-1] = Attachment(TARGETS[-1].profile, frozenset())
+GROUPS = {"lab": ["in-lab", "in-two"], "roof": ["on-roof", "in-two"], "empty": [], "idle": ["in-idle"]}
+
+
+@pytest.mark.parametrize(
+    ("thing", "expected"),
+    [
+        ("anyone", {"every", "both"}),
+        ("in-idle", {"every", "both"}),
+        ("in-lab", {"every", "both", "lab", "roof"}),
+        ("on-roof", {"every", "both", "roof"}),
+        ("in-two", {"every", "both", "lab", "roof"}),
+        ("lab", {"every", "both"}),
+        ("all", {"every", "both"}),
+    ],
+)
+def test_a_profile_applies_to_the_things_that_it_is_for_and_once(thing: str, expected: set[str]) -> None:
+    found = brief(detector(*TARGETS, groups=GROUPS).observe(thing, report(cpu=99), NOW))
+    assert [(thing, name, IN_ALARM) for name in sorted(expected)] == found
+
+
+def test_without_profiles_nothing_is_retained_and_nothing_is_found() -> None:
+    assert [Finding("rpi-1", {})] == detector().observe("rpi-1", report(cpu=99), NOW)
+
+
+def test_the_metrics_of_the_profiles_are_retained_and_no_others() -> None:
+    all_things = profile("p", behavior("b", "cpu", "less-than", {"number": 5}), additionalMetricsToRetain=["fan"])
+    extra = {"additionalMetricsToRetainV2": [{"metric": "aws:all-bytes-in"}]}
+    detect = detector(attach(all_things), attach(profile("q", **extra), "lab"), groups=GROUPS)
+    full = {**report(cpu=1, fan=2, other=3), "metrics": {"network_stats": {"bytes_in": 4, "bytes_out": 5}}}
+    assert {"cpu": 1, "fan": 2} == detect.observe("rpi-1", full, NOW)[0].values
+    assert {"cpu": 1, "fan": 2, "aws:all-bytes-in": 4} == detect.observe("in-lab", full, NOW)[0].values
+    assert {"fan": 2} == detect.observe("rpi-1", report(fan=2), NOW)[0].values
+
+
+def test_an_alarm_that_lasts_is_told_of_with_its_newest_value() -> None:
+    detect = detector(attach(cpu("p", 75, to_clear=2)), new_id=lambda: "id")
+    found = [
+        detect.observe("rpi-1", report(cpu=each), NOW + STEP * i)[0] for i, each in enumerate((80, 90, 5, 95, 5, 5))
+    ]
+    assert [[], [("id", 90)], [], [("id", 95)], [], []] == [list(each.lasting) for each in found]
+    assert [IN_ALARM, "", "", "", "", ALARM_CLEARED] == [each.events[0].type if each.events else "" for each in found]
+
+
+# Several things under profiles of every kind, one report after the other
+
+
+class Told(NamedTuple):
+    """A report: whose, what it says, and how long after the one before it came."""
+
+    thing: str
+    report: dict[str, Any]
+    wait: float
+
+
+NAMES = ["a", "ab", "a:", "a-", "_", "A", "0", ":" * 128, "all", "lab", "p_b"]
+SETS = profile(
+    "sets",
+    behavior("ports", "aws:listening-tcp-ports", "in-port-set", {"ports": [22]}),
+    behavior("to", "aws:destination-ip-addresses", "not-in-cidr-set", {"cidrs": ["10.0.0.0/8", "2001:db8::/32"]}),
+    behavior("words", "words", "in-set", {"strings": ["a"]}, consecutiveDatapointsToAlarm=2),
+)
+SUMS = profile(
+    "sums",
+    behavior("out", "aws:all-bytes-out", "less-than", {"count": 100}, durationSeconds=600),
+    behavior("few", "aws:all-bytes-out", "greater-than", {"count": 20}, durationSeconds=300),
+)
+EVERY_KIND = [
+    attach(SETS), attach(SUMS), attach(cpu("cpu", 75, 3, 2)), attach(cpu("hot", 90), "lab"),
+    attach(cpu("x", 50), "lab", "all"),
+]  # fmt: skip
+RANKED = attach(profile("ranked", ranked("busiest", "cpu", "less-than-equals", "p50")))
+WAITS = (0.0, 1.0, 150.0, STEP, STEP, 2 * DAY)  # without a clock that is set back
+EVERY_GROUP = {"lab": NAMES[::2]}
+
+
+@st.composite
+def told(draw: st.DrawFn, names: Sequence[str] = NAMES, waits: Sequence[float] = (*WAITS, -STEP)) -> Told:
+    """Draw a report in which every metric is, or is not, in compliance, or is not there."""
+    listening = {"listening_tcp_ports": {"ports": [{"port": port} for port in draw(PORTS)]}}
+    stats = {"network_stats": {"bytes_out": draw(st.sampled_from([0, 15, 60, 120]))}}
+    connections = {"established_connections": {"connections": [{"remote_addr": each} for each in draw(ADDRESSES)]}}
+    blocks: list[dict[str, Any]] = draw(
+        st.lists(st.sampled_from([listening, stats, {"tcp_connections": connections}]), max_size=3)
+    )
+    custom: dict[str, Any] = (
+        {"cpu": [{"number": draw(st.sampled_from([10, 60, 80, 95]))}]} if draw(st.booleans()) else {}
+    )
+    if draw(st.booleans()):
+        custom["words"] = [draw(st.sampled_from([{"string_list": ["a"]}, {"string_list": ["\ud800"]}, {"number": 1}]))]
+    wait = draw(st.sampled_from(waits))
+    metrics = {name: block for each in blocks for name, block in each.items()}
+    return Told(draw(st.sampled_from(names)), {"metrics": metrics, "custom_metrics": custom}, wait)
+
+
+PORTS = st.lists(st.sampled_from([22, 80]), max_size=2)
+ADDRESSES = st.lists(st.sampled_from(["10.0.0.1:5", "192.0.2.1:5", "[2001:db8::1]:5", "[2001:db9::1]:5"]), max_size=2)
+FLEET = st.lists(told(NAMES[:4]), min_size=1, max_size=25)
+
+
+def evaluate(
+    reports: Sequence[Told], attachments: Sequence[Attachment] = EVERY_KIND, restart: Restart | None = None
+) -> list[Finding]:
+    """Return what a detector finds in reports; it may be put an end to, and begin again, before any of them."""
+    found, now, new_id = [], NOW, CountingIds()
+    rules = Rules(attachments, EVERY_GROUP)
+    detect = Detector(rules, new_id)
+    for index, each in enumerate(reports):
+        now += each.wait
+        if restart is not None and index in restart.before:
+            rules = Rules(attachments, EVERY_GROUP, restart.copy(rules.populations))
+            detect = Detector(rules, new_id)
+            restart.fill(detect)
+        expired = sorted(detect.expire(now), key=lambda finding: finding.thing)  # a restart may change their order
+        findings = [*expired, *detect.observe(each.thing, each.report, now)]
+        if restart is not None:
+            restart.keep(findings, now)
+        found += [finding for finding in findings if finding.values is not None or finding.events]
+    return found
+
+
+class CountingIds:
+    """Ids that are the same in each run."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def __call__(self) -> str:
+        return f"violation-{next(self._numbers)}"
+
+
+class Restart:
+    """Keeps what a detector finds in a store, and restores another one from nothing but that."""
+
+    def __init__(self, directory: Path, before: frozenset[int]) -> None:
+        self.before = before
+        self._directory = directory
+        self._store = Store(directory, interval=60.0)
+
+    def keep(self, findings: Iterable[Finding], now: float) -> None:
+        for each in findings:
+            self._store.add(each.thing, now, each.values, each.events, each.state, 1, each.lasting)
+
+    def copy(self, populations: dict[str, Population]) -> dict[str, Population]:
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(populations), type=dict[str, Population])
+
+    def fill(self, detect: Detector) -> None:
+        self._store.close()
+        self._store = Store(self._directory, interval=60.0)
+        for each in self._store.load_states():
+            detect.restore(each.thing, each.state)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+def fields(event: Event) -> tuple[Any, ...]:
+    return event.thing, event.profile, event.behavior, event.type, event.time, event.value
+
+
+@given(FLEET, st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_the_attachments_does_not_matter(reports: list[Told], chance: random.Random) -> None:
+    attachments = [*EVERY_KIND, RANKED]
+    assert evaluate(reports, attachments) == evaluate(reports, chance.sample(attachments, len(attachments)))
+
+
+@given(FLEET, st.frozensets(st.integers(0, 24), max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_a_restart_from_the_store_at_any_point_changes_nothing(reports: list[Told], before: frozenset[int]) -> None:
+    attachments = [*EVERY_KIND, RANKED]
+    with tempfile.TemporaryDirectory() as directory:
+        restart = Restart(Path(directory), before)
+        try:
+            assert evaluate(reports, attachments) == evaluate(reports, attachments, restart)
+        finally:
+            restart.close()
+
+
+@given(FLEET)
+@settings(max_examples=100, deadline=None)
+def test_the_alarms_of_a_behavior_of_a_thing_begin_and_end_in_turns(reports: list[Told]) -> None:
+    alarms: dict[tuple[str, str, str], list[Event]] = defaultdict(list)
+    for event in (event for finding in evaluate(reports) for event in finding.events):
+        alarms[event.thing, event.profile, event.behavior].append(event)
+    for events in alarms.values():
+        assert [True, False] * (len(events) // 2) + [True] * (len(events) % 2) == [e.type == IN_ALARM for e in events]
+        for began, ended in zip(events[::2], events[1::2]):
+            assert began.violation_id == ended.violation_id
+    begun = [events[::2] for events in alarms.values()]
+    assert len({e.violation_id for each in begun for e in each}) == sum(map(len, begun))
+
+
+@given(st.lists(told(NAMES, WAITS), min_size=1, max_size=40), st.sampled_from(NAMES))
+@settings(max_examples=100, deadline=None)
+def test_what_other_things_report_never_changes_a_things_alarms(reports: list[Told], thing: str) -> None:
+    own, waited = [], 0.0
+    for each in reports:
+        waited += each.wait
+        if each.thing == thing:
+            own.append(Told(thing, each.report, waited))
+            waited = 0.0
+    mine = [finding for finding in evaluate(reports) if finding.thing == thing and finding.values is not None]
+    alone = [finding for finding in evaluate(own) if finding.values is not None]
+    assert [each[:2] for each in map(outcome, alone)] == [each[:2] for each in map(outcome, mine)]
+
+
+def outcome(finding: Finding) -> tuple[list[Any], list[Any], str]:
+    """Return what a report brought, without the ids."""
+    events = [fields(event) for event in finding.events]
+    return events, [each.value for each in finding.lasting], finding.thing
+
+
+BAD: dict[str, Any] = {
+    "metrics": {"listening_tcp_ports": {"ports": [{"port": 80}]}, "network_stats": {"bytes_out": 120},
+                "tcp_connections": {"established_connections": {"connections": [{"remote_addr": "10.0.0.1:5"}]}}},
+    "custom_metrics": {"cpu": [{"number": 95}], "words": [{"string_list": ["\ud800"]}]},
+}  # fmt: skip
+GOOD: dict[str, Any] = {
+    "metrics": {"listening_tcp_ports": {"ports": [{"port": 22}]}, "network_stats": {"bytes_out": 45},
+                "tcp_connections": {"established_connections": {"connections": []}}},
+    "custom_metrics": {"cpu": [{"number": 10}], "words": [{"string_list": ["a"]}]},
+}  # fmt: skip
+QUIET: dict[str, Any] = {"metrics": {"network_stats": {"bytes_out": 0}}}
+EMPTY: dict[str, Any] = {"custom_metrics": {}}
+UPS_AND_DOWNS = [
+    Told("a", each, STEP) for each in [GOOD, BAD, EMPTY, BAD, BAD, EMPTY, QUIET, QUIET, GOOD, EMPTY, GOOD, GOOD]
+]
+
+
+def test_the_reports_drawn_here_raise_and_clear_alarms_of_every_profile() -> None:
+    found = evaluate(UPS_AND_DOWNS)
+    types = defaultdict(list)
+    for event in (event for finding in found for event in finding.events):
+        types[event.behavior if event.behavior != "cpu" else event.profile].append(event.type)
+    assert {"ports", "to", "words", "out", "few", "cpu", "hot", "x"} == set(types)
+    assert {(IN_ALARM, ALARM_CLEARED)} == {tuple(each) for each in types.values()}
+
+
+@pytest.mark.parametrize("before", [frozenset({index}) for index in range(12)] + [frozenset(range(12))])
+def test_a_restart_amid_ups_and_downs_changes_nothing(before: frozenset[int], tmp_path: Path) -> None:
+    restart = Restart(tmp_path, before)
+    try:
+        assert evaluate(UPS_AND_DOWNS) == evaluate(UPS_AND_DOWNS, restart=restart)
+    finally:
+        restart.close()
+
+
+def test_things_whose_names_are_alike_have_alarms_of_their_own() -> None:
+    detect = detector(attach(cpu("p", 75)))
+    for value, expected in ((80, IN_ALARM), (5, ALARM_CLEARED)):
+        for name in NAMES:
+            assert [(name, "p", expected)] == brief(detect.observe(name, report(cpu=value), NOW + value))
+
+
+# Thresholds over all things
+
+
+def test_a_statistical_threshold_is_that_of_all_things_in_the_window_before() -> None:
+    detect = detector(attach(profile("p", ranked("b", "cpu", "less-than-equals", "p90"))))
+    start = NOW // 300 * 300
+    for number in range(100):
+        assert [] == brief(detect.observe(f"rpi-{number}", report(cpu=number), start + number))
+    later = [brief(detect.observe(f"rpi-{number}", report(cpu=number), start + 300 + number)) for number in range(100)]
+    assert [f"rpi-{number}" for number in range(90, 100)] == [found[0][0] for found in later if found]
+
+
+def test_things_of_different_groups_share_a_behaviors_threshold() -> None:
+    rank = profile("p", ranked("b", "cpu", "less-than-equals", "p50"))
+    detect = detector(attach(rank), attach(cpu("q", 1000), "lab"), groups=GROUPS)
+    start = NOW // 300 * 300
+    for index, thing in enumerate(["in-lab", "rpi-1", "on-roof"]):
+        detect.observe(thing, report(cpu=10 * index), start)
+    assert [("in-lab", "p", IN_ALARM)] == brief(detect.observe("in-lab", report(cpu=11), start + 300))
+    assert [] == brief(detect.observe("rpi-1", report(cpu=10), start + 300))
+
+
+def test_a_thing_that_a_profile_is_not_for_does_not_count_for_its_threshold() -> None:
+    rank = attach(profile("p", ranked("b", "cpu", "less-than-equals", "p100")), "lab")
+    detect = detector(rank, groups=GROUPS)
+    start = NOW // 300 * 300
+    detect.observe("in-lab", report(cpu=5), start)
+    detect.observe("stranger", report(cpu=1000), start)
+    assert [("in-lab", "p", IN_ALARM)] == brief(detect.observe("in-lab", report(cpu=6), start + 300))
+
+
+# Silence
+
+
+def test_two_days_of_silence_make_a_things_alarm_void_and_no_others() -> None:
+    detect = detector(attach(cpu("p", 75, to_alarm=2)), new_id=CountingIds())
+    for index in range(2):
+        detect.observe("silent", report(cpu=80), NOW + STEP * index)
+    for index in range(2, 4):
+        detect.observe("late", report(cpu=80), NOW + STEP * index)
+    detect.observe("once", report(cpu=80), NOW)
+    last = NOW + STEP
+    assert [] == brief(detect.expire(last + INVALID_AFTER - 1))
+    (finding,) = [each for each in detect.expire(last + INVALID_AFTER) if each.events]
+    assert ("silent", None, NOTHING) == (finding.thing, finding.values, finding.state)
+    assert [("violation-1", ALARM_INVALIDATED, None)] == [(e.violation_id, e.type, e.value) for e in finding.events]
+    assert [] == brief(detect.expire(last + INVALID_AFTER))
+    assert [("late", "p", ALARM_INVALIDATED)] == brief(detect.expire(last + INVALID_AFTER + DAY))
+    assert [] == brief(detect.observe("once", report(cpu=80), last + 5 * DAY))
+
+
+def test_a_behavior_whose_metric_is_no_longer_reported_is_silent_too() -> None:
+    detect = detector(attach(cpu("p", 75)))
+    detect.observe("rpi-1", report(cpu=80), NOW)
+    detect.observe("rpi-1", report(other=1), NOW + 2 * DAY - 1)
+    assert [("rpi-1", "p", ALARM_INVALIDATED)] == brief(detect.expire(NOW + 2 * DAY))
+
+
+# Other rules
+
+
+def test_other_rules_keep_the_alarms_of_behaviors_that_stay_and_make_the_others_void() -> None:
+    kept, gone = cpu("kept", 75), cpu("gone", 75)
+    detect = detector(attach(kept), attach(gone), new_id=CountingIds())
+    detect.observe("rpi-1", report(cpu=80), NOW)
+    detect.observe("normal", report(cpu=5), NOW)
+    findings = detect.replace(Rules([attach(cpu("new", 70)), attach(kept)]), NOW + 10)
+    assert [("rpi-1", "gone", ALARM_INVALIDATED)] == brief(findings)
+    assert {"violation-1"} == {event.violation_id for finding in findings for event in finding.events}
+    restored = detector(attach(kept), attach(gone))
+    restored.restore("rpi-1", findings[0].state)
+    for each in (detect, restored):
+        ended = [found for found in brief(each.observe("rpi-1", report(cpu=5), NOW + STEP)) if found[1] != "new"]
+        assert [("rpi-1", "kept", ALARM_CLEARED)] == ended
+
+
+def test_an_alarm_is_void_if_its_profile_is_no_longer_for_the_thing() -> None:
+    detect = detector(attach(cpu("p", 75), "lab"), groups=GROUPS)
+    for thing in ("in-lab", "in-two"):
+        detect.observe(thing, report(cpu=80), NOW)
+    findings = detect.replace(Rules([attach(cpu("p", 75), "lab")], {"lab": ["in-two", "rpi-1"]}), NOW + 10)
+    assert [("in-lab", "p", ALARM_INVALIDATED)] == brief(findings)
+    assert [] == brief(detect.observe("in-lab", report(cpu=80), NOW + STEP))
+    assert [("in-two", "p", ALARM_CLEARED)] == brief(detect.observe("in-two", report(cpu=5), NOW + STEP))
+    assert [("rpi-1", "p", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=80), NOW + STEP))
+
+
+def test_other_rules_go_on_with_the_percentiles() -> None:
+    rank = attach(profile("p", ranked("b", "cpu", "less-than-equals", "p50")))
+    detect, start = detector(rank), NOW // 300 * 300
+    detect.observe("rpi-1", report(cpu=5), start)
+    detect.replace(Rules([attach(cpu("q", 1000)), rank]), start + 10)
+    assert [("rpi-1", "p", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=6), start + 300))
+
+
+# Bounds
+
+
+def test_the_thing_that_is_silent_for_longest_is_forgotten_and_its_alarm_is_void() -> None:
+    detect = detector(attach(cpu("p", 75)), most_things=2)
+    for index, thing in enumerate(["first", "second", "first"]):
+        detect.observe(thing, report(cpu=80), NOW + index)
+    own, forgotten = detect.observe("third", report(cpu=80), NOW + 3)
+    assert ("third", IN_ALARM) == (own.thing, own.events[0].type)
+    assert [("second", "p", ALARM_INVALIDATED)] == brief([forgotten])
+    assert (None, NOTHING, 2) == (forgotten.values, forgotten.state, len(detect))
+    assert ("second", IN_ALARM) == brief(detect.observe("second", report(cpu=80), NOW + 4))[0][::2]
+
+
+def test_no_more_things_are_restored_than_are_remembered() -> None:
+    earlier = detector(attach(cpu("p", 75)))
+    packed = earlier.observe("rpi-1", report(cpu=80), NOW)[0].state
+    detect = detector(attach(cpu("p", 75)), most_things=3)
+    for number in range(10):
+        detect.restore(f"made-up-{number}", NOTHING if number % 2 else None)
+    detect.restore("rpi-1", packed)
+    assert 3 == len(detect)
+    assert [("rpi-1", "p", ALARM_CLEARED)] == brief(detect.observe("rpi-1", report(cpu=5), NOW + STEP))
+
+
+def test_what_cannot_be_read_of_a_thing_begins_anew(caplog: pytest.LogCaptureFixture) -> None:
+    detect = detector(attach(cpu("p", 75)))
+    for packed in (b"\xc1", b"\x81", b"\x93\x01\x02\x03", b"\x81\xa5p/cpu\x92\x01\x02"):
+        detect.restore("rpi-1", packed)
+    assert 4 == caplog.text.count("rpi-1 cannot be read")
+    assert [("rpi-1", "p", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=80), NOW))
+
+
+@pytest.mark.parametrize("value", [5, 95])
+def test_made_up_names_do_not_grow_the_memory(value: int) -> None:
+    ten = profile("p", *(behavior(f"b{i}", "cpu", "less-than", {"number": 75}) for i in range(10)))
+    detect, sizes = detector(attach(ten), most_things=500), []
+    tracemalloc.start()
+    try:
+        for number in range(2_000):
+            detect.observe(f"made-up-{number:06}", report(cpu=value), NOW + number)
+            if number % 500 == 499:
+                sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert 500 == len(detect)
+    assert sizes[-1] < 1.25 * sizes[0]
+    assert sizes[-1] < 500 * (4_000 if value > 75 else 1_000)  # 100,000 things are to take 400 MB at most

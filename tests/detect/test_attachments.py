@@ -1,0 +1,120 @@
+"""The attachments: which profiles are for which things, and every problem of all of them at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("msgspec")
+
+from defender_detect.attachments import read_rules
+from defender_detect.config import Config, ProfileSource
+from defender_detect.errors import ConfigError
+
+
+def body(name: str, **behavior: Any) -> dict[str, Any]:
+    """Return a security profile that calls more than 50 listening ports an alarm."""
+    criteria = {"comparisonOperator": "less-than", "value": {"count": 50}}
+    ports = {"name": "few-ports", "metric": "aws:num-listening-tcp-ports", "criteria": criteria}
+    return {"securityProfileName": name, "behaviors": [{**ports, **behavior}]}
+
+
+def write(path: Path, document: Any) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(document))
+    return path
+
+
+def source(directory: Path, name: str, *targets: str) -> ProfileSource:
+    path = write(directory / f"{name}.json", body(name))
+    return ProfileSource(path, frozenset(targets)) if targets else ProfileSource(path)
+
+
+def problems_of(config: Config) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        read_rules(config)
+    return raised.value.problems
+
+
+def test_a_profile_is_for_all_things_or_for_those_of_its_groups(tmp_path: Path) -> None:
+    groups = write(tmp_path / "groups.json", {"cameras": ["cam-1", "cam-2"], "doors": ["door-1", "cam-2"]})
+    profiles = (
+        source(tmp_path, "every"),
+        source(tmp_path, "seeing", "cameras"),
+        source(tmp_path, "both", "cameras", "doors"),
+        source(tmp_path, "closing", "doors"),
+    )
+    rules = read_rules(Config(profiles=profiles, thing_groups=groups))
+    names = {
+        thing: [rule.profile for rule in rules.of(thing).rules] for thing in ("cam-1", "cam-2", "door-1", "stranger")
+    }
+    assert names == {
+        "cam-1": ["both", "every", "seeing"],
+        "cam-2": ["both", "closing", "every", "seeing"],
+        "door-1": ["both", "closing", "every"],
+        "stranger": ["every"],
+    }
+
+
+def test_a_directory_is_all_profiles_in_it(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / "profiles" / f"{name}.json", body(name))
+    (tmp_path / "profiles" / "README.md").write_text("no profile")
+    rules = read_rules(Config(profiles=(ProfileSource(tmp_path / "profiles", frozenset({"all"})),)))
+    assert [each.profile.name for each in rules.attachments] == ["a", "b"]
+
+
+def test_a_target_that_is_no_group_is_said(tmp_path: Path) -> None:
+    groups = write(tmp_path / "groups.json", {"cameras": []})
+    config = Config(profiles=(source(tmp_path, "x", "camera", "cameras"),), thing_groups=groups)
+    assert problems_of(config) == [
+        'detect.profiles: the target "camera" is neither "all" nor a group of detect.thing_groups'
+    ]
+
+
+def test_a_target_without_any_groups_is_said(tmp_path: Path) -> None:
+    (problem,) = problems_of(Config(profiles=(source(tmp_path, "x", "cameras"),)))
+    assert 'the target "cameras" is neither "all" nor' in problem
+
+
+def test_a_target_has_five_profiles_as_at_aws(tmp_path: Path) -> None:
+    groups = write(tmp_path / "groups.json", {"g": ["x"]})
+    five = tuple(source(tmp_path, f"p{number}", "g") for number in range(5))
+    for_all = tuple(source(tmp_path, f"a{number}") for number in range(5))
+    assert len(read_rules(Config(profiles=five + for_all, thing_groups=groups)).of("x").rules) == 10
+    six = (*five, source(tmp_path, "p5", "g"), *for_all, source(tmp_path, "a5"))
+    assert problems_of(Config(profiles=six, thing_groups=groups)) == [
+        'detect.profiles: "all" must have at most 5 profiles, got 6',
+        'detect.profiles: "g" must have at most 5 profiles, got 6',
+    ]
+
+
+def test_two_profiles_of_one_name_are_said(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a.json", body("x")), write(tmp_path / "b.json", body("x"))
+    (problem,) = problems_of(Config(profiles=(ProfileSource(first), ProfileSource(second))))
+    assert '"x"' in problem
+
+
+def test_every_problem_of_all_files_is_said(tmp_path: Path) -> None:
+    wrong = write(tmp_path / "wrong.json", body("x", metric="aws:num-listening-tcp-port"))
+    groups = write(tmp_path / "groups.json", {"g": 1})
+    missing = ProfileSource(tmp_path / "missing.json", frozenset({"g"}))
+    problems = problems_of(Config(profiles=(ProfileSource(wrong), missing), thing_groups=groups))
+    assert problems[0] == f"{groups}: g must be an array, got 1"
+    assert any(each.startswith(f"{wrong}: behaviors[0].metric") for each in problems)
+    assert f"{tmp_path / 'missing.json'}: cannot be read: No such file or directory" in problems
+
+
+def test_a_group_cannot_be_called_all(tmp_path: Path) -> None:
+    groups = write(tmp_path / "groups.json", {"all": ["cam-1"]})
+    (problem,) = problems_of(Config(profiles=(source(tmp_path, "every"),), thing_groups=groups))
+    assert problem.endswith("groups.json: all must have another name, because this one means every thing")
+
+
+def test_groups_that_cannot_be_read_are_the_only_problem(tmp_path: Path) -> None:
+    config = Config(profiles=(source(tmp_path, "seeing", "cameras"),), thing_groups=tmp_path / "gone.json")
+    (problem,) = problems_of(config)
+    assert problem.endswith("gone.json: cannot be read: No such file or directory")

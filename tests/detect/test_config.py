@@ -1,0 +1,239 @@
+"""Detect's configuration: all that is wrong is said with its place, paths start at the file, options win over it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("msgspec")
+
+from defender_detect.config import Config, ProfileSource, read_config, read_groups
+from defender_detect.errors import ConfigError
+
+Write = Callable[[Any], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a configuration, and return its path."""
+
+    def write(document: Any) -> Path:
+        path = tmp_path / "detect.json"
+        path.write_text(document if isinstance(document, str) else json.dumps(document))
+        return path
+
+    return write
+
+
+def problems_of(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        read_config(path, {})
+    assert all(problem.startswith(f"{path}: ") for problem in raised.value.problems)
+    return [problem[len(f"{path}: ") :] for problem in raised.value.problems]
+
+
+def agent(**values: Any) -> dict[str, Any]:
+    return {"agent": values}
+
+
+def authentication(**values: Any) -> dict[str, Any]:
+    return agent(authentication=values)
+
+
+def detect(**values: Any) -> dict[str, Any]:
+    return {"detect": values}
+
+
+def alert(**values: Any) -> dict[str, Any]:
+    return detect(alerts=[{"type": "log"}, values])
+
+
+TOPIC_RULE = "agent.topic must be a topic with {thing_name} as one of its levels, and without + and #, got "
+HOST_RULE = "agent.authentication.endpoint must be a host name or an address, got "
+PORT_RULE = "agent.authentication.port must be a whole number from 0 to 65535, got "
+KINDS = "must be one of log, topic, webhook, command, sns, got "
+WRONG = [
+    (7, "the document must be an object, got 7"),
+    ([], "the document must be an object, got an array of 0"),
+    ({"agnet": {}}, 'the document has no key "agnet": did you mean "agent"?'),
+    ({"agent": []}, "agent must be an object, got an array of 0"),
+    ({"detect": None}, "detect must be an object, got null"),
+    (agent(authentication="x"), 'agent.authentication must be an object, got "x"'),
+    (agent(minimum_intervall=1), 'agent has no key "minimum_intervall": did you mean "minimum_interval"?'),
+    (agent(minimum_interval=-1), "agent.minimum_interval must be a number from 0 to 31536000, got -1"),
+    (agent(minimum_interval=True), "agent.minimum_interval must be a number from 0 to 31536000, got true"),
+    (agent(minimum_interval=float("nan")), "agent.minimum_interval must be a number from 0 to 31536000, got NaN"),
+    (agent(debug=1), "agent.debug must be true or false, got 1"),
+    (agent(embedded_broker="yes"), 'agent.embedded_broker must be true or false, got "yes"'),
+    (agent(topic="reports"), TOPIC_RULE + '"reports"'),
+    (agent(topic="a/{thing_name}/+"), TOPIC_RULE + '"a/{thing_name}/+"'),
+    (agent(topic="a/x{thing_name}"), TOPIC_RULE + '"a/x{thing_name}"'),
+    (agent(topic="{thing_name}/{thing_name}"), TOPIC_RULE + '"{thing_name}/{thing_name}"'),
+    (agent(state_directory=""), 'agent.state_directory must be a string of 1 to 1024 characters, got ""'),
+    (agent(state_directory="a\0b"), 'agent.state_directory must be a path, got "a\\u0000b"'),
+    (agent(state_directory="~no-such-user/x"), 'agent.state_directory must be a path, got "~no-such-user/x"'),
+    (authentication(port="8883"), PORT_RULE + '"8883"'),
+    (authentication(port=65536), PORT_RULE + "65536"),
+    (authentication(port=True), PORT_RULE + "true"),
+    (authentication(endpoint=""), HOST_RULE + '""'),
+    (authentication(endpoint="a..b"), HOST_RULE + '"a..b"'),
+    (authentication(rot_ca="x"), 'agent.authentication has no key "rot_ca": did you mean "root_ca"?'),
+    (authentication(root_ca=1), "agent.authentication.root_ca must be a string of 1 to 1024 characters, got 1"),
+    (detect(profils=[]), 'detect has no key "profils": did you mean "profiles"?'),
+    (detect(profiles="x.json"), 'detect.profiles must be an array, got "x.json"'),
+    (detect(profiles=[3]), "detect.profiles[0] must be an object, got 3"),
+    (detect(profiles=[{}]), "detect.profiles[0].path is missing"),
+    (
+        detect(profiles=[{"path": "x", "target": []}]),
+        'detect.profiles[0] has no key "target": did you mean "targets"?',
+    ),
+    (
+        detect(profiles=[{"path": "x", "targets": [1]}]),
+        "detect.profiles[0].targets[0] must be a string of 1 to 128 characters, got 1",
+    ),
+    (
+        detect(profiles=[{"path": "x", "targets": []}]),
+        "detect.profiles[0].targets must have at least one target, got an array of 0",
+    ),
+    (detect(thing_groups=7), "detect.thing_groups must be a string of 1 to 1024 characters, got 7"),
+    (detect(metrics_days=0), "detect.metrics_days must be a number from 0.01 to 36500, got 0"),
+    (detect(violations_days="30"), 'detect.violations_days must be a number from 0.01 to 36500, got "30"'),
+    (detect(alerts={}), "detect.alerts must be an array, got an object"),
+    (alert(type="web"), "detect.alerts[1].type " + KINDS + '"web"'),
+    (alert(typ="log"), "detect.alerts[1].type " + KINDS + "null"),
+    (alert(type=["log"]), "detect.alerts[1].type " + KINDS + "an array of 1"),
+    (alert(type="webhook"), "detect.alerts[1].url is missing"),
+    (
+        alert(type="webhook", url="ftp://x"),
+        "detect.alerts[1].url cannot be used: a webhook must be an http or https URL in ASCII with a host name",
+    ),
+    (alert(type="command", command=[]), "detect.alerts[1].command must be a program and its arguments, got an array"),
+    (alert(type="command", command="x"), 'detect.alerts[1].command must be an array, got "x"'),
+    (alert(type="topic", topic="a/#"), "detect.alerts[1].topic cannot be used: an alert topic must be 1 to 256 bytes"),
+    (alert(type="sns", topic="x", topic_arn="x"), 'detect.alerts[1] has no key "topic": did you mean "topic_arn"?'),
+]
+
+
+@pytest.mark.parametrize(("document", "problem"), WRONG)
+def test_what_is_wrong_is_said_with_its_place(document: Any, problem: str, write: Write) -> None:
+    (found,) = problems_of(write(document))
+    assert found.startswith(problem)
+
+
+def test_all_that_is_wrong_is_said_at_once(write: Write) -> None:
+    document = {"agent": {"debug": 0, "authentication": {"port": -1}}, "detect": {"metrics_days": None, "x": 1}, "y": 2}
+    places = [problem.split(" ")[0] for problem in problems_of(write(document))]
+    assert places == ["agent.debug", "agent.authentication.port", "detect.metrics_days", "detect", "the"]
+
+
+def test_a_number_of_a_thousand_digits_is_a_problem_and_no_crash(write: Write) -> None:
+    (problem,) = problems_of(write(f'{{"agent": {{"minimum_interval": {"9" * 1000}}}}}'))
+    assert problem.startswith("agent.minimum_interval must be a number from 0 to 31536000, got 999")
+
+
+@pytest.mark.parametrize(
+    "headers", [{"a\n": "s3cret"}, {"Authorization": "s3cret\n"}, {"Authorization": ["s3cret"]}, "s3cret"]
+)
+def test_a_secret_in_a_header_is_not_shown(headers: Any, write: Write) -> None:
+    (problem,) = problems_of(write(alert(type="webhook", url="http://x/", headers=headers)))
+    assert problem.startswith("detect.alerts[1].headers ")
+    assert "s3cret" not in problem
+
+
+@pytest.mark.parametrize("text", ["", "[1", "[" * 100_000, '{"a": '])
+def test_what_is_no_json_is_said(text: str, write: Write) -> None:
+    (problem,) = problems_of(write(text))
+    assert problem.startswith("must be JSON in UTF-8: ")
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    assert problems_of(tmp_path / "nothing.json") == ["cannot be read: No such file or directory"]
+    assert problems_of(tmp_path) == ["cannot be read: Is a directory"]
+
+
+def test_relative_paths_start_at_the_file(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(
+        {
+            "agent": {
+                "state_directory": "state",
+                "authentication": {"root_ca": "ca.pem", "private_key": "/keys/my.key"},
+            },
+            "detect": {"profiles": ["profiles", {"path": "x.json", "targets": ["a"]}], "thing_groups": "groups.json"},
+        }
+    )
+    monkeypatch.chdir(path.parent)
+    for given in (path, Path(path.name)):
+        config = read_config(given, {})
+        assert config.state_directory == tmp_path / "state"
+        assert (config.root_ca, config.private_key) == (tmp_path / "ca.pem", Path("/keys/my.key"))
+        assert config.profiles == (
+            ProfileSource(tmp_path / "profiles"),
+            ProfileSource(tmp_path / "x.json", frozenset({"a"})),
+        )
+        assert config.thing_groups == tmp_path / "groups.json"
+
+
+def test_a_tilde_is_the_home_directory(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert read_config(write(agent(state_directory="~/state")), {}).state_directory == Path("/home/me/state")
+
+
+def test_options_win_over_the_file(write: Write) -> None:
+    path = write(
+        {
+            "agent": {"minimum_interval": 5, "authentication": {"endpoint": "a", "port": 1}, "debug": True},
+            "detect": {"profiles": ["x"]},
+        }
+    )
+    config = read_config(path, {"endpoint": "b", "port": None, "profiles": (ProfileSource(Path("y")),)})
+    assert (config.endpoint, config.port, config.minimum_interval, config.debug) == ("b", 1, 5, True)
+    assert config.profiles == (ProfileSource(Path("y")),)
+
+
+def test_without_a_file_and_options_there_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert read_config(None, {}) == Config()
+    assert Config().minimum_interval == 300
+    assert (Config().metrics_days, Config().violations_days, Config().port) == (14, 30, 8883)
+
+
+def test_the_state_directory_is_that_of_systemd_unless_another_is_named(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/detect:/var/lib/other")
+    assert read_config(None, {}).state_directory == Path("/var/lib/detect")
+    assert read_config(write(agent(state_directory="s")), {}).state_directory == tmp_path / "s"
+    assert read_config(None, {"state_directory": Path("o")}).state_directory == Path("o")
+
+
+def test_a_topic_of_null_is_none(write: Write) -> None:
+    assert read_config(write(agent(topic=None)), {}).topic is None
+
+
+def test_a_schema_and_a_byte_order_mark_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "detect.json"
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"$schema": "x.json", "agent": {"debug": true}}')
+    assert read_config(path, {}).debug
+
+
+@pytest.mark.parametrize(
+    ("groups", "problem"),
+    [
+        ([], "the document must be an object of group names and lists of things, got an array of 0"),
+        ({"a": "b"}, 'a must be an array, got "b"'),
+        ({"a": ["b", 1]}, "a[1] must be a string of 1 to 128 characters, got 1"),
+    ],
+)
+def test_what_is_wrong_with_thing_groups_is_said(groups: Any, problem: str, write: Write) -> None:
+    path = write(groups)
+    with pytest.raises(ConfigError) as raised:
+        read_groups(path)
+    assert raised.value.problems == [f"{path}: {problem}"]
+
+
+def test_thing_groups_are_read(write: Write) -> None:
+    assert read_groups(write({"a": ["x", "y"], "b": []})) == {"a": ["x", "y"], "b": []}

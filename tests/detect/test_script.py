@@ -1,0 +1,438 @@
+"""amazon-defender-detect as a process: it says when it is ready or what is wrong, and ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("paho.mqtt")
+pytest.importorskip("cryptography")
+
+from defender_detect.receive.endpoint import Endpoint
+from demo.authority import Authority, Files
+from tests.detect.receive.test_receiver import (
+    HOST,
+    MOSQUITTO,
+    PATIENCE,
+    Mosquitto,
+    Thing,
+    credentials_of,
+    free_port,
+    report,
+)
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCRIPT = ROOT / "amazon-defender-detect"
+READY = re.compile(r"amazon-defender-detect is ready on (\S+):(\d+): ")
+HAS_AMQTT = sys.version_info >= (3, 10)
+needs_amqtt = pytest.mark.skipif(not HAS_AMQTT, reason="amqtt needs Python 3.10 or later")
+WRONG_CONFIGURATION, UNAVAILABLE = 78, 69
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def server(authority: Authority) -> Files:
+    return authority.issue("detect", ["localhost", HOST])
+
+
+@pytest.fixture
+def files(authority: Authority, server: Files) -> list[str]:
+    return arguments_for(authority, server)
+
+
+def arguments_for(authority: Authority, files: Files) -> list[str]:
+    names = {"--root-ca": authority.certificate, "--certificate": files.certificate, "--private-key": files.private_key}
+    return [str(part) for pair in names.items() for part in pair]
+
+
+class Program:
+    """The script as a process, with the lines that it writes on standard error."""
+
+    def __init__(self, *arguments: str, script: Path = SCRIPT, **options: object) -> None:
+        command = [sys.executable, str(script), *arguments]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+        self.lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self.process.stderr:
+            self.lines.put(line)
+
+    def wait_for(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
+        """Return the first match in the next lines."""
+        while True:
+            found = re.search(pattern, self.lines.get(timeout=PATIENCE))
+            if found:
+                return found
+
+    def ready(self) -> Endpoint:
+        found = self.wait_for(READY)
+        return Endpoint(found[1], int(found[2]))
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
+@pytest.fixture
+def programs() -> Iterator[list[Program]]:
+    started: list[Program] = []
+    yield started
+    for program in started:
+        program.process.kill()
+        program.process.wait()
+        program.process.stderr.close()
+
+
+def run(*arguments: str, command: tuple[str, ...] = (sys.executable, str(SCRIPT)), **options: object):
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=30, **options)
+
+
+@needs_amqtt
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_is_its_own_broker_and_ends_with_0_when_told_to(number, programs, authority, files):
+    program = Program("--embedded-broker", "--port", "0", "--debug", *files)
+    programs.append(program)
+    endpoint = program.ready()
+    assert endpoint.host == HOST
+    thing = Thing(endpoint, credentials_of(authority, authority.issue("thing")), "thing").listen()
+    assert thing.ask(report(3))[1]["reportId"] == 3
+    assert thing.ask(report(4))[1]["statusDetails"]["ErrorCode"] == "Throttled"
+    program.wait_for(rf"DEBUG thing: report 3 of {len(report(3))} bytes accepted$")
+    program.wait_for(rf"WARNING thing: report 4 of {len(report(4))} bytes rejected: Throttled: ")
+    start = time.monotonic()
+    assert program.end(number) == 0
+    assert time.monotonic() - start < 2
+    thing.leave()
+
+
+@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+def test_it_answers_at_mosquitto_and_comes_back_to_it(programs, authority, server, files, tmp_path):
+    mosquitto = Mosquitto(tmp_path, authority, server)
+    try:
+        program = Program("--endpoint", HOST, "--port", str(mosquitto.endpoint.port), *files)
+        programs.append(program)
+        assert program.ready() == mosquitto.endpoint
+        mosquitto.stop()
+        program.wait_for("WARNING connection to .* lost")
+        mosquitto.start()
+        program.ready()
+        thing = Thing(mosquitto.endpoint, credentials_of(authority, authority.issue("thing")), "thing").listen()
+        assert thing.ask(report(3))[1]["status"] == "ACCEPTED"
+        assert program.end() == 0
+        thing.leave()
+    finally:
+        mosquitto.stop()
+
+
+def test_it_ends_with_0_while_there_is_no_broker(programs, files):
+    program = Program("--endpoint", HOST, "--port", str(free_port()), *files)
+    programs.append(program)
+    program.wait_for("WARNING no connection to .*: .*Connection refused; trying again")
+    assert program.end() == 0
+
+
+def test_it_ends_with_0_while_a_server_says_nothing(programs, files):
+    with socket.create_server((HOST, 0)) as silent:
+        program = Program("--endpoint", HOST, "--port", str(silent.getsockname()[1]), *files)
+        programs.append(program)
+        silent.accept()[0].recv(1)
+        start = time.monotonic()
+        assert program.end() == 0
+        assert time.monotonic() - start < 2
+
+
+WRONG_ARGUMENTS = [
+    (["--port", "0"], "--port must be from 1 to 65535, got 0"),
+    (["--port", "65536"], "--port must be from 1 to 65535, got 65536"),
+    (["--port", "x"], "argument --port: invalid int value: 'x'"),
+    (["--endpoint", ""], "argument --endpoint: must be a host name or an address"),
+    (["--endpoint", "a" * 64], "argument --endpoint: must be a host name or an address"),
+    (["--minimum-interval", "-1"], "argument --minimum-interval: must be a number of seconds of at least 0, got -1"),
+    (["--minimum-interval", "nan"], "argument --minimum-interval: must be a number of seconds of at least 0, got nan"),
+    (["--minimum-interval", "x"], "argument --minimum-interval: invalid seconds value: 'x'"),
+    (["--what"], "unrecognized arguments: --what"),
+    (["--root-ca", "/no/such.pem"], "the root CA file /no/such.pem cannot be read: No such file or directory"),
+    (["--certificate", "/no/such.pem"], "the certificate /no/such.pem cannot be read: No such file or directory"),
+    (["--private-key", "/no/such.pem"], "the private key /no/such.pem cannot be read: No such file or directory"),
+    (["--certificate", __file__], f"the certificate {__file__} and the private key "),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_ARGUMENTS)
+def test_what_is_wrong_is_said_in_one_line(arguments, message, files):
+    ended = run("--endpoint", HOST, *files, *arguments)
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert ended.stderr.startswith(f"amazon-defender-detect: {message}")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_each_missing_file_is_named():
+    ended = run("--endpoint", HOST)
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert ended.stderr == (
+        "amazon-defender-detect: --root-ca is missing (agent.authentication.root_ca)\n"
+        "--certificate is missing (agent.authentication.certificate)\n"
+        "--private-key is missing (agent.authentication.private_key)\n"
+    )
+
+
+def test_without_endpoint_and_broker_it_says_what_to_choose_from(files):
+    ended = run(*files)
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert "--endpoint is missing (agent.authentication.endpoint); to be the broker: --embedded-broker" in ended.stderr
+
+
+@needs_amqtt
+def test_a_taken_port_is_said_with_a_status_that_allows_another_try(files):
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("--embedded-broker", "--port", str(port), *files)
+    assert ended.returncode == UNAVAILABLE
+    message = f"amazon-defender-detect: the broker cannot listen on {HOST}:{port}: Address already in use\n"
+    assert ended.stderr == message
+
+
+@needs_amqtt
+def test_an_authority_that_did_not_issue_its_certificate_is_said(files, tmp_path):
+    other = Authority(tmp_path / "other")
+    ended = run("--embedded-broker", "--port", "0", *files, "--root-ca", str(other.certificate))
+    assert ended.returncode == WRONG_CONFIGURATION
+    said = ended.stderr.splitlines()[-1]
+    assert re.fullmatch(r"amazon-defender-detect: the certificate of \S+ is not trusted: .*", said)
+
+
+def test_the_version_is_printed():
+    assert run("--version").stdout == "amazon-defender-detect 0.1.0\n"
+
+
+def test_it_is_executable():
+    assert os.access(SCRIPT, os.X_OK)
+
+
+@needs_amqtt
+def test_it_runs_through_a_symbolic_link_and_from_elsewhere(programs, files, tmp_path):
+    link = tmp_path / "detect"
+    link.symlink_to(SCRIPT)
+    program = Program("--embedded-broker", "--port", "0", *files, script=link, cwd=tmp_path)
+    programs.append(program)
+    program.ready()
+    assert program.end() == 0
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the script and its package, to put a .venv beside them."""
+    directory = tmp_path / "checkout"
+    shutil.copytree(ROOT / "defender_detect", directory / "defender_detect")
+    shutil.copy(SCRIPT, directory)
+    return directory
+
+
+def make_environment(checkout: Path, script: str) -> None:
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(stat.S_IRWXU)
+
+
+def without_packages(checkout: Path) -> tuple[str, ...]:
+    return (sys.executable, "-S", str(checkout / SCRIPT.name))
+
+
+def test_without_its_packages_it_starts_again_in_the_environment_beside_it(checkout, files):
+    make_environment(checkout, 'echo "$@"')
+    ended = run("--endpoint", "a host", *files, command=without_packages(checkout), cwd="/")
+    assert ended.stdout == f"{checkout / SCRIPT.name} --endpoint a host {' '.join(files)}\n"
+
+
+def test_an_environment_without_the_packages_is_tried_once(checkout, files):
+    make_environment(checkout, f'echo tried; exec {sys.executable} -S "$@"')
+    ended = run("--endpoint", HOST, *files, command=without_packages(checkout))
+    assert ended.stdout == "tried\n"
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert ended.stderr.count("\n") == 1
+
+
+def test_without_packages_and_environment_it_says_how_to_install_them(checkout, files):
+    ended = run("--endpoint", HOST, *files, command=without_packages(checkout))
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert "amazon-defender-detect: a Python package is missing (No module named '" in ended.stderr
+    assert f'pip install "{checkout}[detect]"' in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(HAS_AMQTT, reason="needs a Python before 3.10")
+def test_on_an_old_python_the_embedded_broker_says_what_to_do(checkout, files):
+    ended = run("--embedded-broker", "--port", "0", *files, command=(sys.executable, str(checkout / SCRIPT.name)))
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert "the embedded broker needs Python 3.10 or later" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+PROFILE = {
+    "securityProfileName": "cpu",
+    "behaviors": [
+        {
+            "name": "idle",
+            "metric": "cpu_usage",
+            "criteria": {"comparisonOperator": "less-than", "value": {"number": 50}},
+        }
+    ],
+}
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    path = tmp_path / "cpu.json"
+    path.write_text(json.dumps(PROFILE))
+    return path
+
+
+def recorded(number: int) -> str:
+    body = {"header": {"report_id": number, "version": "1.0"}, "metrics": {}}
+    body["custom_metrics"] = {"cpu_usage": [{"number": 90}]}
+    return json.dumps({"thingName": f"rpi-{number}", "timestamp": 1_700_000_000 + number, "report": body})
+
+
+def write_config(directory: Path, files: list[str], agent: object = None, **detect: object) -> Path:
+    keys = {name[2:].replace("-", "_"): path for name, path in zip(files[::2], files[1::2])}
+    path = directory / "detect.json"
+    authentication = {"endpoint": HOST, **keys}
+    path.write_text(json.dumps({"agent": {"authentication": authentication, **(agent or {})}, "detect": detect}))
+    return path
+
+
+def test_a_configuration_that_is_right_is_said_so(profile, files, tmp_path):
+    config = write_config(tmp_path, files, {"state_directory": "state"}, profiles=["cpu.json"])
+    ended = run("--check-config", str(config))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == f"cpu: 1 behavior, for all\nkept in {tmp_path / 'state'}\n"
+    assert not (tmp_path / "state").exists()
+
+
+def test_profiles_alone_can_be_checked(profile):
+    ended = run("--check-config", "--profiles", str(profile))
+    assert ended.returncode == 0
+    assert ended.stdout == "cpu: 1 behavior, for all\nnothing is kept: no state directory\n"
+
+
+@pytest.mark.parametrize(
+    ("agent", "detect", "message"),
+    [
+        ({"authentication": {}}, {}, "--endpoint is missing"),
+        ({"authentication": {"endpoint": HOST}}, {}, "--root-ca is missing"),
+        ({"debugg": True}, {}, 'agent has no key "debugg": did you mean "debug"?'),
+        ({"topic": "a/{thing_name}", "embedded_broker": True}, {}, "agent.topic needs a broker of your own"),
+        ({}, {"profiles": ["missing.json"]}, "missing.json: cannot be read: No such file or directory"),
+        ({}, {"alerts": [{"type": "webhook", "url": "x"}]}, "detect.alerts[0].url cannot be used: "),
+        ({}, {"alerts": [{"type": "sns", "topic_arn": "x"}]}, "an SNS topic must be arn:aws:sns:"),
+    ],
+)
+def test_a_configuration_that_is_wrong_is_not_passed(agent, detect, message, files, tmp_path):
+    ended = run("--check-config", str(write_config(tmp_path, files, agent, **detect)))
+    assert (ended.returncode, ended.stdout) == (WRONG_CONFIGURATION, "")
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_certificate_that_cannot_be_used_is_found_by_the_check(files, tmp_path):
+    ended = run("--check-config", str(write_config(tmp_path, files)), "--certificate", "/no/such.pem")
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert "the certificate /no/such.pem cannot be read: No such file or directory" in ended.stderr
+
+
+@needs_amqtt
+def test_a_configuration_can_ask_for_debug_and_the_broker(programs, authority, files, tmp_path):
+    config = write_config(tmp_path, files, {"debug": True, "embedded_broker": True})
+    program = Program(str(config), "--port", "0")
+    programs.append(program)
+    thing = Thing(program.ready(), credentials_of(authority, authority.issue("thing")), "thing").listen()
+    assert thing.ask(report(3))[0] == "accepted"
+    program.wait_for("DEBUG thing: report 3 of ")
+    assert program.end() == 0
+    thing.leave()
+
+
+@pytest.mark.parametrize("by_pipe", [False, True])
+def test_recorded_reports_are_replayed(by_pipe, profile, tmp_path):
+    lines = b"\n".join([recorded(2).encode(), b"\xff", recorded(1).encode()])
+    path = tmp_path / "reports.jsonl"
+    path.write_bytes(lines)
+    with path.open("rb") as file:
+        source = ("-",) if by_pipe else (str(path),)
+        ended = run("--profiles", str(profile), "--replay", *source, stdin=file)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    unreadable, first, second, summary = ended.stdout.splitlines()
+    assert unreadable.startswith("line 2 is no report: it must be JSON")
+    assert "  rpi-1: in-alarm: idle of cpu" in first
+    assert "  rpi-2: in-alarm: idle of cpu" in second
+    assert summary == "2 reports of 2 things evaluated, 1 lines unreadable, 2 events"
+
+
+@pytest.mark.parametrize("number", [1, 2_000])
+def test_a_replay_whose_reader_has_gone_ends_without_a_word(number, profile, tmp_path):
+    path = tmp_path / "reports.jsonl"
+    path.write_text("\n".join(map(recorded, range(1, number + 1))))
+    command = [sys.executable, str(SCRIPT), "--profiles", str(profile), "--replay", str(path)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_replay_that_is_interrupted_ends_without_a_traceback(profile):
+    command = [sys.executable, str(SCRIPT), "--profiles", str(profile), "--replay", "-"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(b"\n" * 1_000_000)  # more than a pipe holds: when it is written, the program reads
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) == (130, b"")
+
+
+def test_what_cannot_be_replayed_is_said(profile, tmp_path):
+    nothing = run("--profiles", str(profile), "--replay", str(tmp_path / "nothing"))
+    assert nothing.returncode == WRONG_CONFIGURATION
+    assert (
+        nothing.stderr == f"amazon-defender-detect: {tmp_path / 'nothing'} cannot be read: No such file or directory\n"
+    )
+    by_nothing = run("--replay", "-", input="")
+    assert by_nothing.returncode == WRONG_CONFIGURATION
+    assert "there is nothing to evaluate reports by: --profiles is missing" in by_nothing.stderr
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "nan", "1e308", "x"])
+def test_a_wrong_number_of_days_is_said(days):
+    ended = run("violations", f"--days={days}")
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert ended.stderr.startswith("amazon-defender-detect: argument --days: ")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("question", [[], ["things"], ["metrics"], ["violations"]])
+def test_help_is_printed(question):
+    ended = run(*question, "--help", env={**os.environ, "COLUMNS": "80"})
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "--state-directory DIR" in ended.stdout
+    assert all(len(line) <= 80 for line in ended.stdout.splitlines())
+    assert ("--days" in ended.stdout) == (question in (["metrics"], ["violations"]))

@@ -1,0 +1,415 @@
+"""Detect as a whole, from a configuration: alarms, their end after a restart, who is told, and what can be asked."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("paho.mqtt")
+pytest.importorskip("cryptography")
+pytest.importorskip("rich")
+pytest.importorskip("msgspec")
+
+import cbor2
+
+from defender_detect.alerts.alerts import Alerts
+from defender_detect.evaluate.detector import Attachment, Rules
+from defender_detect.judge.topics import ReportTopic
+from defender_detect.judge.verdict import Accepted
+from defender_detect.profiles import read_profile
+from defender_detect.service import Service
+from defender_detect.store.reader import Reader
+from defender_detect.store.store import Store
+from demo.authority import Authority, Files
+from tests.detect.receive.test_receiver import HOST, MOSQUITTO, PATIENCE, Mosquitto, Thing, credentials_of
+from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run
+
+OPEN_ACL = (
+    "user detect\ntopic readwrite #\ntopic readwrite $aws/things/#\npattern readwrite $aws/things/%u/defender/#\n"
+)
+OPEN_ACL += "pattern readwrite fleet/%u/#\nuser thing\ntopic read alarms/#\n"
+SENDER = """import json, pathlib, sys
+with open(sys.argv[1], "a") as file:
+    file.write(json.dumps(json.load(sys.stdin)) + "\\n")
+"""
+
+
+def profile(name: str = "cpu", most: float = 50, metric: str = "cpu_usage", **criteria: Any) -> dict[str, Any]:
+    criteria = {"comparisonOperator": "less-than-equals", "value": {"number": most}, **criteria}
+    return {
+        "securityProfileName": name,
+        "behaviors": [{"name": "idle", "metric": metric, "criteria": criteria}],
+    }
+
+
+def report(report_id: int, cpu: float) -> dict[str, Any]:
+    header = {"report_id": report_id, "version": "1.0"}
+    ports = {"ports": [{"port": 22}], "total": 1}
+    metrics = {"listening_tcp_ports": ports}
+    return {"header": header, "metrics": metrics, "custom_metrics": {"cpu_usage": [{"number": cpu}]}}
+
+
+def encoded(report_id: int, cpu: float) -> bytes:
+    return json.dumps(report(report_id, cpu)).encode()
+
+
+class Setup:
+    """A broker, and Detect's configuration for it, with a profile `cpu` that calls more than 50 an alarm."""
+
+    def __init__(self, directory: Path, authority: Authority, server: Files) -> None:
+        self.directory, self.authority = directory, authority
+        self.broker = Mosquitto(directory, authority, server)
+        (directory / "acl").write_text(OPEN_ACL)
+        self.broker.stop()
+        self.broker.start()
+        self.files = server
+        self.programs: list[Program] = []
+        self.profile(profile())
+        self.path = self.write()
+
+    def profile(self, document: Any) -> None:
+        (self.directory / "cpu.json").write_text(document if isinstance(document, str) else json.dumps(document))
+
+    def write(self, agent: Any = None, detect: Any = None) -> Path:
+        authentication = {
+            "endpoint": HOST,
+            "port": self.broker.endpoint.port,
+            "root_ca": str(self.authority.certificate),
+            "certificate": str(self.files.certificate),
+            "private_key": str(self.files.private_key),
+        }
+        defaults = {"authentication": authentication, "state_directory": "state", "minimum_interval": 0}
+        path = self.directory / "detect.json"
+        document = {"agent": {**defaults, **(agent or {})}, "detect": {"profiles": ["cpu.json"], **(detect or {})}}
+        path.write_text(json.dumps(document))
+        return path
+
+    def start(self) -> Program:
+        self.programs.append(Program(str(self.path)))
+        self.programs[-1].ready()
+        return self.programs[-1]
+
+    def thing(self, name: str = "thing") -> Thing:
+        return Thing(self.broker.endpoint, credentials_of(self.authority, self.authority.issue(name)), name)
+
+    def ask(self, *question: str) -> Any:
+        ended = run(*question, str(self.path), "--json")
+        assert ended.returncode == 0, ended.stderr
+        return json.loads(ended.stdout)
+
+    def active(self) -> list[str]:
+        """Return the ids of the alarms that are on, as soon as one is."""
+        return self.wait_for(
+            lambda: [each["violationId"] for each in self.ask("violations", "--active")["activeViolations"]]
+        )
+
+    def wait_for(self, find: Callable[[], Any]) -> Any:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            found = find()
+            if found:
+                return found
+            time.sleep(0.1)
+        pytest.fail("it did not come")
+
+    def stop(self) -> None:
+        for program in self.programs:
+            program.process.kill()
+            program.process.wait()
+            program.process.stderr.close()
+        self.broker.stop()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def server(authority: Authority) -> Files:
+    return authority.issue("detect", ["localhost", HOST])
+
+
+@pytest.fixture
+def setup(tmp_path: Path, authority: Authority, server: Files) -> Iterator[Setup]:
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed")
+    made = Setup(tmp_path, authority, server)
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_alarm_and_its_throttling_go_on_after_a_restart(number: int, setup: Setup) -> None:
+    setup.write({"minimum_interval": 3})
+    program = setup.start()
+    thing = setup.thing().listen()
+    assert thing.ask(encoded(1, 90))[0] == "accepted"
+    sent = time.monotonic()
+    program.wait_for(
+        r'WARNING thing: in-alarm: idle of cpu: cpu_usage is {"number": 90}, normal is less-than-equals {"number": 50}$'
+    )
+    before = setup.active()
+    program.end(number)
+    program = setup.start()
+    assert setup.ask("violations", "--active")["activeViolations"][0]["violationId"] == before[0]
+    if time.monotonic() - sent < 2.5:  # a slow machine has nothing to throttle any more
+        assert thing.ask(encoded(2, 1))[1]["statusDetails"]["ErrorCode"] == "Throttled"
+    time.sleep(max(0.0, 3.05 - (time.monotonic() - sent)))
+    assert thing.ask(encoded(3, 1))[0] == "accepted"
+    program.wait_for("INFO thing: alarm-cleared: idle of cpu: ")
+    assert program.end() == 0
+    events = setup.ask("violations")["violationEvents"]
+    assert [(each["violationEventType"], each["violationId"]) for each in events] == [
+        ("alarm-cleared", before[0]),
+        ("in-alarm", before[0]),
+    ]
+    assert setup.ask("violations", "--active") == {"activeViolations": []}
+    thing.leave()
+
+
+def test_sighup_reads_the_profiles_again_and_keeps_the_old_ones_if_the_new_are_wrong(setup: Setup) -> None:
+    program = setup.start()
+    thing = setup.thing().listen()
+    for wrong in ("{", json.dumps(profile(metric="aws:num-messages-sent"))):
+        setup.profile(wrong)
+        program.process.send_signal(signal.SIGHUP)
+        program.wait_for(
+            r"ERROR profiles and groups stay as they were, because the new ones cannot be used: .*cpu.json"
+        )
+    thing.ask(encoded(1, 60))
+    program.wait_for(r"in-alarm: idle of cpu: .*normal is less-than-equals {\"number\": 50}$")
+    setup.profile(profile(most=70))
+    program.process.send_signal(signal.SIGHUP)
+    program.wait_for("INFO security profiles in force from now on: 1; whatever else changed needs a restart$")
+    thing.ask(encoded(2, 60))
+    program.wait_for(r"alarm-cleared: idle of cpu: .*normal is less-than-equals {\"number\": 70}$")
+    assert program.end() == 0
+    thing.leave()
+
+
+class Webhook(http.server.BaseHTTPRequestHandler):
+    """A webhook that keeps what it is told."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.told.put((self.headers["X-Token"], json.loads(body)))  # type: ignore[attr-defined]
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def webhook() -> Iterator[http.server.ThreadingHTTPServer]:
+    server = http.server.ThreadingHTTPServer((HOST, 0), Webhook)
+    server.told = queue.Queue()  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_alarm_goes_to_a_topic_a_webhook_and_a_command(
+    setup: Setup, webhook: http.server.ThreadingHTTPServer
+) -> None:
+    kept = setup.directory / "told"
+    (setup.directory / "sender.py").write_text(SENDER)
+    alerts = [
+        {"type": "log"},
+        {"type": "topic", "topic": "alarms/all"},
+        {"type": "webhook", "url": f"http://{HOST}:{webhook.server_port}/x", "headers": {"X-Token": "t"}},
+        {"type": "command", "command": [sys.executable, str(setup.directory / "sender.py"), str(kept)]},
+    ]
+    setup.write(detect={"alerts": alerts})
+    program = setup.start()
+    thing = setup.thing().listen()
+    assert thing.subscribe("alarms/all")
+    thing.publish(encoded(1, 90))
+    replies = dict(thing.replies.get(timeout=PATIENCE) for _ in range(2))
+    token, posted = webhook.told.get(timeout=PATIENCE)  # type: ignore[attr-defined]
+    assert token == "t"
+    commanded = setup.wait_for(lambda: kept.exists() and kept.read_text())
+    assert replies["all"] == posted == json.loads(commanded)
+    assert {key: posted[key] for key in ("thingName", "securityProfileName", "violationEventType", "metricValue")} == {
+        "thingName": "thing",
+        "securityProfileName": "cpu",
+        "violationEventType": "in-alarm",
+        "metricValue": {"number": 90},
+    }
+    assert posted["violationEventTime"] == pytest.approx(time.time() * 1000, abs=60_000)
+    assert program.end() == 0
+    thing.leave()
+
+
+@pytest.mark.parametrize("encode", [lambda each: json.dumps(each).encode(), cbor2.dumps], ids=["JSON", "CBOR"])
+def test_reports_on_a_topic_of_ones_own_are_answered_beside_it(encode: Callable[[Any], bytes], setup: Setup) -> None:
+    setup.write({"topic": "fleet/{thing_name}/reports"})
+    program = setup.start()
+    thing = setup.thing()
+    replies: queue.Queue[tuple[str, bytes]] = queue.Queue()
+    thing.client.on_message = lambda _client, _data, message: replies.put((message.topic, message.payload))
+    assert thing.subscribe("fleet/thing/reports/+")
+    decode = json.loads if encode is not cbor2.dumps else cbor2.loads
+    for document, verdict in ((report(1, 90), "accepted"), ({"header": {}}, "rejected")):
+        thing.publish(encode(document), "fleet/thing/reports")
+        topic, payload = replies.get(timeout=PATIENCE)
+        assert topic == f"fleet/thing/reports/{verdict}"
+        assert decode(payload)["status"] == verdict.upper()
+    program.wait_for("thing: in-alarm: idle of cpu")
+    assert program.end() == 0
+    thing.leave()
+
+
+@pytest.mark.parametrize("form", ["json", "cbor"])
+def test_the_publisher_reports_on_a_topic_of_its_own(
+    form: str, setup: Setup, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    topic = "fleet/{thing_name}/reports"
+    setup.write({"topic": topic})
+    program = setup.start()
+    files = setup.authority.issue("rpi-0001")
+    authentication = {
+        "endpoint": "localhost",
+        "port": setup.broker.endpoint.port,
+        "root_ca": str(setup.authority.certificate),
+        "certificate": str(files.certificate),
+        "private_key": str(files.private_key),
+    }
+    config = write_config(
+        0, authentication=authentication, topic=topic, format=form, state_directory=str(tmp_path / "publisher")
+    )
+    command = [sys.executable, str(ROOT / "amazon-defender-publisher"), "--once", str(config)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert "accepted after" in ended.stdout + ended.stderr
+    assert ended.returncode == 0
+    assert program.end() == 0
+    assert [each["thingName"] for each in setup.ask("things")["things"]] == ["rpi-0001"]
+
+
+def test_what_is_kept_can_be_asked_while_detect_runs(setup: Setup) -> None:
+    program = setup.start()
+    thing = setup.thing().listen()
+    for number, cpu in ((1, 10), (2, 90)):
+        assert thing.ask(encoded(number, cpu))[0] == "accepted"
+    setup.active()
+    path = str(setup.path)
+    assert [each["lastReportId"] for each in setup.ask("things")["things"]] == [2]
+    data = setup.ask("metrics", "thing", "cpu_usage")["metricDatumList"]
+    assert [each["value"] for each in data] == [{"number": 10}, {"number": 90}]
+    tables = {
+        ("violations",): "TIME ",
+        ("violations", "--active"): "THING ",
+        ("metrics", "thing", "cpu_usage"): "",
+        ("things",): "THING ",
+    }
+    for question, start in tables.items():
+        ended = run(*question, path)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout.startswith(start)
+        assert ended.stdout.endswith("\n")
+        assert not ended.stdout.endswith("\n\n")
+    old = run("metrics", "thing", "cpu_usage", path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert old.returncode == 0
+    wrong = {
+        ("metrics", "thing", "cpu_usge"): "cpu_usge is not kept of thing: did you mean cpu_usage?",
+        ("metrics", "thin", "cpu_usage"): "nothing is kept of the thing thin: did you mean thing?",
+        ("violations", "--thing", "thin"): "nothing is kept of the thing thin: did you mean thing?",
+    }
+    for question, message in wrong.items():
+        ended = run(*question, path)
+        assert (ended.returncode, ended.stdout) == (WRONG_CONFIGURATION, "")
+        assert ended.stderr == f"amazon-defender-detect: {message}\n"
+    second = run(path)
+    assert second.returncode == WRONG_CONFIGURATION
+    assert "another amazon-defender-detect" in second.stderr
+    assert program.end() == 0
+    thing.leave()
+
+
+def test_a_state_directory_that_may_not_be_read_is_said(tmp_path: Path, unprivileged: int) -> None:
+    directory = tmp_path / "state"
+    Store(directory).close()
+    as_nobody = ("setpriv", f"--reuid={unprivileged}", "--clear-groups", sys.executable, str(SCRIPT))
+    for each in (tmp_path, *tmp_path.parents):
+        if each != Path("/") and not each.stat().st_mode & 0o001:
+            each.chmod(each.stat().st_mode | 0o011)
+    ended = run("things", "--state-directory", str(directory), command=as_nobody)
+    if "amazon-defender-detect: " not in ended.stderr:
+        pytest.skip("another user cannot run this Python")
+    assert ended.returncode == WRONG_CONFIGURATION
+    assert "may not be looked into: ask as the user that Detect runs as" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_where_there_is_no_state_it_is_said(tmp_path: Path) -> None:
+    nothing = run("things", "--state-directory", str(tmp_path / "x"))
+    assert nothing.returncode == WRONG_CONFIGURATION
+    assert nothing.stderr.startswith(f"amazon-defender-detect: nothing is kept in {tmp_path / 'x'}: ")
+    unsaid = run("things", env={key: value for key, value in os.environ.items() if key != "STATE_DIRECTORY"})
+    assert unsaid.returncode == WRONG_CONFIGURATION
+    assert "give Detect's CONFIG with agent.state_directory, or --state-directory" in unsaid.stderr
+    by_systemd = run("things", env={**os.environ, "STATE_DIRECTORY": str(tmp_path / "y")})
+    assert f"nothing is kept in {tmp_path / 'y'}" in by_systemd.stderr
+
+
+def test_the_percentiles_of_all_things_survive_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    document = profile(durationSeconds=300, metric="aws:num-listening-tcp-ports")
+    criteria = document["behaviors"][0]["criteria"]
+    del criteria["value"]
+    criteria["statisticalThreshold"] = {"statistic": "p50"}
+    path.write_text(json.dumps(document))
+    start = 300 * 5_000_000.0
+
+    def service() -> tuple[Service, list[Any]]:
+        made = Service(Rules([Attachment(read_profile(path))]), Store(tmp_path / "state"), Alerts(to_log=False))
+        told: list[Any] = []
+        made._alerts.tell = told.append  # type: ignore[method-assign]
+        return made, told
+
+    def accepted(thing: str, ports: int) -> Accepted:
+        body = {"header": {"report_id": 1, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"total": ports}}}
+        return Accepted(ReportTopic(thing, "json"), 1, 0, body)
+
+    first, _ = service()
+    first.restore(lambda *_: None)
+    for number in range(10):
+        first.accept(accepted(f"thing-{number}", 3), start + number)
+    first.close(start + 20)
+    second, told = service()
+    second.restore(lambda *_: None)
+    second.accept(accepted("thing-0", 3), start + 301)
+    second.accept(accepted("thing-1", 4), start + 302)
+    second.close(start + 303)
+    assert [(event.thing, event.type) for event in told] == [("thing-1", "in-alarm")]
+
+
+def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_void(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(profile(metric="aws:num-listening-tcp-ports", value={"count": 1})))
+    body = {"header": {"report_id": 1, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"total": 3}}}
+    rules = Rules([Attachment(read_profile(path))])
+    for attached, expected in ((rules, 1), (rules, 1), (Rules(), 0), (Rules(), 0)):
+        store = Store(tmp_path / "state")
+        service = Service(attached, store, Alerts(to_log=False))
+        service.restore(lambda *_: None)
+        if attached is rules and not store.active():
+            service.accept(Accepted(ReportTopic("rpi-1", "json"), 1, 0, body), time.time())
+        service.close(time.time())
+        assert expected == len(Reader(tmp_path / "state").active())
+    kinds = [event.type for event in Reader(tmp_path / "state").events(0, time.time() + 1)]
+    assert ["in-alarm", "alarm-invalidated"] == kinds

@@ -1,0 +1,308 @@
+"""The emulator's own process: ministack with Device Defender, on loopback only, counting calls and failing on demand.
+
+`python -m tests.fakes.emulator_process` binds two free ports, tells them on the first line of standard output, and then
+answers one line of JSON by another, until standard input ends: with the process that started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import os
+import socket
+import sys
+import threading
+from collections import Counter, defaultdict
+from typing import Any
+
+from tests.fakes.handler_permissions import find_resource, permissions_of
+
+LOOPBACK = "127.0.0.1"
+
+HANDLER_ERROR = (
+    'Resource handler returned message: "{} (Service: Iot, Status Code: {}, Request ID: 0)" (HandlerErrorCode: {})'
+)
+
+calls: dict[str, Counter[str]] = defaultdict(Counter)  # account to how often each action was called
+faults: dict[str, list[dict[str, Any]]] = defaultdict(list)  # account to what goes wrong there
+delays: dict[str, float] = {}  # account to the seconds that every stack operation takes in addition
+caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="")
+
+
+def bind() -> socket.socket:
+    """Listen on a free port of the loopback interface: who connects before anything serves is kept waiting."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((LOOPBACK, 0))
+    listener.listen(100)
+    return listener
+
+
+def find_fault(account: str, action: str, subject: str, by_stack: bool = False) -> dict[str, Any] | None:
+    """Return what goes wrong with a call, if anything, and count it; a stack waits by itself where it is throttled."""
+    for fault in faults[account]:
+        named = fault["action"] in (action, f"{action.partition(':')[0]}:*", "*") and fault["subject"] in subject
+        if named and fault["times"] != 0 and not (by_stack and fault["code"].startswith("Throttling")):
+            fault["times"] -= 1
+            return fault
+    return None
+
+
+def describe(fault: dict[str, Any], action: str, resource: str) -> str:
+    """Return a fault's message, with the action and the resource that it names."""
+    return str(fault["message"]).replace("{action}", action).replace("{resource}", resource)
+
+
+def watch_requests(app: Any) -> None:
+    """Count every API call, and refuse those that are to be refused."""
+    from ministack.core import iam_actions
+    from ministack.core.responses import error_response_json, get_account_id, get_region
+    from ministack.core.router import detect_service, extract_access_key_id
+    from ministack.services.cloudformation.helpers import _error
+
+    name_resources(iam_actions)
+    dispatch = app._dispatch_service_request
+
+    async def watch(method: str, path: str, headers: dict[str, str], body: bytes, query: Any, request: str) -> Any:
+        parameters = app._routing_params(method, path, headers, body, query)
+        service = detect_service(method, path, headers, parameters)
+        action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters) or service
+        account = get_account_id()
+        calls[account][action] += 1
+        caller.set(extract_access_key_id(headers, query))
+        if service == "cloudformation" and (refusal := check_stack(action, parameters)):
+            return _error(*refusal)
+        if (fault := find_fault(account, action, f"{path} {body.decode(errors='replace')}")) is None:
+            return await dispatch(method, path, headers, body, query, request)
+        resource = iam_actions.extract_resource_arn(
+            service, method, path, headers, body, parameters, get_region(), account
+        )
+        message = describe(fault, action, resource)
+        if service == "iot":
+            return error_response_json(fault["code"], message, fault["status"])
+        return _error(fault["code"], message, fault["status"])
+
+    app._dispatch_service_request = watch
+
+
+def name_resources(iam_actions: Any) -> None:
+    """Tell which resource a call of Device Defender's works on, for the policies of who calls."""
+    extract = iam_actions.extract_resource_arn
+    kinds = {"custom-metric": "custommetric", "security-profiles": "securityprofile"}
+
+    def extract_resource_arn(service: str, method: str, path: str, *rest: Any) -> str:
+        kind, _, name = path.strip("/").partition("/")
+        if service == "iot" and kind in kinds and name:
+            return f"arn:aws:iot:{rest[-2]}:{rest[-1]}:{kinds[kind]}/{name.partition('/')[0]}"
+        return str(extract(service, method, path, *rest))
+
+    iam_actions.extract_resource_arn = extract_resource_arn
+
+
+def check_stack(action: str, parameters: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the code and the message with which AWS refuses to work on a stack as it is; ministack does not."""
+    from ministack.services.cloudformation.handlers import _resolve_stack
+
+    stack = _resolve_stack(first(parameters, "StackName"))
+    status = stack["StackStatus"] if stack else ""
+    busy = status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+    if action == "cloudformation:CreateChangeSet" and first(parameters, "ChangeSetType") == "CREATE":
+        if status not in ("", "REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
+            name, change_set = first(parameters, "StackName"), first(parameters, "ChangeSetName")
+            message = f"Stack [{name}] already exists and cannot be created again with the changeSet [{change_set}]"
+            return "ValidationError", message
+        return None
+    stuck = busy or status.endswith("_FAILED") or status == "ROLLBACK_COMPLETE"
+    if action == "cloudformation:CreateChangeSet" and stuck:
+        return "ValidationError", f"Stack:{stack['StackId']} is in {status} state and cannot be updated."
+    if action == "cloudformation:DeleteStack" and busy and not status.startswith(("CREATE", "DELETE")):
+        return "ValidationError", f"Stack [{stack['StackId']}] cannot be deleted while in status {status}"
+    return None
+
+
+def first(parameters: dict[str, Any], name: str) -> str:
+    return str((parameters.get(name) or [""])[0])
+
+
+def check_handler(what: str, kind: str, logical_id: str, physical_id: str, properties: dict[str, Any]) -> None:
+    """Raise ValueError if what CloudFormation does to a resource is to fail, or if the caller has no permission."""
+    from ministack.core.iam_evaluator import EvalResult, enforce
+    from ministack.core.responses import get_account_id, get_region
+
+    account, region = get_account_id(), get_region()
+    about = find_resource(kind, properties, physical_id, region, account)
+    subject = f"{kind} {logical_id} {physical_id} {json.dumps(properties, default=str)}"
+    for action, resource in permissions_of(kind, what, properties, about):
+        if fault := find_fault(account, action, subject, by_stack=True):
+            message = describe(fault, action, resource)
+            raise ValueError(HANDLER_ERROR.format(message, fault["status"], fault["code"]))
+        context = {"iam:PassedToService": "iot.amazonaws.com"} if action == "iam:PassRole" else {}
+        allowed = caller.get() and enforce(caller.get(), action, action[:3], region, resource, context)
+        if isinstance(allowed, EvalResult):
+            message = f"User: {allowed.principal_arn} is not authorized to perform: {action} on resource: {resource}"
+            raise ValueError(HANDLER_ERROR.format(message, 403, "AccessDenied"))
+
+
+def watch_stacks() -> None:
+    """Slow stack operations down, and fail resources that are to fail."""
+    from ministack.core.responses import get_account_id
+    from ministack.services.cloudformation import changesets, handlers, provisioners, stacks
+
+    create, update, delete = stacks._provision_resource, stacks._update_resource, stacks._delete_resource
+
+    def provision(kind: str, logical_id: str, properties: Any, stack: str) -> Any:
+        generated = f"{stack}-{logical_id}" if kind == "AWS::IAM::Role" else ""
+        check_handler("create", kind, logical_id, generated, properties)
+        return create(kind, logical_id, properties, stack)
+
+    def change(
+        kind: str, physical_id: str, before: Any, after: Any, stack: str, logical_id: Any = "", *rest: Any
+    ) -> Any:
+        if before != after:
+            check_handler("update", kind, logical_id, physical_id, after)
+        return update(kind, physical_id, before, after, stack, logical_id, *rest)
+
+    def remove(kind: str, physical_id: str, properties: Any, stack: Any = None, logical_id: Any = None) -> Any:
+        check_handler("delete", kind, logical_id or "", physical_id, properties)
+        return delete(kind, physical_id, properties, stack, logical_id)
+
+    stacks._provision_resource, stacks._update_resource, stacks._delete_resource = provision, change, remove
+    provisioners._provision_resource, provisioners._delete_resource = provision, remove  # where one replaces another
+
+    def slow(operation: Any) -> Any:
+        async def run(*arguments: Any, **options: Any) -> None:
+            await asyncio.sleep(delays.get(get_account_id(), 0))
+            await operation(*arguments, **options)
+
+        return run
+
+    handlers._deploy_stack_async = changesets._deploy_stack_async = slow(stacks._deploy_stack_async)
+    handlers._delete_stack_async = slow(stacks._delete_stack_async)
+
+
+def keep_stack_ids() -> None:
+    """Let a stack that waits for a change set to be executed stay the same one when it gets another, as AWS does."""
+    from ministack.services.cloudformation import _change_sets, _stack_events, _stacks, handlers
+
+    create = handlers._ACTION_HANDLERS["CreateChangeSet"]
+
+    def create_change_set(parameters: dict[str, Any]) -> Any:
+        name = first(parameters, "StackName")
+        before = _stacks.get(name)
+        status, headers, body = create(parameters)
+        if before is None or before["StackStatus"] != "REVIEW_IN_PROGRESS":
+            return status, headers, body
+        replaced = _stacks.get(name, before)["StackId"]
+        _stacks[name] = before
+        for change_set in _change_sets.values():
+            if change_set["StackId"] == replaced:
+                change_set["StackId"] = before["StackId"]
+        if replaced != before["StackId"]:
+            _stack_events.pop(replaced, None)
+        return status, headers, body.replace(replaced.encode(), before["StackId"].encode())
+
+    handlers._ACTION_HANDLERS["CreateChangeSet"] = create_change_set
+
+
+def pause_in_time(iot: Any) -> None:
+    """Let Python 3.10 not lose the first bytes of TLS: its transports begin to read although they were paused."""
+    begin = iot._MtlsAcceptor.connection_made
+
+    def connection_made(acceptor: Any, transport: Any) -> None:
+        asyncio.get_running_loop().call_soon(begin, acceptor, transport)
+
+    if sys.version_info < (3, 11):
+        iot._MtlsAcceptor.connection_made = connection_made
+
+
+def name_the_endpoint_as_aws_does(iot: Any) -> None:
+    """Answer DescribeEndpoint with a name and no port, as AWS does."""
+    describe_endpoint = iot._describe_endpoint
+
+    def describe(query: dict[str, str]) -> Any:
+        status, headers, body = describe_endpoint(query)
+        if status == 200:
+            name = json.loads(body)["endpointAddress"].partition(":")[0].removesuffix("localhost") + "amazonaws.com"
+            body = json.dumps({"endpointAddress": name}).encode()
+        return status, headers, body
+
+    iot._describe_endpoint = describe
+
+
+def answer(question: dict[str, Any]) -> Any:
+    """Do what the tests ask for."""
+    from tests.fakes import device_defender
+
+    account, what = question["account"], question["ask"]
+    if what == "calls":
+        return dict(calls[account])
+    if what == "reports":
+        return [report for report in device_defender.reports if report["account"] == account]
+    if what == "forget":
+        calls.pop(account, None)
+    elif what == "fail":
+        faults[account].append(question["fault"])
+    elif what == "delay":
+        delays[account] = question["seconds"]
+    elif what == "interval":
+        device_defender.intervals[account] = question["seconds"]
+    elif what == "mend":
+        faults.pop(account, None)
+        delays.pop(account, None)
+    return None
+
+
+def listen(output: Any) -> None:
+    """Answer questions until there are none any more, and end the process then."""
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line)), default=str), file=output, flush=True)
+    os._exit(0)
+
+
+def bind_to_loopback(mqtt: socket.socket) -> None:
+    """Give the listener that ministack binds to every interface the loopback socket instead."""
+    create = asyncio.base_events.BaseEventLoop.create_server
+
+    async def create_server(loop: Any, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        if options.get("sock") is None:
+            if port != mqtt.getsockname()[1]:
+                raise OSError(f"the emulator listens on its own two ports only, not on {host}:{port}")
+            host, port, options = None, None, {**options, "sock": mqtt}
+        return await create(loop, factory, host, port, **options)
+
+    asyncio.base_events.BaseEventLoop.create_server = create_server  # type: ignore[assignment,method-assign]
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    output, sys.stdout = sys.stdout, sys.stderr
+    gateway, mqtt = bind(), bind()
+    ports = {"gateway": gateway.getsockname()[1], "mqtt": mqtt.getsockname()[1]}
+    os.environ.update(AUTH="true", BIND_HOST=LOOPBACK, GATEWAY_PORT=str(ports["gateway"]), SFTP_ENABLED="0")
+    os.environ.update(IOT_MTLS_PORT=str(ports["mqtt"]), DOCKER_HOST="unix:///nonexistent")
+
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack import app
+    from ministack.services import iot
+
+    from tests.fakes import device_defender
+
+    bind_to_loopback(mqtt)
+    device_defender.install()
+    name_the_endpoint_as_aws_does(iot)
+    pause_in_time(iot)
+    watch_requests(app)
+    watch_stacks()
+    keep_stack_ids()
+    config = Config()
+    config.bind = [f"fd://{gateway.detach()}"]
+    config.keep_alive_timeout = 75
+    print(json.dumps({**ports, "authority": iot.get_ca_cert_pem()}), file=output, flush=True)
+    threading.Thread(target=listen, args=[output], daemon=True).start()
+    asyncio.run(serve(app.app, config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""A deployer's machine, and the devices that get its bundles: what the tests of deploy.py stand on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.emulator import ROOT, Account
+from tests.fakes.mqtt_client import MqttClient
+
+DEPLOY, PUBLISHER = ROOT / "deploy.py", ROOT / "amazon-defender-publisher"
+LONGEST_RUN = 60.0  # seconds; a deployment of a few things takes 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of deploy.py ended with."""
+
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def sentence(self) -> str:
+        """What it said was wrong: one sentence, and no traceback."""
+        assert "Traceback" not in self.errors, self.errors
+        return self.errors
+
+    @property
+    def text(self) -> str:
+        return self.output + self.errors
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A directory from which somebody deploys to an account."""
+
+    directory: Path
+    account: Account
+    more: Mapping[str, str] = field(default_factory=dict)  # environment
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "COLUMNS", "FORCE_"))}
+        return {**kept, **self.account.environment, "no_proxy": "*", **self.more}
+
+    def list(self, *things: str) -> Machine:
+        """Write things.txt."""
+        (self.directory / "things.txt").write_text("".join(f"{thing}\n" for thing in things))
+        return self
+
+    def deploy(self, *arguments: str, **environment: str) -> Run:
+        """Run deploy.py without a terminal."""
+        done = subprocess.run(
+            [sys.executable, str(DEPLOY), *arguments],
+            cwd=self.directory,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_RUN,
+        )
+        return Run(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start deploy.py without a terminal, in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, str(DEPLOY), *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def install(self, thing: str, output: str = "fleet") -> Device:
+        """Bring a thing's bundle to its device, which reaches AWS where the emulator is."""
+        place = Path(self.directory, "devices", thing)
+        place.mkdir(parents=True)
+        with tarfile.open(self.directory / output / f"{thing}.tar") as bundle:
+            bundle.extractall(place)
+        config = place / "amazon-defender-publisher.json"
+        document = json.loads(config.read_text())
+        document["agent"]["authentication"] |= {"endpoint": "localhost", "port": self.account.emulator.mqtt_port}
+        document["agent"]["state_directory"] = "state"
+        config.write_text(json.dumps(document))
+        (place / "roots.pem").write_bytes(self.account.emulator.authority.read_bytes())
+        return Device(place, thing, self.account)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of every file below the output directory."""
+        files = sorted(path for path in (self.directory / "fleet").rglob("*") if path.is_file())
+        return {str(path.relative_to(self.directory / "fleet")): path.read_bytes() for path in files}
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device with an extracted bundle."""
+
+    directory: Path
+    thing: str
+    account: Account
+
+    def publish(self) -> subprocess.CompletedProcess[str]:
+        """Run the publisher once."""
+        command = [sys.executable, str(PUBLISHER), "amazon-defender-publisher.json", "--once"]
+        return subprocess.run(command, cwd=self.directory, capture_output=True, text=True, timeout=LONGEST_RUN)
+
+    def client(self, client_id: str | None = None) -> MqttClient:
+        """Return an MQTT client with this device's certificate."""
+        emulator, here = self.account.emulator, self.directory
+        files = emulator.authority, here / "certificate.pem", here / "private.key"
+        return MqttClient(emulator.mqtt_port, *files, client_id or self.thing)
+
+
+def certificate_of(account: Account, thing: str) -> str:
+    """Return the id of a thing's only certificate."""
+    (arn,) = account.client("iot").list_thing_principals(thingName=thing)["principals"]
+    return str(arn).rpartition("/")[2]
+
+
+def members_of(account: Account, group: str = "amazon-defender-publisher") -> list[Any]:
+    """Return the things in a group."""
+    return sorted(account.client("iot").list_things_in_thing_group(thingGroupName=group)["things"])

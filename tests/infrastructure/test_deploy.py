@@ -1,0 +1,235 @@
+"""./deploy.py from end to end: what is listed is there afterwards, each device reports, and nothing else is touched."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import ssl
+import stat
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.emulator import ROOT, Account
+from tests.infrastructure.deployment import Machine, certificate_of, members_of
+
+NOTHING = {
+    "things": [],
+    "certificates": [],
+    "policies": [],
+    "groups": [],
+    "metrics": [],
+    "profiles": [],
+    "topics": [],
+    "stacks": {},
+}
+FLEET = "amazon-defender-publisher"
+TOPIC = "$aws/things/{}/defender/metrics/json"
+PRIVATE = "PRIVATE KEY"
+
+
+def test_a_bundle_makes_a_device_report_and_keeps_it_to_its_own_topics(machine: Machine) -> None:
+    run = machine.list("rpi-0001", "rpi-0002").deploy("--yes")
+    assert (0, "") == (run.status, run.errors), run.text
+    device = machine.install("rpi-0001")
+    published = device.publish()
+    assert 0 == published.returncode, published.stdout + published.stderr
+    (report,) = machine.account.reports()
+    assert ("rpi-0001", True) == (report["thing"], report["accepted"])
+    assert {"cpu_usage"} == set(report["report"]["custom_metrics"])
+    for forbidden in (TOPIC.format("rpi-0002"), "$aws/things/rpi-0001/shadow/update", "anything"):
+        client = device.client()
+        assert client.connect()
+        assert not client.publish(forbidden, "{}")
+    for filter_ in (TOPIC.format("rpi-0002") + "/accepted", TOPIC.format("+") + "/accepted", "#"):
+        client = device.client()
+        assert client.connect()
+        assert not client.subscribe(filter_)
+    assert not device.client("rpi-0002").connect()
+    assert 1 == len(machine.account.reports())
+
+
+def test_everything_that_is_wished_is_there_and_tagged(machine: Machine) -> None:
+    run = machine.list("rpi-0001", "rpi-0002").deploy("--yes")
+    account, iot = machine.account, machine.account.client("iot")
+    found = account.snapshot()
+    assert ["rpi-0001", "rpi-0002"] == found["things"] == members_of(account)
+    assert sorted(certificate_of(account, thing) for thing in found["things"]) == found["certificates"]
+    assert [FLEET] == found["policies"] == found["groups"]
+    assert ["cpu_usage"] == found["metrics"]
+    assert ["cpu-usage", "network-baseline"] == found["profiles"]
+    assert {"CREATE_COMPLETE"} == set(found["stacks"].values())
+    group = iot.describe_thing_group(thingGroupName=FLEET)["thingGroupArn"]
+    for profile in found["profiles"]:
+        targets = iot.list_targets_for_security_profile(securityProfileName=profile)["securityProfileTargets"]
+        assert [group] == [target["arn"] for target in targets]
+    tagged = [
+        group,
+        iot.get_policy(policyName=FLEET)["policyArn"],
+        iot.describe_custom_metric(metricName="cpu_usage")["metricArn"],
+        *(iot.describe_security_profile(securityProfileName=name)["securityProfileArn"] for name in found["profiles"]),
+    ]
+    for arn in tagged:
+        assert {"Key": FLEET, "Value": FLEET} in iot.list_tags_for_resource(resourceArn=arn)["tags"]
+    for thing in found["things"]:
+        assert f"sudo installers/install-rpi.bash --bundle fleet/{thing}.tar" in run.output
+    assert iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"] in run.output
+
+
+def test_keys_and_bundles_are_for_the_deployers_eyes_only_and_no_key_is_printed(machine: Machine) -> None:
+    run = machine.list("rpi-0001").deploy("--yes")
+    assert PRIVATE not in run.text
+    for path in (machine.directory / "fleet", *(machine.directory / "fleet").rglob("*")):
+        expected = 0o700 if path.is_dir() else 0o600
+        assert expected == stat.S_IMODE(path.stat().st_mode), path
+    with tarfile.open(machine.directory / "fleet" / "rpi-0001.tar") as bundle:
+        members = {member.name: member.mode for member in bundle}
+        config = json.load(bundle.extractfile("amazon-defender-publisher.json") or io.BytesIO())
+        roots = (bundle.extractfile("roots.pem") or io.BytesIO()).read()
+    expected = {"amazon-defender-publisher.json", "certificate.pem", "private.key", "roots.pem"}
+    assert expected == set(members)
+    assert 0o600 == members["private.key"]
+    endpoint = machine.account.client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+    assert ("rpi-0001", endpoint) == (config["agent"]["thing_name"], config["agent"]["authentication"]["endpoint"])
+    assert (ROOT / "defender_publisher" / "roots" / "amazon-root-ca.pem").read_bytes() == roots
+    pem = (machine.directory / "fleet" / "rpi-0001" / "certificate.pem").read_text()
+    found = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    assert certificate_of(machine.account, "rpi-0001") == found
+
+
+def test_a_second_run_changes_nothing_and_asks_little(machine: Machine) -> None:
+    machine.list("rpi-0001", "rpi-0002").deploy("--yes")
+    before, files = machine.account.snapshot(), machine.files()
+    machine.account.forget_calls()
+    before_it = os.times()
+    run = machine.deploy()  # nothing to agree to
+    assert os.times().children_user - before_it.children_user < 3  # seconds; it takes 0.4
+    assert (0, "") == (run.status, run.errors), run.text
+    assert "All is as wished." in run.output
+    calls = machine.account.calls()
+    assert {} == machine.account.writes()
+    assert sum(calls.values()) <= 10, calls
+    assert "cloudformation:CreateChangeSet" not in calls
+    assert "describing what changes" not in run.output  # no synth
+    assert (before, files) == (machine.account.snapshot(), machine.files())
+
+
+@pytest.mark.parametrize(
+    "stage", ["nothing", "a fleet", pytest.param("a fleet to be destroyed", marks=pytest.mark.slow)]
+)
+def test_a_plan_changes_nothing(machine: Machine, stage: str) -> None:
+    machine.list("rpi-0001", "rpi-0002")
+    if stage != "nothing":
+        machine.deploy("--yes", "--no-detect")
+    machine.list("rpi-0002", "rpi-0003")
+    before, files = machine.account.snapshot(), machine.files()
+    machine.account.forget_calls()
+    run = machine.deploy("--plan", *(["--destroy"] if stage == "a fleet to be destroyed" else []))
+    assert (0, "") == (run.status, run.errors), run.text
+    assert {} == machine.account.writes()
+    assert (before, files) == (machine.account.snapshot(), machine.files())
+    if stage == "a fleet":
+        assert "rpi-0003" in run.output
+        assert "gone      1: rpi-0001" in run.output
+
+
+def test_what_is_listed_no_longer_is_deleted_after_it_was_shown(machine: Machine) -> None:
+    machine.list("rpi-0001", "rpi-0002").deploy("--yes")
+    gone, kept = machine.install("rpi-0001"), machine.install("rpi-0002")
+    certificate = certificate_of(machine.account, "rpi-0002")
+    run = machine.list("rpi-0002", "rpi-0003").deploy("--yes")
+    assert (0, "") == (run.status, run.errors), run.text
+    assert run.output.index("gone      1: rpi-0001") < run.output.index("describing")
+    assert ["rpi-0002", "rpi-0003"] == machine.account.snapshot()["things"] == members_of(machine.account)
+    assert certificate == certificate_of(machine.account, "rpi-0002")
+    assert not gone.client().connect()
+    assert kept.client().connect()
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_done(machine: Machine) -> None:
+    run = machine.list("rpi-0001").deploy()
+    assert 1 == run.status
+    assert "--yes" in run.sentence
+    assert NOTHING == machine.account.snapshot()
+    assert {} == machine.files()
+
+
+def test_rotation_cuts_the_old_certificate_off_and_nobody_else(machine: Machine) -> None:
+    machine.list("rpi-0001", "rpi-0002").deploy("--yes")
+    old, other = machine.install("rpi-0001"), machine.install("rpi-0002")
+    before = certificate_of(machine.account, "rpi-0002")
+    assert old.client().connect()
+    run = machine.deploy("--yes", "--rotate", "rpi-0001")
+    assert (0, "") == (run.status, run.errors), run.text
+    assert "cut off" in run.output.lower()
+    assert not old.client().connect()
+    assert other.client().connect()
+    assert before == certificate_of(machine.account, "rpi-0002")
+    assert 2 == len(machine.account.snapshot()["certificates"])
+    old.directory.rename(old.directory.with_name("before"))
+    new = machine.install("rpi-0001")
+    assert 0 == new.publish().returncode
+    assert [True] == [report["accepted"] for report in machine.account.reports()]
+    assert not list((machine.directory / "fleet").rglob("*.new"))
+
+
+def test_destroying_leaves_nothing_in_the_account_and_the_keys_on_the_machine(machine: Machine) -> None:
+    machine.list("rpi-0001", "rpi-0002").deploy("--yes", "--alert-email", "somebody@example.com")
+    assert 1 == len(machine.account.snapshot()["topics"])
+    files = machine.files()
+    run = machine.deploy("--destroy", "--yes")
+    assert (0, "") == (run.status, run.errors), run.text
+    assert NOTHING == machine.account.snapshot()
+    assert 3 == machine.account.calls()["cloudformation:DeleteStack"]  # at the first attempt, in the right order
+    assert [] == machine.account.client("iam").list_roles()["Roles"]
+    assert files == machine.files()
+    again = machine.deploy("--destroy", "--yes")
+    assert (0, "") == (again.status, again.errors)
+
+
+@pytest.mark.slow
+def test_a_redeploy_replaces_no_certificate_and_a_second_machine_nothing_at_all(
+    machine: Machine, account: Account, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    machine.list("rpi-0001").deploy("--yes", "--no-detect")
+    certificate, files = certificate_of(account, "rpi-0001"), machine.files()
+    second = Machine(tmp_path_factory.mktemp("second"), account).list("rpi-0001", "rpi-0002")
+    run = second.deploy("--yes", "--no-detect")
+    assert (0, "") == (run.status, run.errors), run.text
+    assert "no bundle 1: rpi-0001" in run.output
+    assert {"rpi-0002", "rpi-0002.tar"} == {path.partition("/")[0] for path in second.files()}
+    assert certificate == certificate_of(account, "rpi-0001")
+    run = machine.list("rpi-0002", "rpi-0001").deploy("--yes", "--no-detect")  # the other order
+    assert "no bundle 1: rpi-0002" in run.output
+    assert (0, files) == (run.status, machine.files())
+    assert certificate == certificate_of(account, "rpi-0001")
+
+
+@pytest.mark.slow
+def test_two_fleets_share_an_account_and_cpu_usage(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> None:
+    first, account = machine.list("rpi-0001"), machine.account
+    second = Machine(tmp_path_factory.mktemp("second"), account).list("gate-1")
+    assert 0 == first.deploy("--yes").status
+    run = second.deploy("--yes", "--prefix", "gates")
+    assert (0, "") == (run.status, run.errors), run.text
+    found = account.snapshot()
+    assert ["gate-1", "rpi-0001"] == found["things"]
+    assert ["cpu-usage", "gates-cpu-usage", "gates-network-baseline", "network-baseline"] == found["profiles"]
+    assert ["cpu_usage"] == found["metrics"]
+    assert ["gate-1"] == members_of(account, "gates")
+    assert 0 == second.install("gate-1").publish().returncode
+    assert 0 == second.deploy("--yes", "--prefix", "gates", "--destroy").status
+    assert ["rpi-0001"] == account.snapshot()["things"] == members_of(account)
+    assert ["cpu_usage"] == account.snapshot()["metrics"]
+    account.forget_calls()
+    assert (0, {}) == (first.deploy().status, account.writes())
+
+
+@pytest.mark.slow
+def test_the_installers_run_from_the_directory_that_deploy_py_prints(machine: Machine) -> None:
+    run = machine.list("rpi-0001").deploy("--yes", "--no-detect", "--output", "my fleet")
+    assert "--bundle 'my fleet/rpi-0001.tar'" in run.output
+    assert Path(machine.directory, "my fleet", "rpi-0001.tar").exists()

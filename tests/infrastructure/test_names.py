@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.infrastructure.deployer import skip_without
+
+skip_without()
+
+from infrastructure.errors import DeployError  # noqa: E402
+from infrastructure.names import Names  # noqa: E402
+
+LONGEST = "x" * 100
+
+
+def test_names_follow_from_the_prefix() -> None:
+    names = Names("lab")
+    assert ("lab-fleet", "lab-things-7", "lab-detect") == (names.fleet_stack, names.things_stack(7), names.detect_stack)
+    assert ("lab", "lab", "lab-alerts") == (names.policy, names.group, names.topic)
+
+
+@pytest.mark.parametrize(("prefix", "expected"), [("amazon-defender-publisher", "ports"), ("lab", "lab-ports")])
+def test_only_a_second_fleets_profiles_have_its_prefix(prefix: str, expected: str) -> None:
+    assert expected == Names(prefix).profile("ports")
+
+
+@pytest.mark.parametrize("number", [1, 10, 9999])
+def test_a_stack_of_things_is_known_by_its_name(number: int) -> None:
+    assert number == Names("lab").things_stack_number(Names("lab").things_stack(number))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lab-things-0",
+        "lab-things-01",
+        "lab-things-10000",
+        "lab-things-",
+        "lab-things-1-old",
+        "lab-things-\u0661",
+        "lab-fleet",
+        "lab-detect",
+        "lab2-things-1",
+        "x-lab-things-1",
+        "1",
+    ],
+)
+def test_other_stacks_are_none_of_things(name: str) -> None:
+    assert Names("lab").things_stack_number(name) is None
+
+
+@pytest.mark.parametrize("prefix", ["lab", "L", "lab-2", LONGEST])
+def test_a_prefix_begins_with_a_letter(prefix: str) -> None:
+    assert prefix == Names(prefix).prefix
+
+
+@pytest.mark.parametrize("prefix", ["", "2lab", "-lab", "la_b", "la b", "lab\n", "\u00e4b", LONGEST + "x"])
+def test_another_prefix_is_refused_with_the_rule(prefix: str) -> None:
+    expected = f"--prefix must begin with a letter, and have at most 100 letters, digits and hyphens, got {prefix!r}"
+    with pytest.raises(DeployError) as raised:
+        Names(prefix)
+    assert expected == str(raised.value)
+
+
+def test_the_longest_stack_name_is_within_cloudformations_limit() -> None:
+    assert len(Names(LONGEST).things_stack(9999)) <= 128

@@ -1,0 +1,447 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.deployer import skip_without
+
+skip_without("aws_cdk", "cfnlint", "cryptography")
+
+from infrastructure.description import DetectStack, FleetStack, ThingsStack  # noqa: E402
+from infrastructure.keys import KeyStore  # noqa: E402
+from infrastructure.names import Names  # noqa: E402
+from infrastructure.node import find_bundled_node, use_bundled_node  # noqa: E402
+from infrastructure.placement import THINGS_PER_STACK  # noqa: E402
+from infrastructure.profiles import Profile, custom_metrics, read_profiles  # noqa: E402
+from infrastructure.synthesis import synthesize  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAME = "amazon-defender-publisher"
+SECOND, LONGEST = Names("second"), Names("n" * 100)
+LARGEST_TEMPLATE = 51_200  # bytes, sent inline
+LARGEST_POLICY = 2_048  # characters without white space
+TARGETS = {
+    "SNS": {"alertTargetArn": "arn:aws:sns:eu-west-1:123456789012:own", "roleArn": "arn:aws:iam::123456789012:role/own"}
+}
+DIMENSION = {"dimensionName": "d", "operator": "IN"}
+EVERY_KEY = {
+    "securityProfileName": "every-key",
+    "securityProfileDescription": "all that CreateSecurityProfile takes",
+    "behaviors": [
+        {
+            "name": "threshold",
+            "metric": "aws:all-bytes-in",
+            "criteria": {
+                "comparisonOperator": "less-than",
+                "durationSeconds": 300,
+                "consecutiveDatapointsToAlarm": 2,
+                "consecutiveDatapointsToClear": 3,
+                "statisticalThreshold": {"statistic": "p90"},
+            },
+            "suppressAlerts": True,
+            "exportMetric": True,
+        },
+        {"name": "ml", "metric": "load", "criteria": {"mlDetectionConfig": {"confidenceLevel": "HIGH"}}},
+        {
+            "name": "cloud",
+            "metric": "aws:num-messages-sent",
+            "metricDimension": DIMENSION,
+            "criteria": {"comparisonOperator": "less-than", "value": {"count": 5_000_000_000}, "durationSeconds": 300},
+        },
+        {
+            "name": "shells",
+            "metric": "process_names",
+            "criteria": {"comparisonOperator": "not-in-set", "value": {"strings": ["nc"]}},
+        },
+    ],
+    "alertTargets": TARGETS,
+    "additionalMetricsToRetain": ["aws:all-packets-in"],
+    "additionalMetricsToRetainV2": [{"metric": "load", "metricDimension": DIMENSION, "exportMetric": False}],
+    "tags": [{"Key": "team", "Value": "lab"}],
+    "metricsExportConfig": {"mqttTopic": "metrics", "roleArn": "arn:aws:iam::123456789012:role/export"},
+}
+PROFILES = (*read_profiles(ROOT / "configs" / "security-profiles"), Profile("every-key", Path("e.json"), EVERY_KEY))
+EXISTING = "load"  # a metric that is in the account already
+
+
+@pytest.fixture(scope="module")
+def requests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Three things' requests, not in the order of their names."""
+    store = KeyStore(tmp_path_factory.mktemp("keys"))
+    return {name: store.request(name) for name in ("rpi-0002", "rpi-0001", "lab:A_1")}
+
+
+@pytest.fixture(scope="module")
+def longest_requests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """As many things as there are in a stack, with names that are as long as they may be."""
+    store = KeyStore(tmp_path_factory.mktemp("longest"))
+    return {name: store.request(name) for name in (f"{i:x>128}" for i in range(THINGS_PER_STACK))}
+
+
+@pytest.fixture(scope="module")
+def texts(requests: dict[str, str], longest_requests: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The templates of a fleet, of another one, and of one with long names: one synthesis for all tests."""
+    metrics = {name: kind for name, kind in custom_metrics(PROFILES, {}).items() if name != EXISTING}
+    reordered = dict(sorted([*requests.items(), ("another", requests["rpi-0001"])]))
+    descriptions = [
+        FleetStack(Names()),
+        ThingsStack(Names(), 1, requests),
+        ThingsStack(Names(), 2, reordered),
+        DetectStack(Names(), PROFILES, metrics, "ops@example.org"),
+        DetectStack(SECOND, PROFILES, {}),
+        FleetStack(LONGEST),
+        ThingsStack(LONGEST, 9999, longest_requests),
+    ]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.delenv("CDK_VALIDATION", raising=False)
+        yield synthesize(descriptions, strict=True)
+
+
+@pytest.fixture(scope="module")
+def templates(texts: dict[str, str]) -> dict[str, dict[str, Any]]:
+    return {name: json.loads(text) for name, text in texts.items()}
+
+
+def resources_of(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    return {name: each for name, each in template["Resources"].items() if each["Type"] == f"AWS::{kind}"}
+
+
+def properties_of(template: dict[str, Any], kind: str, **wanted: str) -> dict[str, Any]:
+    """Return the properties of the one resource of a kind that has these properties."""
+    (found,) = (
+        each["Properties"]
+        for each in resources_of(template, kind).values()
+        if wanted.items() <= each["Properties"].items()
+    )
+    return dict(found)
+
+
+def resolve(value: Any, partition: str, region: str, account: str) -> Any:
+    """Do what Fn::Sub does in CloudFormation."""
+    if isinstance(value, list):
+        return [resolve(item, partition, region, account) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::Sub" not in value:
+        return {key: resolve(item, partition, region, account) for key, item in value.items()}
+    text = value["Fn::Sub"].replace("${AWS::Partition}", partition).replace("${AWS::Region}", region)
+    return text.replace("${AWS::AccountId}", account).replace("${!", "${")
+
+
+# The fleet
+
+
+def test_the_policy_is_the_readmes(templates: dict[str, dict[str, Any]]) -> None:
+    (expected,) = re.findall(r"```json\n(\{\n  \"Version\".*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    policy = properties_of(templates[f"{NAME}-fleet"], "IoT::Policy")
+    document = json.loads(expected.replace("arn:aws:", "arn:aws-cn:"))
+    assert document == resolve(policy["PolicyDocument"], "aws-cn", "REGION", "ACCOUNT")
+    assert policy["PolicyName"] == NAME
+
+
+def test_the_policys_only_wildcard_is_below_the_things_own_metrics(templates: dict[str, dict[str, Any]]) -> None:
+    document = properties_of(templates[f"{NAME}-fleet"], "IoT::Policy")["PolicyDocument"]
+    wild = re.findall(r'"([^"]*[*?+#][^"]*)"', json.dumps(document))
+    expected = "$aws/things/${!iot:Connection.Thing.ThingName}/defender/metrics/*"
+    assert [expected, expected] == [part.split("/", 1)[1] for part in wild]
+
+
+def test_the_policy_fits_in_every_region(templates: dict[str, dict[str, Any]]) -> None:
+    document = properties_of(templates[f"{LONGEST.prefix}-fleet"], "IoT::Policy")["PolicyDocument"]
+    text = json.dumps(resolve(document, "aws-iso-b", "ap-southeast-99", "123456789012"), separators=(",", ":"))
+    assert 500 < len(text) < LARGEST_POLICY
+
+
+def test_the_fleets_stack_tells_the_groups_arn(templates: dict[str, dict[str, Any]]) -> None:
+    template = templates[f"{NAME}-fleet"]
+    ((group, resource),) = resources_of(template, "IoT::ThingGroup").items()
+    assert NAME == resource["Properties"]["ThingGroupName"]
+    digest = template["Metadata"]["amazon-defender-publisher"]["digest"]
+    assert {"GroupArn": {"Value": {"Fn::GetAtt": [group, "Arn"]}}, "Digest": {"Value": digest}} == template["Outputs"]
+
+
+# The things
+
+
+def test_a_thing_has_a_certificate_the_policy_and_its_identity(
+    templates: dict[str, dict[str, Any]], requests: dict[str, str]
+) -> None:
+    from aws_cdk.assertions import Match, Template
+
+    stack = templates[f"{NAME}-things-1"]
+    template = Template.from_json(stack)
+    kinds = ("Thing", "Certificate", "PolicyPrincipalAttachment", "ThingPrincipalAttachment")
+    assert {f"AWS::IoT::{kind}": 3 for kind in kinds} == count_types(stack)
+    for name, request in requests.items():
+        (thing,) = template.find_resources("AWS::IoT::Thing", {"Properties": {"ThingName": name}})
+        certificate = thing.removesuffix("Thing") + "Certificate"
+        arn = {"Fn::GetAtt": [certificate, "Arn"]}
+        properties = {"CertificateSigningRequest": request, "Status": "ACTIVE"}
+        assert properties == stack["Resources"][certificate]["Properties"]
+        template.has_resource_properties("AWS::IoT::PolicyPrincipalAttachment", {"PolicyName": NAME, "Principal": arn})
+        identity = {"ThingName": {"Ref": thing}, "Principal": arn, "ThingPrincipalType": Match.absent()}
+        template.has_resource_properties("AWS::IoT::ThingPrincipalAttachment", identity)
+        template.has_output(certificate, {"Value": {"Ref": certificate}})
+
+
+def count_types(template: dict[str, Any]) -> dict[str, int]:
+    types = [resource["Type"] for resource in template["Resources"].values()]
+    return {each: types.count(each) for each in types}
+
+
+def test_a_things_resources_are_the_same_whatever_else_the_stack_holds(templates: dict[str, dict[str, Any]]) -> None:
+    first, second = (templates[f"{NAME}-things-{number}"] for number in (1, 2))
+    assert first["Resources"].items() <= second["Resources"].items()
+    ids = {name: value for name, value in first["Outputs"].items() if name != "Digest"}
+    assert ids.items() <= second["Outputs"].items()
+    assert 4 == len(second["Resources"]) - len(first["Resources"])
+
+
+def test_a_template_is_the_same_however_things_are_ordered(requests: dict[str, str], texts: dict[str, str]) -> None:
+    reordered = ThingsStack(Names(), 1, dict(reversed(requests.items())))
+    assert {f"{NAME}-things-1": texts[f"{NAME}-things-1"]} == synthesize([reordered])
+
+
+def test_the_ids_of_names_that_are_much_alike_differ() -> None:
+    from infrastructure.constructs.device import begin_logical_ids
+
+    names = ["a-b", "a_b", "ab", "AB", "a:b", "x" * 127, "x" * 128, "-", "_"]
+    ids = [begin_logical_ids(name) for name in names]
+    assert len(names) == len(set(ids))
+    assert all(re.fullmatch("[A-Za-z0-9]{8,20}", each) for each in ids)
+    assert begin_logical_ids("rpi-0001").startswith("rpi0001")
+
+
+def test_the_largest_stack_of_things_fits_into_a_template(
+    texts: dict[str, str], longest_requests: dict[str, str]
+) -> None:
+    text = texts[LONGEST.things_stack(9999)]
+    assert THINGS_PER_STACK == len(longest_requests) == len(json.loads(text)["Outputs"]) - 1  # the digest's
+    assert 0.85 * LARGEST_TEMPLATE < len(text.encode()) < LARGEST_TEMPLATE
+
+
+# Detect
+
+
+def test_the_metrics_are_made_with_their_types(templates: dict[str, dict[str, Any]]) -> None:
+    metrics = resources_of(templates[f"{NAME}-detect"], "IoT::CustomMetric").values()
+    expected = {"cpu_usage": "number", "process_names": "string-list"}
+    assert expected == {each["Properties"]["MetricName"]: each["Properties"]["MetricType"] for each in metrics}
+    assert {} == resources_of(templates["second-detect"], "IoT::CustomMetric")
+
+
+def test_a_profile_refers_to_the_metrics_that_are_made_with_it_and_names_the_others(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    names = {id: each["Properties"]["MetricName"] for id, each in metrics_of(templates[f"{NAME}-detect"]).items()}
+    for profile in PROFILES:
+        behaviors = [behavior["metric"] for behavior in profile.document["behaviors"]]
+        (first, second) = (
+            [
+                behavior["Metric"]
+                for behavior in properties_of(templates[stack], "IoT::SecurityProfile", **named)["Behaviors"]
+            ]
+            for stack, named in (
+                (f"{NAME}-detect", {"SecurityProfileName": profile.name}),
+                ("second-detect", {"SecurityProfileName": f"second-{profile.name}"}),
+            )
+        )
+        made = [metric for metric in first if isinstance(metric, dict)]
+        assert behaviors == second
+        assert behaviors == [names[metric["Ref"]] if isinstance(metric, dict) else metric for metric in first]
+        assert [metric for metric in behaviors if metric in names.values()] == [names[each["Ref"]] for each in made]
+
+
+def metrics_of(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return resources_of(template, "IoT::CustomMetric")
+
+
+def test_every_key_of_a_profile_reaches_cloudformation(templates: dict[str, dict[str, Any]]) -> None:
+    profile = properties_of(templates["second-detect"], "IoT::SecurityProfile", SecurityProfileName="second-every-key")
+    expected = {
+        "SecurityProfileName": "second-every-key",
+        "SecurityProfileDescription": "all that CreateSecurityProfile takes",
+        "Behaviors": [
+            {
+                "Name": "threshold",
+                "Metric": "aws:all-bytes-in",
+                "Criteria": {
+                    "ComparisonOperator": "less-than",
+                    "DurationSeconds": 300,
+                    "ConsecutiveDatapointsToAlarm": 2,
+                    "ConsecutiveDatapointsToClear": 3,
+                    "StatisticalThreshold": {"Statistic": "p90"},
+                },
+                "SuppressAlerts": True,
+                "ExportMetric": True,
+            },
+            {"Name": "ml", "Metric": "load", "Criteria": {"MlDetectionConfig": {"ConfidenceLevel": "HIGH"}}},
+            {
+                "Name": "cloud",
+                "Metric": "aws:num-messages-sent",
+                "MetricDimension": {"DimensionName": "d", "Operator": "IN"},
+                "Criteria": {
+                    "ComparisonOperator": "less-than",
+                    "Value": {"Count": "5000000000"},
+                    "DurationSeconds": 300,
+                },
+            },
+            {
+                "Name": "shells",
+                "Metric": "process_names",
+                "Criteria": {"ComparisonOperator": "not-in-set", "Value": {"Strings": ["nc"]}},
+            },
+        ],
+        "AlertTargets": {
+            "SNS": {"AlertTargetArn": TARGETS["SNS"]["alertTargetArn"], "RoleArn": TARGETS["SNS"]["roleArn"]}
+        },
+        "AdditionalMetricsToRetainV2": [
+            {"Metric": "aws:all-packets-in"},
+            {
+                "Metric": "load",
+                "MetricDimension": {"DimensionName": "d", "Operator": "IN"},
+                "ExportMetric": False,
+            },
+        ],
+        "MetricsExportConfig": {"MqttTopic": "metrics", "RoleArn": "arn:aws:iam::123456789012:role/export"},
+        "Tags": [
+            {"Key": NAME, "Value": "second"},
+            {"Key": "team", "Value": "lab"},
+        ],
+        "TargetArns": ["arn:aws:iot:eu-west-1:1:thinggroup/second"],
+    }
+    assert expected == resolve(profile, "aws", "eu-west-1", "1")
+
+
+def test_the_values_of_the_shipped_profiles_are_theirs(templates: dict[str, dict[str, Any]]) -> None:
+    for profile in PROFILES[:2]:
+        made = properties_of(templates[f"{NAME}-detect"], "IoT::SecurityProfile", SecurityProfileName=profile.name)
+        for behavior, resource in zip(profile.document["behaviors"], made["Behaviors"]):
+            ((kind, value),) = behavior["criteria"]["value"].items()
+            expected = str(value) if kind == "count" else value
+            assert {kind.capitalize(): expected} == resource["Criteria"]["Value"]
+
+
+def test_alerts_go_to_the_topic_by_a_role_that_can_do_nothing_else(templates: dict[str, dict[str, Any]]) -> None:
+    template = templates[f"{NAME}-detect"]
+    ((topic, _),) = resources_of(template, "SNS::Topic").items()
+    ((role, _),) = resources_of(template, "IAM::Role").items()
+    assert f"{NAME}-alerts" == properties_of(template, "SNS::Topic")["TopicName"]
+    subscription = {"Protocol": "email", "Endpoint": "ops@example.org", "TopicArn": {"Ref": topic}}
+    assert subscription == properties_of(template, "SNS::Subscription")
+    trusted = {"Action": "sts:AssumeRole", "Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}}
+    may = {"Action": "sns:Publish", "Effect": "Allow", "Resource": {"Ref": topic}}
+    properties = properties_of(template, "IAM::Role")
+    assert [trusted] == properties["AssumeRolePolicyDocument"]["Statement"]
+    assert [[may]] == [policy["PolicyDocument"]["Statement"] for policy in properties["Policies"]]
+    assert not {"ManagedPolicyArns", "RoleName"} & properties.keys()
+    assert {} == resources_of(template, "IAM::Policy")
+    targets = {"SNS": {"AlertTargetArn": {"Ref": topic}, "RoleArn": {"Fn::GetAtt": [role, "Arn"]}}}
+    for profile in PROFILES[:2]:
+        named = properties_of(template, "IoT::SecurityProfile", SecurityProfileName=profile.name)
+        assert targets == named["AlertTargets"]
+
+
+def test_a_profiles_own_alert_targets_stay(templates: dict[str, dict[str, Any]]) -> None:
+    own = properties_of(templates[f"{NAME}-detect"], "IoT::SecurityProfile", SecurityProfileName="every-key")
+    assert TARGETS["SNS"]["alertTargetArn"] == own["AlertTargets"]["SNS"]["AlertTargetArn"]
+
+
+def test_without_an_address_there_are_no_alerts(templates: dict[str, dict[str, Any]]) -> None:
+    assert {"AWS::IoT::SecurityProfile": 3} == count_types(templates["second-detect"])
+    shipped = properties_of(templates["second-detect"], "IoT::SecurityProfile", SecurityProfileName="second-cpu-usage")
+    assert "AlertTargets" not in shipped
+
+
+def test_metrics_whose_names_are_much_alike_can_be_in_one_stack() -> None:
+    metrics = dict.fromkeys(["a-b", "a_b", "ab"], "number")
+    template = json.loads(synthesize([DetectStack(Names(), (), metrics)])[f"{NAME}-detect"])
+    assert {"AWS::IoT::CustomMetric": 3} == count_types(template)
+
+
+# All stacks
+
+
+def test_what_can_have_tags_tells_its_fleet(templates: dict[str, dict[str, Any]]) -> None:
+    tagged = {"IoT::Policy", "IoT::ThingGroup", "IoT::CustomMetric", "IoT::SecurityProfile", "SNS::Topic", "IAM::Role"}
+    for stack, fleet in (("fleet", NAME), ("detect", NAME), ("things-1", NAME)):
+        for resource in templates[f"{fleet}-{stack}"]["Resources"].values():
+            has_tag = {"Key": NAME, "Value": fleet} in resource["Properties"].get("Tags", [])
+            assert (resource["Type"].removeprefix("AWS::") in tagged) == has_tag, resource["Type"]
+
+
+def test_a_template_has_no_white_space_and_tells_the_digest_of_its_description(
+    texts: dict[str, str], requests: dict[str, str]
+) -> None:
+    for text in texts.values():
+        assert text == json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
+    description = ThingsStack(Names(), 1, requests)
+    metadata = json.loads(texts[description.stack_name])["Metadata"]
+    assert {NAME: {"digest": description.digest}} == metadata
+
+
+def test_nothing_of_the_cdks_own_is_in_a_template(templates: dict[str, dict[str, Any]]) -> None:
+    assert all(template.keys() <= {"Metadata", "Resources", "Outputs"} for template in templates.values())
+    assert not re.search("CDK::|CDKMetadata|aws:cdk|BootstrapVersion", json.dumps(templates))
+    assert not any("Metadata" in each for template in templates.values() for each in template["Resources"].values())
+
+
+def test_cfn_lint_finds_nothing_but_what_it_does_not_know(texts: dict[str, str]) -> None:
+    from cfnlint.api import lint
+
+    found = [str(match) for stack in ("fleet", "things-1", "detect") for match in lint(texts[f"{NAME}-{stack}"])]
+    # Device Defender takes IPv6 as well: its API's pattern for a CIDR has a colon.
+    assert [] == [message for message in found if "is not a 'ipv4-network'" not in message]
+
+
+def test_the_validator_refuses_what_cloudformation_would(texts: dict[str, str]) -> None:
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        synthesize([DetectStack(Names(), (), {"cpu_usage": "nunber"})], strict=True)
+
+
+def test_a_synthesis_is_silent_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = (
+        "from infrastructure.description import FleetStack; from infrastructure.names import Names\n"
+        "from infrastructure.synthesis import synthesize\n"
+        "assert ['amazon-defender-publisher-fleet'] == list(synthesize([FleetStack(Names())]))"
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JSII", "CDK"))}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code],
+        env={**kept, "CDK_VALIDATION": "false", "TMPDIR": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_the_digest_follows_whatever_a_template_depends_on(requests: dict[str, str]) -> None:
+    description = ThingsStack(Names(), 1, requests)
+    changed = {**requests, "rpi-0001": requests["rpi-0002"]}
+    assert description.digest == dataclasses.replace(description, requests=dict(reversed(requests.items()))).digest
+    assert description.digest != dataclasses.replace(description, requests=changed).digest
+
+
+# Node
+
+
+def test_the_node_of_the_package_is_used_unless_another_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JSII_NODE", raising=False)
+    use_bundled_node()
+    assert str(find_bundled_node()) == os.environ["JSII_NODE"]
+    version = subprocess.run([os.environ["JSII_NODE"], "--version"], capture_output=True, text=True, check=True)
+    assert version.stdout.startswith("v")
+    monkeypatch.setenv("JSII_NODE", "/another/node")
+    use_bundled_node()
+    assert "/another/node" == os.environ["JSII_NODE"]

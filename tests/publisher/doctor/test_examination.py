@@ -1,0 +1,187 @@
+"""The whole ladder, against a broker that behaves as the test says: it finds what is wrong and disturbs no daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from defender_publisher.doctor import examination, handshake, trial
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import FAIL, NOT_TRIED, OK, Step
+from defender_publisher.mqtt import MqttTransport
+from defender_publisher.state import STATE_FILE, StateFile
+from tests.fakes.scripted_broker import ScriptedBroker, reject, silent
+
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+PUBLISHER = ROOT / "amazon-defender-publisher"
+TOPIC = "$aws/things/rpi-0001/defender/metrics/json"
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+WriteConfig = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshake, "ALERT_WITHIN", 0.1)
+    monkeypatch.setattr(trial, "FIRST_GROWTH", 0.1)
+
+
+def examined(path: Path) -> dict[str, Step]:
+    return {step.rung: step for step in examination.examine(Case(path, {}))}
+
+
+def verdicts(steps: dict[str, Step]) -> list[str]:
+    return [step.verdict for step in steps.values()]
+
+
+def test_where_all_is_well_every_rung_holds(write_config: WriteConfig, broker: ScriptedBroker) -> None:
+    steps = examined(write_config(broker.port))
+    assert [OK] * len(examination.RUNGS) == verdicts(steps), steps
+    assert steps["report"].says.startswith("accepted after 0.")
+    assert 1 == len(broker.seen.connects) == len(broker.seen.publishes)
+
+
+def test_the_report_is_kept_in_the_state_and_the_lock_given_back(
+    write_config: WriteConfig, broker: ScriptedBroker, tmp_path: Path
+) -> None:
+    examined(write_config(broker.port))
+    assert json.loads((tmp_path / "state" / STATE_FILE).read_text())["accepted_at"] is not None
+    with StateFile(tmp_path / "state"):
+        pass
+
+
+def test_a_client_that_is_not_let_in_fails_at_connect(write_config: WriteConfig, broker: ScriptedBroker) -> None:
+    broker.script.connack = 5
+    steps = examined(write_config(broker.port))
+    assert (FAIL, NOT_TRIED, NOT_TRIED) == tuple(steps[name].verdict for name in ("MQTT CONNECT", "SUBACK", "report"))
+    assert "does not allow iot:Connect" in steps["MQTT CONNECT"].says
+    assert "allow iot:Connect on client/rpi-0001" in steps["MQTT CONNECT"].advice
+
+
+def test_a_subscription_that_is_refused_fails_after_connect(write_config: WriteConfig, broker: ScriptedBroker) -> None:
+    broker.script.suback = 0x80
+    steps = examined(write_config(broker.port))
+    assert (OK, FAIL, NOT_TRIED) == tuple(steps[name].verdict for name in ("MQTT CONNECT", "SUBACK", "report"))
+    assert f"iot:Subscribe on topicfilter/{TOPIC}/accepted and .../rejected" in steps["SUBACK"].advice
+    assert f"iot:Receive on topic/{TOPIC}/*" in steps["SUBACK"].advice
+
+
+def test_a_rejected_report_fails_with_its_code(write_config: WriteConfig, broker: ScriptedBroker) -> None:
+    broker.script.answer = reject("InvalidPayload")
+    step = examined(write_config(broker.port))["report"]
+    assert FAIL == step.verdict
+    assert "rejected: InvalidPayload" in step.says
+    assert step.advice
+
+
+def test_throttled_soon_after_a_report_proves_the_way(write_config: WriteConfig, broker: ScriptedBroker) -> None:
+    path = write_config(broker.port)
+    examined(path)
+    broker.script.answer = reject("Throttled")
+    step = examined(path)["report"]
+    assert OK == step.verdict
+    assert "throttled, because the last report went out" in step.says
+
+
+def test_throttled_without_a_report_of_ones_own_is_another_publisher(
+    write_config: WriteConfig, broker: ScriptedBroker
+) -> None:
+    broker.script.answer = reject("Throttled")
+    step = examined(write_config(broker.port))["report"]
+    assert (FAIL, True) == (step.verdict, "look for a second publisher of this thing" in step.advice)
+
+
+def test_silence_is_a_missing_right_to_receive_however_often(
+    write_config: WriteConfig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_transport = trial.open_transport
+
+    def impatient(settings: object) -> MqttTransport:
+        transport = open_transport(settings)
+        transport._verdict_timeout = 0.2
+        return transport
+
+    monkeypatch.setattr(trial, "open_transport", impatient)
+    broker.script.answer = silent
+    path = write_config(broker.port)
+    for _ in range(3):  # the publisher takes the second silence in a row for delivered
+        step = examined(path)["report"]
+        assert FAIL == step.verdict
+        assert "iot:Receive" in step.advice
+
+
+def test_a_report_that_ends_the_connection_is_a_missing_right_to_publish(
+    write_config: WriteConfig, broker: ScriptedBroker
+) -> None:
+    broker.script.close_on_publish = True
+    step = examined(write_config(broker.port))["report"]
+    assert (FAIL, True) == (step.verdict, "iot:Publish" in step.advice)
+
+
+def test_on_a_topic_of_ones_own_silence_is_no_failure(
+    write_config: WriteConfig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("defender_publisher.mqtt.VERDICT_TIMEOUT", 0.2)
+    open_transport = trial.open_transport
+
+    def impatient(settings: object) -> MqttTransport:
+        transport = open_transport(settings)
+        transport._verdict_timeout = 0.2
+        return transport
+
+    monkeypatch.setattr(trial, "open_transport", impatient)
+    broker.script.answer, broker.script.suback = silent, 0x80
+    steps = examined(write_config(broker.port, topic="mine/{thing_name}"))
+    assert [OK] * len(examination.RUNGS) == verdicts(steps), steps
+
+
+def test_as_json_it_is_one_object(write_config: WriteConfig, free_port: int) -> None:
+    steps = list(examination.examine(Case(write_config(free_port), {})))
+    found = json.loads(examination.as_json(steps))
+    assert {"ok", "rungs"} == set(found)
+    assert found["ok"] is False
+    assert [rung.name for rung in examination.RUNGS] == [rung["rung"] for rung in found["rungs"]]
+    assert {"rung", "verdict", "says", "advice"} == set(found["rungs"][0])
+    assert {"ok", "fail", "not tried"} == {rung["verdict"] for rung in found["rungs"]}
+
+
+def test_what_root_makes_in_another_users_state_directory_is_that_users(
+    write_config: WriteConfig, broker: ScriptedBroker, tmp_path: Path, unprivileged: int
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, unprivileged, unprivileged)
+    examined(write_config(broker.port))
+    assert {unprivileged} == {path.stat().st_uid for path in state.iterdir()}
+
+
+def test_the_script_prints_the_ladder_and_ends_with_0_or_1(
+    run: Run, write_config: WriteConfig, broker: ScriptedBroker, free_port: int
+) -> None:
+    done = run("--doctor", write_config(broker.port))
+    assert (0, "") == (done.returncode, done.stderr)
+    assert ["OK"] * len(examination.RUNGS) == [line.split()[0] for line in done.stdout.splitlines()]
+    done = run("--doctor", "--json", write_config(broker.port), "--port", free_port)
+    assert (1, "") == (done.returncode, done.stderr)
+    assert ["TCP"] == [each["rung"] for each in json.loads(done.stdout)["rungs"] if each["verdict"] == FAIL]
+    assert 1 == run("--doctor", "none.json").returncode
+
+
+def test_ctrl_c_ends_it_quietly_and_the_rungs_climbed_are_on_the_screen(
+    write_config: WriteConfig, start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
+) -> None:
+    broker.script.tls = False
+    process = start(sys.executable, PUBLISHER, "--doctor", write_config(broker.port))
+    lines = [process.stdout.readline() for _ in range(10)]
+    assert lines[-1].startswith("OK    TCP")
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=5)
+    assert (1, "") == (process.returncode, output)

@@ -1,0 +1,93 @@
+"""A ladder is climbed rung by rung, never hangs, and stops at the first rung that fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.ladder import (
+    FAIL,
+    NOT_TRIED,
+    OK,
+    Failed,
+    NotTried,
+    OverdueError,
+    Rung,
+    Step,
+    climb,
+    within,
+)
+
+
+@pytest.fixture
+def case() -> Case:
+    return Case(None, {})
+
+
+def failing(error: Exception) -> Callable[[Case], str]:
+    def attempt(case: Case) -> str:
+        raise error
+
+    return attempt
+
+
+def test_each_rung_is_known_before_the_next_is_tried(case: Case) -> None:
+    tried = []
+    steps = climb(
+        [Rung("a", lambda case: tried.append("a") or "A"), Rung("b", lambda case: tried.append("b") or "B")], case
+    )
+    assert Step("a", OK, "A") == next(steps)
+    assert ["a"] == tried
+    assert [Step("b", OK, "B")] == list(steps)
+
+
+def test_above_a_rung_that_failed_none_is_tried(case: Case) -> None:
+    rungs = [Rung("a", failing(Failed("broken", "mend it"))), Rung("b", failing(AssertionError())), Rung("c", str)]
+    assert [Step("a", FAIL, "broken", "mend it"), Step("b", NOT_TRIED), Step("c", NOT_TRIED)] == list(
+        climb(rungs, case)
+    )
+
+
+def test_a_rung_that_cannot_be_judged_stops_nobody(case: Case) -> None:
+    rungs = [Rung("a", failing(NotTried("too early"))), Rung("b", lambda case: "B")]
+    assert [Step("a", NOT_TRIED, "too early"), Step("b", OK, "B")] == list(climb(rungs, case))
+
+
+def test_a_rung_that_hangs_fails_when_its_time_is_over(case: Case) -> None:
+    rung = Rung("a", lambda case: time.sleep(5) or "", "look at the clock", longest=0.1)
+    began = time.monotonic()
+    (step,) = climb([rung], case)
+    assert time.monotonic() - began < 1
+    assert (FAIL, "look at the clock") == (step.verdict, step.advice)
+
+
+def test_a_rung_that_breaks_fails_and_names_the_error(case: Case) -> None:
+    (step,) = climb([Rung("a", failing(KeyError("x")))], case)
+    assert (FAIL, "unforeseen KeyError: 'x'") == (step.verdict, step.says)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (Step("DNS", OK, "10.0.0.1"), "OK    DNS                   10.0.0.1"),
+        (Step("DNS", NOT_TRIED), "-     DNS"),
+        (Step("DNS", NOT_TRIED, "later"), "-     DNS                   later"),
+        (
+            Step("DNS", FAIL, "one\ntwo", "do it"),
+            "FAIL  DNS                   one\n                            two\n                            -> do it",
+        ),
+    ],
+)
+def test_a_step_is_a_line_and_a_failure_says_below_it_what_to_do(step: Step, expected: str) -> None:
+    assert expected == str(step)
+
+
+def test_what_ends_in_time_gives_its_answer_or_its_error() -> None:
+    assert 1 == within(1, lambda: 1)
+    with pytest.raises(ZeroDivisionError):
+        within(1, lambda: 1 / 0)
+    with pytest.raises(OverdueError, match="did not end within 0 s"):
+        within(0.05, lambda: time.sleep(1))

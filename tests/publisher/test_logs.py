@@ -1,0 +1,80 @@
+"""The log: repeated warnings are counted, and a disk that is full stops nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from defender_publisher import logs
+from defender_publisher.config import Agent
+from defender_publisher.logfile import LogFile
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    ours = logs.log.level
+    yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logs.log.setLevel(ours)
+
+
+def test_a_warning_that_repeats_itself_is_counted_and_every_one_is_heard_elsewhere(tmp_path: Path) -> None:
+    heard: list[str] = []
+    also = logging.Handler()
+    also.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    logs.configure_logging(Agent(logfile=str(tmp_path / "log")), also)
+    for number in range(9):
+        logs.log.warning("attempt %d failed", number)
+    assert 1 == len((tmp_path / "log").read_text().splitlines())
+    assert 9 == len(heard)
+
+
+def test_in_debug_mode_nothing_is_counted(tmp_path: Path) -> None:
+    logs.configure_logging(Agent(logfile=str(tmp_path / "log"), debug=True))
+    for number in range(9):
+        logs.log.warning("attempt %d failed", number)
+    assert 9 == len((tmp_path / "log").read_text().splitlines())
+
+
+def test_a_disk_that_is_full_sends_the_log_to_standard_error_until_it_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = LogFile(str(tmp_path / "log"), 10_000, 2)
+    logger = logging.Logger("test")
+    logger.addHandler(handler)
+    logger.info("one")
+    stream = handler.stream
+    handler.stream = open("/dev/full", "a")  # noqa: SIM115 - what a full disk is to a program
+    logger.info("two")
+    logger.info("three")
+    full, handler.stream = handler.stream, stream
+    logger.info("four")
+    handler.close()
+    with contextlib.suppress(OSError):
+        full.close()  # what could not be written is still in its buffer
+    said = capsys.readouterr().err
+    assert os.strerror(errno.ENOSPC) in said
+    assert 1 == said.count("cannot be written")
+    assert "two" in said
+    assert "three" in said
+    assert "Traceback" not in said
+    one, four, again = (tmp_path / "log").read_text().splitlines()
+    assert ("one", "four") == (one, four)
+    assert "is written again" in again
+
+
+def test_a_log_that_cannot_be_opened_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure_logging(Agent(logfile="/proc/nowhere/log"))
+    assert "the log file /proc/nowhere/log cannot be written" in capsys.readouterr().err

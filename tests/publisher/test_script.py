@@ -1,0 +1,497 @@
+"""The publisher as a process: its modes, its exit statuses, and one clear sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from demo.authority import Authority
+from tests.fakes.scripted_broker import Script, ScriptedBroker
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PUBLISHER = ROOT / "amazon-defender-publisher"
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line that a failed run printed; a traceback is none."""
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+def test_a_dry_run_prints_a_report_and_nothing_else_within_three_seconds(run: Run) -> None:
+    began = time.monotonic()
+    done = run("--dry-run")
+    assert time.monotonic() - began < 3
+    report = json.loads(done.stdout)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert {"header", "metrics"} == set(report)
+    assert {"listening_tcp_ports", "listening_udp_ports", "tcp_connections", "network_stats"} == set(report["metrics"])
+
+
+def test_a_dry_run_shows_this_machines_own_ports_and_connections(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0]:
+            metrics = json.loads(run("--dry-run").stdout)["metrics"]
+            here = client.getsockname()[1]
+    assert {"port": port, "interface": "lo"} in metrics["listening_tcp_ports"]["ports"]
+    connections = metrics["tcp_connections"]["established_connections"]["connections"]
+    expected = {"remote_addr": f"127.0.0.1:{port}", "local_port": here, "local_interface": "lo"}
+    assert expected in connections
+
+
+def test_a_dry_run_takes_as_many_samples_as_it_is_told(run: Run) -> None:
+    done = run("--dry-run", "--samples", 3, "--interval", 1, "-s", "-cm")
+    text, reports, decoder = done.stdout.strip(), [], json.JSONDecoder()
+    while text:
+        report, end = decoder.raw_decode(text)
+        reports.append(report)
+        text = text[end:].lstrip()
+    assert [{"hed", "met", "cmet"}] * 3 == [set(report) for report in reports]
+    ids = [report["hed"]["rid"] for report in reports]
+    assert sorted(set(ids)) == ids
+
+
+def test_a_dry_run_of_a_configuration_needs_no_credentials(run: Run, write_config: Callable[..., Path]) -> None:
+    path = write_config(1, authentication={"endpoint": "nowhere.invalid"}, format="cbor", short_names=True)
+    done = run("--dry-run", path)
+    assert {"hed", "met", "cmet"} == set(json.loads(done.stdout))
+
+
+def test_a_dry_run_in_the_configuration_prints_until_it_is_stopped(
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start(sys.executable, PUBLISHER, write_config(1, dry_run=True, publish_interval=1))
+    time.sleep(3.5)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=5)
+    assert 0 == process.returncode
+    assert output.count('"report_id"') >= 2
+    assert not (tmp_path / "state").exists()  # what was not sent must not move the baseline
+
+
+def test_check_config_prints_every_value_and_where_it_came_from(run: Run, write_config: Callable[..., Path]) -> None:
+    done = run("--check-config", write_config(8883), "-f", "cbor")
+    assert (0, "") == (done.returncode, done.stderr)
+    lines = done.stdout.splitlines()
+    assert "thing name = rpi-0001" in lines
+    assert 'agent.format = "cbor" (command line)' in lines
+    assert "agent.publish_interval = 2 (file)" in lines
+    assert "agent.short_names = false (default)" in lines
+    assert "custom_metrics.cpu_usage = number, the built-in cpu_usage (file)" in lines
+
+
+def test_check_config_changes_nothing(run: Run, write_config: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_config(8883, logfile=str(tmp_path / "logs" / "a.log"))
+    before = sorted(tmp_path.rglob("*"))
+    assert 0 == run("--check-config", path).returncode
+    assert before == sorted(tmp_path.rglob("*"))
+
+
+def test_version_and_help(run: Run) -> None:
+    assert "amazon-defender-publisher 0.1.0\n" == run("--version").stdout
+    done = run("--help")
+    assert 0 == done.returncode
+    short = {"-e", "-r", "-c", "-k", "-id", "-t", "-f", "-i", "-s", "-d", "-cm", "-w", "-se", "-ph", "-pp"}
+    long = {"--check-config", "--dry-run", "--once", "--samples", "--endpoint", "--rootCA", "--include-custom-metrics"}
+    assert set() == (short | long) - set(re.findall(r"(?<!\S)--?\w[\w-]*", done.stdout))
+
+
+def test_once_prints_the_verdict(run: Run, write_config: Callable[..., Path], broker: ScriptedBroker) -> None:
+    done = run("--once", write_config(broker.port))
+    assert 0 == done.returncode
+    assert done.stdout.startswith("accepted after 0.")
+
+
+def test_once_fails_when_the_report_is_rejected(
+    run: Run, write_config: Callable[..., Path], broker: ScriptedBroker
+) -> None:
+    from tests.fakes.scripted_broker import reject
+
+    broker.script.answer = reject("Throttled", "Too soon")
+    done = run("--once", write_config(broker.port))
+    assert 1 == done.returncode
+    assert done.stderr.splitlines()[-1].endswith("rejected: Throttled: Too soon")
+
+
+def test_the_first_agents_command_line_needs_no_configuration(
+    run: Run, authority: Authority, broker: ScriptedBroker
+) -> None:
+    files = authority.issue("old-timer")
+    done = run(
+        "-e", "localhost", "-r", authority.certificate, "-c", files.certificate, "-k", files.private_key,
+        "-id", "old-timer", "-f", "json", "-i", "300", "-s", "-cm", "--once", "--port", broker.port,
+    )  # fmt: skip
+    assert 0 == done.returncode, done.stderr
+    ((topic, payload, _),) = broker.seen.publishes
+    assert "$aws/things/old-timer/defender/metrics/json" == topic
+    assert {"hed", "met", "cmet"} == set(json.loads(payload))
+    assert "old-timer" == broker.seen.connects[0]["client_id"]
+
+
+def test_a_thing_can_be_reported_for_by_another_client(
+    run: Run, write_config: Callable[..., Path], broker: ScriptedBroker
+) -> None:
+    done = run("--once", write_config(broker.port), "-id", "gateway", "-t", "behind-the-gateway")
+    assert 0 == done.returncode, done.stderr
+    assert "gateway" == broker.seen.connects[0]["client_id"]
+    assert "$aws/things/behind-the-gateway/defender/metrics/json" == broker.seen.publishes[0][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["none.json"], "none.json: there is no such configuration file"),
+        (["."], "cannot be read: Is a directory"),
+        (["-e", "x"], "agent.authentication.certificate is missing"),
+        (["--dry-run", "-f", "xml"], 'agent.format must be one of cbor, json, got "xml"'),
+        (["--dry-run", "-t", "my thing"], "agent.thing_name must be 1 to 128 of the characters a-z A-Z 0-9 : _ -"),
+        (["--dry-run", "--samples", "-1"], "--samples must be at least 0"),
+        (["--dry-run", "--interval", "0"], "--interval at least 1"),
+    ],
+)
+def test_a_wrong_command_line_is_answered_in_a_sentence(run: Run, arguments: list[str], expected: str) -> None:
+    done = run(*arguments)
+    assert done.returncode in (78, 2)
+    assert "Traceback" not in done.stderr
+    assert expected in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"agent": {"publish_intervall": 300}}, "agent.publish_intervall is not a known key; did you mean"),
+        ({"agent": {"debug": "no"}}, 'agent.debug must be true or false, got "no"'),
+        ({"agent": {"thing_name": None}}, "agent.thing_name is missing; give it, or agent.instance.serial"),
+        ({"agent": {"thing_name": None, "instance": {"command": "false"}}}, "failed with exit status 1"),
+    ],
+)
+def test_a_bad_configuration_ends_with_78_and_a_sentence(
+    run: Run, write_config: Callable[..., Path], change: dict[str, dict[str, object]], expected: str
+) -> None:
+    path = write_config(8883)
+    config = json.loads(path.read_text())
+    config["agent"].update(change["agent"])
+    path.write_text(json.dumps(config))
+    for mode in ([], ["--check-config"], ["--once"]):
+        done = run(*mode, path)
+        assert 78 == done.returncode
+        assert one_sentence(done).startswith(f"{path}: ")
+        assert expected in one_sentence(done)
+
+
+def test_credentials_that_cannot_be_used_end_with_78_and_a_sentence(
+    run: Run, write_config: Callable[..., Path], authority: Authority, tmp_path: Path
+) -> None:
+    path = write_config(8883)
+    config = json.loads(path.read_text())
+    authentication = config["agent"]["authentication"]
+    other = authority.issue("another")
+    open_key = tmp_path / "open.key"
+    open_key.write_bytes(other.private_key.read_bytes())
+    open_key.chmod(0o644)
+    for key, value, expected in [
+        ("private_key", tmp_path / "none", "No such file or directory"),
+        ("private_key", other.private_key, "does not belong to"),
+        ("private_key", open_key, f"run: chmod 600 {open_key}"),
+        ("certificate", other.private_key, "must hold a certificate in PEM form"),
+        ("root_ca", tmp_path, "Is a directory"),
+    ]:
+        path.write_text(
+            json.dumps({"agent": {**config["agent"], "authentication": {**authentication, key: str(value)}}})
+        )
+        done = run(path)
+        assert 78 == done.returncode
+        assert expected in one_sentence(done)
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root can read every file")
+def test_an_unreadable_configuration_ends_with_78_and_a_sentence(tmp_path: Path, run: Run) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root can read every file")
+    path = tmp_path / "c.json"
+    path.write_text("{}")
+    path.chmod(0)
+    assert "Permission denied" in one_sentence(run(path))
+
+
+def test_network_troubles_fail_once_with_a_sentence(
+    run: Run, write_config: Callable[..., Path], broker: ScriptedBroker, free_port: int, authority: Authority,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    stranger = Authority(tmp_path / "stranger", name="stranger")
+    expired = authority.issue_expired("expired")
+    cases: list[tuple[list[object], str]] = [
+        (["--port", free_port], "localhost refused the connection: check agent.authentication.port"),
+        (["-e", "no-such-host.invalid"], "the name no-such-host.invalid cannot be resolved"),
+        (["-r", stranger.certificate], "the server's certificate was not accepted"),
+        (["-e", "127.0.0.1"], "the server's certificate was not accepted (IP address mismatch"),
+        (["-c", expired.certificate, "-k", expired.private_key], "expired on"),
+        (["-ph", "127.0.0.1", "-pp", free_port], f"the proxy 127.0.0.1:{free_port} did not let us through: "),
+    ]
+    for options, expected in cases:
+        done = run("--once", write_config(broker.port), *options)
+        assert 1 == done.returncode
+        assert expected in done.stderr
+        assert "Traceback" not in done.stderr
+    assert [] == broker.seen.publishes
+
+
+@pytest.mark.parametrize("trouble", ["refused", "silent", "black hole"])
+def test_sigterm_ends_the_daemon_within_five_seconds_whatever_the_network_does(
+    trouble: str, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]],
+    broker: ScriptedBroker, free_port: int,
+) -> None:  # fmt: skip
+    broker.script = Script(tls=False)
+    port, backlog = (free_port, None) if trouble == "refused" else (broker.port, None)
+    if trouble == "black hole":  # a listener whose queue is full drops every SYN
+        backlog = socket.create_server(("127.0.0.1", 0), backlog=0)
+        port = backlog.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        for each in fillers:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+    process = start(sys.executable, PUBLISHER, write_config(port))
+    time.sleep(2)
+    assert None is process.poll()
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=10)
+    assert time.monotonic() - began < 5
+    assert 0 == process.returncode
+    assert "Traceback" not in output
+
+
+def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_otherwise(
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
+) -> None:
+    def wait_for(count: int) -> None:
+        deadline = time.monotonic() + 15
+        while len(broker.seen.publishes) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    path = write_config(broker.port)
+    good = path.read_text()
+    process = start(sys.executable, PUBLISHER, path)
+    wait_for(1)
+    path.write_text(good.replace('"publish_interval": 2', '"publish_interval": "x"'))
+    process.send_signal(signal.SIGHUP)
+    wait_for(len(broker.seen.publishes) + 1)
+    path.write_text(good.replace('"cpu_usage"', '"uptime"'))
+    process.send_signal(signal.SIGHUP)
+    wait_for(len(broker.seen.publishes) + 2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=10)
+    metrics = [set(json.loads(payload)["custom_metrics"]) for _, payload, _ in broker.seen.publishes]
+    assert ({"cpu_usage"}, {"uptime"}) == (metrics[0], metrics[-1])
+    assert "the configuration stays as it was" in output
+    assert 0 == process.returncode
+
+
+def test_what_is_wrong_with_the_state_is_in_the_log_like_anything_else(
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "state.json").write_text("{")
+    process = start(sys.executable, PUBLISHER, write_config(1))
+    assert process.stdout is not None
+    assert " : WARNING : the state in " in process.stdout.readline()
+
+
+def test_a_second_daemon_of_the_same_state_says_so_and_ends(
+    run: Run, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
+) -> None:
+    path = write_config(broker.port)
+    start(sys.executable, PUBLISHER, path)
+    time.sleep(1.5)
+    done = run("--once", path)
+    assert 1 == done.returncode
+    assert "another amazon-defender-publisher is running" in done.stderr
+
+
+def test_a_log_file_is_written_and_a_key_never_is(
+    run: Run, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    path = write_config(broker.port, logfile="logs/publisher.log", debug=True)
+    process = start(sys.executable, PUBLISHER, path)
+    log = tmp_path / "logs" / "publisher.log"
+    deadline = time.monotonic() + 15
+    while not (log.exists() and " accepted after " in log.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    process.communicate(timeout=5)
+    assert "PRIVATE KEY" not in log.read_text()
+
+
+def test_it_runs_through_a_symlink_and_from_another_directory(tmp_path: Path) -> None:
+    link = tmp_path / "publisher"
+    link.symlink_to(PUBLISHER)
+    done = subprocess.run(
+        [sys.executable, str(link), "--version"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (0, "publisher 0.1.0\n") == (done.returncode, done.stdout)
+
+
+def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(tmp_path: Path, unprivileged: int) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(
+        ROOT / "defender_publisher", tree / "defender_publisher", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copy2(PUBLISHER, tree)
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory == Path("/tmp"):
+            break
+        directory.chmod(0o755)
+
+    def run_as_them(*arguments: str) -> subprocess.CompletedProcess[str]:
+        them = ["setpriv", f"--reuid={unprivileged}", f"--regid={unprivileged}", "--clear-groups", sys.executable]
+        return subprocess.run(
+            [*them, *arguments], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
+        )
+
+    if run_as_them("-c", "import msgspec").returncode:
+        pytest.skip("this Python cannot be read by an unprivileged user")
+    before = sorted(tree.rglob("*"))
+    done = run_as_them(str(tree / PUBLISHER.name), "--dry-run")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "metrics" in json.loads(done.stdout)
+    assert before == sorted(tree.rglob("*"))
+
+
+def test_it_says_what_is_missing_when_its_packages_are(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "defender_publisher", tmp_path / "defender_publisher")
+    shutil.copy2(PUBLISHER, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-S", "-B", str(tmp_path / PUBLISHER.name), "--version"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert 1 == done.returncode
+    assert one_sentence(done).endswith(f"pip install -r {tmp_path}/requirements.txt`")
+
+
+def test_it_goes_on_in_the_virtual_environment_beside_it(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "defender_publisher", tmp_path / "defender_publisher")
+    shutil.copy2(PUBLISHER, tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-S", "-B", str(tmp_path / PUBLISHER.name), "--version"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (0, "amazon-defender-publisher 0.1.0\n") == (done.returncode, done.stdout)
+
+
+def test_sigterm_ends_a_start_that_blocks(
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    path = write_config(1, thing_name=None, instance={"command": "sleep 20"})
+    process = start(sys.executable, PUBLISHER, path)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=5)
+    assert (0, "") == (process.returncode, output)
+
+
+def test_a_reader_that_leaves_is_no_error(run: Run) -> None:
+    command = f"{sys.executable} {PUBLISHER} --dry-run --samples 3 --interval 1 | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert ("{\n", "") == (done.stdout, done.stderr)
+
+
+def test_the_status_tells_health_by_its_exit_status(
+    run: Run, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    path = write_config(1)
+    never = run("--status", path)
+    assert 3 == never.returncode
+    assert f"not running: no daemon has written a status into {tmp_path / 'state'}\n" == never.stdout
+    daemon = start(sys.executable, PUBLISHER, path)
+    while run("--status", path).returncode == 3:
+        assert daemon.poll() is None
+    late = run("--status", "--json", path)
+    assert 1 == late.returncode
+    assert ("late", daemon.pid) == (json.loads(late.stdout)["health"], json.loads(late.stdout)["status"]["pid"])
+    daemon.send_signal(signal.SIGTERM)
+    daemon.wait(10)
+    assert 3 == run("--status", path).returncode
+
+
+def test_the_status_needs_no_right_to_read_the_key(run: Run, write_config: Callable[..., Path]) -> None:
+    path = write_config(1)
+    config = json.loads(path.read_text())
+    Path(config["agent"]["authentication"]["private_key"]).unlink()
+    assert 3 == run("--status", path).returncode
+
+
+def test_systemd_hears_that_it_is_ready_how_it_is_alive_reloading_and_stopping(
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(15)
+        path = write_config(1)
+        environment = {**os.environ, "NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "600000"}
+        daemon = start(sys.executable, PUBLISHER, path, env=environment)
+
+        def until(wanted: str) -> list[str]:
+            said = [manager.recv(1000).decode()]
+            while not said[-1].startswith(wanted):
+                said.append(manager.recv(1000).decode())
+            return said
+
+        until("READY=1")
+        until("WATCHDOG=1")
+        until("WATCHDOG=1")
+        daemon.send_signal(signal.SIGHUP)
+        until("RELOADING=1")
+        until("READY=1")
+        path.write_text("{")
+        daemon.send_signal(signal.SIGHUP)
+        until("RELOADING=1")
+        until("READY=1")
+        daemon.send_signal(signal.SIGTERM)
+        until("STOPPING=1")
+        assert 0 == daemon.wait(10)
+
+
+HANGS = """
+import runpy, sys, threading
+from defender_publisher import device, watchdog
+watchdog.patience_for = lambda config: 1.0
+import defender_publisher.guard as guard
+guard.patience_for = watchdog.patience_for
+device.ThisDevice.look = lambda self: threading.Event().wait()
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_daemon_that_hangs_says_where_and_ends_with_75(
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    path = write_config(1, dry_run=True, publish_interval=1)
+    daemon = start(sys.executable, "-c", HANGS, PUBLISHER, path, cwd=ROOT)
+    output, _ = daemon.communicate(timeout=20)
+    assert 75 == daemon.returncode
+    assert "so a new connection is made: report is at " in output
+    assert "a new connection did not help: report is at " in output
+    assert "ending with status 75, to be started again" in output
+    assert "Traceback" not in output

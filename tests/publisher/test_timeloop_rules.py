@@ -1,0 +1,335 @@
+"""timeloop is a hundred lines that do not all do what one expects; here is what they do, and the rules that cope.
+
+One section for each such behaviour. Its comment says it in words, and names the tests elsewhere that prove the rule
+too. None of them passes without the rule.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import timeloop
+
+from demo.authority import Authority
+from tests.fakes.scripted_broker import ScriptedBroker
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PUBLISHER = ROOT / "amazon-defender-publisher"
+README = " ".join((ROOT / "README.md").read_text().split())
+LONG = 3600.0  # seconds until what is not to happen during a test
+
+
+class Transport:
+    """Keeps connected, and remembers when."""
+
+    first_delay = 0.0
+
+    def __init__(self) -> None:
+        self.connected_at: list[float] = []
+
+    def keep_connected(self) -> float:
+        self.connected_at.append(time.monotonic())
+        return LONG
+
+
+class Publisher:
+    """Looks and reports, and remembers when."""
+
+    looks_between = True
+
+    def __init__(self) -> None:
+        self.looked_at: list[float] = []
+        self.reported_at: list[float] = []
+
+    def first_delay(self) -> float:
+        return 0.4
+
+    def look(self) -> float:
+        self.looked_at.append(time.monotonic())
+        return LONG
+
+    def report(self) -> float:
+        self.reported_at.append(time.monotonic())
+        return LONG
+
+
+class Beats:
+    """A guard with a watchdog that remembers in how many seconds each heartbeat said that the job is due again."""
+
+    def __init__(self) -> None:
+        self.watchdog = self
+        self.due_in: list[float] = []
+
+    def beat(self, job: object, due_in: float) -> None:
+        self.due_in.append(due_in)
+
+
+@pytest.fixture
+def beats() -> Beats:
+    return Beats()
+
+
+@pytest.fixture
+def started(publisher_script: ModuleType) -> Iterator[list[Any]]:
+    """The jobs that a test started; they are ended after it."""
+    jobs: list[Any] = []
+    yield jobs
+    publisher_script.stop_jobs(jobs)
+
+
+@pytest.fixture
+def start_job(publisher_script: ModuleType, started: list[Any], beats: Beats) -> Callable[..., Any]:
+    """Start one job that runs `step` as the publisher's jobs run."""
+
+    def start_job(step: Callable[[], float], first: float = 0.0) -> Any:
+        loop = timeloop.Timeloop()
+        loop.logger.handlers.clear()
+        publisher_script.add_job(loop, beats, step, first=first)
+        loop.start(block=False)
+        started.extend(loop.jobs)
+        return loop.jobs[0]
+
+    return start_job
+
+
+@pytest.fixture
+def start_all(publisher_script: ModuleType, started: list[Any], beats: Beats) -> Callable[..., list[Any]]:
+    """Start the publisher's jobs, of a publisher and a transport that do nothing unless others are given."""
+
+    def start_all(publisher: Publisher | None = None, transport: Transport | None = None) -> list[Any]:
+        jobs = list(publisher_script.start_jobs(publisher or Publisher(), transport or Transport(), beats))
+        started.extend(jobs)
+        return jobs
+
+    return start_all
+
+
+# A job runs first one interval after the start. So each job's first interval is how soon it is due: at once for the
+# connection and the look, and when the schedule says for the report.
+
+
+def test_the_first_connect_and_the_first_look_come_at_once_and_the_first_report_when_it_is_due(
+    start_all: Callable[..., list[Any]],
+) -> None:
+    publisher, transport, began = Publisher(), Transport(), time.monotonic()
+    start_all(publisher, transport)
+    assert wait_until(lambda: transport.connected_at and publisher.looked_at and publisher.reported_at)
+    assert max(transport.connected_at[0], publisher.looked_at[0]) - began < 0.35
+    assert publisher.reported_at[0] - began >= 0.4
+
+
+# The period is the interval plus the run's time, and `interval` is read at each wait. So each run sets it to what is
+# left until the next. (Also: the next report is due an interval after this one was sent, in test_publisher.)
+
+
+def test_a_job_waits_each_time_for_as_long_as_its_run_returned(start_job: Callable[..., Any]) -> None:
+    began: list[float] = []
+    waits = iter([0.6, 0.0, 0.3, LONG])
+
+    def step() -> float:
+        began.append(time.monotonic())
+        return next(waits)
+
+    job = start_job(step)
+    assert wait_until(lambda: len(began) == 4)
+    gaps = [later - earlier for earlier, later in zip(began, began[1:])]
+    assert gaps[0] >= 0.6
+    assert gaps[1] < 0.55
+    assert gaps[2] >= 0.3
+    assert wait_until(lambda: job.interval == datetime.timedelta(seconds=LONG))
+
+
+def test_a_run_that_takes_long_makes_the_wait_until_the_next_shorter(start_job: Callable[..., Any]) -> None:
+    began: list[float] = []
+
+    def step() -> float:
+        began.append(time.monotonic())
+        time.sleep(0.4)
+        return max(0.0, began[-1] + 0.5 - time.monotonic())
+
+    start_job(step)
+    assert wait_until(lambda: len(began) == 4)
+    assert 1.5 <= began[3] - began[0] < 2.4  # 2.7 if every run's time came on top
+
+
+# An exception ends that job's thread without a word, while the process lives on. So a run never raises, and leaves a
+# heartbeat, which the watchdog misses if there is none. (Also: all of test_watchdog.)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("unforeseen"), ValueError("another"), OSError(24, "too many files")])
+def test_a_job_that_fails_is_logged_with_its_traceback_and_runs_again(
+    publisher_script: ModuleType, start_job: Callable[..., Any], caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch, error: Exception,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(publisher_script, "AFTER_UNFORESEEN", 0.1)
+    runs: list[int] = []
+
+    def step() -> float:
+        runs.append(1)
+        if len(runs) < 3:
+            raise error
+        return LONG
+
+    job = start_job(step)
+    assert wait_until(lambda: len(runs) == 3)
+    assert job.is_alive()
+    logged = [each for each in caplog.records if each.exc_info and each.exc_info[1] is error]
+    assert logged
+    assert {logging.ERROR} == {each.levelno for each in logged}
+    assert "step" in logged[0].getMessage()
+
+
+def test_a_job_that_fails_is_not_tried_again_at_once(publisher_script: ModuleType) -> None:
+    assert 10 <= publisher_script.AFTER_UNFORESEEN <= 300
+
+
+def test_a_job_leaves_a_heartbeat_at_the_start_and_after_each_run_but_not_after_one_that_failed(
+    publisher_script: ModuleType, start_job: Callable[..., Any], beats: Beats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_script, "AFTER_UNFORESEEN", 0.0)
+    turns = iter([0.01, RuntimeError("unforeseen"), 0.02, RuntimeError("unforeseen"), LONG])
+
+    def step() -> float:
+        turn = next(turns)
+        if isinstance(turn, Exception):
+            raise turn
+        return turn
+
+    start_job(step, first=0.1)
+    assert wait_until(lambda: LONG in beats.due_in)
+    assert [0.1, 0.01, 0.02, LONG] == beats.due_in
+
+
+# stop() waits for its jobs without limit. So they are told to stop, all of them first, and waited for together, for a
+# few seconds. (Also: SIGTERM ends the daemon within five seconds whatever the network does, in test_script.)
+
+
+def test_jobs_that_hang_hold_up_the_stop_for_five_seconds_at_most(
+    publisher_script: ModuleType, start_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert publisher_script.STOP_WITHIN <= 5
+    monkeypatch.setattr(publisher_script, "STOP_WITHIN", 0.5)
+    release = threading.Event()
+    jobs = [start_job(lambda: release.wait(30) and LONG or LONG) for _ in range(3)]
+    time.sleep(0.1)
+    began = time.monotonic()
+    publisher_script.stop_jobs(jobs)
+    assert time.monotonic() - began < 1.4  # less than one after the other
+    assert all(each.stopped.is_set() for each in jobs)
+    release.set()
+
+
+def test_jobs_that_sleep_stop_at_once(publisher_script: ModuleType, start_job: Callable[..., Any]) -> None:
+    jobs = [start_job(lambda: LONG) for _ in range(3)]
+    time.sleep(0.1)
+    began = time.monotonic()
+    publisher_script.stop_jobs(jobs)
+    assert time.monotonic() - began < 1
+    assert not any(each.is_alive() for each in jobs)
+
+
+def test_a_job_that_hangs_does_not_keep_the_process_alive(start_all: Callable[..., list[Any]]) -> None:
+    assert [True] * 3 == [each.daemon for each in start_all()]
+
+
+# start(block=True) polls once a second and installs its own handlers of SIGTERM and SIGINT. So it is started without
+# blocking, and the main thread sleeps until a signal comes. (Also: SIGHUP takes a valid configuration, in test_script.)
+
+
+def test_the_jobs_are_started_without_blocking(
+    start_all: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocking: list[bool] = []
+
+    class Noted(timeloop.Timeloop):
+        def start(self, block: bool = False) -> None:
+            blocking.append(block)
+            super().start(block=False)  # one that blocks would hold up the test
+
+    monkeypatch.setattr(timeloop, "Timeloop", Noted)
+    start_all()
+    assert [False] == blocking
+
+
+@pytest.fixture
+def daemon(
+    authority: Authority, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]
+) -> Iterator[subprocess.Popen[str]]:
+    """A daemon that is connected, and reports soon, and then not for a long time."""
+    files = authority.issue("broker", ["localhost"])
+    broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
+    with closing(broker):
+        process = start(sys.executable, PUBLISHER, write_config(broker.port, publish_interval=300))
+        assert wait_until(lambda: len(broker.seen.subscriptions) == 2, 15)
+        time.sleep(0.3)
+        yield process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_idle_daemons_main_thread_sleeps_and_its_jobs_write_nothing_of_timeloop(
+    daemon: subprocess.Popen[str],
+) -> None:
+    def wake_ups() -> int:
+        status = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/status").read_text()
+        return int(re.findall(r"(?m)^voluntary_ctxt_switches:\s+(\d+)", status)[0])
+
+    before = wake_ups()
+    time.sleep(2.2)
+    assert wake_ups() - before <= 1  # 2 or 3 if it polled once a second
+    daemon.send_signal(signal.SIGTERM)
+    output, _ = daemon.communicate(timeout=10)
+    assert 0 == daemon.returncode
+    assert "imeloop" not in output
+    assert "Registered job" not in output
+
+
+# Each Timeloop gives the logger "timeloop" one more handler, which writes to standard output, and sets it to INFO. So
+# there is one Timeloop, and the handlers are taken away again, each time the configuration is read again too.
+
+
+def test_timeloop_logs_nothing_to_standard_output_however_often_the_jobs_are_started(
+    start_all: Callable[..., list[Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        start_all()
+    assert [] == logging.getLogger("timeloop").handlers
+    assert not logging.getLogger("timeloop").isEnabledFor(logging.INFO)
+    assert "" == capfd.readouterr().out
+
+
+def test_there_is_one_timeloop_for_all_jobs(
+    start_all: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[timeloop.Timeloop] = []
+
+    class Counted(timeloop.Timeloop):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    monkeypatch.setattr(timeloop, "Timeloop", Counted)
+    start_all()
+    assert 1 == len(made)
+    assert 3 == len(made[0].jobs)
+
+
+# Its only wheel is for Python 2. So an install without a network needs one that was built before, as the README says.
+
+
+def test_the_readme_says_what_an_install_without_a_network_needs() -> None:
+    assert "pip wheel" in README
+    assert "timeloop has no wheel for Python 3" in README
