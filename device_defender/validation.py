@@ -12,13 +12,11 @@ these stay:
   `Annotated[str, that(is_cidr, "a CIDR such as 10.0.0.0/8")]`. The walker asks it, msgspec's decoders do not.
 * `SECRET` in an annotation keeps values of it, and below it, out of the sentences.
 * `describe(type)` says which values are right; `shown(value)`, `key_path(path, key)` and `did_you_mean(word, known)`
-  are for sentences of one's own. Whatever is shown is one line of ASCII, however long and odd the value is.
+  are for sentences of one's own. They, `that` and `SECRET` are those of `device_defender.wording`, lighter to load.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,11 +24,25 @@ from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Meta, inspect
+from msgspec import inspect
 
-SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
+from device_defender.wording import SECRET, did_you_mean, key_path, shown, that
+
+__all__ = [
+    "SECRET",
+    "Invalid",
+    "Rule",
+    "Rules",
+    "describe",
+    "did_you_mean",
+    "find_problems",
+    "key_path",
+    "read",
+    "shown",
+    "that",
+]
+
 MOST_KEYS = 10  # known ones that are listed where none is like the unknown one
-PLAIN_KEY = re.compile(r"[A-Za-z0-9_$:-]{1,128}")
 NOUNS: Mapping[type, str] = {
     inspect.IntType: "whole number",
     inspect.FloatType: "number",
@@ -43,7 +55,6 @@ NOUNS: Mapping[type, str] = {
 Rule = Callable[[Any, str], Iterable[str]]  # a struct and its path -> what is wrong with it
 Rules = Mapping[type, Sequence[Rule]]  # by the struct's type
 NO_RULES: Rules = {}
-SECRET = Meta(extra={"secret": True})
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -64,11 +75,6 @@ class Kind(NamedTuple):
     secret: bool = False
 
 
-def that(holds: Callable[[Any], bool] | None, words: str) -> Meta:
-    """Return an annotation: values for which `holds` is true (None: no such condition), which `words` describe."""
-    return Meta(extra={"holds": holds, "words": words})
-
-
 def read(raw: object, definition: type[S], rules: Rules = NO_RULES, name: str = "the document") -> S:
     """Return a document as its definition has it; raise Invalid with everything that is wrong."""
     problems = find_problems(raw, definition, rules, name)
@@ -85,35 +91,6 @@ def find_problems(
 ) -> list[str]:
     """Return a sentence for everything in a document that its definition or a rule does not allow."""
     return list(_value_problems(inspected(definition), raw, _Place("", name, rules)))
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean "x"?` for the known word nearest to `word`, or nothing."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{near[0]}"?' if near else ""
-
-
-def shown(value: object) -> str:
-    """Show a wrong value in a message: in ASCII, in one line, and short whatever it is."""
-    if isinstance(value, str):
-        text = json.dumps(value[:SHOWN_LENGTH])
-        return text if len(value) <= SHOWN_LENGTH else f"{text[:-1]}..."
-    if value is None or isinstance(value, (bool, float)):
-        return json.dumps(value)
-    if isinstance(value, int):
-        text = str(value) if value.bit_length() < 10_000 else hex(value)  # str() refuses thousands of digits
-        return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}..."
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, (list, tuple)):
-        return f"an array of {len(value)}"
-    return "a byte string" if isinstance(value, bytes) else f"a CBOR {type(value).__name__}"
-
-
-def key_path(path: str, key: object) -> str:
-    """Return the dotted path of `key` below `path`."""
-    name = key if isinstance(key, str) and PLAIN_KEY.fullmatch(key) else shown(key)
-    return f"{path}.{name}" if path else name
 
 
 @cache
