@@ -56,7 +56,7 @@ class MetricType(NamedTuple):
     in_profile: str
 
 
-TYPES: Mapping[TypeName, MetricType] = MappingProxyType(
+TYPES: Mapping[str, MetricType] = MappingProxyType(
     {
         "number": MetricType("number", "number"),
         "number-list": MetricType("number_list", "numbers"),
