@@ -17,12 +17,18 @@ from types import ModuleType
 import pytest
 
 from demo.authority import Authority
+from tests.dispositions import restore_signals
 from tests.fakes.emulator import Account, Emulator
 from tests.fakes.scripted_broker import ScriptedBroker
 from tests.infrastructure.deployment import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHER = ROOT / "amazon-defender-publisher"
+
+
+def pytest_configure() -> None:
+    """Begin as on a terminal, however the tests were started."""
+    restore_signals()
 
 
 @pytest.fixture(scope="session")

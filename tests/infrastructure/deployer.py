@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -19,6 +22,17 @@ def skip_without(*packages: str) -> None:
             f"{', '.join(missing)} missing: pip install -r infrastructure/requirements.txt -r tests/requirements.txt"
         )
         pytest.skip(reason, allow_module_level=True)
+
+
+@contextmanager
+def acting_as(user: int) -> Iterator[None]:
+    """Do something with another user's permissions."""
+    before = os.geteuid()
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 class Issued(NamedTuple):
