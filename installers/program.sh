@@ -26,7 +26,7 @@ install_program() {
 # Whether a version was installed to its end, nothing of it is damaged, and its packages fit the system's Python.
 is_whole() {
     [ -f "$1/$complete" ] &&
-        "$1/venv/bin/python" -Es -c 'import AWSIoTPythonSDK, cbor2, msgspec, psutil, timeloop' &&
+        "$1/venv/bin/python" -I -c 'import AWSIoTPythonSDK, cbor2, msgspec, psutil, timeloop' &&
         "$1/venv/bin/python" -Es "$1/$name" --version &&
         "$python" -I -B "$here/device" check-copy "$1"
 } >/dev/null 2>&1

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from files import read_file
 from identity import ask
 from problem import Problem
 
@@ -38,7 +39,7 @@ def source_of(arguments: argparse.Namespace, key: str, named: Any, origin: Path,
 
 def certificate_id(arguments: argparse.Namespace) -> str:
     """Print the certificate's ID in AWS IoT, which is its SHA-256 fingerprint."""
-    text = arguments.certificate.read_text("ascii", "replace")
+    text = read_file(arguments.certificate).decode("ascii", "replace")
     begin, end = text.find("-----BEGIN CERTIFICATE-----"), text.find("-----END CERTIFICATE-----")
     if not 0 <= begin < end:
         raise Problem(f"{arguments.certificate} holds no certificate")

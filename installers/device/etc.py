@@ -10,7 +10,7 @@ from pathlib import Path
 
 from configuration import CONFIG, holds_password, parse, section
 from credentials import CERTIFICATE, KEY, ROOTS
-from files import write
+from files import read_file, write
 from problem import Problem
 
 MODES = {ROOTS: 0o644, CERTIFICATE: 0o644, KEY: 0o600, CONFIG: 0o644}  # in the order in which they are put in place
@@ -21,7 +21,7 @@ def read_kept(arguments: argparse.Namespace) -> dict[str, bytes]:
     if not (arguments.etc / CONFIG).exists():
         return {}
     paths = [arguments.etc / name for name in MODES if (arguments.etc / name).exists()]
-    kept = {path.name: path.read_bytes() for path in paths if not (arguments.dry_run and not os.access(path, os.R_OK))}
+    kept = {path.name: read_file(path) for path in paths if not (arguments.dry_run and not os.access(path, os.R_OK))}
     key = section(section(parse(kept[CONFIG], str(arguments.etc / CONFIG)), "agent"), "authentication").get(
         "private_key"
     )
@@ -32,7 +32,7 @@ def read_kept(arguments: argparse.Namespace) -> dict[str, bytes]:
 
 def keep_files(arguments: argparse.Namespace) -> None:
     """Copy what is in etc to another directory, to be brought back should the new not do, and beside it as `.old`."""
-    kept = {name: (arguments.etc / name).read_bytes() for name in MODES if (arguments.etc / name).exists()}
+    kept = {name: read_file(arguments.etc / name) for name in MODES if (arguments.etc / name).exists()}
     for name, content in kept.items():
         write(arguments.etc / f"{name}.old", content, mode_of(name, content))
     write_stage(arguments.old, kept)
@@ -43,7 +43,7 @@ def place_files(arguments: argparse.Namespace) -> None:
     for name in (*MODES, *(each + ".new" for each in MODES)):
         staged = arguments.stage / name
         if staged.exists():
-            write(arguments.etc / name, content := staged.read_bytes(), mode_of(name, content))
+            write(arguments.etc / name, content := read_file(staged), mode_of(name, content))
         elif name not in MODES:  # put beside by an earlier run, and no longer new
             with contextlib.suppress(FileNotFoundError):
                 (arguments.etc / name).unlink()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 
 from bundle import read_bundle
-from configuration import CONFIG, parse, section
+from configuration import CONFIG, compose, parse, section
 from credentials import PATHS, source_of
 from etc import read_kept, write_stage
 from files import read_file
@@ -30,19 +29,20 @@ def stage_files(arguments: argparse.Namespace) -> str:
 def read_given(arguments: argparse.Namespace) -> dict[str, bytes]:
     """Return what was given this time, completed from what is there; raises Problem for what is still missing."""
     files: dict[str, bytes] = {}
-    origin = arguments.etc
+    origin, carried_in = arguments.etc, True
     if arguments.bundle:
         files = read_bundle(arguments.bundle)
         config = parse(files[CONFIG], f"{arguments.bundle}: {CONFIG}")
     else:
         there = arguments.etc / CONFIG
-        identity = parse(there.read_bytes(), str(there)) if there.exists() and not arguments.config else {}
+        identity = parse(read_file(there), str(there)) if there.exists() and not arguments.config else {}
         base = arguments.config or arguments.template
         origin = arguments.etc if identity else base.parent
-        config = take_identity(parse(base.read_bytes(), str(base)), identity)
+        carried_in = bool(identity or arguments.config)
+        config = take_identity(parse(read_file(base), str(base)), identity)
     agent = section(config, "agent")
     authentication = section(agent, "authentication")
-    answer(arguments, agent, authentication)
+    answer(arguments, agent, authentication, carried_in)
     missing = []
     for key, name in PATHS.items():
         path = source_of(arguments, key, authentication.get(key), origin, name in files)
@@ -60,7 +60,7 @@ def read_given(arguments: argparse.Namespace) -> dict[str, bytes]:
         agent["logfile"] = arguments.logfile
     if "$schema" in config:
         config["$schema"] = SCHEMA
-    files[CONFIG] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+    files[CONFIG] = compose(config)
     return files
 
 

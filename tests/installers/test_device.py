@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import os
+import pwd
 import ssl
 import stat
 import subprocess
@@ -192,12 +193,67 @@ def test_what_is_no_tar_is_no_bundle(tmp_path: Path, stage: Stage, content: byte
     assert "Traceback" not in done.stderr
 
 
+def headers_of(kind: bytes, size: int, times: int = 1) -> bytes:
+    """Headers that speak of the header after them, as any tar may have one."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = kind, size
+    content = b"12 comment=x\n".ljust(512, b"\0") if size == 13 else b""
+    return (info.tobuf(tarfile.GNU_FORMAT) + content) * times
+
+
+@pytest.mark.parametrize(
+    ("headers", "length", "says"),
+    [
+        (headers_of(b"x", 600 * 2**20), 600 * 2**20, "has more than 4065536 bytes"),  # a sparse file: it has no blocks
+        (headers_of(b"x", 600 * 2**20), 4_000_000, "is no bundle: "),
+        (headers_of(b"L", 600 * 2**20), 4_000_000, "is no bundle: "),
+        (headers_of(b"g", 13, 3000), 0, "is no bundle: it has headers upon headers"),
+        (headers_of(b"x", 13, 3000), 0, "is no bundle: it has headers upon headers"),
+    ],
+)
+def test_a_bundle_whose_headers_are_too_large_or_too_deep_is_refused_in_a_sentence(
+    tmp_path: Path, stage: Stage, headers: bytes, length: int, says: str
+) -> None:
+    with (tmp_path / "b.tar").open("wb") as file:
+        file.write(headers)
+        file.truncate(max(length, len(headers)))
+    done = stage("--bundle", tmp_path / "b.tar")
+    assert (1, True, 1) == (done.returncode, says in done.stderr, done.stderr.count("\n")), done.stderr
+
+
+def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, stage: Stage, files: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for options in (["--bundle"], ["--config"], ["--endpoint", "e", "--thing-name", "t", *files[:3]]):
+        done = stage(*options, tmp_path / "pipe")
+        assert (1, f"{tmp_path}/pipe must be a file\n") == (done.returncode, done.stderr)
+
+
+def test_a_link_is_not_followed_in_a_directory_that_another_user_can_write(
+    tmp_path: Path, files_module: ModuleType
+) -> None:
+    (tmp_path / "secret").write_text("root's")
+    (tmp_path / "link").symlink_to("secret")
+    assert b"root's" == files_module.read_file(tmp_path / "link")
+    with pytest.raises(load()["problem"].Problem, match="link must be a file"):
+        files_module.read_file(tmp_path / "link", follow=False)
+
+
 def test_a_bundle_that_is_compressed_is_refused(tmp_path: Path, stage: Stage) -> None:
     done = stage("--bundle", bundle(tmp_path / "b.tar.gz", mode="w:gz"))
     assert (1, True) == (done.returncode, "is no bundle" in done.stderr)
 
 
-@pytest.mark.parametrize("config", [b"{", b"[]", b"\xff", b'{"agent": 1}', b'{"agent": {"authentication": []}}'])
+@pytest.mark.parametrize(
+    "config",
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"agent": 1}',
+        b'{"agent": {"authentication": []}}',
+        b'{"agent": {"thing_name": "\\ud83d"}}',
+    ],
+)
 def test_a_bundle_whose_configuration_is_none_is_refused_in_a_sentence(
     tmp_path: Path, stage: Stage, config: bytes
 ) -> None:
@@ -255,6 +311,36 @@ def test_on_a_terminal_what_is_missing_is_asked_for(tmp_path: Path, files: list[
     ]
     assert all(question.startswith(begins) for question, begins in zip(asked, expected)), asked
     assert b"secret" == (tmp_path / "stage" / KEY).read_bytes()
+
+
+def test_the_command_of_a_bundle_or_of_a_configuration_is_left_to_the_service(
+    tmp_path: Path, stage: Stage, files: list[str]
+) -> None:
+    agent = {**AGENT, "instance": {"prefix": "rpi", "command": f"touch '{tmp_path}/ran'; echo 1"}}
+    del agent["thing_name"]
+    config = json.dumps({"agent": agent}).encode()
+    given = bundle(tmp_path / "b.tar", member(CONFIG, config), leave_out=CONFIG)
+    (mine := tmp_path / "mine.json").write_bytes(config)
+    for options in (["--bundle", given], ["--bundle", given, "--dry-run"], ["--config", mine, *files]):
+        done = stage(*options, place=False)
+        assert (0, "") == (done.returncode, done.stderr)
+        assert done.stdout.startswith("rpi-(serial number) at e, ")
+    assert 0 == stage("--bundle", given).returncode
+    assert 0 == stage().returncode, "nor is that of what is kept"
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_examples_own_command_is_tried_as_nobody(tmp_path: Path) -> None:
+    identity = load()["identity"]
+    me = pwd.getpwnam("nobody").pw_uid
+    assert identity.prints_serial(f'[ "$(id -u) $(id -G)" = "{me} $(id -g)" ] && echo 1')
+    assert not identity.prints_serial("exit 1")
+
+
+@pytest.mark.parametrize("printed", ["\\377\\376", "\\303", "C02\\351ABC"])
+def test_a_serial_number_that_is_no_utf_8_is_one(printed: str) -> None:
+    assert load()["identity"].prints_serial(f"printf '{printed}'")
 
 
 def test_an_option_wins_over_the_bundle(tmp_path: Path, stage: Stage) -> None:
