@@ -47,7 +47,7 @@ lint: $(VENV)/installed-lint
 	$(VENV)/bin/mypy
 
 docs: $(VENV)/installed-device
-	$(VENV)/bin/python -m docs.write
+	$(VENV)/bin/python -m reference.write
 
 dist: $(VENV)/bin/python
 	@$(VENV)/bin/python -m release.build
