@@ -39,7 +39,7 @@ def built_in_names() -> tuple[str, ...]:
 
 
 def with_tables(text: str) -> str:
-    """Return a document with the tables between its `<!-- begin NAME -->` and `<!-- end NAME -->` lines written again."""
+    """Return a document with its tables put between its `<!-- begin NAME -->` and `<!-- end NAME -->` lines."""
     for name, content in (("keys", table), ("built-ins", built_ins)):
         begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
         if begin in text:
