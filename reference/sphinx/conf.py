@@ -6,4 +6,4 @@ root_doc = "README"
 html_theme = "furo"
 html_title = project
 myst_heading_anchors = 3  # links such as page.md#a-heading
-suppress_warnings = ["myst.xref_missing"]  # pages are reached by links; files are not pages
+suppress_warnings = ["toc.not_included", "myst.xref_missing"]  # two indexes; files are not pages
