@@ -1,7 +1,7 @@
 """The configuration's one definition: its keys, types, limits, defaults and documentation.
 
 Everything else comes from these structs: validation (`device_defender.validation`), `configs/schema.json` and the
-README's table (`defender_publisher.reference`). Three sections, in the manner of the CloudWatch agent.
+the reference (`reference.tables`). Three sections, in the manner of the CloudWatch agent.
 """
 
 from typing import Annotated, Any, Literal, Optional, Union

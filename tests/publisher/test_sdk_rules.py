@@ -41,7 +41,7 @@ from tests.publisher.test_websocket import WebSocket
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-README = " ".join((ROOT / "README.md").read_text().split())
+DOCS = " ".join(" ".join(path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))).split())
 REPORT = b'{"header": {"report_id": 7, "version": "1.0"}, "custom_metrics": {"x": [{"number": 1}]}}'
 TOPIC = "$aws/things/rpi-1/defender/metrics/json"
 CUT_SHORT = b"\x30\x01\x00"  # a PUBLISH that ends within its topic's length: struct.error, which is no OSError
@@ -678,7 +678,7 @@ def test_an_idle_connection_wakes_a_few_times_a_second_at_most(opened: Callable[
 
 
 # Port 443 is told apart by ALPN, and there the SDK trusts the system's authorities besides those in root_ca; from
-# Python 3.13 it is strict about certificates there. So the README says the first, and test certificates are strict
+# Python 3.13 it is strict about certificates there. so docs/ says the first, and test certificates are strict
 # ones. (Also: a server and a thing trust each other, with OpenSSL's strict checks, in test_authority.)
 
 
@@ -695,7 +695,7 @@ def test_port_443_asks_for_mqtt_by_alpn_and_takes_a_strict_certificate(
 def test_the_readme_says_that_only_port_443_trusts_the_systems_authorities_and_so_it_is(
     authority: Authority, link: Link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "On port 443 the MQTT library trusts the system's authorities besides" in README
+    assert "On port 443 the MQTT library trusts the system's authorities besides" in DOCS
     system = Authority(tmp_path / "system", name="one of the system's")
     files = system.issue("broker", ["localhost"])
     monkeypatch.setenv("SSL_CERT_FILE", str(system.certificate))
@@ -710,14 +710,14 @@ def test_the_readme_says_that_only_port_443_trusts_the_systems_authorities_and_s
 
 
 # Over WebSocket the endpoint must look like AWS's own name, and before Python 3.12 no server name (SNI) is sent. So
-# the first is checked with the configuration, and the README says the second. (Also: the invalid configurations in
+# the first is checked with the configuration, and docs/ says the second. (Also: the invalid configurations in
 # test_settings; all of test_websocket.)
 
 
 def test_the_readme_says_from_which_python_on_a_websocket_sends_the_servers_name_and_so_it_is(
     authority: Authority, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "WebSocket sends no server name (SNI) before Python 3.12" in README
+    assert "WebSocket sends no server name (SNI) before Python 3.12" in DOCS
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     files = authority.issue("websocket", [AWS_HOST])

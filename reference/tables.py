@@ -1,4 +1,4 @@
-"""The reference: the configuration's JSON Schema and the README's tables, made from the definition."""
+"""Tables: the configuration's JSON Schema, and the tables of docs/reference, made from the definitions."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ def json_schema() -> str:
 
 
 def table() -> str:
-    """Return the README's table of every key: a Markdown table in the order of the configuration file."""
+    """Return the table of every key: a Markdown table in the order of the configuration file."""
     rows = ["| key | value | default | what it does |", "|---|---|---|---|", *_rows(inspected(Config), "")]
     return "\n".join(rows) + "\n"
 
 
 def built_ins() -> str:
-    """Return the README's table of the built-in custom metrics."""
+    """Return the table of the built-in custom metrics."""
     rows = [f"| `{name}` | {each.type} | {each.description} |" for name, each in BUILT_INS.items()]
     return "\n".join(["| built-in | type | what it is |", "|---|---|---|", *rows]) + "\n"
 
 
 def with_tables(text: str) -> str:
-    """Return a document with the tables between its `<!-- begin NAME -->` and `<!-- end NAME -->` lines made anew."""
-    for name, content in (("keys", table()), ("built-ins", built_ins())):
+    """Return a document with its tables put between its `<!-- begin NAME -->` and `<!-- end NAME -->` lines."""
+    for name, content in (("keys", table), ("built-ins", built_ins)):
         begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-        before, _, rest = text.partition(begin)
-        text = before + begin + content + end + rest.partition(end)[2]
+        if begin in text:
+            before, _, rest = text.partition(begin)
+            text = before + begin + content() + end + rest.partition(end)[2]
     return text
 
 
