@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from defender_detect.alerts.alerts import Alerts
 from defender_detect.alerts.command import CommandSink
-from defender_detect.alerts.queue import Sink
+from defender_detect.alerts.queue import Alerts, Sink
 from defender_detect.alerts.sns import SnsSink
 from defender_detect.alerts.topic import TopicSink
 from defender_detect.alerts.webhook import WebhookSink

@@ -13,6 +13,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DEVICE = sorted((ROOT / "defender_publisher").rglob("*.py"))
 DETECT = sorted((ROOT / "defender_detect").rglob("*.py"))
+ROOMS: dict[str, set[str]] = {  # Detect's, from the ground up: the rooms that each may import
+    "evaluate": set(),
+    "store": {"evaluate"},
+    "judge": set(),
+    "receive": {"judge"},
+    "alerts": {"evaluate", "judge"},
+    "ask": {"evaluate", "store", "judge", "alerts"},
+}
+IN_ROOMS = [path for path in DETECT if path.parent.name in ROOMS]
 INFRASTRUCTURE = sorted((ROOT / "infrastructure").rglob("*.py"))
 DEPLOYER = [ROOT / "deploy.py", *INFRASTRUCTURE]
 
@@ -48,6 +57,19 @@ def test_only_the_scripts_parse_arguments_start_timeloop_or_exit(path: Path) -> 
 @pytest.mark.parametrize("path", DETECT, ids=lambda path: path.name)
 def test_detect_knows_nothing_of_the_publisher_but_the_format(path: Path) -> None:
     assert imports_any(path, "defender_publisher") <= {"defender_publisher.report"}
+
+
+def test_every_room_of_detect_has_its_place_in_the_order() -> None:
+    assert set(ROOMS) == {path.parent.name for path in DETECT if path.parent != ROOT / "defender_detect"}
+    for index, (room, below) in enumerate(ROOMS.items()):
+        assert set() == below - set(list(ROOMS)[:index]), f"{room} imports upwards"
+
+
+@pytest.mark.parametrize("path", IN_ROOMS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_no_import_of_detect_runs_upwards(path: Path) -> None:
+    names = {name.split(".")[1] for name in imports_of(path) if name.startswith("defender_detect.")}
+    assert names & set(ROOMS) <= {path.parent.name} | ROOMS[path.parent.name]
+    assert set() == names & {"attachments", "config", "mailbox", "service"}, "what stands above the rooms"
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,29 @@ class Event:
     suppressed: bool  # nobody is to be notified
 
 
+class Lasting(NamedTuple):
+    """An alarm that a report found still violated: its id, and the value that did."""
+
+    violation_id: str
+    value: Value | None
+
+
+class Violation(NamedTuple):
+    """An alarm that is on."""
+
+    violation_id: str
+    thing: str
+    profile: str
+    behavior: str
+    metric: str
+    started_at: float
+    last_time: float
+    last_value: Value | None
+    criteria: dict[str, object]
+    kind: str
+    suppressed: bool
+
+
 class Subject(NamedTuple):
     """Whose alarm it is: a behavior of a profile, and the thing."""
 

@@ -10,12 +10,19 @@ from typing import Any
 
 import msgspec
 
-from defender_detect.evaluate.alarms import ALARM_INVALIDATED, NORMAL, Event, State, Subject, expire, new_violation_id
-from defender_detect.evaluate.memory import Memory, forget, unpack
-from defender_detect.evaluate.ruleset import Populations, Rule, Ruleset
+from defender_detect.evaluate.alarms import (
+    ALARM_INVALIDATED,
+    NORMAL,
+    Event,
+    Lasting,
+    State,
+    Subject,
+    expire,
+    new_violation_id,
+)
+from defender_detect.evaluate.ruleset import Memory, Populations, Rule, Ruleset, forget, unpack
 from defender_detect.metrics import Value, metric_values
 from defender_detect.profiles import Profile
-from defender_detect.store.batch import Lasting
 
 MOST_THINGS = 100_000  # remembered; a broker without access control lets anyone make up names
 NOTHING = forget(()).pack(())  # the state of a thing of which nothing is remembered

@@ -5,15 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from defender_detect.evaluate.alarms import NORMAL, Event, State, Subject, step
-from defender_detect.evaluate.behaviors import Evaluation, History, compile_behavior
-from defender_detect.evaluate.memory import Memory, Name
+import msgspec
+
+from defender_detect.evaluate.alarms import NORMAL, Event, Lasting, State, Subject, step
+from defender_detect.evaluate.behaviors import NO_HISTORY, Evaluation, History, compile_behavior
 from defender_detect.evaluate.percentiles import Population
 from defender_detect.metrics import Value
 from defender_detect.profiles import Behavior, Profile
-from defender_detect.store.batch import Lasting
 
+Name = str  # of a behavior: its profile's name, "/" and its own, which have no "/"
 Populations = dict[Name, Population]
+
+ENCODER = msgspec.msgpack.Encoder()
+DECODER = msgspec.msgpack.Decoder(dict[str, tuple[bytes, State]])
+
+
+class Memory(msgspec.Struct, frozen=True, gc=False):  # no work for the garbage collector: there are many of them
+    """A thing's histories and alarms, each in the order of the behaviors that apply to the thing."""
+
+    histories: tuple[History, ...]
+    states: tuple[State, ...]
+
+    def pack(self, names: Sequence[Name]) -> bytes:
+        """Return it by the behaviors' names, so that it outlives a change of the profiles, without what is normal."""
+        remembered = zip(names, self.histories, self.states)
+        return ENCODER.encode(
+            {name: (history, state) for name, history, state in remembered if history or state != NORMAL}
+        )
 
 
 class Rule(NamedTuple):
@@ -98,3 +116,16 @@ def make_rule(profile: Profile, behavior: Behavior, populations: Populations) ->
             populations[name] = Population(criteria.statistic, float(criteria.duration or 0))
         population = populations[name]
     return Rule(name, profile.name, behavior, behavior.metric, compile_behavior(behavior), population)
+
+
+def forget(names: Sequence[Name]) -> Memory:
+    """Return what is remembered of a thing that has not reported yet."""
+    return Memory((NO_HISTORY,) * len(names), (NORMAL,) * len(names))
+
+
+def unpack(packed: bytes, names: Sequence[Name]) -> Memory:
+    """Return what was packed, for the behaviors there are now; raise msgspec.DecodeError for anything else."""
+    remembered = DECODER.decode(packed)
+    entries = [remembered.get(name, (NO_HISTORY, NORMAL)) for name in names]
+    states = tuple(NORMAL if state == NORMAL else state for _, state in entries)
+    return Memory(tuple(History(history) for history, _ in entries), states)

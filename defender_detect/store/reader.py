@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from defender_detect.errors import StoreError
-from defender_detect.evaluate.alarms import Event
+from defender_detect.evaluate.alarms import Event, Violation
 from defender_detect.metrics import Value
 from defender_detect.store.packing import unpack_value, unpack_values
 from defender_detect.store.schema import DATABASE, PATIENCE, check_version
@@ -50,22 +50,6 @@ class ThingState(NamedTuple):
     report_id: int | None
     accepted_at: float | None
     state: bytes | None
-
-
-class Violation(NamedTuple):
-    """An alarm that is on."""
-
-    violation_id: str
-    thing: str
-    profile: str
-    behavior: str
-    metric: str
-    started_at: float
-    last_time: float
-    last_value: Value | None
-    criteria: dict[str, object]
-    kind: str
-    suppressed: bool
 
 
 class Reader:

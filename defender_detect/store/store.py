@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from defender_detect.errors import StoreError
-from defender_detect.store.batch import NOTHING_NEW, Batch, Lasting, Latest, Report
+from defender_detect.store.batch import NOTHING_NEW, Batch, Latest, Report
 from defender_detect.store.pruning import Cutoffs
 from defender_detect.store.reader import Reader
 from defender_detect.store.schema import is_damage, set_aside
 from defender_detect.store.writer import Writer
 
 if TYPE_CHECKING:
-    from defender_detect.evaluate.alarms import Event
+    from defender_detect.evaluate.alarms import Event, Lasting
     from defender_detect.metrics import Value
 
 DAY = 24 * 3600.0  # seconds

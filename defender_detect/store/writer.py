@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from defender_detect.store.batch import Batch, Latest, Report
-from defender_detect.store.bulk import execute_bulk, find_numbers
 from defender_detect.store.packing import LARGEST_INTEGER, pack_value, pack_values
 from defender_detect.store.pruning import Cutoffs, Pruning, prune
 from defender_detect.store.schema import open_database, transaction
@@ -23,6 +24,8 @@ HOUR = 3600  # seconds
 IN_ALARM = "in-alarm"
 MOST_NUMBERS = 200_000  # names whose numbers are remembered; about 30 MB
 MOST_METRICS = 10_000  # different names that are kept; AWS takes 100 custom metrics for an account
+MOST_VARIABLES = 960  # in a statement; SQLite before 3.32 takes 999
+ROWS = "{rows}"  # where the rows go in a statement, each as (?, ?, ...)
 
 ADD_REPORTS = "INSERT OR REPLACE INTO reports VALUES {rows}"
 ADD_STATES = """INSERT INTO states VALUES {rows} ON CONFLICT (thing) DO UPDATE SET
@@ -151,3 +154,31 @@ def event_columns(event: Event) -> tuple[Any, ...]:
     value, criteria = pack_value(event.value), msgspec.json.encode(event.criteria).decode()
     of = (event.thing, event.profile, event.behavior)
     return (*of, event.metric, event.type, event.violation_id, value, criteria, event.kind, event.suppressed)
+
+
+def execute_bulk(connection: sqlite3.Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Execute a statement with all rows, which have the same number of columns, in as few steps as can be.
+
+    Each step gives the interpreter's lock away, and a thread that computes keeps it for 5 ms: row by row, a batch took
+    seconds beside one.
+    """
+    waiting = list(rows)
+    if not waiting:
+        return
+    row = f"({', '.join('?' * len(waiting[0]))})"
+    most = MOST_VARIABLES // len(waiting[0])
+    for start in range(0, len(waiting), most):
+        chunk = waiting[start : start + most]
+        connection.execute(
+            statement.replace(ROWS, ", ".join([row] * len(chunk))), [value for each in chunk for value in each]
+        )
+
+
+def find_numbers(connection: sqlite3.Connection, statement: str, names: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of names by a statement whose one row is a JSON object of both."""
+    found: dict[str, int] = {}
+    for start in range(0, len(names), MOST_VARIABLES):
+        chunk = names[start : start + MOST_VARIABLES]
+        (text,) = connection.execute(statement.replace(ROWS, ", ".join("?" * len(chunk))), chunk).fetchone()
+        found.update(json.loads(text))
+    return found

@@ -24,7 +24,7 @@ pytest.importorskip("msgspec")
 
 import cbor2
 
-from defender_detect.alerts.alerts import Alerts
+from defender_detect.alerts.queue import Alerts
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted

@@ -27,7 +27,7 @@ from defender_detect.evaluate.alarms import (
     step,
 )
 from defender_detect.evaluate.behaviors import History, compile_behavior
-from defender_detect.evaluate.memory import Memory, forget, unpack
+from defender_detect.evaluate.ruleset import Memory, forget, unpack
 from defender_detect.judge.verdict import LastReport
 from defender_detect.profiles import Behavior, Profile, parse_behavior, parse_profile
 

@@ -12,9 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from defender_detect.evaluate.address_sets import AddressSet
-from defender_detect.evaluate.behaviors import NO_HISTORY, History, compile_behavior, evaluate
+from defender_detect.evaluate.behaviors import (
+    MOST_POINTS,
+    NO_HISTORY,
+    History,
+    add_to_window,
+    compile_behavior,
+    evaluate,
+)
 from defender_detect.evaluate.percentiles import MOST_VALUES, STATISTICS, Population, percentile
-from defender_detect.evaluate.windows import MOST_POINTS, add_to_window
 from defender_detect.metrics import LARGEST_COUNT, Value
 from defender_detect.profiles import Behavior, Criteria, parse_criteria
 

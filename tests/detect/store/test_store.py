@@ -17,9 +17,8 @@ from typing import Any
 import pytest
 
 from defender_detect.errors import StoreError
-from defender_detect.evaluate.alarms import Event
+from defender_detect.evaluate.alarms import Event, Lasting
 from defender_detect.store import batch, schema
-from defender_detect.store.batch import Lasting
 from defender_detect.store.packing import pack_values, unpack_values
 from defender_detect.store.pruning import Cutoffs
 from defender_detect.store.reader import Reader, Thing, ThingState
