@@ -56,7 +56,8 @@ def replay(detector: Detector, recorded: Iterable[Recorded]) -> Iterator[Event]:
     for each in sorted(recorded, key=lambda each: each.time):
         for silent in detector.expire(each.time):
             yield from silent.events
-        for finding in detector.observe(each.thing, each.report, each.time):
+        finding = detector.observe(each.thing, each.report, each.time)
+        if finding is not None:
             yield from finding.events
 
 
