@@ -15,9 +15,11 @@ from defender_detect.entries import Check, Entry, check_boolean, check_each, che
 from defender_detect.errors import AlertSettingError, ConfigError
 from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.receive.endpoint import is_host
+from defender_detect.store.store import MOST_BYTES
 
 LONGEST = 1024  # characters of a path, a name or a URL
 MOST_DAYS = 36_500
+LEAST_BYTES = 10_000_000  # of the database; less is no more than a try
 LARGEST = 2**53  # of a whole number, as JSON carries it anywhere
 LONGEST_INTERVAL = 365 * 24 * 3600.0  # seconds between two reports of a thing
 DEFAULT_PORT = 8883
@@ -61,6 +63,7 @@ class Config:
     metrics_days: float = 14.0
     violations_days: float = 30.0
     most_things: int = MOST_THINGS
+    most_bytes: int = MOST_BYTES
     alerts: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -138,6 +141,7 @@ def _check_detect(entry: Entry) -> None:
             "metrics_days": _check_number(0.01, MOST_DAYS),
             "violations_days": _check_number(0.01, MOST_DAYS),
             "most_things": _check_whole(1, LARGEST),
+            "most_bytes": _check_whole(LEAST_BYTES, LARGEST),
             "alerts": check_each(_check_alert),
         }
     )

@@ -144,7 +144,8 @@ def open_store(config: Config) -> Store | None:
     """Open the store of a configuration, None if it names no state directory; raises StoreError."""
     if config.state_directory is None:
         return None
-    return Store(config.state_directory, config.metrics_days * DAY, config.violations_days * DAY)
+    days = config.metrics_days * DAY, config.violations_days * DAY
+    return Store(config.state_directory, *days, most_bytes=config.most_bytes)
 
 
 def make_alerts(config: Config, publish: Callable[[str, bytes], object]) -> Alerts:

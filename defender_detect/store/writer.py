@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sqlite3
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ import msgspec
 
 from defender_detect.store.batch import Batch, Latest, Report
 from defender_detect.store.packing import LARGEST_INTEGER, pack_value, pack_values
-from defender_detect.store.pruning import Cutoffs, Pruning, prune
+from defender_detect.store.pruning import Limits, Pruning, count_bytes, make_room, prune, say_what_was_removed
 from defender_detect.store.schema import open_database, transaction
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from defender_detect.metrics import Value
 
 HOUR = 3600  # seconds
+SAY_EVERY = 3600.0  # seconds between two lines about the same
 IN_ALARM = "in-alarm"
 MOST_NUMBERS = 200_000  # names whose numbers are remembered; about 30 MB
 MOST_METRICS = 10_000  # different names that are kept; AWS takes 100 custom metrics for an account
@@ -55,7 +58,10 @@ class Writer:
         self._connection = open_database(path)
         self._things: dict[str, int] = {}
         self._metrics: dict[str, int] = {}
+        self._limits: Limits | None = None
         self._pruning: Pruning | None = None
+        self._making_room: Pruning | None = None
+        self._said_at = -math.inf  # of the monotonic clock: that room was made
         self._has_complained = False
 
     def write(self, batch: Batch) -> None:
@@ -72,12 +78,14 @@ class Writer:
             self._forget_numbers()  # some may be of names that are not there after the rollback
             raise
 
-    def start_pruning(self, cutoffs: Cutoffs) -> None:
+    def start_pruning(self, limits: Limits) -> None:
         """Begin to remove what is too old; an earlier round that is not at its end is given up."""
-        self._pruning = prune(self._connection, cutoffs)
+        self._limits, self._pruning = limits, prune(self._connection, limits)
 
     def prune_a_step(self) -> bool:
-        """Remove a little of what is too old, and return whether there may be more."""
+        """Remove a little of what does not fit or is too old, and return whether there may be more."""
+        if self._limits is not None and self._make_a_little_room(self._limits.most_bytes):
+            return True
         if self._pruning is None:
             return False
         are_things_gone = next(self._pruning, None)
@@ -87,9 +95,21 @@ class Writer:
             self._forget_numbers()
         return self._pruning is not None
 
+    def _make_a_little_room(self, most_bytes: float) -> bool:
+        if self._making_room is None:
+            if count_bytes(self._connection) <= most_bytes:
+                return False
+            self._making_room = make_room(self._connection, most_bytes)
+        if next(self._making_room, None) is None:
+            self._making_room = None
+            if time.monotonic() >= self._said_at + SAY_EVERY:
+                self._said_at = time.monotonic()
+                say_what_was_removed(self._connection, most_bytes)
+        return self._making_room is not None
+
     def close(self) -> None:
         """Close the database."""
-        self._pruning = None
+        self._pruning = self._making_room = None
         self._connection.close()
 
     def _add_reports(self, reports: Iterable[Report]) -> None:

@@ -20,9 +20,8 @@ from defender_detect.errors import StoreError
 from defender_detect.evaluate.alarms import Event, Lasting
 from defender_detect.store import batch, schema
 from defender_detect.store.packing import pack_values, unpack_values
-from defender_detect.store.pruning import Cutoffs
 from defender_detect.store.reader import Reader, Thing, ThingState
-from defender_detect.store.store import DAY, Store
+from defender_detect.store.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 NOW = 1_800_000_000.25
@@ -234,38 +233,6 @@ def test_a_kill_loses_no_more_than_the_last_batch_and_leaves_none_in_part(tmp_pa
             assert ("ok",) == connection.execute("PRAGMA integrity_check").fetchone()
             connection.execute("DELETE FROM reports")
         connection.close()
-
-
-def test_what_is_old_leaves_by_itself_and_what_is_not_stays(tmp_path: Path) -> None:
-    with store(tmp_path, interval=60) as kept:
-        kept.add("gone", NOW - 15 * DAY, {"cpu_usage": 1}, [event(thing="gone", time=NOW - 31 * DAY)])
-        kept.add("rpi-1", NOW - 15 * DAY, {"cpu_usage": 1}, [event("alarm-cleared", time=NOW - 29 * DAY)])
-        kept.add("rpi-1", NOW - 13 * DAY, {"cpu_usage": 2}, [event(time=NOW - DAY)])
-    with store(tmp_path, interval=0.01) as kept:
-        deadline = time.monotonic() + 5
-        while len(kept.things()) > 1 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        kept.add("gone", NOW, {"cpu_usage": 3})  # is numbered anew
-        time.sleep(0.1)
-        assert [(NOW - 13 * DAY, 2)] == kept.values("rpi-1", "cpu_usage", 0, NOW * 2)
-        assert [NOW - 29 * DAY, NOW - DAY] == [each.time for each in kept.events(0, NOW * 2)]
-        assert ["rpi-1"] == [each.thing for each in kept.active()]
-        assert [(NOW, 3)] == kept.values("gone", "cpu_usage", 0, NOW * 2)
-
-
-def test_pruning_goes_in_small_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("defender_detect.store.pruning.STEP", 10)
-    with store(tmp_path, interval=60) as kept:
-        for number in range(95):
-            kept.add(f"thing-{number}", 1000.0, {"cpu_usage": 1})
-        kept.flush()
-        kept._writer.start_pruning(Cutoffs(NOW, NOW))
-        left = []
-        while kept._writer.prune_a_step():
-            (count,) = kept._writer._connection.execute("SELECT count(*) FROM reports").fetchone()
-            left.append(count)
-        assert [85, 75, 65, 55, 45, 35, 25, 15, 5, 0] == left[:10]
-        assert [] == kept.things()
 
 
 def test_adding_never_waits_for_the_disk_and_the_newest_is_kept(
