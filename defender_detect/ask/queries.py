@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DAY = 24 * 3600.0  # seconds
 NOBODY_LOOKED = "UNKNOWN"  # the verification state of an alarm that no one has judged
 MOST_NAMED = 5  # things or metrics in a message
+MOST_COUNTED = 900  # of the others; the reader does not return more than a thousand
 
 Answer = Mapping[str, Any]
 
@@ -62,15 +63,15 @@ def as_table(question: str, found: Answer, width: int | None = None) -> str:
 
 def list_active_violations(reader: Reader, thing: str | None = None, profile: str | None = None) -> dict[str, Any]:
     """Answer as ListActiveViolations does, the oldest first."""
-    chosen = [each for each in reader.active() if thing in (None, each.thing) and profile in (None, each.profile)]
-    return {"activeViolations": [describe_violation(each) for each in chosen]}
+    return {"activeViolations": [describe_violation(each) for each in reader.active(thing, profile)]}
 
 
 def list_violation_events(
     reader: Reader, start: float, end: float, thing: str | None = None, profile: str | None = None
 ) -> dict[str, Any]:
     """Answer as ListViolationEvents does, the newest first."""
-    return {"violationEvents": [describe_event(each) for each in reversed(reader.events(start, end, thing, profile))]}
+    events = [describe_event(each) for each in reader.events(start, end, thing, profile)]
+    return {"violationEvents": events[::-1]}
 
 
 def list_metric_values(reader: Reader, thing: str, metric: str, start: float, end: float) -> dict[str, Any]:
@@ -99,8 +100,8 @@ def list_things(reader: Reader) -> dict[str, Any]:
 
 def check_thing(reader: Reader, thing: str) -> None:
     """Raise NothingKept if a thing never reported."""
-    names = [each.name for each in reader.things()]
-    if thing not in names:
+    if not reader.knows(thing):
+        names = reader.neighbors(thing)
         near = get_close_matches(thing, names, 1)
         raise NothingKept(f"nothing is kept of the thing {thing}: {suggest(near, names, 'the things are')}")
 
@@ -121,7 +122,8 @@ def suggest(near: list[str], names: list[str], introduction: str) -> str:
     if not names:
         return "there are none"
     more = len(names) - MOST_NAMED
-    return f"{introduction} {', '.join(names[:MOST_NAMED])}" + (f" and {more} more" if more > 0 else "")
+    others = f" and {more} more" if 0 < more < MOST_COUNTED else " and others" if more > 0 else ""
+    return f"{introduction} {', '.join(names[:MOST_NAMED])}{others}"
 
 
 def describe_violation(violation: Violation) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Detect:
 
     def events(self, thing: str | None = None) -> list[Event]:
         assert self.store.flush()
-        return self.store.events(0, NOW * 2, thing)
+        return list(self.store.events(0, NOW * 2, thing))
 
 
 @pytest.fixture(scope="module")

@@ -407,10 +407,10 @@ def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_void(tmp_path: Path)
         store = Store(tmp_path / "state")
         service = Service(attached, store, Alerts(to_log=False))
         service.restore(lambda *_: None)
-        if attached is rules and not store.active():
+        if attached is rules and not list(store.active()):
             service.accept(Accepted(ReportTopic("rpi-1", "json"), 1, 0, body), time.time())
         service.close(time.time())
-        assert expected == len(Reader(tmp_path / "state").active())
+        assert expected == len(list(Reader(tmp_path / "state").active()))
     kinds = [event.type for event in Reader(tmp_path / "state").events(0, time.time() + 1)]
     assert ["in-alarm", "alarm-invalidated"] == kinds
 
@@ -442,7 +442,7 @@ def test_an_alarm_of_a_thing_that_was_silent_for_two_days_is_invalidated_at_a_re
             service.accept(with_ports("rpi-1", 3), now - 3 * DAY)
         service.look_for_silence(now - 3 * DAY if len(expected) == 1 else now)
         service.close(now)
-        events = Reader(tmp_path / "state").events(0, now + DAY)
+        events = list(Reader(tmp_path / "state").events(0, now + DAY))
         assert expected == [event.type for event in events]
         assert 1 == len({event.violation_id for event in events})
     assert [] == list(Reader(tmp_path / "state").active())

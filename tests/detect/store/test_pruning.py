@@ -66,7 +66,7 @@ def test_pruning_goes_in_small_steps(tmp_path: Path, monkeypatch: pytest.MonkeyP
         kept.flush()
         left = prune(kept, Limits(NOW, NOW))
         assert [85, 75, 65, 55, 45, 35, 25, 15, 5, 0] == left[:10]
-        assert [] == kept.things()
+        assert [] == names(kept)
 
 
 def test_a_thing_whose_alarm_is_on_is_known_until_the_alarm_ends(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_restart_goes_on_with_the_states_and_last_reports(tmp_path: Path) -> N
     with store(tmp_path) as kept:
         expected = [ThingState("rpi-1", 7, NOW, b"later"), ThingState("rpi-2", 8, NOW + 1, b"two")]
         assert expected == list(kept.load_states())
-        assert [Thing("rpi-1", 7, NOW, 0), Thing("rpi-2", 8, NOW + 1, 0)] == kept.things()
+        assert [Thing("rpi-1", 7, NOW, 0), Thing("rpi-2", 8, NOW + 1, 0)] == list(kept.things())
 
 
 def test_events_are_kept_in_order_and_found_by_time_thing_and_profile(tmp_path: Path) -> None:
@@ -99,9 +99,10 @@ def test_events_are_kept_in_order_and_found_by_time_thing_and_profile(tmp_path: 
     with store(tmp_path) as kept:
         kept.add("rpi-1", NOW, {}, events)
         kept.flush()
-        assert [events[0], events[2], events[1]] == kept.events(NOW, NOW + 10)
-        assert [events[2]] == kept.events(0, NOW * 2, profile="p") == kept.events(0, NOW * 2, thing="rpi-2")
-        assert [events[0]] == kept.events(NOW, NOW + 5)
+        assert [events[0], events[2], events[1]] == list(kept.events(NOW, NOW + 10))
+        assert [events[2]] == list(kept.events(0, NOW * 2, profile="p"))
+        assert [events[2]] == list(kept.events(0, NOW * 2, thing="rpi-2"))
+        assert [events[0]] == list(kept.events(NOW, NOW + 5))
 
 
 def test_an_alarm_is_active_from_its_first_event_to_its_last_and_shows_the_newest_violation(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_an_alarm_is_active_from_its_first_event_to_its_last_and_shows_the_newes
             "rpi-1", NOW + 600, {}, [event("alarm-cleared"), event(violation_id="new"), event("alarm-invalidated")]
         )
         kept.flush()
-        assert [] == kept.active()
+        assert [] == list(kept.active())
 
 
 def test_a_batch_larger_than_a_statement_is_kept_whole(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_batch_larger_than_a_statement_is_kept_whole(tmp_path: Path) -> None:
         for name in names:
             kept.add(name, NOW + 600, None, [event("alarm-cleared", thing=name)])
         assert kept.flush()
-        assert [] == kept.active()
+        assert [] == list(kept.active())
 
 
 def test_of_an_alarm_that_ends_and_begins_again_in_one_batch_the_last_word_counts(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_of_an_alarm_that_ends_and_begins_again_in_one_batch_the_last_word_count
         kept.add("rpi-2", NOW, {}, [event(thing="rpi-2"), event("alarm-cleared", thing="rpi-2")])
         kept.flush()
         assert [("second", NOW + 1)] == [(each.violation_id, each.started_at) for each in kept.active()]
-        assert 5 == len(kept.events(0, NOW * 2))
+        assert 5 == len(list(kept.events(0, NOW * 2)))
 
 
 def test_a_thread_that_computes_does_not_hold_up_a_batch(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_a_thread_that_computes_does_not_hold_up_a_batch(tmp_path: Path) -> None
             assert time.monotonic() - started < 5
         finally:
             done.set()
-        assert 3500 == len(kept.things())
+        assert 3500 == len(list(kept.things()))
 
 
 def test_made_up_metrics_are_kept_in_a_bounded_number_and_that_is_said_once(
@@ -193,7 +194,7 @@ def test_made_up_metrics_are_kept_in_a_bounded_number_and_that_is_said_once(
 
 
 def test_another_process_reads_while_detect_runs(tmp_path: Path) -> None:
-    code = f"from defender_detect.store.reader import Reader; print(Reader({str(tmp_path)!r}).things()[0].report_id)"
+    code = f"from defender_detect.store.reader import Reader; print(next(Reader({str(tmp_path)!r}).things()).report_id)"
     with store(tmp_path) as kept:
         kept.add("rpi-1", NOW, {"cpu_usage": 1}, report_id=42)
         kept.flush()
@@ -311,7 +312,7 @@ def test_a_database_of_another_version_or_program_is_refused_and_left_alone(tmp_
         with pytest.raises(StoreError, match=expected):
             store(tmp_path)
         with pytest.raises(StoreError, match=expected):
-            Reader(tmp_path).things()
+            list(Reader(tmp_path).things())
         assert before == path.read_bytes()
 
 
@@ -331,7 +332,7 @@ def test_places_where_nothing_can_be_kept_or_is_kept_are_a_sentence(tmp_path: Pa
     with pytest.raises(StoreError, match=r"file/below cannot be used \(Not a directory\)"):
         store(tmp_path / "file" / "below")
     with pytest.raises(StoreError, match="has not run with it yet"):
-        Reader(tmp_path / "empty").things()
+        list(Reader(tmp_path / "empty").things())
 
 
 def test_what_cannot_be_written_at_all_is_said_and_does_not_end_the_store(
