@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -63,6 +64,17 @@ def test_every_room_of_detect_has_its_place_in_the_order() -> None:
     assert set(ROOMS) == {path.parent.name for path in DETECT if path.parent != ROOT / "defender_detect"}
     for index, (room, below) in enumerate(ROOMS.items()):
         assert set() == below - set(list(ROOMS)[:index]), f"{room} imports upwards"
+
+
+def test_the_page_about_the_design_names_types_that_are_where_it_says() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| .* \| `(\w+/\w+\.py)` \|$", text, re.MULTILINE)
+    assert len(rows) > 10
+    for noun, path in rows:
+        tree = ast.parse((ROOT / "defender_detect" / path).read_text())
+        defined = {ast.unparse(each.targets[0]) for each in tree.body if isinstance(each, ast.Assign)}
+        defined |= {each.name for each in tree.body if isinstance(each, ast.ClassDef)}
+        assert noun in defined, f"{noun} is not in {path}"
 
 
 @pytest.mark.parametrize("path", IN_ROOMS, ids=lambda path: f"{path.parent.name}/{path.stem}")
