@@ -171,7 +171,8 @@ def keep_states(state: Path, profile: Path, things: int) -> None:
     """Fill a store with things that have reported every 300 s for an hour, the last time 301 s ago."""
     detector, report, now = Detector(Rules([Attachment(read_profile(profile))])), read_report(), time.time() - 301
     for ago in reversed(range(HISTORY)):
-        packed = detector.observe(name_of(0), report, now - ago * INTERVAL)[0].state
+        found = detector.observe(name_of(0), report, now - ago * INTERVAL)
+        packed = found.state if found else None
     with Store(state) as store:
         for number in range(things):
             store.add(name_of(number), now, {}, state=packed, report_id=1)

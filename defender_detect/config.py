@@ -13,11 +13,14 @@ from defender_detect.alerts.topic import TopicSink
 from defender_detect.alerts.webhook import check_headers, check_url
 from defender_detect.entries import Check, Entry, check_boolean, check_each, check_text
 from defender_detect.errors import AlertSettingError, ConfigError
-from defender_detect.evaluate.detector import ALL_THINGS
+from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.receive.endpoint import is_host
+from defender_detect.store.store import MOST_BYTES
 
 LONGEST = 1024  # characters of a path, a name or a URL
 MOST_DAYS = 36_500
+LEAST_BYTES = 10_000_000  # of the database; less is no more than a try
+LARGEST = 2**53  # of a whole number, as JSON carries it anywhere
 LONGEST_INTERVAL = 365 * 24 * 3600.0  # seconds between two reports of a thing
 DEFAULT_PORT = 8883
 THING_NAME = "{thing_name}"
@@ -59,6 +62,8 @@ class Config:
     thing_groups: Path | None = None
     metrics_days: float = 14.0
     violations_days: float = 30.0
+    most_things: int = MOST_THINGS
+    most_bytes: int = MOST_BYTES
     alerts: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -135,6 +140,8 @@ def _check_detect(entry: Entry) -> None:
             "thing_groups": _check_path,
             "metrics_days": _check_number(0.01, MOST_DAYS),
             "violations_days": _check_number(0.01, MOST_DAYS),
+            "most_things": _check_whole(1, LARGEST),
+            "most_bytes": _check_whole(LEAST_BYTES, LARGEST),
             "alerts": check_each(_check_alert),
         }
     )
@@ -230,6 +237,14 @@ def _has_home(path: str) -> bool:
 def _check_port(entry: Entry) -> None:
     value = entry.value
     entry.expect(type(value) is int and 0 <= value <= 65535, "be a whole number from 0 to 65535")
+
+
+def _check_whole(least: int, most: int) -> Check:
+    def check(entry: Entry) -> None:
+        is_right = type(entry.value) is int and least <= entry.value <= most
+        entry.expect(is_right, f"be a whole number from {least} to {most}")
+
+    return check
 
 
 def _check_number(least: float, most: float) -> Check:

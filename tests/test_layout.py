@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -18,6 +19,15 @@ STANDARD_LIBRARY = getattr(sys, "stdlib_module_names", None) or set(sys.builtin_
 GROUND_FLOOR = sorted((ROOT / "device_defender").rglob("*.py"))
 DEVICE = sorted((ROOT / "defender_publisher").rglob("*.py"))
 DETECT = sorted((ROOT / "defender_detect").rglob("*.py"))
+ROOMS: dict[str, set[str]] = {  # Detect's, from the ground up: the rooms that each may import
+    "evaluate": set(),
+    "store": {"evaluate"},
+    "judge": set(),
+    "receive": {"judge"},
+    "alerts": {"evaluate", "judge"},
+    "ask": {"evaluate", "store", "judge", "alerts"},
+}
+IN_ROOMS = [path for path in DETECT if path.parent.name in ROOMS]
 INFRASTRUCTURE = sorted((ROOT / "infrastructure").rglob("*.py"))
 DEPLOYER = [ROOT / "deploy.py", *INFRASTRUCTURE]
 HOUSES = [
@@ -62,6 +72,30 @@ def test_only_the_scripts_parse_arguments_start_timeloop_or_exit(path: Path) -> 
     assert set() == imports_any(path, "argparse", "timeloop")
     calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
     assert set() == calls & {"sys.exit", "exit", "os._exit", "quit"}
+
+
+def test_every_room_of_detect_has_its_place_in_the_order() -> None:
+    assert set(ROOMS) == {path.parent.name for path in DETECT if path.parent != ROOT / "defender_detect"}
+    for index, (room, below) in enumerate(ROOMS.items()):
+        assert set() == below - set(list(ROOMS)[:index]), f"{room} imports upwards"
+
+
+def test_the_page_about_the_design_names_types_that_are_where_it_says() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| .* \| `(\w+/\w+\.py)` \|$", text, re.MULTILINE)
+    assert len(rows) > 10
+    for noun, path in rows:
+        tree = ast.parse((ROOT / "defender_detect" / path).read_text())
+        defined = {ast.unparse(each.targets[0]) for each in tree.body if isinstance(each, ast.Assign)}
+        defined |= {each.name for each in tree.body if isinstance(each, ast.ClassDef)}
+        assert noun in defined, f"{noun} is not in {path}"
+
+
+@pytest.mark.parametrize("path", IN_ROOMS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_no_import_of_detect_runs_upwards(path: Path) -> None:
+    names = {name.split(".")[1] for name in imports_of(path) if name.startswith("defender_detect.")}
+    assert names & set(ROOMS) <= {path.parent.name} | ROOMS[path.parent.name]
+    assert set() == names & {"attachments", "config", "mailbox", "service"}, "what stands above the rooms"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from defender_detect.judge.verdict import Accepted, LastReport
 
-CAPACITY = 100_000  # things; about 30 MB. A broker without access control lets anyone make up names
+CAPACITY = 1_000_000  # things, about 0.3 KB each; a broker without access control lets anyone make up names
 
 
 class LastReports:

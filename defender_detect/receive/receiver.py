@@ -15,7 +15,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from defender_detect.errors import AlertError, CredentialsError, DetectError
-from defender_detect.judge.last_reports import LastReports
+from defender_detect.judge.last_reports import CAPACITY, LastReports
 from defender_detect.judge.topics import Topics
 from defender_detect.judge.verdict import MINIMUM_INTERVAL, Accepted, LastReport, Rejected, Verdict, judge
 from defender_detect.receive.connection import BufferedSocket, Client
@@ -46,6 +46,7 @@ class Receiver:
         on_failure: Callable[[DetectError], None] = ignore,
         topic: str | None = None,
         clock: Callable[[], float] = time.time,
+        most_things: int = CAPACITY,
     ) -> None:
         """Prepare to connect; `on_ready` is called at each subscription, `on_failure` if trying again is useless.
 
@@ -57,7 +58,7 @@ class Receiver:
         self._minimum_interval = minimum_interval
         self._on_ready, self._on_failure = on_ready, on_failure
         self._clock = clock
-        self._last_reports = LastReports()
+        self._last_reports = LastReports(most_things)
         self._was_connected = False
         self._stopping = threading.Event()
         self._gone = threading.Event()

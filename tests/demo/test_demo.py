@@ -58,7 +58,7 @@ def test_what_is_recorded_can_be_replayed(tmp_path: Path) -> None:
     before = time.time()
     for _ in range(2):
         record_report(tmp_path / "reports.jsonl", "rpi-1", REPORT)
-    recorded = list(read_recorded((tmp_path / "reports.jsonl").read_text().splitlines()))
+    recorded = list(read_recorded((tmp_path / "reports.jsonl").read_bytes().splitlines()))
     assert [("rpi-1", REPORT)] * 2 == [(each.thing, each.report) for each in recorded if isinstance(each, Recorded)]
     assert all(isinstance(each, Recorded) and abs(each.time - before) < 60 for each in recorded)
 

@@ -101,6 +101,11 @@ WRONG = [
     ),
     (detect(thing_groups=7), "detect.thing_groups must be a string of 1 to 1024 characters, got 7"),
     (detect(metrics_days=0), "detect.metrics_days must be a number from 0.01 to 36500, got 0"),
+    *(
+        (detect(most_things=each), f"detect.most_things must be a whole number from 1 to 9007199254740992, got {shown}")
+        for each, shown in ((0, "0"), (1.5, "1.5"), (True, "true"), (2**53 + 1, "9007199254740993"))
+    ),
+    (detect(most_bytes=5), "detect.most_bytes must be a whole number from 10000000 to 9007199254740992, got 5"),
     (detect(violations_days="30"), 'detect.violations_days must be a number from 0.01 to 36500, got "30"'),
     (detect(alerts={}), "detect.alerts must be an array, got an object"),
     (alert(type="web"), "detect.alerts[1].type " + KINDS + '"web"'),

@@ -24,7 +24,7 @@ pytest.importorskip("msgspec")
 
 import cbor2
 
-from defender_detect.alerts.alerts import Alerts
+from defender_detect.alerts.queue import Alerts
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted
@@ -407,9 +407,95 @@ def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_void(tmp_path: Path)
         store = Store(tmp_path / "state")
         service = Service(attached, store, Alerts(to_log=False))
         service.restore(lambda *_: None)
-        if attached is rules and not store.active():
+        if attached is rules and not list(store.active()):
             service.accept(Accepted(ReportTopic("rpi-1", "json"), 1, 0, body), time.time())
         service.close(time.time())
-        assert expected == len(Reader(tmp_path / "state").active())
+        assert expected == len(list(Reader(tmp_path / "state").active()))
     kinds = [event.type for event in Reader(tmp_path / "state").events(0, time.time() + 1)]
     assert ["in-alarm", "alarm-invalidated"] == kinds
+
+
+LISTENING = {"metric": "aws:num-listening-tcp-ports", "value": {"count": 1}}
+DAY = 24 * 3600.0
+
+
+def with_ports(thing: str, ports: int) -> Accepted:
+    body = {"header": {"report_id": 1, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"total": ports}}}
+    return Accepted(ReportTopic(thing, "json"), 1, 0, body)
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Rules:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(profile(**LISTENING)))
+    return Rules([Attachment(read_profile(path))])
+
+
+def test_an_alarm_of_a_thing_that_was_silent_for_two_days_is_invalidated_at_a_restart_and_once(
+    tmp_path: Path, rules: Rules
+) -> None:
+    now = time.time()
+    for expected in (["in-alarm"], ["in-alarm", "alarm-invalidated"], ["in-alarm", "alarm-invalidated"]):
+        service = Service(Rules(rules.attachments), Store(tmp_path / "state"), Alerts(to_log=False))
+        service.restore(lambda *_: None)
+        if len(expected) == 1:
+            service.accept(with_ports("rpi-1", 3), now - 3 * DAY)
+        service.look_for_silence(now - 3 * DAY if len(expected) == 1 else now)
+        service.close(now)
+        events = list(Reader(tmp_path / "state").events(0, now + DAY))
+        assert expected == [event.type for event in events]
+        assert 1 == len({event.violation_id for event in events})
+    assert [] == list(Reader(tmp_path / "state").active())
+
+
+def test_an_alarm_whose_state_cannot_be_read_does_not_stay_on_for_ever(tmp_path: Path, rules: Rules) -> None:
+    store, now = Store(tmp_path / "state"), time.time()
+    service = Service(rules, store, Alerts(to_log=False))
+    service.accept(with_ports("rpi-1", 3), now)
+    store.add("rpi-1", now, None, state=b"\xc1")
+    service.close(now)
+    again = Service(Rules(rules.attachments), Store(tmp_path / "state"), Alerts(to_log=False))
+    again.restore(lambda *_: None)
+    again.accept(with_ports("rpi-1", 0), now + 300)
+    again.close(now)
+    reader = Reader(tmp_path / "state")
+    assert [] == list(reader.active())
+    assert ["in-alarm", "alarm-invalidated"] == [event.type for event in reader.events(0, now + DAY)]
+
+
+def test_that_new_things_are_not_admitted_is_an_error_at_once_and_then_every_hour_while_it_lasts(
+    rules: Rules, caplog: pytest.LogCaptureFixture
+) -> None:
+    service, now = Service(rules, None, Alerts(to_log=False), most_things=2), 1.8e9
+
+    def report(*things: str) -> None:
+        for thing in things:
+            service.accept(with_ports(thing, 0), now)
+
+    def told() -> list[tuple[str, str]]:
+        service.look_for_silence(now)
+        found = [(each.levelname, each.getMessage()) for each in caplog.records]
+        caplog.clear()
+        return found
+
+    report("a", "b")
+    assert [] == told()
+    report("c", "d", "c", "a")
+    ((level, message),) = told()
+    assert "ERROR" == level
+    assert message.startswith(
+        "2 things have reported within two days, which is as many as detect.most_things allows: 3 reports of others"
+    )
+    for _ in range(59):
+        now += 60
+        report("c", "a", "b")
+        assert [] == told()
+    now += 60
+    ((level, message),) = told()
+    assert "59 reports of others" in message
+    now += 60
+    assert [] == told()  # nobody else has reported since
+    now += 3 * DAY
+    assert [("WARNING", "new things are admitted again: 0 of 2 have reported within two days")] == told()
+    report("c", "d")
+    assert [] == told()

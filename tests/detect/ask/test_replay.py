@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import pytest
 pytest.importorskip("msgspec")
 pytest.importorskip("rich")
 
-from defender_detect.ask.replay import Recorded, Unreadable, read_recorded, replay, tell_replay
+from defender_detect.ask.replay import Recorded, Recording, Unreadable, read_recorded, replay, tell_replay
+from defender_detect.evaluate import detector as module
+from defender_detect.evaluate.alarms import is_silent
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
 from defender_detect.judge.topics import Topics
 from defender_detect.profiles import read_profile
@@ -42,8 +46,12 @@ def recorded(cpu: float = 1, **fields: Any) -> dict[str, Any]:
 
 
 def read_one(entry: Any) -> Recorded | Unreadable:
-    (found,) = read_recorded([entry if isinstance(entry, str) else json.dumps(entry)])
+    (found,) = read_recorded([(entry if isinstance(entry, str) else json.dumps(entry)).encode()])
     return found
+
+
+def recording_of(*lines: str | bytes) -> Recording:
+    return Recording(io.BytesIO(b"\n".join(each if isinstance(each, bytes) else each.encode() for each in lines)))
 
 
 @pytest.fixture
@@ -95,7 +103,9 @@ def test_without_a_time_it_is_that_of_the_report() -> None:
 
 def test_a_topic_of_ones_own_tells_the_thing() -> None:
     line = json.dumps({"topic": "fleet/rpi-2/reports", "payload": report()})
-    assert list(read_recorded([line], Topics("fleet/{thing_name}/reports"))) == [Recorded(TIME, "rpi-2", report())]
+    assert list(read_recorded([line.encode()], Topics("fleet/{thing_name}/reports"))) == [
+        Recorded(TIME, "rpi-2", report())
+    ]
     assert isinstance(read_one(line), Unreadable)
 
 
@@ -110,9 +120,12 @@ NO_REPORT = [
     ("[" * 100_000, ""),
     ("null", "the line must be an object"),
     ("[]", "the line must be an object"),
-    ({}, "the report must be an object, got null"),
+    ({}, "thingName is missing, and so is a topic that reports arrive on"),
+    ({"thingName": "rpi-1"}, "the report must be an object, got null"),
+    ({"thingName": "rpi-1", "report": None}, "the report must be an object, got null"),
+    (recorded(report="x" * 200_000), "the payload must be at most 131072 bytes, got 200000"),
     (recorded(report=[]), "the report must be an object, got an array of 0"),
-    (recorded(report="{"), "it must be JSON: Expecting property name"),
+    (recorded(report="{"), "the payload must be JSON: Expecting property name"),
     (recorded(report={}), "header is missing"),
     (recorded(thingName=None), "thingName is missing, and so is a topic that reports arrive on"),
     (recorded(thingName="a\x1b[31m"), "thingName must be 1 to 128 of a-z A-Z 0-9 : _ -"),
@@ -135,12 +148,14 @@ def test_a_line_that_is_no_report_is_said(line: Any, reason: str) -> None:
 
 
 def test_empty_lines_are_none() -> None:
-    assert list(read_recorded(["\n", "  \n", ""])) == []
+    assert list(read_recorded([b"\n", b"  \n", b"\r\n", b""])) == []
 
 
 def test_reports_are_evaluated_in_the_order_of_their_times(detector: Detector) -> None:
-    unsorted = [Recorded(TIME + at, "rpi-1", report(cpu)) for at, cpu in [(900, 90), (300, 90), (600, 1), (0, 1)]]
-    assert [(event.type, event.time - TIME) for event in replay(detector, unsorted)] == [
+    unsorted = [recorded(cpu, timestamp=TIME + at) for at, cpu in [(900, 90), (300, 90), (600, 1), (0, 1)]]
+    recording = recording_of(*map(json.dumps, unsorted))
+    assert [] == list(recording.read())
+    assert [(event.type, event.time - TIME) for event in replay(detector, recording)] == [
         ("in-alarm", 300),
         ("alarm-cleared", 600),
         ("in-alarm", 900),
@@ -154,10 +169,59 @@ def test_silence_of_two_days_makes_an_alarm_void(detector: Detector) -> None:
 
 def test_a_person_reads_what_came_of_it(detector: Detector) -> None:
     lines = [json.dumps(recorded(90)), "nothing", json.dumps(recorded(1, timestamp=TIME + 300)), "\n"]
-    unreadable, alarm, cleared, summary = tell_replay(detector, lines)
+    unreadable, alarm, cleared, summary = tell_replay(detector, recording_of(*lines))
     assert unreadable == "line 2 is no report: it must be JSON: Expecting value at character 1"
     assert alarm.endswith(
         '  rpi-1: in-alarm: idle of cpu: cpu_usage is {"number": 90}, normal is less-than {"number": 50}'
     )
     assert "  rpi-1: alarm-cleared: " in cleared
     assert summary == "2 reports of 1 things evaluated, 1 lines unreadable, 2 events"
+
+
+def test_what_is_no_utf_8_or_half_a_surrogate_pair_spoils_no_other_line(detector: Detector) -> None:
+    half = json.dumps(recorded(90, note="\ud800"))
+    latin = json.dumps(recorded(90, note="caf?", thingName="rpi-2"), ensure_ascii=False).encode().replace(b"?", b"\xe9")
+    lines = [b"\xef\xbb\xbf" + half.encode(), latin, b"\xff", json.dumps(recorded(1, thingName="rpi-3")).encode()]
+    told = list(tell_replay(detector, recording_of(*lines)))
+    assert told[0].startswith("line 3 is no report: it must be JSON")
+    assert told[-1] == "3 reports of 3 things evaluated, 1 lines unreadable, 2 events"
+
+
+def test_a_replay_looks_at_each_thing_for_its_own_reports_and_not_for_everybodys(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was quadratic: every report looked at every thing that was in alarm."""
+    looks = []
+    monkeypatch.setattr(module, "is_silent", lambda reported, now: looks.append(1) or is_silent(reported, now))
+    things, turns = 500, 4
+    reports = [
+        Recorded(TIME + turn * 300 + number / 10, f"rpi-{number}", report(90))
+        for turn in range(turns)
+        for number in range(things)
+    ]
+    assert things == len(list(replay(detector, reports)))
+    assert len(looks) <= 2 * things * turns
+
+
+def test_a_recording_of_any_length_takes_a_few_bytes_a_report() -> None:
+    lines = [json.dumps(recorded(90, timestamp=TIME - number, note="x" * 1000)) for number in range(3_000)]
+    recording = recording_of(*lines)
+    tracemalloc.start()
+    try:
+        assert [] == list(recording.read())
+        times = [each.time for each in recording]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 3_000 == len(recording)
+    assert sorted(times) == times
+    assert peak < 200 * 3_000  # of more than 1,000 each in the file
+
+
+def test_reports_of_more_things_than_are_remembered_are_said(detector: Detector) -> None:
+    detector.most_things = 2
+    lines = [json.dumps(recorded(90, thingName=f"rpi-{number % 3}", timestamp=TIME + number)) for number in range(6)]
+    *events, refused, summary = tell_replay(detector, recording_of(*lines))
+    assert 2 == len(events)
+    assert refused == "2 reports not evaluated: detect.most_things allows 2 things"
+    assert summary == "6 reports of 3 things evaluated, 0 lines unreadable, 2 events"

@@ -61,9 +61,17 @@ def report(**custom: Any) -> dict[str, Any]:
     return {"custom_metrics": {name: [{"number": value}] for name, value in custom.items()}}
 
 
-def brief(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
+def observe(detect: Detector, thing: str, reported: dict[str, Any], now: float) -> Finding:
+    """Let a thing report that is admitted."""
+    finding = detect.observe(thing, reported, now)
+    assert finding is not None
+    return finding
+
+
+def brief(findings: Finding | Iterable[Finding] | None) -> list[tuple[str, str, str]]:
     """Return whose alarm began or ended, of which profile, and how."""
-    return [(event.thing, event.profile, event.type) for finding in findings for event in finding.events]
+    found = [findings] if isinstance(findings, Finding) else findings or ()
+    return [(event.thing, event.profile, event.type) for finding in found for event in finding.events]
 
 
 TARGETS = [attach(cpu("every", 10)), attach(cpu("lab", 20), "lab"), attach(cpu("both", 30), "all", "lab", "roof")]
@@ -94,7 +102,7 @@ def test_a_profile_applies_to_the_things_that_it_is_for_and_once(thing: str, exp
 
 
 def test_without_profiles_nothing_is_retained_and_nothing_is_found() -> None:
-    assert [Finding("rpi-1", {})] == detector().observe("rpi-1", report(cpu=99), NOW)
+    assert Finding("rpi-1", {}, state=NOTHING) == detector().observe("rpi-1", report(cpu=99), NOW)
 
 
 def test_the_metrics_of_the_profiles_are_retained_and_no_others() -> None:
@@ -102,16 +110,14 @@ def test_the_metrics_of_the_profiles_are_retained_and_no_others() -> None:
     extra = {"additionalMetricsToRetainV2": [{"metric": "aws:all-bytes-in"}]}
     detect = detector(attach(all_things), attach(profile("q", **extra), "lab"), groups=GROUPS)
     full = {**report(cpu=1, fan=2, other=3), "metrics": {"network_stats": {"bytes_in": 4, "bytes_out": 5}}}
-    assert {"cpu": 1, "fan": 2} == detect.observe("rpi-1", full, NOW)[0].values
-    assert {"cpu": 1, "fan": 2, "aws:all-bytes-in": 4} == detect.observe("in-lab", full, NOW)[0].values
-    assert {"fan": 2} == detect.observe("rpi-1", report(fan=2), NOW)[0].values
+    assert {"cpu": 1, "fan": 2} == observe(detect, "rpi-1", full, NOW).values
+    assert {"cpu": 1, "fan": 2, "aws:all-bytes-in": 4} == observe(detect, "in-lab", full, NOW).values
+    assert {"fan": 2} == observe(detect, "rpi-1", report(fan=2), NOW).values
 
 
 def test_an_alarm_that_lasts_is_told_of_with_its_newest_value() -> None:
     detect = detector(attach(cpu("p", 75, to_clear=2)), new_id=lambda: "id")
-    found = [
-        detect.observe("rpi-1", report(cpu=each), NOW + STEP * i)[0] for i, each in enumerate((80, 90, 5, 95, 5, 5))
-    ]
+    found = [observe(detect, "rpi-1", report(cpu=each), NOW + STEP * i) for i, each in enumerate((80, 90, 5, 95, 5, 5))]
     assert [[], [("id", 90)], [], [("id", 95)], [], []] == [list(each.lasting) for each in found]
     assert [IN_ALARM, "", "", "", "", ALARM_CLEARED] == [each.events[0].type if each.events else "" for each in found]
 
@@ -184,9 +190,9 @@ def evaluate(
         if restart is not None and index in restart.before:
             rules = Rules(attachments, EVERY_GROUP, restart.copy(rules.populations))
             detect = Detector(rules, new_id)
-            restart.fill(detect)
+            restart.fill(detect, now)
         expired = sorted(detect.expire(now), key=lambda finding: finding.thing)  # a restart may change their order
-        findings = [*expired, *detect.observe(each.thing, each.report, now)]
+        findings = [*expired, observe(detect, each.thing, each.report, now)]
         if restart is not None:
             restart.keep(findings, now)
         found += [finding for finding in findings if finding.values is not None or finding.events]
@@ -218,11 +224,11 @@ class Restart:
     def copy(self, populations: dict[str, Population]) -> dict[str, Population]:
         return msgspec.msgpack.decode(msgspec.msgpack.encode(populations), type=dict[str, Population])
 
-    def fill(self, detect: Detector) -> None:
+    def fill(self, detect: Detector, now: float) -> None:
         self._store.close()
         self._store = Store(self._directory, interval=60.0)
         for each in self._store.load_states():
-            detect.restore(each.thing, each.state)
+            detect.restore(each.thing, each.state, each.accepted_at or 0.0, now)
 
     def close(self) -> None:
         self._store.close()
@@ -378,11 +384,64 @@ def test_two_days_of_silence_make_a_things_alarm_void_and_no_others() -> None:
     assert [] == brief(detect.observe("once", report(cpu=80), last + 5 * DAY))
 
 
-def test_a_behavior_whose_metric_is_no_longer_reported_is_silent_too() -> None:
-    detect = detector(attach(cpu("p", 75)))
+LISTENING = profile("ports", behavior("ports", "aws:listening-tcp-ports", "in-port-set", {"ports": [22]}))
+
+
+@pytest.mark.parametrize("shown", [{}, QUIET, report(cpu=1), {"metrics": {"listening_tcp_ports": {"total": 1}}}])
+def test_an_intruder_who_switches_a_block_off_does_not_clear_the_alarm_by_that(shown: dict[str, Any]) -> None:
+    detect = detector(attach(LISTENING), new_id=CountingIds())
+    assert [("rpi-1", "ports", IN_ALARM)] == brief(detect.observe("rpi-1", BAD, NOW))
+    now = NOW
+    for now in (NOW + STEP * number for number in range(1, 5 * 288)):  # five days
+        assert [] == [*brief(detect.observe("rpi-1", shown, now)), *brief(detect.expire(now))]
+    assert detect.follows("rpi-1", "violation-1")
+    assert [("rpi-1", "ports", ALARM_CLEARED)] == brief(detect.observe("rpi-1", GOOD, now + STEP))
+
+
+def test_an_alarm_whose_metric_was_left_out_is_invalid_two_days_after_the_last_report() -> None:
+    detect = detector(attach(LISTENING))
+    for reported, now in ((BAD, NOW), (QUIET, NOW + DAY)):
+        detect.observe("rpi-1", reported, now)
+    assert [] == brief(detect.expire(NOW + 3 * DAY - 1))
+    assert [("rpi-1", "ports", ALARM_INVALIDATED)] == brief(detect.expire(NOW + 3 * DAY))
+
+
+def test_a_report_after_two_days_invalidates_the_alarm_itself_and_may_raise_another() -> None:
+    detect = detector(attach(cpu("p", 75)), attach(cpu("q", 75, to_alarm=2)), new_id=CountingIds())
     detect.observe("rpi-1", report(cpu=80), NOW)
-    detect.observe("rpi-1", report(other=1), NOW + 2 * DAY - 1)
-    assert [("rpi-1", "p", ALARM_INVALIDATED)] == brief(detect.expire(NOW + 2 * DAY))
+    finding = observe(detect, "rpi-1", report(cpu=80), NOW + 2 * DAY)
+    assert [("rpi-1", "p", ALARM_INVALIDATED), ("rpi-1", "p", IN_ALARM)] == brief(finding)
+    assert ["violation-1", "violation-2"] == [event.violation_id for event in finding.events]
+    assert [("rpi-1", "q", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=80), NOW + 2 * DAY + STEP))
+
+
+@given(st.lists(told(NAMES[:4], WAITS), min_size=1, max_size=25), st.frozensets(st.integers(0, 24)))
+@settings(max_examples=100, deadline=None)
+def test_when_somebody_looks_for_silence_changes_no_alarm(reports: list[Told], looks: frozenset[int]) -> None:
+    """What becomes of an alarm is the same, whether its thing's report or a look for silence comes first."""
+    told_of, end = [], NOW + 100 * DAY
+    for looked in (looks, frozenset(range(25)), frozenset[int]()):
+        detect, now, events = Detector(Rules([*EVERY_KIND, RANKED], EVERY_GROUP), CountingIds()), NOW, []
+        for index, each in enumerate(reports):
+            now += each.wait
+            found = [*detect.expire(now)] if index in looked else []
+            events += [
+                event for finding in [*found, observe(detect, each.thing, each.report, now)] for event in finding.events
+            ]
+        events += [event for finding in detect.expire(end) for event in finding.events]
+        told_of.append(
+            sorted((event.violation_id, event.type != IN_ALARM, event.type, event.thing) for event in events)
+        )
+    assert told_of[0] == told_of[1] == told_of[2]
+
+
+def test_a_thing_that_reported_while_the_clock_was_ahead_lets_nobody_wait() -> None:
+    detect = detector(attach(cpu("p", 75)))
+    detect.observe("ahead", report(cpu=80), NOW + 365 * DAY)
+    detect.observe("rpi-1", report(cpu=80), NOW)
+    assert [] == brief(detect.expire(NOW + 60))
+    found = brief(detect.expire(NOW + 60 + 2 * DAY))
+    assert [("rpi-1", "p", ALARM_INVALIDATED), ("ahead", "p", ALARM_INVALIDATED)] == found
 
 
 # Other rules
@@ -397,7 +456,7 @@ def test_other_rules_keep_the_alarms_of_behaviors_that_stay_and_make_the_others_
     assert [("rpi-1", "gone", ALARM_INVALIDATED)] == brief(findings)
     assert {"violation-1"} == {event.violation_id for finding in findings for event in finding.events}
     restored = detector(attach(kept), attach(gone))
-    restored.restore("rpi-1", findings[0].state)
+    restored.restore("rpi-1", findings[0].state, NOW, NOW)
     for each in (detect, restored):
         ended = [found for found in brief(each.observe("rpi-1", report(cpu=5), NOW + STEP)) if found[1] != "new"]
         assert [("rpi-1", "kept", ALARM_CLEARED)] == ended
@@ -425,32 +484,55 @@ def test_other_rules_go_on_with_the_percentiles() -> None:
 # Bounds
 
 
-def test_the_thing_that_is_silent_for_longest_is_forgotten_and_its_alarm_is_void() -> None:
+def test_where_there_are_too_many_things_new_ones_are_not_admitted_and_the_others_go_on() -> None:
+    detect = detector(attach(cpu("p", 75, to_alarm=2)), most_things=100)
+    found, refused = [], []
+    for turn in range(4):  # more things than are remembered report in turn
+        for number in range(110):
+            finding = detect.observe(f"rpi-{number:03}", report(cpu=80), NOW + STEP * turn + number)
+            found += brief(finding)
+            refused += [number] if finding is None else []
+    assert [(f"rpi-{number:03}", "p", IN_ALARM) for number in range(100)] == found
+    assert list(range(100, 110)) * 4 == refused
+    assert (100, 40, True) == (len(detect), detect.refused, detect.is_full)
+
+
+def test_a_thing_that_is_silent_for_two_days_makes_room_for_another() -> None:
     detect = detector(attach(cpu("p", 75)), most_things=2)
-    for index, thing in enumerate(["first", "second", "first"]):
-        detect.observe(thing, report(cpu=80), NOW + index)
-    own, forgotten = detect.observe("third", report(cpu=80), NOW + 3)
-    assert ("third", IN_ALARM) == (own.thing, own.events[0].type)
-    assert [("second", "p", ALARM_INVALIDATED)] == brief([forgotten])
-    assert (None, NOTHING, 2) == (forgotten.values, forgotten.state, len(detect))
-    assert ("second", IN_ALARM) == brief(detect.observe("second", report(cpu=80), NOW + 4))[0][::2]
+    for thing, now in (("first", NOW), ("second", NOW + DAY), ("third", NOW + DAY)):
+        detect.observe(thing, report(cpu=5), now)
+    assert [] == list(detect.expire(NOW + 2 * DAY))
+    assert (1, 1, False) == (len(detect), detect.refused, detect.is_full)
+    assert [("third", "p", IN_ALARM)] == brief(detect.observe("third", report(cpu=80), NOW + 2 * DAY))
 
 
-def test_no_more_things_are_restored_than_are_remembered() -> None:
+def test_of_more_things_than_are_remembered_those_that_reported_last_are_restored() -> None:
     earlier = detector(attach(cpu("p", 75)))
-    packed = earlier.observe("rpi-1", report(cpu=80), NOW)[0].state
+    packed = observe(earlier, "rpi-1", report(cpu=80), NOW).state
     detect = detector(attach(cpu("p", 75)), most_things=3)
     for number in range(10):
-        detect.restore(f"made-up-{number}", NOTHING if number % 2 else None)
-    detect.restore("rpi-1", packed)
+        detect.restore(f"made-up-{number}", NOTHING if number % 2 else None, NOW - 10 + number, NOW)
+    detect.restore("rpi-1", packed, NOW, NOW)
     assert 3 == len(detect)
+    assert None is not detect.observe("made-up-9", report(cpu=5), NOW)
+    assert None is detect.observe("made-up-7", report(cpu=5), NOW)
     assert [("rpi-1", "p", ALARM_CLEARED)] == brief(detect.observe("rpi-1", report(cpu=5), NOW + STEP))
 
 
-def test_what_cannot_be_read_of_a_thing_begins_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_thing_that_has_been_silent_for_two_days_is_not_restored() -> None:
+    earlier = detector(attach(cpu("p", 75)), new_id=CountingIds())
+    packed = observe(earlier, "rpi-1", report(cpu=80), NOW).state
+    for silence, follows in ((2 * DAY - 1, True), (2 * DAY, False)):
+        detect = detector(attach(cpu("p", 75)))
+        detect.restore("rpi-1", packed, NOW, NOW + silence)
+        assert follows is detect.follows("rpi-1", "violation-1")
+        assert (packed if follows else NOTHING) == detect.pack("rpi-1")
+
+
+def test_of_what_cannot_be_read_of_a_thing_the_alarms_begin_again(caplog: pytest.LogCaptureFixture) -> None:
     detect = detector(attach(cpu("p", 75)))
     for packed in (b"\xc1", b"\x81", b"\x93\x01\x02\x03", b"\x81\xa5p/cpu\x92\x01\x02"):
-        detect.restore("rpi-1", packed)
+        detect.restore("rpi-1", packed, NOW, NOW)
     assert 4 == caplog.text.count("rpi-1 cannot be read")
     assert [("rpi-1", "p", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=80), NOW))
 

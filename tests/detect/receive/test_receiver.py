@@ -289,7 +289,7 @@ def accepted(thing: str) -> Accepted:
 
 
 def test_made_up_names_do_not_grow_the_memory():
-    last_reports = LastReports()
+    last_reports = LastReports(100_000)
     for number in range(100_010):
         last_reports.remember(accepted(f"made-up-{number}"), number)
     assert len(last_reports) == 100_000
