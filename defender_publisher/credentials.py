@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from defender_publisher.config import Authentication
+from defender_publisher.dates import date_text, seconds_of
 from defender_publisher.errors import Problem
 
 CHECK_CLOCK = "check the clock, and let NTP keep it: timedatectl set-ntp true"
@@ -47,9 +48,9 @@ def problem_of_dates(certificate: str, now: float | None = None) -> Problem | No
     dates = validity(certificate)
     if dates is None:
         return None
-    begins, ends = (_day(each) for each in dates)
+    begins, ends = (date_text(each) for each in dates)
     if now < dates[0]:
-        says = f"the certificate {certificate} is valid from {begins} on, but this device's clock says {_day(now)}"
+        says = f"the certificate {certificate} is valid from {begins} on, but this device's clock says {date_text(now)}"
         return Problem(says, CHECK_CLOCK)
     if now > dates[1]:
         return Problem(f"the certificate {certificate} expired on {ends}", "put a new one with its key in its place")
@@ -61,7 +62,10 @@ def validity(certificate: str) -> tuple[float, float] | None:
     fields = _certificate_fields(certificate)
     if not fields:
         return None
-    return ssl.cert_time_to_seconds(fields["notBefore"]), ssl.cert_time_to_seconds(fields["notAfter"])
+    try:
+        return seconds_of(fields["notBefore"]), seconds_of(fields["notAfter"])
+    except ValueError:  # OpenSSL prints `Bad time value` for a date that is none
+        return None
 
 
 def common_name(certificate: str) -> str | None:
@@ -167,7 +171,3 @@ def _certificate_fields(path: str) -> dict[str, Any] | None:
         return dict(decode(path))
     except (ssl.SSLError, OSError):
         return None
-
-
-def _day(now: float) -> str:
-    return time.strftime("%b %d %H:%M:%S %Y GMT", time.gmtime(now))

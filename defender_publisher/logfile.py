@@ -12,7 +12,7 @@ class LogFile(RotatingFileHandler):
 
     def __init__(self, path: str, max_size: int, max_count: int) -> None:
         """Keep `max_count` old files of at most `max_size` bytes each beside the one at `path`."""
-        super().__init__(path, maxBytes=max_size, backupCount=max_count, encoding="utf-8")
+        super().__init__(path, maxBytes=max_size, backupCount=max_count, encoding="utf-8", errors="backslashreplace")
         self._instead = logging.StreamHandler(sys.stderr)
         self._error: OSError | None = None  # why the last record could not be written
 

@@ -103,7 +103,7 @@ def _connections(sockets: Sockets, block: bool | Connections, metrics: Metrics) 
     kept = {
         each if options.local_port and options.interface else _shortened(each, options)
         for each in sockets.tcp_connections
-        if not (options.exclude_loopback and each.local_interface in LOOPBACK_INTERFACES)
+        if not (options.exclude_loopback and _leads_to_itself(each, sockets.own_addresses))
     }
     size = options.max_list_size or metrics.max_list_size
     entries = [
@@ -112,6 +112,12 @@ def _connections(sockets: Sockets, block: bool | Connections, metrics: Metrics) 
     ]
     total = len(kept) if sockets.connections_total is None else sockets.connections_total
     return {"established_connections": {"connections": entries, "total": total}}
+
+
+def _leads_to_itself(connection: Connection, own_addresses: Collection[str]) -> bool:
+    """Whether a connection stays on this device: by the loopback interface, or to an address of its own."""
+    remote_ip = connection.remote_addr.rpartition(":")[0].strip("[]")
+    return connection.local_interface in LOOPBACK_INTERFACES or remote_ip in own_addresses
 
 
 def _shortened(connection: Connection, options: Connections) -> Connection:

@@ -50,12 +50,14 @@ class Sockets(msgspec.Struct, frozen=True):
     """The sockets seen by one look, or by several looks together (see `union`).
 
     Where `tcp_connections` is only a uniform sample of one look's, `connections_total` is how many that look saw.
+    `own_addresses` are this device's: a connection to one of them goes from the device to itself.
     """
 
     listening_tcp_ports: frozenset[Port] | None = None
     listening_udp_ports: frozenset[Port] | None = None
     tcp_connections: frozenset[Connection] | None = None
     connections_total: int | None = None
+    own_addresses: frozenset[str] = frozenset()
 
     def union(self, other: Sockets) -> Sockets:
         """Return everything that this look and the `other`, later one saw; a block is None only where both are.
@@ -69,6 +71,7 @@ class Sockets(msgspec.Struct, frozen=True):
             _either(self.listening_udp_ports, other.listening_udp_ports),
             latest.tcp_connections if sampled else _either(self.tcp_connections, other.tcp_connections),
             latest.connections_total,
+            self.own_addresses | other.own_addresses,
         )
 
 

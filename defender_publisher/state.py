@@ -11,6 +11,7 @@ from typing import IO, Optional, Union
 
 import msgspec
 
+from defender_publisher.dates import date_stamp
 from defender_publisher.errors import DefenderError
 from defender_publisher.snapshot import Counters
 
@@ -168,7 +169,7 @@ class StateFile:
             return open(path)  # a lock can be held on a file system that is read-only by now
 
     def _set_aside(self, error: Exception) -> None:
-        damaged = self._path.with_name(f"{STATE_FILE}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+        damaged = self._path.with_name(f"{STATE_FILE}.damaged-{date_stamp(time.time())}")
         log.warning("the state in %s is damaged (%s): kept as %s, starting afresh", self._path, error, damaged.name)
         with contextlib.suppress(OSError):
             os.replace(self._path, damaged)

@@ -1,6 +1,7 @@
 """The status: what the daemon last knew of itself, in one small file that can be asked also when the daemon hangs."""
 
 import hashlib
+import json
 import time
 from pathlib import Path
 from typing import Optional, Union
@@ -108,5 +109,6 @@ def config_hash(settings: Settings) -> str:
     authentication = msgspec.structs.replace(settings.agent.authentication, private_key=None)
     agent = msgspec.structs.replace(settings.agent, authentication=authentication)
     config = msgspec.structs.replace(settings.config, agent=agent)
-    effective = msgspec.json.encode((settings.thing_name, settings.topic, config), order="sorted")
-    return hashlib.sha256(effective).hexdigest()[:HASH_LENGTH]
+    effective = msgspec.to_builtins((settings.thing_name, settings.topic, config))
+    # in ASCII, as only the json module can, because a path need not be UTF-8
+    return hashlib.sha256(json.dumps(effective, sort_keys=True).encode()).hexdigest()[:HASH_LENGTH]

@@ -27,6 +27,7 @@ from defender_publisher.status import (
     Status,
     config_hash,
 )
+from defender_publisher.text import name_of, valid
 from defender_publisher.watcher import Watcher
 
 DELIVERED = ("accepted", "delivered")  # the verdicts after which Device Defender has the report
@@ -58,7 +59,7 @@ class StatusFile(Watcher):
             version=__version__,
             pid=os.getpid(),
             thing_name=settings.thing_name,
-            config_file=str(settings.path.resolve()) if settings.path else None,
+            config_file=name_of(str(settings.path.resolve())) if settings.path else None,
             config_hash=config_hash(settings),
             since=now,
             interval=settings.agent.publish_interval,
@@ -104,7 +105,7 @@ class StatusFile(Watcher):
 
     def note_error(self, text: str) -> None:
         """Note a warning or an error, or its beginning; the same again, but for its digits, is counted."""
-        text = text[:LONGEST_ERROR]
+        text = valid(text)[:LONGEST_ERROR]
         with self._lock:
             last = self.now.last_error
             count = last.count + 1 if last is not None and key_of(last.text) == key_of(text) else 1

@@ -6,9 +6,11 @@ import io
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 TIME = "%Y-%m-%d %H:%M:%S"
+EPOCH = datetime(1970, 1, 1)  # UTC, and shown as such
 LONGEST_VALUE = 60  # characters of a value in a table
 NO_WIDTH = 10_000  # characters; what goes into a pipe or a file is not cut
 NEWEST = 20  # values of a metric that are listed below its sparkline
@@ -97,8 +99,13 @@ def subject(each: Mapping[str, Any]) -> Row:
 
 
 def show_time(seconds: float | None) -> str:
-    """Show a time in the local time zone."""
-    return "-" if seconds is None else time.strftime(TIME, time.localtime(seconds))
+    """Show a time in the local time zone, or in UTC where the C library's `time_t` of 32 bits ends before it."""
+    if seconds is None:
+        return "-"
+    try:
+        return time.strftime(TIME, time.localtime(seconds))
+    except (OverflowError, OSError, ValueError):  # a replayed report can claim any time
+        return f"{EPOCH + timedelta(seconds=int(seconds))} UTC"
 
 
 def show_value(value: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 
 from defender_publisher.collectors.attempt import attempt
 from defender_publisher.collectors.builtins import STARTS, Measure, Where
-from defender_publisher.collectors.value import limit_digits
+from defender_publisher.collectors.value import fit
 from defender_publisher.config import CustomMetric
 from defender_publisher.errors import ConfigError
 from defender_publisher.snapshot import CustomValue
@@ -27,7 +27,7 @@ class CustomMetrics:
         return {name: value for name, value in values.items() if value is not None}
 
     def _measure(self, name: str) -> CustomValue:
-        return CustomValue(self._types[name], limit_digits(self._measures[name]()))
+        return CustomValue(self._types[name], fit(self._measures[name](), self._types[name]))
 
 
 def metric_type(name: str, definition: CustomMetric) -> str:

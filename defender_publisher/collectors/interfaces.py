@@ -11,6 +11,7 @@ from defender_publisher.collectors import procfs
 from defender_publisher.collectors.names import interface_names
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Counters
+from defender_publisher.text import name_of
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
 BYTES_IN, PACKETS_IN, BYTES_OUT, PACKETS_OUT = 0, 1, 8, 9  # columns of /proc/net/dev, after the name (proc(5))
@@ -44,7 +45,7 @@ def collect_counters(procfs_path: str = "/proc") -> dict[str, Counters]:
     """
     if procfs.has_tables(procfs_path):
         path = os.path.join(procfs.net_directory(procfs_path), "dev")
-        counters = parse_counters(procfs.read_table(path).decode(errors="replace"))
+        counters = parse_counters(procfs.read_text(path))
     else:
         counters = _psutil_counters()
     if not counters:
@@ -58,7 +59,7 @@ def parse_counters(table: str) -> dict[str, Counters]:
     The name ends at the last colon: old aliases have one themselves (`eth0:1`), and there may be no blank after it.
     """
     counters = {}
-    for line in table.splitlines()[2:]:
+    for line in table.rstrip("\n").split("\n")[2:]:
         name, _, columns = line.rpartition(":")
         try:
             counters[name.strip()] = _counters([int(column) for column in columns.split()])
@@ -79,6 +80,6 @@ def _psutil_counters() -> dict[str, Counters]:
     except (psutil.Error, OSError) as error:
         raise CollectError(f"psutil cannot read the interfaces' counters: {error}") from error
     return {
-        name: Counters(seen.bytes_recv, seen.bytes_sent, seen.packets_recv, seen.packets_sent)
+        name_of(name): Counters(seen.bytes_recv, seen.bytes_sent, seen.packets_recv, seen.packets_sent)
         for name, seen in interfaces.items()
     }

@@ -11,6 +11,7 @@ import psutil
 
 from defender_publisher.collectors.host import psutil_reading
 from defender_publisher.errors import CollectError
+from defender_publisher.text import name_of
 
 LOGIN_RECORDS = ("/run/utmp", "/var/run/utmp")  # where Linux notes who is logged in (utmp(5))
 
@@ -65,7 +66,7 @@ def logged_in_users(login_records: Sequence[str] = LOGIN_RECORDS) -> list[str]:
     """
     if psutil.LINUX and not any(map(os.path.exists, login_records)):
         raise CollectError(f"this system keeps no record of logins (no {login_records[0]})")
-    return sorted({user.name for user in psutil.users()})
+    return sorted({name_of(user.name) for user in psutil.users()})
 
 
 def _first_number(path: str) -> float:

@@ -68,6 +68,11 @@ def read_file(path: str) -> bytes:
         raise CollectError(f"cannot read {path}: {error.strerror}") from error
 
 
+def read_text(path: str) -> str:
+    """Return a table of /proc/net as text, with marks for what is no UTF-8 in an interface's name (see `text`)."""
+    return read_table(path).decode(errors="replace")
+
+
 def parse_rows(table: bytes, states: Collection[int], byteorder: str = sys.byteorder) -> list[SocketRow]:
     """Return the rows of a socket table that are in one of the states, in the table's order.
 

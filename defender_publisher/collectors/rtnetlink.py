@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 
 from defender_publisher.collectors.netlink import AF_NETLINK, ATTEMPTS, ROUTE, Interrupted, Run, attributes, dump
+from defender_publisher.text import name_of
 
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 IFA_ADDRESS, IFA_LOCAL = 1, 2  # on a point-to-point link ADDRESS is the peer's, and LOCAL this machine's
@@ -34,7 +35,7 @@ def _addresses(runs: Iterator[Run]) -> Iterator[tuple[str, str]]:
         for offset in range(0, len(run), stride):
             address, index = parse_address(run[offset : offset + stride])
             try:
-                yield address, socket.if_indextoname(index)
+                yield address, name_of(socket.if_indextoname(index))
             except OSError:  # the interface is gone already
                 continue
 

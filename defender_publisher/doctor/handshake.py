@@ -7,6 +7,7 @@ import ssl
 from typing import NamedTuple
 
 from defender_publisher.config import Authentication
+from defender_publisher.dates import seconds_of
 
 ALPN_PORT, ALPN_PROTOCOL = 443, "x-amzn-mqtt-ca"  # how AWS IoT tells MQTT with a certificate from HTTPS
 ALERT_WITHIN = 1.0  # seconds; under TLS 1.3 a client hears only after its handshake that its certificate is refused
@@ -28,7 +29,7 @@ def greet(line: socket.socket, authentication: Authentication) -> Server:
     context = context_of(authentication)
     with context.wrap_socket(line, server_hostname=str(authentication.endpoint)) as secure:
         certificate = secure.getpeercert() or {}
-        server = Server(str(secure.version()), ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+        server = Server(str(secure.version()), seconds_of(str(certificate["notAfter"])))
         _hear_alert(secure)
     return server
 

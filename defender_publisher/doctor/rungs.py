@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
 import re
-import time
 from pathlib import Path
 
 from defender_publisher.credentials import (
@@ -17,6 +15,7 @@ from defender_publisher.credentials import (
     problem_of_dates,
     validity,
 )
+from defender_publisher.dates import date_text, minute_text
 from defender_publisher.diagnosis import NO_AWS_CREDENTIALS, problem_in
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import Failed
@@ -26,7 +25,7 @@ from defender_publisher.rules import AWS_ENDPOINT
 from defender_publisher.settings import read_config, settle
 
 # No clock that is right can show a day before this release was made; a Raspberry Pi without one starts in 1970.
-RELEASE_DAY = calendar.timegm((2026, 11, 1, 0, 0, 0))
+RELEASE_DAY = 1_793_491_200  # seconds since the epoch: 2026-11-01
 DAY = 86_400  # seconds
 NOT_WITH_WEBSOCKET = "not needed with websocket"
 NAMED_BY_AWS = "AWS IoT Certificate"  # the common name of every certificate for whose request AWS made the key
@@ -106,7 +105,7 @@ def remaining(end: float, now: float) -> str:
     """Say how long something is valid that ends at `end`."""
     days = int((end - now) // DAY)
     left = f"{days} days" if days > 1 else f"{(end - now) / 3600:.0f} hours"
-    return f"for {left} more, until {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(end))}"
+    return f"for {left} more, until {minute_text(end)}"
 
 
 def check_owner(case: Case) -> str:
@@ -126,7 +125,7 @@ def check_owner(case: Case) -> str:
 def check_clock(case: Case) -> str:
     """See that the clock shows no time in which this cannot be; the network is not asked."""
     now = case.clock()
-    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    shown = date_text(now)
     if now < RELEASE_DAY:
         raise Failed(f"this device's clock says {shown}, which is before this program was made", CHECK_CLOCK)
     return shown

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from defender_publisher.dates import date_text
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import Failed, NotTried
 from defender_publisher.health import PATIENCE
@@ -19,8 +18,8 @@ def tell_connection(case: Case) -> str:
     connection, asked = status.connection, ASKED.format(pid=status.pid) + _of_another_configuration(case, status)
     since = ago(case.clock() - connection.since)
     if connection.connected:
-        return f"connected since {_time_of(connection.since)} ({since}): {asked}"
-    raise Failed(f"not connected since {_time_of(connection.since)} ({since}): {asked}", _last_error(case, status))
+        return f"connected since {date_text(connection.since)} ({since}): {asked}"
+    raise Failed(f"not connected since {date_text(connection.since)} ({since}): {asked}", _last_error(case, status))
 
 
 def tell_subscriptions(case: Case) -> str:
@@ -87,7 +86,3 @@ def _next(case: Case, status: Status) -> str:
     if status.next_report is None:
         return ""
     return f"; the next is due in {max(status.next_report - case.clock(), 0.0):.0f} s"
-
-
-def _time_of(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

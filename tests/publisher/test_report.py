@@ -140,6 +140,18 @@ def test_options_leave_out_what_they_say() -> None:
     assert [{"remote_addr": "10.0.0.9:443"}] == report["tcp_connections"]["established_connections"]["connections"]
 
 
+def test_a_connection_to_an_address_of_the_devices_own_goes_from_the_device_to_itself() -> None:
+    own = frozenset({"10.1.1.1", "fe80::1", "127.0.0.1"})
+    kept = {Connection("10.1.1.2:80", 50000, "eth0"), Connection("[fe80::11]:80", 50001, "eth0")}
+    inside = {Connection("10.1.1.1:80", 50002, "eth0"), Connection("[fe80::1]:80", 50003, "eth0")}
+    sockets = Sockets(tcp_connections=frozenset(kept | inside), own_addresses=own)
+    for exclude, expected in ((True, kept), (False, kept | inside)):
+        metrics = Metrics(tcp_connections=Connections(exclude_loopback=exclude))
+        block = build_report(1, snapshot(sockets=sockets), None, metrics)["metrics"]["tcp_connections"]
+        entries = block["established_connections"]["connections"]
+        assert expected == {Connection(*each.values()) for each in entries}
+
+
 def test_a_list_that_is_too_long_is_sampled_and_its_total_stays_true() -> None:
     ports = frozenset(Port(number, "") for number in range(1, 101))
     for metrics in (Metrics(max_list_size=10), Metrics(max_list_size=99, listening_udp_ports=Ports(max_list_size=10))):

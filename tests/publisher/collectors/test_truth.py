@@ -23,9 +23,11 @@ from defender_publisher.collectors.linux_sockets import LinuxSockets
 from defender_publisher.collectors.names import interface_names
 from defender_publisher.collectors.sockets import BLOCKS, SocketCollector, collect_sockets
 from defender_publisher.collectors.table import ESTABLISHED
-from defender_publisher.report import growth
-from defender_publisher.snapshot import Connection, Port, Sockets
+from defender_publisher.config import Connections, Metrics
+from defender_publisher.report import build_report, growth
+from defender_publisher.snapshot import Connection, Port, Snapshot, Sockets
 from tests import namespaces
+from tests.fakes.not_utf8 import LATIN_1
 from tests.namespaces import NOBODY, Namespace, as_user, child, connect_pairs, ip, widen_port_range
 
 pytestmark = pytest.mark.skipif(namespaces.refusal() is not None, reason=str(namespaces.refusal()))
@@ -87,7 +89,8 @@ class Population:
 
     @property
     def sockets(self) -> Sockets:
-        return Sockets(frozenset(self.tcp), frozenset(self.udp), frozenset(self.connections))
+        own = frozenset({"127.0.0.1", "::1", "10.1.0.1", "10.1.0.2", "2001:db8::1", "fe80::1"})
+        return Sockets(frozenset(self.tcp), frozenset(self.udp), frozenset(self.connections), own_addresses=own)
 
     def _listen(self, kind: int, base: int) -> set[Port]:
         reuse = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -222,6 +225,31 @@ def test_addresses_are_the_same_by_netlink_and_from_proc(namespace, opened, tmp_
     assert "" == from_proc.pop("192.0.2.1")  # no route tells where an address without a network is
     assert by_netlink == from_proc
     assert "" == by_netlink["fe80::1"]
+
+
+@pytest.mark.parametrize("how", READERS)
+def test_no_connection_that_stays_on_the_device_is_reported_where_these_are_excluded(namespace, opened, how):
+    Population(opened)
+    excluded = Metrics(tcp_connections=Connections(exclude_loopback=True))
+    seen = Snapshot(0.0, sockets=collect_sockets(list(BLOCKS), reader=READERS[how]))
+    block = build_report(1, seen, None, excluded)["metrics"]["tcp_connections"]
+    assert {"connections": [], "total": 0} == block["established_connections"]
+
+
+@pytest.mark.parametrize("how", [*READERS, "host"])
+def test_an_interface_with_a_name_in_latin_1_is_reported_as_far_as_it_can_be_read(namespace, opened, tmp_path, how):
+    add_interface(os.fsdecode(LATIN_1), "10.1.0.1/24", "2001:db8::1/64")
+    for address, port in (("10.1.0.1", 80), ("2001:db8::1", 81)):
+        opened(TCP, (address, port)).listen()
+    opened(UDP, ("0.0.0.0", 68), (socket.SOL_SOCKET, socket.SO_BINDTODEVICE, LATIN_1))
+    with child(lambda ready: (os.write(ready, b"."), time.sleep(60))) as pid:
+        (tmp_path / "1").symlink_to(f"/proc/{pid}")
+        procfs_path = str(tmp_path) if how == "host" else "/proc"
+        seen = collect_sockets(list(BLOCKS), procfs_path, None if how == "host" else READERS[how])
+        counters = collect_counters(procfs_path)
+    assert {Port(80, "caf\ufffd"), Port(81, "caf\ufffd")} == seen.listening_tcp_ports
+    assert {Port(68, "caf\ufffd" if how == "netlink" else "0.0.0.0")} == seen.listening_udp_ports
+    assert {"lo", "caf\ufffd", "caf\ufffdp"} == set(counters)
 
 
 @pytest.mark.parametrize(("how", "expected"), [("netlink", "eth0"), ("proc", "0.0.0.0")])
