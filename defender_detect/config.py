@@ -27,7 +27,7 @@ THING_NAME = "{thing_name}"
 FILES = ("root_ca", "certificate", "private_key")
 ALERTS: Mapping[str, tuple[str, ...]] = {  # type -> its keys, the first of which is required
     "log": (),
-    "topic": ("topic",),
+    "topic": ("topic", "readers"),
     "webhook": ("url", "headers"),
     "command": ("command",),
     "sns": ("topic_arn",),
@@ -53,6 +53,7 @@ class Config:
     root_ca: Path | None = None
     certificate: Path | None = None
     private_key: Path | None = None
+    revoked: Path | None = None  # who is shut out of the embedded broker; None: revoked.txt beside root_ca
     embedded_broker: bool = False
     topic: str | None = None  # of reports, with {thing_name} in it; None: Device Defender's reserved ones
     minimum_interval: float = 300.0  # seconds
@@ -130,7 +131,7 @@ def _check_agent(entry: Entry) -> None:
 
 def _check_authentication(entry: Entry) -> None:
     checks: dict[str, Check] = dict.fromkeys(FILES, _check_path)
-    entry.check_object({"endpoint": _check_host, "port": _check_port, **checks})
+    entry.check_object({"endpoint": _check_host, "port": _check_port, "revoked": _check_path, **checks})
 
 
 def _check_detect(entry: Entry) -> None:
@@ -168,6 +169,7 @@ def _check_alert(entry: Entry) -> None:
         "url": _check_setting(check_url),
         "headers": _check_headers,
         "topic": _check_setting(lambda topic: TopicSink(topic, print)),
+        "readers": check_each(check_text(1, 128)),
         "topic_arn": check_text(1, LONGEST),
         "command": _check_command,
     }
@@ -259,7 +261,7 @@ def _check_number(least: float, most: float) -> Check:
 def _with_paths(values: Raw, directory: Path) -> Raw:
     """Return the values as `Config` has them; relative paths start at the file's directory."""
     values = {key: value for key, value in values.items() if value is not None}
-    for key in (*FILES, "state_directory", "thing_groups"):
+    for key in (*FILES, "revoked", "state_directory", "thing_groups"):
         if key in values:
             values[key] = _absolute(values[key], directory)
     values["profiles"] = tuple(_profile_source(each, directory) for each in values.get("profiles", ()))

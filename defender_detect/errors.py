@@ -23,6 +23,10 @@ class BrokerUnavailable(DetectError, ImportError):
     """The embedded broker cannot be imported here: too old a Python, or its package is missing."""
 
 
+class ClientError(DetectError):
+    """A client of the embedded broker breaks a rule, which ends its connection; the text goes on after its name."""
+
+
 class ProfileError(DetectError):
     """Security profiles that break AWS's rules; `problems` has a sentence for each of the places."""
 

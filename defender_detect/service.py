@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -57,6 +58,7 @@ class Service:
         behaviors = sum(len(profile.behaviors) for profile in profiles)
         where = f"kept in {self._store.path.parent}" if self._store is not None else "nothing is kept"
         rules = f"security profiles: {len(profiles)}, behaviors: {behaviors}"
+        gc.freeze()  # what was restored stays, and looking through it again and again would hold reports up
         return f"{rules}, things known: {len(self._detector)}, {where}"
 
     def accept(self, accepted: Accepted, now: float) -> None:
@@ -164,3 +166,12 @@ def make_sinks(config: Config, publish: Callable[[str, bytes], object]) -> Itera
             yield CommandSink(each["command"])
         elif each["type"] == "sns":
             yield SnsSink(each["topic_arn"])
+
+
+def alert_topics(config: Config) -> dict[str, frozenset[str]]:
+    """Return the topics that alerts go to, each with the names of those who may hear them at the embedded broker."""
+    readers: dict[str, frozenset[str]] = {}
+    for each in config.alerts:
+        if each["type"] == "topic":
+            readers[each["topic"]] = readers.get(each["topic"], frozenset()) | frozenset(each.get("readers", ()))
+    return readers

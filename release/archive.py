@@ -20,6 +20,7 @@ OPERATORS = (
     "amazon-defender-publisher",
     "benchmarks/results.md",
     "configs",
+    "defender_daemon",
     "defender_detect",
     "defender_publisher",
     "device_defender",

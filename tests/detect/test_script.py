@@ -242,7 +242,8 @@ def test_it_runs_through_a_symbolic_link_and_from_elsewhere(programs, files, tmp
 def checkout(tmp_path: Path) -> Path:
     """A copy of the script and its package, to put a .venv beside them."""
     directory = tmp_path / "checkout"
-    shutil.copytree(ROOT / "defender_detect", directory / "defender_detect")
+    for name in ("defender_daemon", "defender_detect", "device_defender"):
+        shutil.copytree(ROOT / name, directory / name)
     shutil.copy(SCRIPT, directory)
     return directory
 

@@ -31,7 +31,7 @@ from defender_detect.receive.receiver import Receiver
 from demo.authority import Authority, Files
 
 HOST = "127.0.0.1"
-PATIENCE = 10.0  # seconds
+PATIENCE = 60.0  # seconds
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 MOSQUITTO_CONFIG = """
 listener {port} 127.0.0.1
