@@ -135,7 +135,7 @@ class Service:
         try:
             kept = msgspec.msgpack.decode(packed, type=dict[str, Population])
         except msgspec.DecodeError as error:
-            log.error("the percentiles of an earlier run cannot be read (%s): they begin anew", error)
+            log.error("the percentiles of an earlier run cannot be read (%s): they start over", error)
             return
         self._detector.rules.restore_populations(kept)
 
