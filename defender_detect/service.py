@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import msgspec
 
@@ -23,6 +24,7 @@ from defender_detect.store.store import DAY, Store
 
 POPULATIONS = "$populations"  # what is kept of all things together; no thing can have this name
 TURN = 60.0  # seconds between two looks for silent things
+MOST_FINDINGS = 10_000  # of a look: the store has room for 50,000 events at once; the next look goes on
 COMPLAIN_EVERY = 3600.0  # seconds between two errors about the same
 TOO_MANY_THINGS = (
     "%d things have reported within two days, which is as many as detect.most_things allows: %d reports of others were "
@@ -70,7 +72,7 @@ class Service:
     def look_for_silence(self, now: float) -> None:
         """Invalidate the alarms of things that have not reported for long; called every TURN seconds."""
         with self._lock:
-            findings = list(self._detector.expire(now))
+            findings = list(islice(self._detector.expire(now), MOST_FINDINGS))
             self._keep(findings, now)
         self._tell(findings)
         self._keep_populations(now)
