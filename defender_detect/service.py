@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import msgspec
 
@@ -24,6 +25,7 @@ from defender_detect.store.store import DAY, Store
 
 POPULATIONS = "$populations"  # what is kept of all things together; no thing can have this name
 TURN = 60.0  # seconds between two looks for silent things
+MOST_FINDINGS = 10_000  # of a look: the store has room for 50,000 events at once; the next look goes on
 COMPLAIN_EVERY = 3600.0  # seconds between two errors about the same
 TOO_MANY_THINGS = (
     "%d things have reported within two days, which is as many as detect.most_things allows: %d reports of others were "
@@ -72,7 +74,7 @@ class Service:
     def look_for_silence(self, now: float) -> None:
         """Invalidate the alarms of things that have not reported for long; called every TURN seconds."""
         with self._lock:
-            findings = list(self._detector.expire(now))
+            findings = list(islice(self._detector.expire(now), MOST_FINDINGS))
             self._keep(findings, now)
         self._tell(findings)
         self._keep_populations(now)
@@ -137,7 +139,7 @@ class Service:
         try:
             kept = msgspec.msgpack.decode(packed, type=dict[str, Population])
         except msgspec.DecodeError as error:
-            log.error("the percentiles of an earlier run cannot be read (%s): they begin anew", error)
+            log.error("the percentiles of an earlier run cannot be read (%s): they start over", error)
             return
         self._detector.rules.restore_populations(kept)
 

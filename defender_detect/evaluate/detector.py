@@ -182,7 +182,7 @@ class Detector:
         try:
             return unpack(packed or NOTHING, names, reported)
         except msgspec.DecodeError as error:
-            log.error("what was kept of %s cannot be read (%s): its alarms begin again", thing, error)
+            log.error("what was kept of %s cannot be read (%s): its alarms start over", thing, error)
             return unpack(NOTHING, names, reported)
 
     def _invalidate(self, thing: str, memory: Memory, now: float) -> tuple[Event, ...]:

@@ -499,3 +499,22 @@ def test_that_new_things_are_not_admitted_is_an_error_at_once_and_then_every_hou
     assert [("WARNING", "new things are admitted again: 0 of 2 have reported within two days")] == told()
     report("c", "d")
     assert [] == told()
+
+
+def test_after_a_long_outage_every_alarm_is_invalidated_and_no_event_is_lost(
+    tmp_path: Path, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("defender_detect.service.MOST_FINDINGS", 30)
+    monkeypatch.setattr("defender_detect.store.batch.MOST_EVENTS", 50)
+    store, now = Store(tmp_path / "state", interval=60, clock=lambda: now), 1.8e9
+    service = Service(rules, store, Alerts(to_log=False))
+    for number in range(100):
+        service.accept(with_ports(f"rpi-{number}", 3), now)
+        store.flush()
+    now += 3 * DAY
+    for left in (70, 40, 10, 0, 0):
+        service.look_for_silence(now)
+        store.flush()
+        assert left == len(list(store.active()))
+    assert 200 == len(list(store.events(0, now + 1)))
+    service.close(now)
