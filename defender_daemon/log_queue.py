@@ -10,13 +10,19 @@ import select
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging.handlers import QueueHandler
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
+
+if TYPE_CHECKING:
+    StreamHandler = logging.StreamHandler[TextIO]
+else:
+    StreamHandler = logging.StreamHandler  # of nothing in particular before Python 3.11
 
 MOST_WAITING = 20_000  # records, about 20 MB; beyond them lines are dropped, and the log says how many
 FLUSH_TIMEOUT = 5.0  # seconds at the end for what still waits
 GIVE_UP_TIMEOUT = 1.0  # seconds for a thread that was told to give up
+BETWEEN = 1.0  # seconds between two lines that say how many were dropped
 LOOK = 0.2  # seconds between two looks whether to give up
 
 log = logging.getLogger(__name__)
@@ -31,7 +37,7 @@ class OneLine(logging.Formatter):
         return line if line.isprintable() else "".join(map(_escape, line))
 
 
-class DescriptorHandler(logging.StreamHandler[TextIO]):
+class DescriptorHandler(StreamHandler):
     """Writes lines to a file descriptor, standard error for instance, and can be told to give up waiting for it.
 
     Python's own stream would hold a lock while it waits, and keep the program from ending.
@@ -62,17 +68,19 @@ class LogQueue(QueueHandler):
 
     def stop(self, timeout: float = FLUSH_TIMEOUT) -> None:
         """Hand on what waits, for at most `timeout` seconds and a little."""
-        end = time.monotonic() + timeout
-        try:
-            self._waiting.put(None, timeout=timeout)
-            self._thread.join(max(0.0, end - time.monotonic()))
-        except queue.Full:
-            pass
-        if self._thread.is_alive():
+        if not self._end_within(timeout):
             for handler in self._handlers:
                 if isinstance(handler, DescriptorHandler):
                     handler.give_up()
-            self._thread.join(GIVE_UP_TIMEOUT)
+            self._end_within(GIVE_UP_TIMEOUT)
+
+    def _end_within(self, timeout: float) -> bool:
+        """Let the thread end after what waits; return whether it did."""
+        end = time.monotonic() + timeout
+        with suppress(queue.Full):
+            self._waiting.put(None, timeout=timeout)
+            self._thread.join(max(0.0, end - time.monotonic()))
+        return not self._thread.is_alive()
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return the record with its text as it is now; its values may change before it is its turn."""
@@ -91,14 +99,16 @@ class LogQueue(QueueHandler):
             self._dropped += 1  # under the handler's lock, as is everything that logging calls
 
     def _run(self) -> None:
+        next_time = 0.0
         while (record := self._waiting.get()) is not None:
             self._hand_on(record)
+            if self._dropped and time.monotonic() >= next_time:
+                self._tell_dropped()
+                next_time = time.monotonic() + BETWEEN
+        if self._dropped:
             self._tell_dropped()
-        self._tell_dropped()
 
     def _tell_dropped(self) -> None:
-        if not self._dropped:
-            return
         with self.lock or threading.Lock():
             dropped, self._dropped = self._dropped, 0
         text = f"{dropped} lines of the log were dropped: it is read more slowly than it is written"
@@ -111,7 +121,7 @@ class LogQueue(QueueHandler):
 
 
 @contextmanager
-def queued_log(most: int = MOST_WAITING) -> Iterator[None]:
+def queued_log(most: int = MOST_WAITING, flush_timeout: float = FLUSH_TIMEOUT) -> Iterator[None]:
     """Put a queue before the handlers that the root logger has, until the end of a `with`."""
     root = logging.getLogger()
     handlers = list(root.handlers)
@@ -122,7 +132,7 @@ def queued_log(most: int = MOST_WAITING) -> Iterator[None]:
         yield
     finally:
         root.handlers[:] = handlers
-        waiting.stop()
+        waiting.stop(flush_timeout)
 
 
 class _Writer:
@@ -147,7 +157,7 @@ class _Writer:
         """Do nothing: all is written."""
 
     def _is_ready(self) -> bool:
-        while not select.select((), (self._descriptor,), (), LOOK)[1]:
+        while not select.select((), (self._descriptor,), (), 0 if self.gives_up else LOOK)[1]:
             if self.gives_up:
                 return False
         return True

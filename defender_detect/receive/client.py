@@ -87,32 +87,31 @@ class Client:
         try:
             connect = await self._read()
         except UnsupportedVersion as error:
-            self.stream.write(error.reply)
+            await self._answer(error.reply)
             raise
         if not isinstance(connect, Connect):
             raise ClientError("sent another packet before CONNECT")
-        self._check(connect)
+        await self._check(connect)
         self.client_id = connect.client_id or self.client_id
         self._exchange.take_over(self)
         self._will = connect.will
         self._silence = 1.5 * min(connect.keep_alive or math.inf, self._limits.keep_alive)  # MQTT 3.1.2.10
-        self.stream.write(encode_connack(ACCEPTED))
+        await self._answer(encode_connack(ACCEPTED))
         log.debug("%s: connected as %a", self.peer, connect.client_id)
 
-    def _check(self, connect: Connect) -> None:
+    async def _check(self, connect: Connect) -> None:
         """Refuse a client that cannot be served as it wishes, and say so to it."""
         size = len(connect.client_id.encode())
         if size > self._limits.client_id or (connect.keeps_session and not size):
-            self.stream.write(encode_connack(WRONG_CLIENT_ID))
+            await self._answer(encode_connack(WRONG_CLIENT_ID))
             raise ClientError(f"must have a client ID of 1 to {self._limits.client_id} bytes, got {size}")
         if connect.will is not None and not self._exchange.gate.may_publish(self.peer, connect.will.topic):
-            self.stream.write(encode_connack(NOT_AUTHORIZED))
+            await self._answer(encode_connack(NOT_AUTHORIZED))
             raise ClientError(f"may not publish to {connect.will.topic[:200]!a}, the topic of its will")
 
     async def _read(self) -> Packet:
         """Return the next packet, once it is its turn; nothing of it is looked at before."""
         stream, clock = self.stream, asyncio.get_running_loop().time
-        await stream.writable.wait()  # a client that does not read the answers is not asked for more
         stream.deadline = clock() + self._silence
         first = (await stream.read(1))[0]
         stream.deadline = clock() + min(self._limits.one_packet, self._silence)
@@ -137,13 +136,13 @@ class Client:
         if isinstance(packet, Publish):
             await self._publish(packet)
         elif isinstance(packet, Subscribe):
-            self.stream.write(encode_suback(packet.packet_id, self._subscribe(packet.filters)))
+            await self._answer(encode_suback(packet.packet_id, self._subscribe(packet.filters)))
         elif isinstance(packet, Unsubscribe):
             self._exchange.forget_filters(self, self._filters & set(packet.filters))
             self._filters -= set(packet.filters)
-            self.stream.write(encode_unsuback(packet.packet_id))
+            await self._answer(encode_unsuback(packet.packet_id))
         elif isinstance(packet, Ping):
-            self.stream.write(encode_pingresp())
+            await self._answer(encode_pingresp())
         else:
             raise ClientError("sent a second CONNECT")
 
@@ -154,7 +153,12 @@ class Client:
             )
         await self._exchange.publish(self.peer, message)
         if message.packet_id is not None:
-            self.stream.write(encode_puback(message.packet_id))
+            await self._answer(encode_puback(message.packet_id))
+
+    async def _answer(self, packet: bytes) -> None:
+        """Send a packet; until the client has read enough for it nothing more is asked of it."""
+        await self.stream.writable.wait()
+        self.stream.write(packet)
 
     def _subscribe(self, filters: tuple[str, ...]) -> list[int]:
         """Subscribe to as many filters as are allowed; return for each whether it is."""

@@ -7,7 +7,7 @@ amqtt takes and the standard does not (text that is no UTF-8, an end that is mis
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -31,6 +31,7 @@ except ImportError as error:
     raise BrokerUnavailable(f'the embedded broker needs amqtt: pip install "amqtt>=0.12.1,<0.13", {INSTEAD}') from error
 
 SUPPORTED = 4  # the protocol level of MQTT 3.1.1
+PROTOCOLS = (b"\0\x04MQTT", b"\0\x06MQIsdp")  # what CONNECT begins with, before the level; the second one is MQTT 3.1's
 VERSIONS = {3: "3.1", 5: "5.0"}  # protocol level -> what it is called
 FLAGS = {  # kind -> the lower half of a packet's first byte; PUBLISH has flags of its own
     kinds.CONNECT: 0,
@@ -116,7 +117,7 @@ async def decode(first: int, body: bytes) -> Packet:
         packet = await packet_dict[kind].from_stream(BufferReader(body), kinds.MQTTFixedHeader(kind, flags, len(body)))
         encoded = packet.variable_header.to_bytes() if packet.variable_header else b""
         encoded += packet.payload.to_bytes(packet.fixed_header, packet.variable_header) if packet.payload else b""
-        decoded = TAKEN[kind](packet)
+        decoded = TAKEN[kind](packet, body)
     except Exception as error:  # noqa: BLE001 - whatever it stumbles over, the bytes are to blame
         raise ClientError(MALFORMED) from error
     if kind != kinds.CONNECT and encoded != body:
@@ -126,11 +127,12 @@ async def decode(first: int, body: bytes) -> Packet:
 
 def check_version(body: bytes) -> None:
     """Refuse another version of MQTT, before its packet is read by the rules of this one."""
-    name, level = body[2 : 2 + body[1]] if len(body) > 1 and body[0] == 0 else b"", body[2 + body[1] :][:1]
-    if name not in (b"MQTT", b"MQIsdp") or not level:
-        raise ClientError(MALFORMED)
-    if level[0] != SUPPORTED:
-        raise UnsupportedVersion(level[0])
+    for name in PROTOCOLS:
+        if body.startswith(name) and len(body) > len(name):
+            if body[len(name)] != SUPPORTED:
+                raise UnsupportedVersion(body[len(name)])
+            return
+    raise ClientError(MALFORMED)
 
 
 def encode_connack(code: int) -> bytes:
@@ -163,40 +165,47 @@ def encode_pingresp() -> bytes:
     return bytes(PingRespPacket.build().to_bytes())
 
 
-def _take_connect(packet: Any) -> Connect:
-    header, payload = packet.variable_header, packet.payload
-    if (
-        header.reserved_flag
-        or header.will_qos > 2
-        or (not header.will_flag and (header.will_qos or header.will_retain_flag))
-    ):
+def _take_connect(packet: Any, body: bytes) -> Connect:
+    header = packet.variable_header
+    will_of = header.will_qos, header.will_retain_flag
+    if header.reserved_flag or header.will_qos > 2 or (any(will_of) and not header.will_flag):
         raise ValueError("flags that exclude each other")
-    if header.will_flag and payload.will_message is None or header.username_flag and payload.username is None:
-        raise ValueError("an end that is missing")
-    will = Publish(payload.will_topic, bytes(payload.will_message), header.will_qos) if header.will_flag else None
-    client_id = "" if payload.client_id_is_random else payload.client_id
-    return Connect(client_id, not header.clean_session_flag, header.keep_alive, will)
+    fields = list(_split(body[len(header.to_bytes()) :]))  # amqtt would do without those that are missing
+    if len(fields) != 1 + 2 * header.will_flag + header.username_flag + header.password_flag:
+        raise ValueError("a field that is missing, or too many")
+    will = Publish(fields[1].decode(), fields[2], header.will_qos) if header.will_flag else None
+    return Connect(fields[0].decode(), not header.clean_session_flag, header.keep_alive, will)
 
 
-def _take_publish(packet: Any) -> Publish:
+def _split(data: bytes) -> Iterator[bytes]:
+    """Yield the fields of CONNECT, each of which has its length before it."""
+    while data:
+        end = 2 + int.from_bytes(data[:2], "big")
+        if len(data) < max(2, end):
+            raise ValueError("an end that is missing")
+        yield data[2:end]
+        data = data[end:]
+
+
+def _take_publish(packet: Any, _: bytes) -> Publish:
     return Publish(packet.topic_name, packet.data, packet.qos, packet.packet_id)
 
 
-def _take_subscribe(packet: Any) -> Subscribe:
+def _take_subscribe(packet: Any, _: bytes) -> Subscribe:
     if not packet.payload.topics or any(qos > 2 for _, qos in packet.payload.topics):
         raise ValueError("no filter, or a QoS that there is not")
     return Subscribe(packet.variable_header.packet_id, tuple(each for each, _ in packet.payload.topics))
 
 
-def _take_unsubscribe(packet: Any) -> Unsubscribe:
+def _take_unsubscribe(packet: Any, _: bytes) -> Unsubscribe:
     return Unsubscribe(packet.variable_header.packet_id, tuple(packet.payload.topics))
 
 
-TAKEN: dict[int, Callable[[Any], Packet]] = {
+TAKEN: dict[int, Callable[[Any, bytes], Packet]] = {
     kinds.CONNECT: _take_connect,
     kinds.PUBLISH: _take_publish,
     kinds.SUBSCRIBE: _take_subscribe,
     kinds.UNSUBSCRIBE: _take_unsubscribe,
-    kinds.PINGREQ: lambda _: Ping(),
-    kinds.DISCONNECT: lambda _: Disconnect(),
+    kinds.PINGREQ: lambda *_: Ping(),
+    kinds.DISCONNECT: lambda *_: Disconnect(),
 }
