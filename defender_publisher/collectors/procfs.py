@@ -69,7 +69,7 @@ def read_file(path: str) -> bytes:
 
 
 def read_text(path: str) -> str:
-    """Return a table of /proc/net as text, with marks for what is no UTF-8 in an interface's name (see `text`)."""
+    """Return a table of /proc/net as text, with marks for what is not UTF-8 in an interface's name (see `text`)."""
     return read_table(path).decode(errors="replace")
 
 
