@@ -154,4 +154,5 @@ class Ledger:
 def _baseline_of(snapshot: Snapshot) -> dict[str, Baseline]:
     if snapshot.interfaces is None:
         return {}
-    return {"baseline": Baseline(snapshot.taken_at, snapshot.boot_id, dict(snapshot.interfaces))}
+    interfaces, identities = dict(snapshot.interfaces), dict(snapshot.identities)
+    return {"baseline": Baseline(snapshot.taken_at, snapshot.boot_id, interfaces, identities)}

@@ -39,6 +39,17 @@ class Counters(NamedTuple):
     packets_out: int
 
 
+class Interface(NamedTuple):
+    """A network interface; `identity` is what the kernel knows it by as long as it exists ("" where nobody tells).
+
+    That is its index, which no other one gets until the next boot, and that of its other end if it has one.
+    """
+
+    name: str
+    counters: Counters
+    identity: str = ""
+
+
 class CustomValue(NamedTuple):
     """A custom metric's value; `type` is its metricType in the API, "number-list" for instance."""
 
@@ -76,13 +87,17 @@ class Sockets(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Everything a report is made of; `taken_at` is in seconds since the epoch, `interfaces` maps name to counters."""
+    """Everything a report is made of; `taken_at` is in seconds since the epoch.
+
+    `interfaces` maps names to counters, and `identities` those whose identity is known to it (see `Interface`).
+    """
 
     taken_at: float
     boot_id: str | None = None
     sockets: Sockets = msgspec.field(default_factory=Sockets)
     interfaces: Mapping[str, Counters] | None = None
     custom_metrics: Mapping[str, CustomValue] = msgspec.field(default_factory=dict)
+    identities: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def _either(one: frozenset[T] | None, other: frozenset[T] | None) -> frozenset[T] | None:

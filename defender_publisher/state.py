@@ -28,6 +28,7 @@ class Baseline(msgspec.Struct, frozen=True):
     taken_at: float  # seconds since the epoch
     boot_id: Optional[str]  # counters of another boot say nothing about this one
     interfaces: dict[str, Counters]
+    identities: dict[str, str] = msgspec.field(default_factory=dict)  # by name, as far as they are known
 
 
 class State(msgspec.Struct, frozen=True):
