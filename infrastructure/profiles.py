@@ -13,8 +13,8 @@ from msgspec import UNSET
 from device_defender import profile as aws
 from device_defender import validation
 from device_defender.metrics import AWS_PREFIX, BUILT_INS, TYPES
+from device_defender.wording import key_path
 from infrastructure.errors import DeployError
-from infrastructure.json_file import read_json
 
 DEFAULT_METRIC, NUMBER = "cpu_usage", "number"
 TYPE_OF = {each.in_profile: name for name, each in TYPES.items()}  # by a value's key
@@ -31,24 +31,13 @@ class Profile:
     document: Mapping[str, Any]  # as the API takes it (camelCase)
 
 
-def find_problems(document: Any) -> list[str]:
-    """Return what keeps a document from being provisioned, as sentences."""
-    return validation.find_problems(document, aws.Profile, RULES)
-
-
 def read_profiles(directory: Path) -> tuple[Profile, ...]:
     """Read every `*.json` of a directory, in the order of their names; raise DeployError with all problems of all."""
-    profiles: list[Profile] = []
-    problems: list[str] = []
-    for path in _list_profiles(directory):
-        try:
-            profiles.append(_read_profile(path))
-        except DeployError as error:
-            problems.append(str(error))
-    problems += _find_shared_names(profiles)
-    if problems:
-        raise DeployError("\n".join(problems))
-    return tuple(profiles)
+    try:
+        documents = aws.read_documents(directory, RULES)
+    except validation.Invalid as error:
+        raise DeployError(str(error)) from error
+    return tuple(Profile(each["securityProfileName"], path, each) for path, each in documents.items())
 
 
 def custom_metrics(profiles: Sequence[Profile], device_config: Mapping[str, Any]) -> dict[str, str]:
@@ -78,28 +67,6 @@ def reported_type(name: str, device_config: Mapping[str, Any]) -> str | None:
         return None
     found = BUILT_INS.get(definition.get("source", name)) if "command" not in definition else None
     return found.type if found else definition.get("type")
-
-
-def _list_profiles(directory: Path) -> list[Path]:
-    try:
-        return sorted(path for path in directory.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
-    except OSError as error:
-        raise DeployError(f"{directory} cannot be read: {error.strerror}") from error
-
-
-def _read_profile(path: Path) -> Profile:
-    document = read_json(path)
-    if problems := find_problems(document):
-        raise DeployError("\n".join(f"{path}: {problem}" for problem in problems))
-    return Profile(document["securityProfileName"], path, document)
-
-
-def _find_shared_names(profiles: Sequence[Profile]) -> Iterator[str]:
-    first: dict[str, Path] = {}
-    for profile in profiles:
-        other = first.setdefault(profile.name, profile.path)
-        if other != profile.path:
-            yield f'{profile.path}: securityProfileName "{profile.name}" is in {other}, too'
 
 
 Use = tuple[str, "str | None", str]  # of a custom metric: its name, its type if a value tells, and where
@@ -161,7 +128,7 @@ def _find_texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
         yield path, value
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield from _find_texts(each, validation.key_path(path, key))
+            yield from _find_texts(each, key_path(path, key))
     elif isinstance(value, list):
         for index, each in enumerate(value):
             yield from _find_texts(each, f"{path}[{index}]")

@@ -242,12 +242,12 @@ def test_all_problems_of_all_profiles_are_told_at_once(directory: Path) -> None:
         problem[9:15] for problem in problems
     ]
     assert 'profiles/3.json: securityProfileName "p" is in profiles/2.json, too' == problems[-1]
-    assert problems[3].startswith("profiles/4.json must be JSON in UTF-8: Expecting property name")
-    assert "profiles/6.json cannot be read: Is a directory" == problems[5]
+    assert problems[3].startswith("profiles/4.json: must be JSON in UTF-8: Expecting property name")
+    assert "profiles/6.json: cannot be read: Is a directory" == problems[5]
 
 
 def test_a_missing_directory_is_told(tmp_path: Path) -> None:
-    assert [f"{tmp_path}/none cannot be read: No such file or directory"] == problems_of(tmp_path / "none")
+    assert [f"{tmp_path}/none: cannot be read: No such file or directory"] == problems_of(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
