@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ DEFAULT_METRIC, NUMBER = "cpu_usage", "number"
 TYPE_OF = {each.in_profile: name for name, each in TYPES.items()}  # by a value's key
 # CloudFormation looks such a text up, a secret of the account for instance; aws_cdk takes such a one for a reference.
 REFERENCES = {"{{resolve:": "CloudFormation", "${Token[": "aws_cdk", "#{Token[": "aws_cdk"}
+NUMBER_REFERENCE = b"\xfb\xff"  # how the numbers begin that aws_cdk writes for a reference, about -1.888e289
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ Use = tuple[str, "str | None", str]  # of a custom metric: its name, its type if
 def _find_uses(profile: Profile) -> Iterator[Use]:
     for metric, criteria in _name_metrics(profile.document):
         if not metric.startswith(AWS_PREFIX):
-            yield metric, _type_of(metric, criteria, profile.path), str(profile.path)
+            yield metric, _type_of(criteria), str(profile.path)
 
 
 def _name_metrics(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -87,15 +89,10 @@ def _name_metrics(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[st
         yield entry["metric"], {}
 
 
-def _type_of(metric: str, criteria: Mapping[str, Any], path: Path) -> str | None:
+def _type_of(criteria: Mapping[str, Any]) -> str | None:
     if "statisticalThreshold" in criteria or "mlDetectionConfig" in criteria:
         return NUMBER  # percentiles and models are of numbers only
-    kinds = list(criteria.get("value", {}))
-    if wrong := [kind for kind in kinds if kind not in TYPE_OF]:
-        raise DeployError(
-            f"{path}: the custom metric {metric} must have {', '.join(TYPE_OF)} as its value, got {wrong[0]}"
-        )
-    return TYPE_OF[kinds[0]] if kinds else None
+    return next((TYPE_OF[kind] for kind in criteria.get("value", {})), None)
 
 
 def _find_types(name: str, uses: Sequence[Use], device_config: Mapping[str, Any]) -> dict[str, str]:
@@ -117,21 +114,20 @@ def _explain_types(name: str, types: Mapping[str, str]) -> str:
 
 
 def _find_references(profile: aws.Profile, path: str) -> Iterator[str]:
-    for place, text in _find_texts(msgspec.to_builtins(profile), path):
+    for place, value in _find_leaves(msgspec.to_builtins(profile), path):
         for mark, reader in REFERENCES.items():
-            if mark in text:
+            if isinstance(value, str) and mark in value:
                 yield f"{place} must not have {mark}... in it, which {reader} takes for a reference"
+        if isinstance(value, (int, float)) and struct.pack(">d", value).startswith(NUMBER_REFERENCE):
+            yield f"{place} must be another number than {value}, which aws_cdk takes for a reference"
 
 
-def _find_texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
+def _find_leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
         yield path, value
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from _find_texts(each, key_path(path, key))
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _find_texts(each, f"{path}[{index}]")
+    for key, each in items or ():
+        yield from _find_leaves(each, key_path(path, key) if isinstance(value, dict) else f"{path}[{key}]")
 
 
 def _demand_metric(behavior: aws.Behavior, path: str) -> Iterator[str]:
@@ -145,7 +141,7 @@ def _demand_value(tag: aws.Tag, path: str) -> Iterator[str]:
 
 
 RULES: validation.Rules = {
-    aws.Retained: aws.AWS_RULES[aws.Retained],
+    **aws.AWS_RULES,
     aws.Profile: (*aws.AWS_RULES[aws.Profile], _find_references),
     aws.Behavior: (*aws.AWS_RULES[aws.Behavior], _demand_metric),
     aws.Tag: (_demand_value,),
