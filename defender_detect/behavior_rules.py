@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from defender_detect.criteria_rules import ALL_OPERATORS, OPERATORS, check_criteria
-from defender_detect.custom_metrics import RESERVED_PREFIX
 from defender_detect.entries import NAME, Check, Entry, check_boolean, check_name, check_unique, suggest
 from defender_detect.metrics import METRICS
 from defender_detect.rules import describe
+from device_defender.metrics import AWS_PREFIX as RESERVED_PREFIX
 
 MOST_BEHAVIORS, MOST_ELEMENTS = 100, 1000  # per profile
 CUSTOM_KINDS = ("number", "numbers", "strings", "cidrs")

@@ -33,6 +33,7 @@ from defender_detect.service import Service
 from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
+from device_defender.report import read_report
 from tests.detect.receive.test_receiver import HOST, MOSQUITTO, PATIENCE, Mosquitto, Thing, credentials_of
 from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run
 
@@ -383,7 +384,7 @@ def test_the_percentiles_of_all_things_survive_a_restart(tmp_path: Path) -> None
 
     def accepted(thing: str, ports: int) -> Accepted:
         body = {"header": {"report_id": 1, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"total": ports}}}
-        return Accepted(ReportTopic(thing, "json"), 1, 0, body)
+        return Accepted(ReportTopic(thing, "json"), 1, 0, read_report(body).report)
 
     first, _ = service()
     first.restore(lambda *_: None)
@@ -408,7 +409,7 @@ def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_void(tmp_path: Path)
         service = Service(attached, store, Alerts(to_log=False))
         service.restore(lambda *_: None)
         if attached is rules and not store.active():
-            service.accept(Accepted(ReportTopic("rpi-1", "json"), 1, 0, body), time.time())
+            service.accept(Accepted(ReportTopic("rpi-1", "json"), 1, 0, read_report(body).report), time.time())
         service.close(time.time())
         assert expected == len(Reader(tmp_path / "state").active())
     kinds = [event.type for event in Reader(tmp_path / "state").events(0, time.time() + 1)]
