@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from defender_detect.config import Config, ProfileSource, read_groups
 from defender_detect.errors import ConfigError, ProfileError
 from defender_detect.evaluate.detector import ALL_THINGS, Attachment, Rules
@@ -9,9 +11,11 @@ from defender_detect.profiles import find_shared_names, read_profile, read_profi
 
 MOST_PER_TARGET = 5  # profiles; AWS's limit
 
+log = logging.getLogger(__name__)
+
 
 def read_rules(config: Config) -> Rules:
-    """Read profiles and thing groups; raise ConfigError with every problem of all of them."""
+    """Read profiles and thing groups, and warn of what only AWS evaluates; raise ConfigError with every problem."""
     problems: list[str] = []
     groups: dict[str, list[str]] = {}
     attachments: list[Attachment] = []
@@ -30,6 +34,9 @@ def read_rules(config: Config) -> Rules:
         problems += find_wrong_targets(attachments, groups)
     if problems:
         raise ConfigError(problems)
+    for profile in (attachment.profile for attachment in attachments):
+        for sentence in profile.left_to_aws:
+            log.warning("security profile %s: %s", profile.name, sentence)
     return Rules(attachments, groups)
 
 

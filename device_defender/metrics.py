@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
+from device_defender.wording import that
+
 AWS_PREFIX = "aws:"  # of the metrics that AWS IoT defines; a custom metric's name cannot begin so
 LARGEST_COUNT = 2**63 - 1  # AWS's long
 LONGEST_THING_NAME = 128  # bytes; a client ID has no more
@@ -54,7 +56,7 @@ class MetricType(NamedTuple):
     in_profile: str
 
 
-TYPES: Mapping[TypeName, MetricType] = MappingProxyType(
+TYPES: Mapping[str, MetricType] = MappingProxyType(
     {
         "number": MetricType("number", "number"),
         "number-list": MetricType("number_list", "numbers"),
@@ -99,7 +101,7 @@ else:
 NAME = r"[a-zA-Z0-9:_-]{1,128}"
 NAME_PATTERN = rf"^{NAME}$(?!\n)"
 NAME_WORDS = "1 to 128 of the characters a-z A-Z 0-9 : _ -"
-Name = Annotated[str, Meta(pattern=NAME_PATTERN, extra={"words": NAME_WORDS})]
+Name = Annotated[str, Meta(pattern=NAME_PATTERN), that(None, NAME_WORDS)]
 
 _NAME = re.compile(NAME)
 _NOT_IN_A_THING_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/+#]")  # control characters, and what ends or widens a level

@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from device_defender.metrics import AWS_PREFIX, NAME_WORDS, TYPES, is_custom_metric_name
-from device_defender.validation import describe, key_path, shown, that
+from device_defender.validation import describe
+from device_defender.wording import key_path, shown, that
 
 LARGEST_PAYLOAD = 128 * 1024  # bytes; AWS IoT refuses a larger message
 MOST_DIGITS = 15  # of a number in a custom metric

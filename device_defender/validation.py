@@ -8,29 +8,45 @@ these stay:
 * `find_problems(raw, definition, rules, name)` returns a sentence for everything that is wrong: where, what would be
   right, what was found; an empty list for a right document. `raw` is what a JSON or a CBOR decoder returns.
 * `read(raw, definition, rules, name)` returns the struct, or raises `Invalid`, whose `problems` are those sentences.
+* `read_json(path)` returns what a file holds, or raises `Invalid`; a byte order mark is no problem.
 * `that(holds, words)` makes an annotation of a condition on a single value, and what to say instead of its type:
   `Annotated[str, that(is_cidr, "a CIDR such as 10.0.0.0/8")]`. The walker asks it, msgspec's decoders do not.
 * `SECRET` in an annotation keeps values of it, and below it, out of the sentences.
 * `describe(type)` says which values are right; `shown(value)`, `key_path(path, key)` and `did_you_mean(word, known)`
-  are for sentences of one's own. Whatever is shown is one line of ASCII, however long and odd the value is.
+  are for sentences of one's own. They, `that` and `SECRET` are those of `device_defender.wording`, lighter to load.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Meta, inspect
+from msgspec import inspect
 
-SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
+from device_defender.wording import SECRET, did_you_mean, key_path, nearest, shown, that
+
+__all__ = [
+    "SECRET",
+    "Invalid",
+    "Rule",
+    "Rules",
+    "describe",
+    "did_you_mean",
+    "find_problems",
+    "key_path",
+    "read",
+    "read_json",
+    "shown",
+    "that",
+]
+
 MOST_KEYS = 10  # known ones that are listed where none is like the unknown one
-PLAIN_KEY = re.compile(r"[A-Za-z0-9_$:-]{1,128}")
 NOUNS: Mapping[type, str] = {
     inspect.IntType: "whole number",
     inspect.FloatType: "number",
@@ -43,7 +59,6 @@ NOUNS: Mapping[type, str] = {
 Rule = Callable[[Any, str], Iterable[str]]  # a struct and its path -> what is wrong with it
 Rules = Mapping[type, Sequence[Rule]]  # by the struct's type
 NO_RULES: Rules = {}
-SECRET = Meta(extra={"secret": True})
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -64,11 +79,6 @@ class Kind(NamedTuple):
     secret: bool = False
 
 
-def that(holds: Callable[[Any], bool] | None, words: str) -> Meta:
-    """Return an annotation: values for which `holds` is true (None: no such condition), which `words` describe."""
-    return Meta(extra={"holds": holds, "words": words})
-
-
 def read(raw: object, definition: type[S], rules: Rules = NO_RULES, name: str = "the document") -> S:
     """Return a document as its definition has it; raise Invalid with everything that is wrong."""
     problems = find_problems(raw, definition, rules, name)
@@ -80,40 +90,21 @@ def read(raw: object, definition: type[S], rules: Rules = NO_RULES, name: str = 
         raise Invalid([f"{name} is not valid: {error}"]) from error
 
 
+def read_json(path: Path) -> Any:
+    """Return what a file of JSON holds, with a byte order mark or without; raise Invalid if that cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise Invalid([f"cannot be read: {error.strerror}"]) from error
+    except (ValueError, RecursionError) as error:
+        raise Invalid([f"must be JSON in UTF-8: {error}"]) from error
+
+
 def find_problems(
     raw: object, definition: type[msgspec.Struct], rules: Rules = NO_RULES, name: str = "the document"
 ) -> list[str]:
     """Return a sentence for everything in a document that its definition or a rule does not allow."""
     return list(_value_problems(inspected(definition), raw, _Place("", name, rules)))
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean "x"?` for the known word nearest to `word`, or nothing."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{near[0]}"?' if near else ""
-
-
-def shown(value: object) -> str:
-    """Show a wrong value in a message: in ASCII, in one line, and short whatever it is."""
-    if isinstance(value, str):
-        text = json.dumps(value[:SHOWN_LENGTH])
-        return text if len(value) <= SHOWN_LENGTH else f"{text[:-1]}..."
-    if value is None or isinstance(value, (bool, float)):
-        return json.dumps(value)
-    if isinstance(value, int):
-        text = str(value) if value.bit_length() < 10_000 else hex(value)  # str() refuses thousands of digits
-        return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}..."
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, (list, tuple)):
-        return f"an array of {len(value)}"
-    return "a byte string" if isinstance(value, bytes) else f"a CBOR {type(value).__name__}"
-
-
-def key_path(path: str, key: object) -> str:
-    """Return the dotted path of `key` below `path`."""
-    name = key if isinstance(key, str) and PLAIN_KEY.fullmatch(key) else shown(key)
-    return f"{path}.{name}" if path else name
 
 
 @cache
@@ -251,20 +242,26 @@ def _explain_tag(structs: list[inspect.StructType], value: Any, place: _Place) -
     if structs[0].tag_field not in value:
         return f"{place} is missing; it must be one of {', '.join(tags)}"
     found = value[structs[0].tag_field]
-    near = did_you_mean(found, tags) if isinstance(found, str) else ""
-    return f"{place} must be one of {', '.join(tags)}, got {shown(found)}{near}"
+    return f"{place} must be one of {', '.join(tags)}, got {shown(found)}{did_you_mean(found, tags)}"
 
 
 def _field_problems(struct: inspect.StructType, value: Any, place: _Place) -> Iterator[str]:
     fields = {each.encode_name: each for each in struct.fields}
+    unknown = [key for key in value if key not in fields and key != struct.tag_field and struct.forbid_unknown_fields]
+    meant = {nearest(key, fields) for key in unknown}
     for key, each in value.items():
         if key in fields:
             yield from _value_problems(fields[key].type, each, place.key(key))
-        elif struct.forbid_unknown_fields and key != struct.tag_field:
-            yield f"{place.key(key)} is not a known key{_suggest(key, fields)}"
+        elif key in unknown:
+            yield f"{place.key(key)} is not a known key{did_you_mean(key, fields) or _list_keys(fields)}"
     for key, field in fields.items():
-        if field.required and key not in value:
+        if field.required and key not in value and key not in meant:
             yield f"{place.key(key)} is missing; it must be {describe(field.type)}"
+
+
+def _list_keys(fields: Mapping[str, object]) -> str:
+    few = 0 < len(fields) <= MOST_KEYS
+    return f"; there {'is' if len(fields) == 1 else 'are'} {', '.join(fields)}" if few else ""
 
 
 def _mapping_problems(kind: inspect.DictType, value: Any, place: _Place) -> Iterator[str]:
@@ -331,13 +328,6 @@ def _has_length(kind: inspect.StrType | inspect.ListType, value: Any) -> bool:
     return (kind.min_length or 0) <= len(value) <= (math.inf if kind.max_length is None else kind.max_length)
 
 
-def _suggest(key: object, fields: Mapping[str, object]) -> str:
-    near = did_you_mean(key, fields) if isinstance(key, str) else ""
-    if near or not 0 < len(fields) <= MOST_KEYS:
-        return near
-    return f"; there {'is' if len(fields) == 1 else 'are'} {', '.join(fields)}"
-
-
 def _nearest_choice(kind: inspect.Type, value: object) -> str:
-    choices = [str(each) for kind in kinds_of(kind) for each in getattr(kind.type, "values", ())]
-    return did_you_mean(value, choices) if isinstance(value, str) else ""
+    choices = [each for kind in kinds_of(kind) for each in getattr(kind.type, "values", ()) if isinstance(each, str)]
+    return did_you_mean(value, choices)

@@ -7,32 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import UNSET
+
+from device_defender import profile as aws
+from device_defender import validation
+from device_defender.metrics import AWS_PREFIX, BUILT_INS, TYPES
 from infrastructure.errors import DeployError
 from infrastructure.json_file import read_json
-from infrastructure.profile_keys import find_problems
 
-AWS_PREFIX = "aws:"  # of the metrics that AWS IoT has by itself
 DEFAULT_METRIC, NUMBER = "cpu_usage", "number"
-TYPES = {
-    "number": NUMBER,
-    "numbers": "number-list",
-    "strings": "string-list",
-    "cidrs": "ip-address-list",
-}  # by a value's key
-BUILT_INS = {  # what the publisher measures by itself, with the metric's type in AWS IoT
-    "cpu_usage": NUMBER,
-    "memory_usage": NUMBER,
-    "swap_usage": NUMBER,
-    "disk_usage": NUMBER,
-    "load_average": "number-list",
-    "cpu_temperature": NUMBER,
-    "process_count": NUMBER,
-    "process_names": "string-list",
-    "logged_in_users": "string-list",
-    "uptime": NUMBER,
-    "interface_addresses": "ip-address-list",
-    "open_file_count": NUMBER,
-}
+TYPE_OF = {each.in_profile: name for name, each in TYPES.items()}  # by a value's key
+# CloudFormation looks such a text up, a secret of the account for instance; aws_cdk takes such a one for a reference.
+REFERENCES = {"{{resolve:": "CloudFormation", "${Token[": "aws_cdk", "#{Token[": "aws_cdk"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +29,11 @@ class Profile:
     name: str
     path: Path
     document: Mapping[str, Any]  # as the API takes it (camelCase)
+
+
+def find_problems(document: Any) -> list[str]:
+    """Return what keeps a document from being provisioned, as sentences."""
+    return validation.find_problems(document, aws.Profile, RULES)
 
 
 def read_profiles(directory: Path) -> tuple[Profile, ...]:
@@ -84,8 +76,8 @@ def reported_type(name: str, device_config: Mapping[str, Any]) -> str | None:
     definition = device_config.get("custom_metrics", {}).get(name)
     if definition is None:
         return None
-    found = BUILT_INS.get(definition.get("source", name)) if "command" not in definition else definition.get("type")
-    return found or definition.get("type")
+    found = BUILT_INS.get(definition.get("source", name)) if "command" not in definition else None
+    return found.type if found else definition.get("type")
 
 
 def _list_profiles(directory: Path) -> list[Path]:
@@ -132,11 +124,11 @@ def _type_of(metric: str, criteria: Mapping[str, Any], path: Path) -> str | None
     if "statisticalThreshold" in criteria or "mlDetectionConfig" in criteria:
         return NUMBER  # percentiles and models are of numbers only
     kinds = list(criteria.get("value", {}))
-    if wrong := [kind for kind in kinds if kind not in TYPES]:
+    if wrong := [kind for kind in kinds if kind not in TYPE_OF]:
         raise DeployError(
-            f"{path}: the custom metric {metric} must have {', '.join(TYPES)} as its value, got {wrong[0]}"
+            f"{path}: the custom metric {metric} must have {', '.join(TYPE_OF)} as its value, got {wrong[0]}"
         )
-    return TYPES[kinds[0]] if kinds else None
+    return TYPE_OF[kinds[0]] if kinds else None
 
 
 def _find_types(name: str, uses: Sequence[Use], device_config: Mapping[str, Any]) -> dict[str, str]:
@@ -144,7 +136,7 @@ def _find_types(name: str, uses: Sequence[Use], device_config: Mapping[str, Any]
     types = {kind: path for metric, kind, path in reversed(uses) if metric == name and kind}
     if reported := reported_type(name, device_config):
         types.setdefault(reported, "the devices' configuration")
-    return types or ({BUILT_INS[name]: "the publisher"} if name in BUILT_INS else {})
+    return types or ({BUILT_INS[name].type: "the publisher"} if name in BUILT_INS else {})
 
 
 def _explain_types(name: str, types: Mapping[str, str]) -> str:
@@ -153,5 +145,41 @@ def _explain_types(name: str, types: Mapping[str, str]) -> str:
         return f"the custom metric {name} must have one type, got {given}"
     return (
         f"the custom metric {name} has no type: no behavior compares it with a value, and the devices' configuration "
-        f'does not report it (custom_metrics, with "type" one of {", ".join(TYPES.values())})'
+        f'does not report it (custom_metrics, with "type" one of {", ".join(TYPES)})'
     )
+
+
+def _find_references(profile: aws.Profile, path: str) -> Iterator[str]:
+    for place, text in _find_texts(msgspec.to_builtins(profile), path):
+        for mark, reader in REFERENCES.items():
+            if mark in text:
+                yield f"{place} must not have {mark}... in it, which {reader} takes for a reference"
+
+
+def _find_texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _find_texts(each, validation.key_path(path, key))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _find_texts(each, f"{path}[{index}]")
+
+
+def _demand_metric(behavior: aws.Behavior, path: str) -> Iterator[str]:
+    if behavior.metric is UNSET and behavior.criteria is UNSET:  # with criteria, AWS demands it
+        yield f"{path}.metric is missing; without it, a behavior says nothing"
+
+
+def _demand_value(tag: aws.Tag, path: str) -> Iterator[str]:
+    if not tag.Value:  # the API takes a tag without a value
+        yield f"{path}.Value must not be empty, which CloudFormation does not take"
+
+
+RULES: validation.Rules = {
+    aws.Retained: aws.AWS_RULES[aws.Retained],
+    aws.Profile: (*aws.AWS_RULES[aws.Profile], _find_references),
+    aws.Behavior: (*aws.AWS_RULES[aws.Behavior], _demand_metric),
+    aws.Tag: (_demand_value,),
+}

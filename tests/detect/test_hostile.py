@@ -26,7 +26,6 @@ from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, judge
-from defender_detect.profile_rules import find_problems
 from defender_detect.profiles import Profile, parse_profile
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
@@ -35,6 +34,8 @@ from defender_detect.service import Service
 from defender_detect.store.packing import pack_values, unpack_values
 from defender_detect.store.store import Store
 from demo.authority import Authority
+from device_defender import profile as aws
+from device_defender.validation import find_problems
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOW = 1_800_000_000.0
@@ -71,7 +72,7 @@ BEHAVIORS.append({"name": "rank", "metric": "r", "criteria": RANK})  # the one i
 
 def profile() -> Profile:
     document = {"securityProfileName": "everything", "behaviors": BEHAVIORS}
-    assert [] == find_problems(document)
+    assert [] == find_problems(document, aws.Profile, aws.AWS_RULES)
     return parse_profile(document)
 
 

@@ -348,11 +348,14 @@ def test_it_runs_through_a_symlink_and_from_another_directory(tmp_path: Path) ->
     assert (0, "publisher 0.1.0\n") == (done.returncode, done.stdout)
 
 
+def copy_packages(directory: Path) -> None:
+    for name in ("defender_publisher", "device_defender"):
+        shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(tmp_path: Path, unprivileged: int) -> None:
     tree = tmp_path / "tree"
-    shutil.copytree(
-        ROOT / "defender_publisher", tree / "defender_publisher", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    copy_packages(tree)
     shutil.copy2(PUBLISHER, tree)
     for directory in (tmp_path, *tmp_path.parents):
         if directory == Path("/tmp"):
@@ -375,7 +378,7 @@ def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(tmp_path: Path, u
 
 
 def test_it_says_what_is_missing_when_its_packages_are(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "defender_publisher", tmp_path / "defender_publisher")
+    copy_packages(tmp_path)
     shutil.copy2(PUBLISHER, tmp_path)
     done = subprocess.run(
         [sys.executable, "-S", "-B", str(tmp_path / PUBLISHER.name), "--version"],
@@ -386,7 +389,7 @@ def test_it_says_what_is_missing_when_its_packages_are(tmp_path: Path) -> None:
 
 
 def test_it_goes_on_in_the_virtual_environment_beside_it(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "defender_publisher", tmp_path / "defender_publisher")
+    copy_packages(tmp_path)
     shutil.copy2(PUBLISHER, tmp_path)
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)

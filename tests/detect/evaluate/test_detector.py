@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, INVALID_AFTER, Event
 from defender_detect.evaluate.detector import NOTHING, Attachment, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
-from defender_detect.profile_rules import find_problems
 from defender_detect.profiles import Profile, parse_profile
 from defender_detect.store.store import Store
+from device_defender import profile as aws
 from device_defender.report import Report, read_report
+from device_defender.validation import find_problems
 
 NOW = 1_800_000_000.0
 STEP = 300.0  # seconds between two reports of a thing
@@ -40,7 +41,7 @@ def ranked(name: str, metric: str, operator: str, statistic: str) -> dict[str, A
 
 def profile(name: str, *behaviors: dict[str, Any], **more: Any) -> Profile:
     document = {"securityProfileName": name, "behaviors": list(behaviors), **more}
-    assert [] == find_problems(document)
+    assert [] == find_problems(document, aws.Profile, aws.AWS_RULES)
     return parse_profile(document)
 
 
