@@ -32,11 +32,12 @@ from benchmarks.fleet import make_report, name_of
 from benchmarks.run import DETECT as HEADING
 from benchmarks.run import RESULTS, describe_bars, replace_section
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
+from defender_detect.judge.reading import read_json
 from defender_detect.profiles import Profile, read_profile
 from defender_detect.store.schema import DATABASE
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
-from device_defender.report import Report, read_json
+from device_defender.report import Report
 
 ROOT = Path(__file__).resolve().parent.parent
 DETECT = ROOT / "amazon-defender-detect"

@@ -11,9 +11,10 @@ from defender_detect.alerts.log import describe_alert
 from defender_detect.ask.tables import show_time
 from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Detector
+from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import NAME_RULE, Topics, may_report
 from defender_detect.judge.verdict import summarize
-from device_defender.report import Malformed, Report, read_report
+from device_defender.report import Malformed, Report
 
 MILLISECONDS = 1e11  # a time above this is in milliseconds: in seconds it would be the year 5138
 LATEST = 1e14  # milliseconds

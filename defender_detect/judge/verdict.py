@@ -10,8 +10,9 @@ from typing import Union
 import msgspec
 
 from defender_detect.judge.encodings import decode, encode
+from defender_detect.judge.reading import find_report_id, read_json, read_report
 from defender_detect.judge.topics import ReportTopic
-from device_defender.report import LARGEST_PAYLOAD, Malformed, Report, find_report_id, read_json, read_report
+from device_defender.report import LARGEST_PAYLOAD, Malformed, Report
 
 MINIMUM_INTERVAL = 300.0  # seconds; Device Defender takes one report per thing in that time
 TOLERANCE = 0.01  # of the interval: a timer that is set to 300 s does not hit 300 s exactly

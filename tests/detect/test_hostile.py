@@ -442,7 +442,7 @@ def test_made_up_names_do_not_grow_the_memory(caplog: pytest.LogCaptureFixture) 
 HUNDRED_THOUSAND = """
 import sys
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
-from device_defender.report import read_report
+from defender_detect.judge.reading import read_report
 from tests.detect.test_hostile import GOOD, NOW, PROFILE
 def resident(): return int(open("/proc/self/statm").read().split()[1]) * 4096
 detector, before, voided = Detector(Rules([Attachment(PROFILE)])), resident(), 0

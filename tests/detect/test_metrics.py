@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, judge
 from defender_detect.metrics import LARGEST_COUNT, METRICS, Value, metric_values
-from device_defender.report import read_report
 
 HEADER = {"report_id": 1, "version": "1.0"}
 FULL: dict[str, Any] = {

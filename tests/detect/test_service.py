@@ -26,6 +26,7 @@ import cbor2
 
 from defender_detect.alerts.alerts import Alerts
 from defender_detect.evaluate.detector import Attachment, Rules
+from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted
 from defender_detect.profiles import read_profile
@@ -33,7 +34,6 @@ from defender_detect.service import Service
 from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
-from device_defender.report import read_report
 from tests.detect.receive.test_receiver import HOST, MOSQUITTO, PATIENCE, Mosquitto, Thing, credentials_of
 from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run
 

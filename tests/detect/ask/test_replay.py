@@ -14,9 +14,10 @@ pytest.importorskip("rich")
 
 from defender_detect.ask.replay import Recorded, Unreadable, read_recorded, replay, tell_replay
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
+from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import Topics
 from defender_detect.profiles import read_profile
-from device_defender.report import Report, read_report
+from device_defender.report import Report
 
 TIME = 1_700_000_000
 DAY = 24 * 3600

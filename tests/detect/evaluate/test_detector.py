@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, INVALID_AFTER, Event
 from defender_detect.evaluate.detector import NOTHING, Attachment, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
+from defender_detect.judge.reading import read_report
 from defender_detect.profiles import Profile, parse_profile
 from defender_detect.store.store import Store
 from device_defender import profile as aws
-from device_defender.report import Report, read_report
+from device_defender.report import Report
 from device_defender.validation import find_problems
 
 NOW = 1_800_000_000.0
