@@ -9,9 +9,9 @@ from typing import Any
 
 from defender_detect.errors import ProfileError
 from defender_detect.metrics import Value
-from device_defender import profile as aws
 from device_defender.metrics import CLOUD_SIDE
-from device_defender.validation import Invalid, read, read_json
+from device_defender.profile import read_documents
+from device_defender.validation import Invalid
 
 IN_THE_CLOUD = "is a cloud-side metric, which only AWS IoT measures"
 NO_ML = (
@@ -60,47 +60,21 @@ class Profile:
         return frozenset(self.additional_metrics).union(behavior.metric for behavior in self.behaviors)
 
 
-def read_profiles(directory: Path) -> tuple[Profile, ...]:
-    """Read every `*.json` of a directory, in the order of their names; raise ProfileError with all problems of all."""
-    profiles: list[Profile] = []
-    problems: list[str] = []
-    for path in list_profiles(directory):
-        try:
-            profiles.append(read_profile(path))
-        except ProfileError as error:
-            problems += error.problems
-    problems += find_shared_names(profiles)
-    if problems:
-        raise ProfileError(problems)
-    return tuple(profiles)
+def read_profiles(path: Path) -> tuple[Profile, ...]:
+    """Read the profile in a file, or those in every `*.json` of a directory, in the order of their names.
 
-
-def list_profiles(directory: Path) -> list[Path]:
-    """Return the profiles' files; raise ProfileError if the directory cannot be read."""
+    Raises ProfileError with all problems of all.
+    """
     try:
-        return sorted(path for path in directory.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
-    except OSError as error:
-        raise ProfileError([f"{directory}: cannot be read: {error.strerror}"]) from error
-
-
-def find_shared_names(profiles: list[Profile]) -> list[str]:
-    """Return a problem for each name that more than one profile has."""
-    names = [profile.name for profile in profiles]
-    return [
-        f'securityProfileName must be unique, but {names.count(name)} files have "{name}"'
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
-    ]
+        return tuple(map(parse_profile, read_documents(path).values()))
+    except Invalid as error:
+        raise ProfileError(error.problems) from error
 
 
 def read_profile(path: Path) -> Profile:
-    """Read a profile; raise ProfileError with everything that is wrong with it."""
-    try:
-        document = read_json(path)
-        read(document, aws.Profile, aws.AWS_RULES)
-    except Invalid as error:
-        raise ProfileError([f"{path}: {problem}" for problem in error.problems]) from error
-    return parse_profile(document)
+    """Read the one profile in a file; raise ProfileError with everything that is wrong with it."""
+    (profile,) = read_profiles(path)
+    return profile
 
 
 def parse_profile(document: Mapping[str, Any]) -> Profile:

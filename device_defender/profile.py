@@ -1,21 +1,22 @@
 """A security profile: the keys, types and limits of CreateSecurityProfile, and AWS's rules that no type can say.
 
-`Profile` is the definition, `AWS_RULES` are the rules, for `device_defender.validation`:
-`find_problems(document, Profile, AWS_RULES, "the profile")`. Whoever demands more adds rules: `{**AWS_RULES, Behavior:
-[*AWS_RULES[Behavior], mine]}`. The sources are the service's model and the developer guide, chapters "Device-side
-metrics", "Cloud-side metrics", "Scoping metrics", "ML Detect" and "Service quotas".
+`Profile` is the definition and `AWS_RULES` are the rules, for `device_defender.validation`; `read_documents(path)`
+reads files by them. Whoever demands more gives more rules: `{**AWS_RULES, Behavior: (*AWS_RULES[Behavior], mine)}`. The
+sources are the service's model and the developer guide's chapters on device-side and cloud-side metrics, dimensions,
+ML Detect and quotas.
 """
 
 import ipaddress
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from device_defender.metrics import AWS_PREFIX, CLOUD_SIDE, DEVICE_SIDE, LARGEST_COUNT, TYPES, Name
-from device_defender.validation import Rules
+from device_defender.validation import Invalid, Rules, read, read_json
 from device_defender.wording import did_you_mean, shown, that
 
 MOST_BEHAVIORS, MOST_ELEMENTS = 100, 1000  # per profile; value elements of all behaviors together
@@ -89,9 +90,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """An object of a profile."""
 
 
-class Dimension(Block, frozen=True):
-    """What narrows a cloud-side metric."""
-
+class Dimension(Block, frozen=True):  # what narrows a cloud-side metric
     dimension_name: Name
     operator: Literal["IN", "NOT_IN"] = "IN"
 
@@ -112,21 +111,15 @@ class Value(Block, frozen=True):
         return {kind: getattr(self, kind) for kind in OPERATORS if getattr(self, kind) is not UNSET}
 
 
-class Threshold(Block, frozen=True):
-    """A percentile over all things that report."""
-
+class Threshold(Block, frozen=True):  # a percentile over all things that report
     statistic: Statistic
 
 
-class MachineLearning(Block, frozen=True):
-    """How sure ML Detect must be."""
-
+class MachineLearning(Block, frozen=True):  # how sure ML Detect must be
     confidence_level: Literal["LOW", "MEDIUM", "HIGH"]
 
 
-class Criteria(Block, frozen=True):
-    """What is normal."""
-
+class Criteria(Block, frozen=True):  # what is normal
     comparison_operator: Union[Operator, UnsetType] = UNSET
     value: Union[Value, UnsetType] = UNSET
     duration_seconds: Union[Duration, UnsetType] = UNSET
@@ -147,37 +140,27 @@ class Behavior(Block, frozen=True):
     export_metric: bool = False
 
 
-class Retained(Block, frozen=True):
-    """A metric that is kept although no behavior needs it."""
-
+class Retained(Block, frozen=True):  # a metric that is kept although no behavior needs it
     metric: Name
     metric_dimension: Union[Dimension, UnsetType] = UNSET
     export_metric: bool = False
 
 
 class Target(Block, frozen=True):
-    """An SNS topic, and the role that may publish to it."""
-
     alert_target_arn: TopicArn
     role_arn: RoleArn
 
 
 class Targets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who is told of alarms."""
-
     SNS: Union[Target, UnsetType] = UNSET
 
 
 class Tag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A tag of the profile."""
-
     Key: TagKey
     Value: Annotated[str, Meta(max_length=256)] = ""
 
 
-class Export(Block, frozen=True):
-    """Where AWS exports metrics to."""
-
+class Export(Block, frozen=True):  # where AWS exports metrics to
     mqtt_topic: Annotated[str, Meta(min_length=1, max_length=512)]
     role_arn: RoleArn
 
@@ -193,8 +176,7 @@ class Profile(Block, frozen=True):
     additional_metrics_to_retain_v2: list[Retained] = []
     tags: Annotated[list[Tag], Meta(max_length=MOST_TAGS)] = []
     metrics_export_config: Union[Export, UnsetType] = UNSET
-    # What DescribeSecurityProfile adds, whatever it is.
-    security_profile_arn: Any = None
+    security_profile_arn: Any = None  # this and what follows is what DescribeSecurityProfile adds
     version: Any = None
     creation_date: Any = None
     last_modified_date: Any = None
@@ -225,7 +207,7 @@ def _count_elements(behavior: Behavior) -> int:
 
 def _retained_problems(retained: Retained, path: str) -> Iterator[str]:
     yield from _metric_problems(retained.metric, f"{path}.metric")
-    yield from _dimension_problems(retained.metric, retained.metric_dimension, path)
+    yield from _dimension_problems(retained, path)
 
 
 def _behavior_problems(behavior: Behavior, path: str) -> Iterator[str]:
@@ -234,8 +216,7 @@ def _behavior_problems(behavior: Behavior, path: str) -> Iterator[str]:
             yield f"{path}.metric is missing; it must be what the criteria are about"
         return
     problems = list(_metric_problems(behavior.metric, f"{path}.metric"))
-    yield from problems
-    yield from _dimension_problems(behavior.metric, behavior.metric_dimension, path)
+    yield from problems or _dimension_problems(behavior, path)
     if behavior.criteria is not UNSET and not problems:
         yield from _criteria_problems(behavior.criteria, behavior.metric, f"{path}.criteria")
 
@@ -245,9 +226,9 @@ def _metric_problems(metric: str, path: str) -> Iterator[str]:
         yield f"{path} must be a metric that AWS has or a custom one, got {shown(metric)}{did_you_mean(metric, KINDS)}"
 
 
-def _dimension_problems(metric: str, dimension: Union[Dimension, UnsetType], path: str) -> Iterator[str]:
-    if dimension is not UNSET and metric not in WITH_DIMENSION:
-        yield f"{path}.metricDimension cannot be used with {metric}, only with {', '.join(WITH_DIMENSION)}"
+def _dimension_problems(each: Union[Behavior, Retained], path: str) -> Iterator[str]:
+    if each.metric_dimension is not UNSET and each.metric not in WITH_DIMENSION:
+        yield f"{path}.metricDimension cannot be used with {each.metric}, only with {', '.join(WITH_DIMENSION)}"
 
 
 def _criteria_problems(criteria: Criteria, metric: str, path: str) -> Iterator[str]:
@@ -307,3 +288,41 @@ AWS_RULES: Rules = {
     Behavior: (_behavior_problems,),
     Retained: (_retained_problems,),
 }
+
+
+def read_documents(path: Path, rules: Rules = AWS_RULES) -> dict[Path, dict[str, Any]]:
+    """Return the profiles in a file, or in every `*.json` of a directory in the order of their names, as JSON has them.
+
+    Raises Invalid with every problem of all of them, each with its file.
+    """
+    documents: dict[Path, dict[str, Any]] = {}
+    problems: list[str] = []
+    for each in _list_files(path):
+        try:
+            document = read_json(each)
+            read(document, Profile, rules)
+        except Invalid as error:
+            problems += [f"{each}: {problem}" for problem in error.problems]
+        else:
+            documents[each] = document
+    problems += _find_shared_names(documents)
+    if problems:
+        raise Invalid(problems)
+    return documents
+
+
+def _list_files(path: Path) -> list[Path]:
+    try:
+        if not path.is_dir():
+            return [path]
+        return sorted(each for each in path.iterdir() if each.suffix == ".json" and not each.name.startswith("."))
+    except OSError as error:
+        raise Invalid([f"{path}: cannot be read: {error.strerror}"]) from error
+
+
+def _find_shared_names(documents: Mapping[Path, Mapping[str, Any]]) -> Iterator[str]:
+    first: dict[str, Path] = {}
+    for path, document in documents.items():
+        name = document["securityProfileName"]
+        if first.setdefault(name, path) != path:
+            yield f'{path}: securityProfileName "{name}" is in {first[name]}, too'

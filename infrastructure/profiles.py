@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ from msgspec import UNSET
 from device_defender import profile as aws
 from device_defender import validation
 from device_defender.metrics import AWS_PREFIX, BUILT_INS, TYPES
+from device_defender.wording import key_path
 from infrastructure.errors import DeployError
-from infrastructure.json_file import read_json
 
 DEFAULT_METRIC, NUMBER = "cpu_usage", "number"
 TYPE_OF = {each.in_profile: name for name, each in TYPES.items()}  # by a value's key
 # CloudFormation looks such a text up, a secret of the account for instance; aws_cdk takes such a one for a reference.
 REFERENCES = {"{{resolve:": "CloudFormation", "${Token[": "aws_cdk", "#{Token[": "aws_cdk"}
+NUMBER_REFERENCE = b"\xfb\xff"  # how the numbers begin that aws_cdk writes for a reference, about -1.888e289
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,13 @@ class Profile:
     document: Mapping[str, Any]  # as the API takes it (camelCase)
 
 
-def find_problems(document: Any) -> list[str]:
-    """Return what keeps a document from being provisioned, as sentences."""
-    return validation.find_problems(document, aws.Profile, RULES)
-
-
 def read_profiles(directory: Path) -> tuple[Profile, ...]:
     """Read every `*.json` of a directory, in the order of their names; raise DeployError with all problems of all."""
-    profiles: list[Profile] = []
-    problems: list[str] = []
-    for path in _list_profiles(directory):
-        try:
-            profiles.append(_read_profile(path))
-        except DeployError as error:
-            problems.append(str(error))
-    problems += _find_shared_names(profiles)
-    if problems:
-        raise DeployError("\n".join(problems))
-    return tuple(profiles)
+    try:
+        documents = aws.read_documents(directory, RULES)
+    except validation.Invalid as error:
+        raise DeployError(str(error)) from error
+    return tuple(Profile(each["securityProfileName"], path, each) for path, each in documents.items())
 
 
 def custom_metrics(profiles: Sequence[Profile], device_config: Mapping[str, Any]) -> dict[str, str]:
@@ -80,35 +71,13 @@ def reported_type(name: str, device_config: Mapping[str, Any]) -> str | None:
     return found.type if found else definition.get("type")
 
 
-def _list_profiles(directory: Path) -> list[Path]:
-    try:
-        return sorted(path for path in directory.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
-    except OSError as error:
-        raise DeployError(f"{directory} cannot be read: {error.strerror}") from error
-
-
-def _read_profile(path: Path) -> Profile:
-    document = read_json(path)
-    if problems := find_problems(document):
-        raise DeployError("\n".join(f"{path}: {problem}" for problem in problems))
-    return Profile(document["securityProfileName"], path, document)
-
-
-def _find_shared_names(profiles: Sequence[Profile]) -> Iterator[str]:
-    first: dict[str, Path] = {}
-    for profile in profiles:
-        other = first.setdefault(profile.name, profile.path)
-        if other != profile.path:
-            yield f'{profile.path}: securityProfileName "{profile.name}" is in {other}, too'
-
-
 Use = tuple[str, "str | None", str]  # of a custom metric: its name, its type if a value tells, and where
 
 
 def _find_uses(profile: Profile) -> Iterator[Use]:
     for metric, criteria in _name_metrics(profile.document):
         if not metric.startswith(AWS_PREFIX):
-            yield metric, _type_of(metric, criteria, profile.path), str(profile.path)
+            yield metric, _type_of(criteria), str(profile.path)
 
 
 def _name_metrics(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -120,15 +89,10 @@ def _name_metrics(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[st
         yield entry["metric"], {}
 
 
-def _type_of(metric: str, criteria: Mapping[str, Any], path: Path) -> str | None:
+def _type_of(criteria: Mapping[str, Any]) -> str | None:
     if "statisticalThreshold" in criteria or "mlDetectionConfig" in criteria:
         return NUMBER  # percentiles and models are of numbers only
-    kinds = list(criteria.get("value", {}))
-    if wrong := [kind for kind in kinds if kind not in TYPE_OF]:
-        raise DeployError(
-            f"{path}: the custom metric {metric} must have {', '.join(TYPE_OF)} as its value, got {wrong[0]}"
-        )
-    return TYPE_OF[kinds[0]] if kinds else None
+    return next((TYPE_OF[kind] for kind in criteria.get("value", {})), None)
 
 
 def _find_types(name: str, uses: Sequence[Use], device_config: Mapping[str, Any]) -> dict[str, str]:
@@ -150,21 +114,20 @@ def _explain_types(name: str, types: Mapping[str, str]) -> str:
 
 
 def _find_references(profile: aws.Profile, path: str) -> Iterator[str]:
-    for place, text in _find_texts(msgspec.to_builtins(profile), path):
+    for place, value in _find_leaves(msgspec.to_builtins(profile), path):
         for mark, reader in REFERENCES.items():
-            if mark in text:
+            if isinstance(value, str) and mark in value:
                 yield f"{place} must not have {mark}... in it, which {reader} takes for a reference"
+        if isinstance(value, (int, float)) and struct.pack(">d", value).startswith(NUMBER_REFERENCE):
+            yield f"{place} must be another number than {value}, which aws_cdk takes for a reference"
 
 
-def _find_texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
+def _find_leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
         yield path, value
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from _find_texts(each, validation.key_path(path, key))
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _find_texts(each, f"{path}[{index}]")
+    for key, each in items or ():
+        yield from _find_leaves(each, key_path(path, key) if isinstance(value, dict) else f"{path}[{key}]")
 
 
 def _demand_metric(behavior: aws.Behavior, path: str) -> Iterator[str]:
@@ -178,7 +141,7 @@ def _demand_value(tag: aws.Tag, path: str) -> Iterator[str]:
 
 
 RULES: validation.Rules = {
-    aws.Retained: aws.AWS_RULES[aws.Retained],
+    **aws.AWS_RULES,
     aws.Profile: (*aws.AWS_RULES[aws.Profile], _find_references),
     aws.Behavior: (*aws.AWS_RULES[aws.Behavior], _demand_metric),
     aws.Tag: (_demand_value,),

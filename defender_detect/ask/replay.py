@@ -17,11 +17,12 @@ import msgspec
 
 from defender_detect.alerts.log import describe_alert
 from defender_detect.ask.tables import show_time
-from defender_detect.errors import DetectError, Malformed
+from defender_detect.errors import DetectError
 from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Detector
-from defender_detect.judge.topics import THING_NAME, ReportTopic, Topics
+from defender_detect.judge.topics import NAME_RULE, ReportTopic, Topics, may_report
 from defender_detect.judge.verdict import MALFORMED, Rejected, judge
+from device_defender.report import Malformed, Report
 
 MILLISECONDS = 1e11  # a time above this is in milliseconds: in seconds it would be the year 5138
 LATEST = 1e14  # milliseconds
@@ -34,7 +35,9 @@ class Recorded(NamedTuple):
 
     time: float
     thing: str
-    report: Any  # with long names
+    report: Report
+    line: int = 0
+    left_out: str = ""  # custom metrics, and why
 
 
 class Unreadable(NamedTuple):
@@ -69,14 +72,16 @@ class Recording:
     def __len__(self) -> int:
         return len(self._times)
 
-    def read(self) -> Iterator[Unreadable]:
-        """Find the reports, and yield the lines that hold none."""
+    def read(self) -> Iterator[Unreadable | Recorded]:
+        """Find the reports, and yield the lines that hold none, and the reports of which something is left out."""
         place = 0
         for number, line in enumerate(self._file, 1):
             found = read_line(number, line, self._topics)
             if isinstance(found, Recorded):
                 self._times.append(found.time)
                 self._places.append(place)
+                if found.left_out:
+                    yield found
             elif found is not None:
                 yield found
             place += len(line)
@@ -118,7 +123,7 @@ def read_line(number: int, line: bytes, topics: Topics = RESERVED) -> Recorded |
     amazon-defender-publisher makes that of the time.
     """
     try:
-        return _read(_parse(line.removeprefix(BOM)), topics) if line.strip() else None
+        return _read(number, _parse(line.removeprefix(BOM)), topics) if line.strip() else None
     except json.JSONDecodeError as error:
         return Unreadable(number, f"it must be JSON: {error.msg} at character {error.pos + 1}")
     except (Malformed, ValueError, OverflowError, RecursionError) as error:
@@ -139,8 +144,11 @@ def tell_replay(detector: Detector, recording: Recording) -> Iterator[str]:
     """Yield what a person reads of a replay: the lines that are no reports, the alarms, and how many there were."""
     unreadable = events = 0
     for each in recording.read():
-        unreadable += 1
-        yield f"line {each.line} is no report: {each.reason}"
+        if isinstance(each, Unreadable):
+            unreadable += 1
+            yield f"line {each.line} is no report: {each.reason}"
+        else:
+            yield f"line {each.line}: {each.left_out}"
     things: set[str] = set()
     for event in replay(detector, _note_things(recording, things)):
         events += 1
@@ -163,31 +171,31 @@ def _parse(line: bytes) -> Line:
     except (msgspec.MsgspecError, UnicodeDecodeError):  # NaN, half a surrogate pair or no UTF-8 may still be read
         entry = json.loads(line.decode("utf-8", "backslashreplace"))
     if not isinstance(entry, dict):
-        raise Malformed("the line must be an object")
+        raise Malformed("the line", "must be an object")
     known = {key: value for key, value in entry.items() if key in Line.__struct_fields__}
     raw = {key: msgspec.Raw(json.dumps(known[key]).encode()) for key in ("report", "payload") if key in known}
     return Line(**{**known, **raw})
 
 
-def _read(line: Line, topics: Topics) -> Recorded:
+def _read(number: int, line: Line, topics: Topics) -> Recorded:
     payload = bytes(line.report or line.payload).strip() or b"null"
     if payload.startswith(b'"'):  # of `mosquitto_sub -F %j`
         payload = json.loads(payload).encode("utf-8", "backslashreplace")
     thing = _thing_of(line, topics)
     verdict = judge(ReportTopic(thing, "json"), payload, 0.0)
     if isinstance(verdict, Rejected):
-        raise Malformed(verdict.message.removeprefix(f"{MALFORMED}: "))
-    return Recorded(_time_of(line, verdict.report_id), thing, verdict.report)
+        raise ValueError(verdict.message.removeprefix(f"{MALFORMED}: "))
+    return Recorded(_time_of(line, verdict.report_id), thing, verdict.report, number, verdict.warning)
 
 
 def _thing_of(line: Line, topics: Topics) -> str:
     topic = topics.parse(str(line.topic), b"{")
     thing = line.thingName or (topic.thing if topic else None)
     if thing is None:
-        raise Malformed("thingName is missing, and so is a topic that reports arrive on")
-    if not isinstance(thing, str) or not THING_NAME.fullmatch(thing):
-        raise Malformed("thingName must be 1 to 128 of a-z A-Z 0-9 : _ -")
-    return thing
+        raise Malformed("thingName", "is missing, and so is a topic that reports arrive on")
+    if not may_report(thing):
+        raise Malformed("thingName", f"must be {NAME_RULE}")
+    return str(thing)
 
 
 def _time_of(line: Line, report_id: int) -> float:
@@ -195,7 +203,7 @@ def _time_of(line: Line, report_id: int) -> float:
     if isinstance(time, str):
         return datetime.datetime.fromisoformat(_as_python_reads_it(time)).timestamp()
     if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time <= LATEST:
-        raise Malformed("timestamp must be a number of milliseconds or seconds since 1970, or an ISO time")
+        raise Malformed("timestamp", "must be a number of milliseconds or seconds since 1970, or an ISO time")
     return time / 1000 if time > MILLISECONDS else float(time)
 
 

@@ -6,7 +6,6 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -22,6 +21,7 @@ from defender_detect.evaluate.alarms import (
 from defender_detect.evaluate.ruleset import Memory, Populations, Rule, Ruleset, forget, unpack
 from defender_detect.metrics import Value, metric_values
 from defender_detect.profiles import Profile
+from device_defender.report import Report
 
 MOST_THINGS = 1_000_000  # remembered, about 1.3 KB each; a broker without access control lets anyone make up names
 NOTHING = forget(()).pack(())  # the state of a thing of which nothing is remembered
@@ -110,7 +110,7 @@ class Detector:
         """Whether no new thing is admitted."""
         return len(self._things) >= self.most_things
 
-    def observe(self, thing: str, report: Mapping[str, Any], now: float) -> Finding | None:
+    def observe(self, thing: str, report: Report, now: float) -> Finding | None:
         """Evaluate an accepted report and return what it brought; None if the thing is new and not admitted."""
         known = self._things.get(thing)
         if known is None and self.is_full:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from defender_detect.judge.encodings import LARGEST_PAYLOAD
+from device_defender.report import LARGEST_PAYLOAD
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,17 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from defender_detect.errors import AlertError, CredentialsError, DetectError
-from defender_detect.judge.last_reports import CAPACITY, LastReports
 from defender_detect.judge.topics import Topics
-from defender_detect.judge.verdict import MINIMUM_INTERVAL, Accepted, LastReport, Rejected, Verdict, judge
+from defender_detect.judge.verdict import (
+    CAPACITY,
+    MINIMUM_INTERVAL,
+    Accepted,
+    LastReport,
+    LastReports,
+    Rejected,
+    Verdict,
+    judge,
+)
 from defender_detect.receive.connection import BufferedSocket, Client
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint, send_at_once
@@ -133,11 +141,14 @@ class Receiver:
         return verdict.reply()
 
     def _log_verdict(self, verdict: Verdict, payload: bytes) -> None:
-        """Log one line per report: DEBUG if it was accepted, WARNING (the same once a minute) if it was not."""
+        """Log one line per report: DEBUG if it was accepted, WARNING (the same once a minute) if not, or not whole."""
         line = f"report {verdict.report_id} of {len(payload)} bytes"
         if isinstance(verdict, Rejected):
             self._say(verdict.thing, verdict.code, f"{line} rejected: {verdict.code}: {verdict.message}")
-        elif log.isEnabledFor(logging.DEBUG):
+            return
+        if verdict.left_out:
+            self._say(verdict.thing, "left out", f"report {verdict.report_id}: {verdict.warning}")
+        if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: %s accepted", verdict.thing, line)
             log.debug("%s: %.2000a", verdict.thing, payload)
 

@@ -291,7 +291,7 @@ def test_a_report_that_names_another_thing_is_of_the_one_whose_topic_it_came_on(
 @pytest.mark.parametrize(
     "topic",
     ["$aws/things/stranger/../victim/defender/metrics/json", "$aws/things/victim/shadow/defender/metrics/json",
-     "$aws/things/+/defender/metrics/json", "$aws/things/victim /defender/metrics/json",
+     "$aws/things/+/defender/metrics/json", "$aws/things/victim\x7f/defender/metrics/json",
      "$aws/things//defender/metrics/json",
      "$aws/things/victim\n/defender/metrics/json", "$aws/things/victim/defender/metrics/json\n",
      "$aws/things/$populations/defender/metrics/json", f"$aws/things/{'v' * 129}/defender/metrics/json"],
@@ -442,11 +442,13 @@ def test_made_up_names_do_not_grow_the_memory(caplog: pytest.LogCaptureFixture) 
 HUNDRED_THOUSAND = """
 import sys
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
+from defender_detect.judge.reading import read_report
 from tests.detect.test_hostile import GOOD, NOW, PROFILE
 def resident(): return int(open("/proc/self/statm").read().split()[1]) * 4096
 detector, before = Detector(Rules([Attachment(PROFILE)]), most_things=100_000), resident()
+report = read_report(GOOD).report
 for number in range(200_000):
-    detector.observe(f"made-up-{number}", GOOD, NOW + number / 1000)
+    detector.observe(f"made-up-{number}", report, NOW + number / 1000)
 print(len(detector), resident() - before, detector.refused)
 """
 

@@ -170,14 +170,14 @@ def test_a_directory_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
 
 
 def test_a_directory_says_the_problems_of_all_its_files(tmp_path: Path) -> None:
-    write(tmp_path, {"securityProfileName": "same"}, "a.json")
-    write(tmp_path, {"securityProfileName": "same"}, "b.json")
+    first = write(tmp_path, {"securityProfileName": "same"}, "a.json")
+    second = write(tmp_path, {"securityProfileName": "same"}, "b.json")
     bad = write(tmp_path, {}, "c.json")
     with pytest.raises(ProfileError) as raised:
         read_profiles(tmp_path)
     expected = [
         f"{bad}: securityProfileName is missing; it must be 1 to 128 of the characters a-z A-Z 0-9 : _ -",
-        'securityProfileName must be unique, but 2 files have "same"',
+        f'{second}: securityProfileName "same" is in {first}, too',
     ]
     assert expected == raised.value.problems
 

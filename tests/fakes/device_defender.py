@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import botocore.session
+import msgspec
 from botocore.validate import ParamValidator
 from ministack.core.iam_actions import _match_rest_action
 from ministack.core.responses import (
@@ -320,7 +321,7 @@ async def publish(account: str, region: str, topic: str, payload: bytes, *rest: 
     verdict = judge(parsed, payload, time.time(), last, intervals.get(account, MINIMUM_INTERVAL))
     entry = {"account": account, "region": region, "thing": verdict.thing, "report_id": verdict.report_id}
     reason = {} if isinstance(verdict, Accepted) else {"code": verdict.code, "message": verdict.message}
-    report = verdict.report if isinstance(verdict, Accepted) else None
+    report = msgspec.to_builtins(verdict.report) if isinstance(verdict, Accepted) else None
     accepted = isinstance(verdict, Accepted)
     reports.append({**entry, "accepted": accepted, "at": verdict.timestamp / 1000, "report": report, **reason})
     with request_scope(account, region):

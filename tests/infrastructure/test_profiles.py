@@ -208,9 +208,14 @@ LOOKED_UP = "must not have {{resolve:... in it, which CloudFormation takes for a
             {"securityProfileDescription": "#{Token[TOKEN.7]}"},
             "securityProfileDescription must not have #{Token[... in it, which aws_cdk takes for a reference",
         ),
+        (
+            {"behaviors": [behavior("m", comparisonOperator="less-than", value={"number": -1.8881545897087626e289})]},
+            "behaviors[0].criteria.value.number must be another number than -1.8881545897087626e+289, "
+            "which aws_cdk takes for a reference",
+        ),
     ],
 )
-def test_a_text_that_is_looked_up_when_it_is_deployed_is_refused(
+def test_what_is_looked_up_when_it_is_deployed_is_refused(
     directory: Path, document: dict[str, Any], expected: str
 ) -> None:
     write(directory, "p.json", {"securityProfileName": "p", **document})
@@ -242,12 +247,12 @@ def test_all_problems_of_all_profiles_are_told_at_once(directory: Path) -> None:
         problem[9:15] for problem in problems
     ]
     assert 'profiles/3.json: securityProfileName "p" is in profiles/2.json, too' == problems[-1]
-    assert problems[3].startswith("profiles/4.json must be JSON in UTF-8: Expecting property name")
-    assert "profiles/6.json cannot be read: Is a directory" == problems[5]
+    assert problems[3].startswith("profiles/4.json: must be JSON in UTF-8: Expecting property name")
+    assert "profiles/6.json: cannot be read: Is a directory" == problems[5]
 
 
 def test_a_missing_directory_is_told(tmp_path: Path) -> None:
-    assert [f"{tmp_path}/none cannot be read: No such file or directory"] == problems_of(tmp_path / "none")
+    assert [f"{tmp_path}/none: cannot be read: No such file or directory"] == problems_of(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -334,9 +339,10 @@ def test_a_metric_that_is_reported_with_another_type_is_refused() -> None:
         custom_metrics([wrong], config)
 
 
-@pytest.mark.parametrize("kind", ["count", "ports"])
-def test_a_value_that_no_custom_metric_has_is_refused(kind: str) -> None:
-    expected = f"p.json: the custom metric m must have number, numbers, strings, cidrs as its value, got {kind}"
-    with pytest.raises(DeployError) as raised:
-        custom_metrics([profile(behavior("m", value={kind: 1}))], {})
-    assert expected == str(raised.value)
+@pytest.mark.parametrize(("kind", "operator"), [("count", "less-than"), ("ports", "in-port-set")])
+def test_a_value_that_no_custom_metric_has_is_refused(directory: Path, kind: str, operator: str) -> None:
+    value = {kind: 1 if kind == "count" else [1]}
+    document = {"behaviors": [behavior("m", comparisonOperator=operator, value=value)]}
+    write(directory, "p.json", {"securityProfileName": "p", **document})
+    rule = f"behaviors[0].criteria.value must have number or numbers or strings or cidrs for m, got {kind}"
+    assert [f"profiles/p.json: {rule}"] == problems_of(directory)
