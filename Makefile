@@ -11,7 +11,7 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test test-deploy test-installers chaos lint docs dist bench bench-quick bench-detect bench-deploy clean
+.PHONY: install demo test test-deploy test-installers chaos fuzz-broker lint docs dist bench bench-quick bench-detect bench-deploy clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed-device
@@ -40,6 +40,10 @@ chaos: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
 	@sh tests/install-faketime.sh
 	$(VENV)/bin/python -m pytest tests/chaos -m "slow or not slow" -n 4
+
+# Made-up packets against Detect's embedded broker, for FUZZ_SECONDS (120); FUZZ_SEED repeats a run.
+fuzz-broker: $(VENV)/installed-test
+	$(VENV)/bin/python -m pytest tests/detect/receive/test_fuzzing.py -m "slow or not slow"
 
 lint: $(VENV)/installed-lint
 	$(VENV)/bin/ruff check .

@@ -56,6 +56,11 @@ def test_only_the_scripts_parse_arguments_start_timeloop_or_exit(path: Path) -> 
     assert set() == calls & {"sys.exit", "exit", "os._exit", "quit"}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "defender_daemon").rglob("*.py")), ids=lambda path: path.name)
+def test_what_both_daemons_share_imports_the_standard_library_only(path: Path) -> None:
+    assert {name.split(".")[0] for name in imports_of(path)} <= set(STANDARD_LIBRARY)
+
+
 @pytest.mark.parametrize("path", DETECT, ids=lambda path: path.name)
 def test_detect_knows_nothing_of_the_publisher_but_the_format(path: Path) -> None:
     assert imports_any(path, "defender_publisher") <= {"defender_publisher.report"}
