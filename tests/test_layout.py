@@ -98,6 +98,11 @@ def test_no_import_of_detect_runs_upwards(path: Path) -> None:
     assert set() == names & {"attachments", "config", "mailbox", "service"}, "what stands above the rooms"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "defender_daemon").rglob("*.py")), ids=lambda path: path.name)
+def test_what_both_daemons_share_imports_the_standard_library_only(path: Path) -> None:
+    assert {name.split(".")[0] for name in imports_of(path)} <= set(STANDARD_LIBRARY)
+
+
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
