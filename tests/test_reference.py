@@ -30,7 +30,8 @@ def test_the_readmes_tables_are_made_from_the_definition(name: str, expected: st
 
 def test_every_built_in_is_in_the_schema() -> None:
     metric = json.loads(reference.json_schema())["$defs"]["CustomMetric"]["properties"]["source"]
-    assert [{"enum": sorted(BUILT_INS)}, {"type": "null"}] == metric["anyOf"]
+    (name,) = (each for each in metric["anyOf"] if each != {"type": "null"})
+    assert list(BUILT_INS) == name["examples"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
