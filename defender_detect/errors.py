@@ -7,10 +7,6 @@ class DetectError(Exception):
     """The root of this package's own errors: logged as one line, without a traceback."""
 
 
-class Malformed(DetectError):
-    """A report breaks one of the published rules; the text says where, which one, and what was found."""
-
-
 class CredentialsError(DetectError):
     """A certificate, key or certificate authority cannot be used, or the other side does not trust it."""
 

@@ -13,8 +13,8 @@ from defender_publisher.collectors.custom import CustomMetrics
 from defender_publisher.collectors.sockets import SocketCollector
 from defender_publisher.collectors.traffic import collect_traffic
 from defender_publisher.config import Config, Connections
-from defender_publisher.encoding import MESSAGE_LIMIT
 from defender_publisher.snapshot import Interface, Snapshot, Sockets
+from device_defender.report import LARGEST_PAYLOAD
 
 # Bytes of {"remote_addr":"[::1]:1","local_port":1}, the shortest entry of a connection, by format and short_names.
 SHORTEST_CONNECTION = {("json", False): 41, ("json", True): 25, ("cbor", False): 33, ("cbor", True): 17}
@@ -75,5 +75,5 @@ def most_connections(config: Config) -> int | None:
         return None
     if options.exclude_loopback or not (options.interface and options.local_port):
         return None
-    most = MESSAGE_LIMIT // SHORTEST_CONNECTION[agent.format, agent.short_names]
+    most = LARGEST_PAYLOAD // SHORTEST_CONNECTION[agent.format, agent.short_names]
     return min(options.max_list_size or config.metrics.max_list_size or most, most)

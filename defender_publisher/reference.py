@@ -10,8 +10,8 @@ import msgspec
 from msgspec import inspect
 
 from defender_publisher.config import Config
+from device_defender.kinds import describe, inspected, kinds_of
 from device_defender.metrics import BUILT_INS
-from device_defender.validation import describe, inspected, kinds_of
 from device_defender.wording import key_path
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from defender_detect.alerts.log import describe_alert
 from defender_detect.ask.tables import show_time
-from defender_detect.errors import Malformed
 from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Detector
-from defender_detect.fields import check_report
-from defender_detect.judge.topics import THING_NAME, Topics
+from defender_detect.judge.reading import read_report
+from defender_detect.judge.topics import NAME_RULE, Topics, may_report
+from defender_detect.judge.verdict import summarize
+from device_defender.report import Malformed, Report
 
 MILLISECONDS = 1e11  # a time above this is in milliseconds: in seconds it would be the year 5138
 LATEST = 1e14  # milliseconds
@@ -25,7 +26,9 @@ class Recorded(NamedTuple):
 
     time: float
     thing: str
-    report: dict[str, Any]
+    report: Report
+    line: int = 0
+    left_out: str = ""  # custom metrics, and why
 
 
 class Unreadable(NamedTuple):
@@ -44,7 +47,7 @@ def read_recorded(lines: Iterable[str], topics: Topics = RESERVED) -> Iterator[R
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield _read(json.loads(line), topics)
+                yield _read(json.loads(line), topics)._replace(line=number)
             except json.JSONDecodeError as error:
                 yield Unreadable(number, f"it must be JSON: {error.msg} at character {error.pos + 1}")
             except (Malformed, ValueError, OverflowError, RecursionError) as error:
@@ -67,6 +70,8 @@ def tell_replay(detector: Detector, lines: Iterable[str], topics: Topics = RESER
     for each in recorded:
         if isinstance(each, Unreadable):
             yield f"line {each.line} is no report: {each.reason}"
+        elif each.left_out:
+            yield f"line {each.line}: {each.left_out}"
     events = 0
     for event in replay(detector, reports):
         events += 1
@@ -78,28 +83,28 @@ def tell_replay(detector: Detector, lines: Iterable[str], topics: Topics = RESER
 
 def _read(entry: Any, topics: Topics) -> Recorded:
     if not isinstance(entry, dict):
-        raise Malformed("the line must be an object")
+        raise Malformed("the line", "must be an object")
     report = entry.get("report", entry.get("payload"))
-    report = check_report(json.loads(report) if isinstance(report, str) else report)
-    return Recorded(_time_of(entry, report), _thing_of(entry, topics), report)
+    found, left_out = read_report(json.loads(report) if isinstance(report, str) else report)
+    return Recorded(_time_of(entry, found), _thing_of(entry, topics), found, left_out=summarize(left_out))
 
 
 def _thing_of(entry: Mapping[str, Any], topics: Topics) -> str:
     topic = topics.parse(str(entry.get("topic")), b"{")
     thing = entry.get("thingName") or (topic.thing if topic else None)
     if thing is None:
-        raise Malformed("thingName is missing, and so is a topic that reports arrive on")
-    if not isinstance(thing, str) or not THING_NAME.fullmatch(thing):
-        raise Malformed("thingName must be 1 to 128 of a-z A-Z 0-9 : _ -")
-    return thing
+        raise Malformed("thingName", "is missing, and so is a topic that reports arrive on")
+    if not may_report(thing):
+        raise Malformed("thingName", f"must be {NAME_RULE}")
+    return str(thing)
 
 
-def _time_of(entry: Mapping[str, Any], report: Mapping[str, Any]) -> float:
-    time = entry.get("timestamp", entry.get("tst", report["header"]["report_id"]))
+def _time_of(entry: Mapping[str, Any], report: Report) -> float:
+    time = entry.get("timestamp", entry.get("tst", report.header.report_id))
     if isinstance(time, str):
         return datetime.datetime.fromisoformat(_as_python_reads_it(time)).timestamp()
     if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time <= LATEST:
-        raise Malformed("timestamp must be a number of milliseconds or seconds since 1970, or an ISO time")
+        raise Malformed("timestamp", "must be a number of milliseconds or seconds since 1970, or an ISO time")
     return time / 1000 if time > MILLISECONDS else float(time)
 
 

@@ -6,7 +6,6 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -16,6 +15,7 @@ from defender_detect.evaluate.ruleset import Populations, Rule, Ruleset
 from defender_detect.metrics import Value, metric_values
 from defender_detect.profiles import Profile
 from defender_detect.store.batch import Lasting
+from device_defender.report import Report
 
 MOST_THINGS = 100_000  # remembered; a broker without access control lets anyone make up names
 NOTHING = forget(()).pack(())  # the state of a thing of which nothing is remembered
@@ -93,7 +93,7 @@ class Detector:
     def __len__(self) -> int:
         return len(self._things)
 
-    def observe(self, thing: str, report: Mapping[str, Any], now: float) -> list[Finding]:
+    def observe(self, thing: str, report: Report, now: float) -> list[Finding]:
         """Evaluate an accepted report (long names); return what it brought, and what became of a thing forgotten."""
         ruleset = self.rules.of(thing)
         values = metric_values(report)

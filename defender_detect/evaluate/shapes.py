@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Union
 
 from defender_detect.metrics import METRICS
-from defender_detect.rules import is_address
+from device_defender.report import is_address
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event

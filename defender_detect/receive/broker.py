@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any
 
 from defender_detect.errors import BrokerError, BrokerUnavailable
-from defender_detect.judge.encodings import LARGEST_PAYLOAD
 from defender_detect.judge.topics import may_use
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint, listen, notice_silence, send_at_once
+from device_defender.report import LARGEST_PAYLOAD
 
 INSTEAD = "or run another broker, mosquitto for instance, and connect to it without --embedded-broker"
 if sys.version_info < (3, 10):  # noqa: UP036 - the package runs on 3.9, amqtt does not

@@ -15,9 +15,16 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from defender_detect.errors import AlertError, CredentialsError, DetectError
-from defender_detect.judge.last_reports import LastReports
 from defender_detect.judge.topics import Topics
-from defender_detect.judge.verdict import MINIMUM_INTERVAL, Accepted, LastReport, Rejected, Verdict, judge
+from defender_detect.judge.verdict import (
+    MINIMUM_INTERVAL,
+    Accepted,
+    LastReport,
+    LastReports,
+    Rejected,
+    Verdict,
+    judge,
+)
 from defender_detect.receive.connection import BufferedSocket, Client
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint, send_at_once
@@ -162,10 +169,13 @@ class Receiver:
 
 
 def log_verdict(verdict: Verdict, payload: bytes) -> None:
-    """Log one line per report: DEBUG if it was accepted, WARNING if it was not."""
+    """Log one line per report: DEBUG if it was accepted, WARNING if it was not or what is left out of it."""
     line, size = "%s: report %s of %d bytes %s", len(payload)
     if isinstance(verdict, Rejected):
         log.warning(line, verdict.thing, verdict.report_id, size, f"rejected: {verdict.code}: {verdict.message}")
-    elif log.isEnabledFor(logging.DEBUG):
+        return
+    if verdict.left_out:
+        log.warning("%s: report %s: %s", verdict.thing, verdict.report_id, verdict.warning)
+    if log.isEnabledFor(logging.DEBUG):
         log.debug(line, verdict.thing, verdict.report_id, size, "accepted")
         log.debug("%s: %.2000a", verdict.thing, payload)

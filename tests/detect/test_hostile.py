@@ -26,7 +26,6 @@ from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, judge
-from defender_detect.profile_rules import find_problems
 from defender_detect.profiles import Profile, parse_profile
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
@@ -35,6 +34,8 @@ from defender_detect.service import Service
 from defender_detect.store.packing import pack_values, unpack_values
 from defender_detect.store.store import Store
 from demo.authority import Authority
+from device_defender import profile as aws
+from device_defender.validation import find_problems
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOW = 1_800_000_000.0
@@ -71,7 +72,7 @@ BEHAVIORS.append({"name": "rank", "metric": "r", "criteria": RANK})  # the one i
 
 def profile() -> Profile:
     document = {"securityProfileName": "everything", "behaviors": BEHAVIORS}
-    assert [] == find_problems(document)
+    assert [] == find_problems(document, aws.Profile, aws.AWS_RULES)
     return parse_profile(document)
 
 
@@ -290,7 +291,7 @@ def test_a_report_that_names_another_thing_is_of_the_one_whose_topic_it_came_on(
 @pytest.mark.parametrize(
     "topic",
     ["$aws/things/stranger/../victim/defender/metrics/json", "$aws/things/victim/shadow/defender/metrics/json",
-     "$aws/things/+/defender/metrics/json", "$aws/things/victim /defender/metrics/json",
+     "$aws/things/+/defender/metrics/json", "$aws/things/victim\x7f/defender/metrics/json",
      "$aws/things//defender/metrics/json",
      "$aws/things/victim\n/defender/metrics/json", "$aws/things/victim/defender/metrics/json\n",
      "$aws/things/$populations/defender/metrics/json", f"$aws/things/{'v' * 129}/defender/metrics/json"],
@@ -441,11 +442,13 @@ def test_made_up_names_do_not_grow_the_memory(caplog: pytest.LogCaptureFixture) 
 HUNDRED_THOUSAND = """
 import sys
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
+from defender_detect.judge.reading import read_report
 from tests.detect.test_hostile import GOOD, NOW, PROFILE
 def resident(): return int(open("/proc/self/statm").read().split()[1]) * 4096
 detector, before, voided = Detector(Rules([Attachment(PROFILE)])), resident(), 0
+report = read_report(GOOD).report
 for number in range(200_000):
-    findings = detector.observe(f"made-up-{number}", GOOD, NOW + number / 1000)
+    findings = detector.observe(f"made-up-{number}", report, NOW + number / 1000)
     voided += sum(len(each.events) for each in findings[1:])
 print(len(detector), resident() - before, voided)
 """

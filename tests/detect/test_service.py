@@ -26,6 +26,7 @@ import cbor2
 
 from defender_detect.alerts.alerts import Alerts
 from defender_detect.evaluate.detector import Attachment, Rules
+from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted
 from defender_detect.profiles import read_profile
@@ -383,7 +384,7 @@ def test_the_percentiles_of_all_things_survive_a_restart(tmp_path: Path) -> None
 
     def accepted(thing: str, ports: int) -> Accepted:
         body = {"header": {"report_id": 1, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"total": ports}}}
-        return Accepted(ReportTopic(thing, "json"), 1, 0, body)
+        return Accepted(ReportTopic(thing, "json"), 1, 0, read_report(body).report)
 
     first, _ = service()
     first.restore(lambda *_: None)
@@ -408,7 +409,7 @@ def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_void(tmp_path: Path)
         service = Service(attached, store, Alerts(to_log=False))
         service.restore(lambda *_: None)
         if attached is rules and not store.active():
-            service.accept(Accepted(ReportTopic("rpi-1", "json"), 1, 0, body), time.time())
+            service.accept(Accepted(ReportTopic("rpi-1", "json"), 1, 0, read_report(body).report), time.time())
         service.close(time.time())
         assert expected == len(Reader(tmp_path / "state").active())
     kinds = [event.type for event in Reader(tmp_path / "state").events(0, time.time() + 1)]

@@ -86,7 +86,7 @@ def test_a_package_adds_a_metric_by_an_entry_point(install: Callable[..., None],
         ("this is no Python", "rack:temperature{} cannot be loaded: SyntaxError: invalid syntax (rack.py, line 1)"),
         (
             "temperature = 21",
-            "rack:temperature{} must be a Metric of one of the types number, number-list, string-list",
+            f"rack:temperature{{}} must be a Metric of a type among {TYPES}, got an object of int",
         ),
         (
             RACK.replace('Metric("number"', 'Metric("celsius"'),

@@ -14,8 +14,10 @@ pytest.importorskip("rich")
 
 from defender_detect.ask.replay import Recorded, Unreadable, read_recorded, replay, tell_replay
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
+from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import Topics
 from defender_detect.profiles import read_profile
+from device_defender.report import Report
 
 TIME = 1_700_000_000
 DAY = 24 * 3600
@@ -35,6 +37,10 @@ PROFILE = {
 def report(cpu: float = 1, report_id: int = TIME) -> dict[str, Any]:
     header = {"report_id": report_id, "version": "1.0"}
     return {"header": header, "metrics": {}, "custom_metrics": {"cpu_usage": [{"number": cpu}]}}
+
+
+def read(cpu: float = 1) -> Report:
+    return read_report(report(cpu)).report
 
 
 def recorded(cpu: float = 1, **fields: Any) -> dict[str, Any]:
@@ -67,7 +73,7 @@ def detector(tmp_path: Path) -> Detector:
     ],
 )
 def test_a_time_is_read_in_each_of_its_forms(time: Any, seconds: float) -> None:
-    assert read_one(recorded(timestamp=time)) == Recorded(seconds, "rpi-1", report())
+    assert read_one(recorded(timestamp=time)) == Recorded(seconds, "rpi-1", read(), 1)
 
 
 def test_a_local_time_is_read_as_one() -> None:
@@ -86,24 +92,25 @@ def test_lines_of_mosquitto_sub_are_read(payload: Any) -> None:
         "payloadlen": 1,
         "payload": payload,
     }
-    assert read_one(line) == Recorded(TIME + 0.25, "rpi-1", report())
+    assert read_one(line) == Recorded(TIME + 0.25, "rpi-1", read(), 1)
 
 
 def test_without_a_time_it_is_that_of_the_report() -> None:
-    assert read_one({"topic": TOPIC, "payload": report()}) == Recorded(TIME, "rpi-1", report())
+    assert read_one({"topic": TOPIC, "payload": report()}) == Recorded(TIME, "rpi-1", read(), 1)
 
 
 def test_a_topic_of_ones_own_tells_the_thing() -> None:
     line = json.dumps({"topic": "fleet/rpi-2/reports", "payload": report()})
-    assert list(read_recorded([line], Topics("fleet/{thing_name}/reports"))) == [Recorded(TIME, "rpi-2", report())]
+    assert list(read_recorded([line], Topics("fleet/{thing_name}/reports"))) == [Recorded(TIME, "rpi-2", read(), 1)]
     assert isinstance(read_one(line), Unreadable)
 
 
 def test_short_names_are_read_too() -> None:
     short = {"hed": {"rid": TIME, "v": "1.0"}, "met": {}, "cmet": {"cpu_usage": [{"number": 1}]}}
-    assert read_one(recorded(report=short)) == Recorded(TIME, "rpi-1", report())
+    assert read_one(recorded(report=short)) == Recorded(TIME, "rpi-1", read(), 1)
 
 
+NO_THING = "thingName must be 1 to 128 bytes without control characters, / + # and a $ at its beginning"
 NO_REPORT = [
     ("\\xff", "it must be JSON: Expecting value at character 1"),
     ("{", "it must be JSON: Expecting property name enclosed in double quotes at character 2"),
@@ -115,8 +122,8 @@ NO_REPORT = [
     (recorded(report="{"), "it must be JSON: Expecting property name"),
     (recorded(report={}), "header is missing"),
     (recorded(thingName=None), "thingName is missing, and so is a topic that reports arrive on"),
-    (recorded(thingName="a\x1b[31m"), "thingName must be 1 to 128 of a-z A-Z 0-9 : _ -"),
-    (recorded(thingName=["a"]), "thingName must be 1 to 128 of a-z A-Z 0-9 : _ -"),
+    (recorded(thingName="a\x1b[31m"), NO_THING),
+    (recorded(thingName=["a"]), NO_THING),
     *(
         (recorded(timestamp=time), "timestamp must be a number of milliseconds or seconds since 1970, or an ISO time")
         for time in (None, True, [], -1, float("nan"), float("inf"), 1e300, 10**400)
@@ -134,12 +141,27 @@ def test_a_line_that_is_no_report_is_said(line: Any, reason: str) -> None:
     assert found.reason.startswith(reason)
 
 
+def test_what_is_left_out_of_a_report_is_said(detector: Detector) -> None:
+    lines = [json.dumps(recorded(90)), json.dumps(recorded(1.5e300))]
+    left_out, alarm, summary = tell_replay(detector, lines)
+    rule = "its numbers must have at most 15 digits, got 1.5e+300"
+    assert f"line 2: custom_metrics.cpu_usage[0] is left out: {rule}" == left_out
+    assert "in-alarm" in alarm
+    assert "2 reports of 1 things evaluated, 0 lines unreadable, 1 events" == summary
+
+
+@pytest.mark.parametrize("thing", ["a@b.example", "edge.gw.1"])
+def test_a_thing_whose_name_aws_takes_is_one(thing: str) -> None:
+    assert thing == read_one(recorded(thingName=thing)).thing
+    assert thing == read_one({"topic": TOPIC.replace("rpi-1", thing), "payload": report()}).thing
+
+
 def test_empty_lines_are_none() -> None:
     assert list(read_recorded(["\n", "  \n", ""])) == []
 
 
 def test_reports_are_evaluated_in_the_order_of_their_times(detector: Detector) -> None:
-    unsorted = [Recorded(TIME + at, "rpi-1", report(cpu)) for at, cpu in [(900, 90), (300, 90), (600, 1), (0, 1)]]
+    unsorted = [Recorded(TIME + at, "rpi-1", read(cpu)) for at, cpu in [(900, 90), (300, 90), (600, 1), (0, 1)]]
     assert [(event.type, event.time - TIME) for event in replay(detector, unsorted)] == [
         ("in-alarm", 300),
         ("alarm-cleared", 600),
@@ -148,7 +170,7 @@ def test_reports_are_evaluated_in_the_order_of_their_times(detector: Detector) -
 
 
 def test_silence_of_two_days_makes_an_alarm_void(detector: Detector) -> None:
-    reports = [Recorded(TIME, "rpi-1", report(90)), Recorded(TIME + 3 * DAY, "rpi-2", report(1))]
+    reports = [Recorded(TIME, "rpi-1", read(90)), Recorded(TIME + 3 * DAY, "rpi-2", read(1))]
     assert [event.type for event in replay(detector, reports)] == ["in-alarm", "alarm-invalidated"]
 
 

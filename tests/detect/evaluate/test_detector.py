@@ -19,9 +19,12 @@ from hypothesis import strategies as st
 from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, INVALID_AFTER, Event
 from defender_detect.evaluate.detector import NOTHING, Attachment, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
-from defender_detect.profile_rules import find_problems
+from defender_detect.judge.reading import read_report
 from defender_detect.profiles import Profile, parse_profile
 from defender_detect.store.store import Store
+from device_defender import profile as aws
+from device_defender.report import Report
+from device_defender.validation import find_problems
 
 NOW = 1_800_000_000.0
 STEP = 300.0  # seconds between two reports of a thing
@@ -39,7 +42,7 @@ def ranked(name: str, metric: str, operator: str, statistic: str) -> dict[str, A
 
 def profile(name: str, *behaviors: dict[str, Any], **more: Any) -> Profile:
     document = {"securityProfileName": name, "behaviors": list(behaviors), **more}
-    assert [] == find_problems(document)
+    assert [] == find_problems(document, aws.Profile, aws.AWS_RULES)
     return parse_profile(document)
 
 
@@ -56,8 +59,12 @@ def detector(*attachments: Attachment, groups: dict[str, list[str]] | None = Non
     return Detector(Rules(attachments, groups or {}), **options)
 
 
-def report(**custom: Any) -> dict[str, Any]:
-    return {"custom_metrics": {name: [{"number": value}] for name, value in custom.items()}}
+def read(**blocks: Any) -> Report:
+    return read_report({"header": {"report_id": 1, "version": "1.0"}, **blocks}).report
+
+
+def report(metrics: dict[str, Any] | None = None, **custom: Any) -> Report:
+    return read(metrics=metrics, custom_metrics={name: [{"number": value}] for name, value in custom.items()})
 
 
 def brief(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
@@ -100,7 +107,7 @@ def test_the_metrics_of_the_profiles_are_retained_and_no_others() -> None:
     all_things = profile("p", behavior("b", "cpu", "less-than", {"number": 5}), additionalMetricsToRetain=["fan"])
     extra = {"additionalMetricsToRetainV2": [{"metric": "aws:all-bytes-in"}]}
     detect = detector(attach(all_things), attach(profile("q", **extra), "lab"), groups=GROUPS)
-    full = {**report(cpu=1, fan=2, other=3), "metrics": {"network_stats": {"bytes_in": 4, "bytes_out": 5}}}
+    full = report({"network_stats": {"bytes_in": 4, "bytes_out": 5}}, cpu=1, fan=2, other=3)
     assert {"cpu": 1, "fan": 2} == detect.observe("rpi-1", full, NOW)[0].values
     assert {"cpu": 1, "fan": 2, "aws:all-bytes-in": 4} == detect.observe("in-lab", full, NOW)[0].values
     assert {"fan": 2} == detect.observe("rpi-1", report(fan=2), NOW)[0].values
@@ -163,7 +170,7 @@ def told(draw: st.DrawFn, names: Sequence[str] = NAMES, waits: Sequence[float] =
         custom["words"] = [draw(st.sampled_from([{"string_list": ["a"]}, {"string_list": ["\ud800"]}, {"number": 1}]))]
     wait = draw(st.sampled_from(waits))
     metrics = {name: block for each in blocks for name, block in each.items()}
-    return Told(draw(st.sampled_from(names)), {"metrics": metrics, "custom_metrics": custom}, wait)
+    return Told(draw(st.sampled_from(names)), read(metrics=metrics, custom_metrics=custom), wait)
 
 
 PORTS = st.lists(st.sampled_from([22, 80]), max_size=2)
@@ -297,7 +304,7 @@ GOOD: dict[str, Any] = {
 QUIET: dict[str, Any] = {"metrics": {"network_stats": {"bytes_out": 0}}}
 EMPTY: dict[str, Any] = {"custom_metrics": {}}
 UPS_AND_DOWNS = [
-    Told("a", each, STEP) for each in [GOOD, BAD, EMPTY, BAD, BAD, EMPTY, QUIET, QUIET, GOOD, EMPTY, GOOD, GOOD]
+    Told("a", read(**each), STEP) for each in [GOOD, BAD, EMPTY, BAD, BAD, EMPTY, QUIET, QUIET, GOOD, EMPTY, GOOD, GOOD]
 ]
 
 

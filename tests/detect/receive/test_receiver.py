@@ -22,9 +22,8 @@ pytest.importorskip("cryptography")
 import paho.mqtt.client as mqtt
 
 from defender_detect.errors import CredentialsError
-from defender_detect.judge.last_reports import LastReports
 from defender_detect.judge.topics import ReportTopic
-from defender_detect.judge.verdict import Accepted
+from defender_detect.judge.verdict import Accepted, LastReports
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver
