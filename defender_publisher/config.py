@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 import msgspec
 from msgspec import Meta, field
 
-from device_defender.metrics import BuiltInName, Name, TypeName
+from device_defender.metrics import BUILT_INS, Name, TypeName
 from device_defender.wording import SECRET
 
 PROGRAM_DIRECTORY = (
@@ -232,7 +232,10 @@ class CustomMetric(Section, frozen=True):
         Meta(description="The metric's type in AWS IoT. Required with `command`; a built-in knows its own."),
     ] = None
     source: Annotated[
-        Optional[BuiltInName], Meta(description="A built-in. Default: the one with the metric's name.")
+        Optional[Annotated[Name, Meta(extra_json_schema={"examples": list(BUILT_INS)})]],
+        Meta(
+            description="A built-in, or a metric of an installed package. Default: the one with this metric's name.",
+        ),
     ] = None
     path: Annotated[str, Meta(description="For `disk_usage`: a path on the disk to measure.")] = "/"
     command: Annotated[

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from defender_publisher import metrics
 from defender_publisher.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric
-from device_defender.metrics import AWS_PREFIX, BUILT_INS, TYPES
+from device_defender.metrics import AWS_PREFIX, TYPES
 from device_defender.wording import did_you_mean, shown
 
 AWS_ENDPOINT = re.compile(r"\.iot\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?$")
@@ -92,10 +93,8 @@ def _proxy_rules(agent: Agent) -> Iterator[str]:
 
 
 def _metrics_rules(config: Config) -> Iterator[str]:
-    metrics = config.metrics
-    blocks = (
-        metrics.listening_tcp_ports, metrics.listening_udp_ports, metrics.tcp_connections, metrics.network_stats
-    )  # fmt: skip
+    given = config.metrics
+    blocks = (given.listening_tcp_ports, given.listening_udp_ports, given.tcp_connections, given.network_stats)
     if not config.custom_metrics and all(block is False for block in blocks):
         yield "metrics must leave at least one block on, or custom_metrics name one: there is nothing to report"
 
@@ -109,15 +108,19 @@ def _custom_metric_rules(name: str, metric: CustomMetric) -> Iterator[str]:
     elif metric.command is not None and metric.type is None:
         yield f"{where}.type is missing; a command needs one of {', '.join(TYPES)}"
     elif metric.command is None:
-        yield from _built_in_rules(where, metric.source or name, metric)
+        yield from _source_rules(where, metric.source or name, metric)
 
 
-def _built_in_rules(where: str, source: str, metric: CustomMetric) -> Iterator[str]:
-    built_in = BUILT_INS.get(source)
-    if built_in is None:
+def _source_rules(where: str, source: str, metric: CustomMetric) -> Iterator[str]:
+    try:
+        found = metrics.find(source)
+    except metrics.MetricError as error:
+        yield f"{where} cannot be measured: {error}"
+        return
+    if found is None:
         yield (
-            f"{where} must have a source or a command, because {shown(source)} is not the name of a built-in"
-            f"{did_you_mean(source, BUILT_INS)}"
+            f"{where} must have a source or a command, because {shown(source)} is not the name of a built-in, nor of a "
+            f"metric of an installed package{did_you_mean(source, metrics.names())}"
         )
-    elif metric.type not in (None, built_in.type):
-        yield f"{where}.type must be {built_in.type} for the built-in {source}, got {metric.type}"
+    elif metric.type not in (None, found.type):
+        yield f"{where}.type must be {found.type} for the source {source}, got {metric.type}"

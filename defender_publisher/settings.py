@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from defender_publisher import metrics
 from defender_publisher.config import (
     DEFAULT_CONFIG_FILE,
     PATH_KEYS,
@@ -217,7 +218,9 @@ def _described(metric: CustomMetric, key: str) -> str:
     if metric.command is not None:
         return f"{metric.type}, the output of {json.dumps(metric.command)} within {metric.timeout:g} s"
     source = metric.source or key.rpartition(".")[2]
-    return f"{BUILT_INS[source].type}, the built-in {source}"
+    found = metrics.find(source)
+    assert found is not None  # the rules say so
+    return f"{found.type}, the {'built-in' if source in BUILT_INS else 'metric'} {source}"
 
 
 def _value_lines(value: Any, key: str, origins: Mapping[str, str]) -> Iterator[str]:

@@ -113,11 +113,14 @@ def test_a_missing_and_a_directory_for_a_file_are_refused(tmp_path: Path) -> Non
             "there is nothing to report",
         ),
         ({"custom_metrics": {"aws:x": {"source": "uptime"}}}, "must not begin with aws:"),
-        ({"custom_metrics": {"cpu": {}}}, '"cpu" is not the name of a built-in'),
+        (
+            {"custom_metrics": {"cpu": {}}},
+            '"cpu" is not the name of a built-in, nor of a metric of an installed',
+        ),
         ({"custom_metrics": {"cpu_usag": {}}}, 'did you mean "cpu_usage"?'),
         (
             {"custom_metrics": {"x": {"source": "uptime", "type": "string-list"}}},
-            "custom_metrics.x.type must be number for the built-in uptime, got string-list",
+            "custom_metrics.x.type must be number for the source uptime, got string-list",
         ),
         ({"custom_metrics": {"x": {"command": ["date"]}}}, "custom_metrics.x.type is missing"),
         (
