@@ -9,10 +9,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 import msgspec
 from msgspec import Meta, field
 
-PROGRAM_DIRECTORY = (
-    "/opt/aws/amazon-defender-publisher"  # /opt/aws/<name>, as the CloudWatch agent and publisher have it
-)
-DEFAULT_CONFIG_FILE = PROGRAM_DIRECTORY + "/etc/amazon-defender-publisher.json"
+from defender_publisher import PROGRAM_DIRECTORY
 
 SHORTEST_INTERVAL = 300  # seconds; Device Defender answers Throttled to a thing that reports more often
 NAME_PATTERN = r"^[a-zA-Z0-9:_-]{1,128}$"  # things and custom metrics are named alike in the IoT API

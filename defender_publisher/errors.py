@@ -28,6 +28,10 @@ class ConfigError(DefenderError):
         self.problems = tuple(problems)
 
 
+class HungError(DefenderError):
+    """The program makes no progress and cannot help itself; the service manager should start it again."""
+
+
 class CollectError(DefenderError):
     """A value could not be measured, so its block is left out of the report (never sent as zero)."""
 

@@ -10,17 +10,9 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from defender_publisher import DEFAULT_CONFIG_FILE, PROGRAM_DIRECTORY
 from defender_publisher.collectors.builtins import BUILT_INS
-from defender_publisher.config import (
-    DEFAULT_CONFIG_FILE,
-    PATH_KEYS,
-    PROGRAM_DIRECTORY,
-    Agent,
-    Config,
-    CustomMetric,
-    Raw,
-    key_path,
-)
+from defender_publisher.config import PATH_KEYS, Agent, Config, CustomMetric, Raw, key_path
 from defender_publisher.errors import ConfigError
 from defender_publisher.identity import thing_name_of
 from defender_publisher.rules import broken_rules

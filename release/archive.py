@@ -22,6 +22,7 @@ OPERATORS = (
     "configs",
     "defender_detect",
     "defender_publisher",
+    "defender_start.py",
     "installers",
     "pyproject.toml",
     "requirements.txt",
