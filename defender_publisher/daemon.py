@@ -6,7 +6,6 @@ import datetime
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,8 +23,8 @@ from defender_publisher.signals import Signals
 from defender_publisher.state import MemoryState, StateFile
 from defender_publisher.status_file import LastErrorHandler, StatusFile
 from defender_publisher.transport import Transport
+from defender_publisher.transports import open_transport
 from defender_publisher.watchdog import Guard
-from defender_publisher.watcher import Watcher
 
 log = logging.getLogger("defender_publisher")
 
@@ -71,17 +70,6 @@ def serve(
     finally:
         stop_jobs(jobs)
         transport.close()
-
-
-def open_transport(settings: Settings, watcher: Watcher | None = None) -> Transport:
-    """Return the way that reports take, not yet connected."""
-    if settings.agent.dry_run:
-        from defender_publisher.console import Console
-
-        return Console(sys.stdout, settings.agent.format)
-    from defender_publisher.mqtt import open_transport  # here, because a dry run does without
-
-    return open_transport(settings, watcher)
 
 
 def start_jobs(publisher: Publisher, transport: Transport, guard: Guard) -> Sequence[Any]:

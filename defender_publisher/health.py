@@ -37,7 +37,7 @@ def examine(settings: Settings) -> Health:
     try:
         running = publisher_runs(directory)
     except PermissionError as error:
-        raise StatusError(f"the state directory {directory} cannot be looked into; try it with sudo") from error
+        raise StatusError(f"the state directory {directory} cannot be looked into", "try it with sudo") from error
     ago = _accepted_ago(status, running) if status is not None else None
     changed = status is not None and status.config_hash != config_hash(settings)
     late = status is None or ago is None or ago > PATIENCE * status.interval

@@ -6,13 +6,14 @@ import argparse
 import contextlib
 import itertools
 import logging
-import sys
 import time
 from pathlib import Path
 
 from defender_publisher import logs
 from defender_publisher.config import Raw
+from defender_publisher.errors import TooSoon
 from defender_publisher.settings import Settings, read_settings
+from defender_publisher.transports import open_transport
 
 DONE, FAILED = 0, 1
 EXIT_HEALTH = {"healthy": 0, "late": 1, "not running": 3}  # 3 as in `systemctl status`
@@ -39,14 +40,12 @@ def answer(options: argparse.Namespace, path: Path | None, overrides: Raw) -> in
 
 def dry_run(settings: Settings, samples: int, interval: float) -> None:
     """Print `samples` reports (0: without end), `interval` seconds apart; connect to nothing."""
-    from defender_publisher.console import Console
     from defender_publisher.device import ThisDevice
     from defender_publisher.publisher import Publisher
     from defender_publisher.state import MemoryState
 
     logs.log_to_stderr(logging.WARNING)
-    console = Console(sys.stdout, settings.agent.format)
-    publisher = Publisher(settings, ThisDevice(settings.config), console, MemoryState())
+    publisher = Publisher(settings, ThisDevice(settings.config), open_transport(settings), MemoryState())
     publisher.start_growth()
     for number in itertools.count(1):
         time.sleep(min(interval, FIRST_GROWTH) if number == 1 else interval)
@@ -58,8 +57,7 @@ def dry_run(settings: Settings, samples: int, interval: float) -> None:
 def publish_once(settings: Settings) -> None:
     """Connect, publish one report, and print the verdict."""
     from defender_publisher.device import ThisDevice
-    from defender_publisher.mqtt import open_transport
-    from defender_publisher.publisher import Publisher
+    from defender_publisher.publisher import THROTTLED_WITHIN, Publisher
     from defender_publisher.state import StateFile
 
     logs.log_to_stderr(logging.INFO)
@@ -68,7 +66,11 @@ def publish_once(settings: Settings) -> None:
         publisher = Publisher(settings, ThisDevice(settings.config), transport, store)
         transport.connect()
         time.sleep(FIRST_GROWTH)
-        print(publisher.publish())
+        try:
+            print(publisher.publish())
+        except TooSoon as error:
+            at = time.strftime("%H:%M:%S", time.localtime(time.time() + THROTTLED_WITHIN))
+            print(f"{error}; the next one can be accepted from {at} on")
 
 
 def print_status(path: Path | None, overrides: Raw, as_json: bool) -> int:

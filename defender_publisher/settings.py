@@ -16,9 +16,9 @@ from defender_publisher.config import PATH_KEYS, Agent, Config, CustomMetric, Ra
 from defender_publisher.errors import ConfigError
 from defender_publisher.identity import thing_name_of
 from defender_publisher.rules import broken_rules
+from defender_publisher.transports import method_of
 
 DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
-DEFAULT_PORTS = {"certificate": 8883, "websocket": 443}
 RESERVED_TOPIC = "$aws/things/{thing_name}/defender/metrics/"
 AMAZON_ROOTS = Path(__file__).with_name("roots") / "amazon-root-ca.pem"  # Amazon Root CA 1 and 3
 HIDDEN = "(hidden)"
@@ -175,7 +175,7 @@ def _check_credentials(agent: Agent) -> None:
 def _filled(agent: Agent, thing_name: str) -> Agent:
     authentication = msgspec.structs.replace(
         agent.authentication,
-        port=agent.authentication.port or DEFAULT_PORTS[agent.authentication.method],
+        port=agent.authentication.port or method_of(agent.authentication).port,
         root_ca=agent.authentication.root_ca or str(AMAZON_ROOTS),
     )
     return msgspec.structs.replace(

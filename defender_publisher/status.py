@@ -95,9 +95,11 @@ def read_status(directory: Union[str, Path]) -> Optional[Status]:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StatusError(f"the status file {path} cannot be read: {error.strerror}; try it with sudo") from error
+        raise StatusError(f"the status file {path} cannot be read: {error.strerror}", "try it with sudo") from error
     except msgspec.MsgspecError as error:
-        raise StatusError(f"the status file {path} is damaged ({error}); the daemon's next report mends it") from error
+        raise StatusError(
+            f"the status file {path} is damaged ({error})", "the daemon's next report repairs it"
+        ) from error
 
 
 def config_hash(settings: Settings) -> str:

@@ -27,7 +27,7 @@ from defender_publisher.status import (
     Status,
     config_hash,
 )
-from defender_publisher.watcher import Watcher
+from defender_publisher.transport import Watcher
 
 DELIVERED = ("accepted", "delivered")  # the verdicts after which Device Defender has the report
 LONGEST_ERROR = 1000  # characters; a report that is given up is in the log as a whole

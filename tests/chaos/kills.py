@@ -9,6 +9,7 @@ import struct
 import time
 from pathlib import Path
 
+from defender_publisher.encoding import MESSAGE_LIMIT
 from defender_publisher.publisher import Publisher
 from defender_publisher.settings import read_settings
 from defender_publisher.snapshot import Counters, Snapshot, Sockets
@@ -37,6 +38,7 @@ class Pipe:
     """A transport to whoever reads the pipe: what is written has arrived, also when the writer ends right after it."""
 
     connected = True
+    largest_report = MESSAGE_LIMIT
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

@@ -28,6 +28,7 @@ import timeloop
 from defender_publisher import session as session_module
 from defender_publisher.collectors.builtins import BUILT_INS
 from defender_publisher.device import ThisDevice
+from defender_publisher.encoding import MESSAGE_LIMIT
 from defender_publisher.errors import DefenderError
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.publisher import Publisher
@@ -56,6 +57,7 @@ class Receiver:
     """A transport that accepts everything."""
 
     connected: bool = True
+    largest_report: int = MESSAGE_LIMIT
     reports: list[dict[str, Any]] = field(default_factory=list)
     growth: Counter[str] = field(default_factory=Counter)
 

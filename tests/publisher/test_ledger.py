@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from defender_publisher.encoding import MESSAGE_LIMIT
 from defender_publisher.errors import NotConnected, NoVerdict, Rejected
 from defender_publisher.publisher import Publisher
 from defender_publisher.settings import read_settings
@@ -48,6 +49,7 @@ class World:
     boot_id: str = "boot"
     silent_id: int = 0
     connected = True
+    largest_report = MESSAGE_LIMIT
 
     def look(self) -> Sockets:
         return Sockets(frozenset(), frozenset(), frozenset())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from defender_publisher.encoding import MESSAGE_LIMIT
 from defender_publisher.errors import NotConnected, NoVerdict, Rejected
 from defender_publisher.publisher import Publisher
 from defender_publisher.settings import read_settings
@@ -48,6 +49,7 @@ class FakeTransport:
 
     clock: FakeClock
     connected: bool = True
+    largest_report: int = MESSAGE_LIMIT
     error: Exception | None = None
     took: float = 0.0
     reports: list[dict[str, Any]] = field(default_factory=list)

@@ -121,9 +121,28 @@ def test_once_fails_when_the_report_is_rejected(
 ) -> None:
     from tests.fakes.scripted_broker import reject
 
-    broker.script.answer = reject("Throttled", "Too soon")
+    broker.script.answer = reject("InvalidPayload", "Malformed")
     done = run("--once", write_config(broker.port))
     assert 1 == done.returncode
+    assert done.stderr.splitlines()[-1].endswith("rejected: InvalidPayload: Malformed")
+
+
+def test_once_takes_throttled_by_a_report_from_before_for_a_proof(
+    run: Run, write_config: Callable[..., Path], broker: ScriptedBroker
+) -> None:
+    """It was installed again, or the card is new: nothing is kept of the report that went out just before."""
+    from tests.fakes.scripted_broker import reject
+
+    broker.script.answer = reject("Throttled", "Too soon")
+    path = write_config(broker.port)
+    done = run("--once", path)
+    assert 0 == done.returncode
+    assert re.search(r"report \d+ throttled: the connection works.*accepted from \d\d:\d\d:\d\d on", done.stdout)
+    state = json.loads((path.parent / "state" / "state.json").read_text())
+    state["published_at"] -= 400  # so that this device's own last report is no reason
+    (path.parent / "state" / "state.json").write_text(json.dumps(state))
+    done = run("--once", path)
+    assert (1, "") == (done.returncode, done.stdout)
     assert done.stderr.splitlines()[-1].endswith("rejected: Throttled: Too soon")
 
 
@@ -235,7 +254,7 @@ def test_network_troubles_fail_once_with_a_sentence(
     stranger = Authority(tmp_path / "stranger", name="stranger")
     expired = authority.issue_expired("expired")
     cases: list[tuple[list[object], str]] = [
-        (["--port", free_port], "localhost refused the connection: check agent.authentication.port"),
+        (["--port", free_port], "localhost refused the connection; check agent.authentication.port"),
         (["-e", "no-such-host.invalid"], "the name no-such-host.invalid cannot be resolved"),
         (["-r", stranger.certificate], "the server's certificate was not accepted"),
         (["-e", "127.0.0.1"], "the server's certificate was not accepted (IP address mismatch"),

@@ -1,12 +1,15 @@
-"""The witness: the running daemon's word on the top rungs, from its status file, so that nobody pushes it out."""
+"""What the running daemon tells of its connection and reports, in its status file, so that nobody pushes it out."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import Failed, NotTried
 from defender_publisher.health import PATIENCE
+from defender_publisher.publisher import THROTTLED
+from defender_publisher.state import publisher_runs
 from defender_publisher.status import LastReport, Status, StatusError, config_hash, read_status
 
 ASKED = "asked the running daemon (pid {pid}), which a second connection would push out"
@@ -43,6 +46,21 @@ def tell_report(case: Case) -> str:
     return said
 
 
+def proof_that_reports_arrive(case: Case) -> str | None:
+    """Return a word on a report of the daemon that was accepted under this configuration, None if there is none."""
+    if not hasattr(case, "settings"):
+        return None
+    directory = str(case.settings.agent.state_directory)
+    with contextlib.suppress(OSError, StatusError):
+        status = read_status(directory) if publisher_runs(directory) else None
+        if status is None or status.last_report is None or status.config_hash != config_hash(case.settings):
+            return None
+        report, age = status.last_report, case.clock() - status.last_report.time
+        if report.verdict == "accepted" and age <= PATIENCE * status.interval:
+            return f"the running daemon's report {report.report_id} was accepted {ago(age)}"
+    return None
+
+
 def ago(seconds: float) -> str:
     """Say how long ago something was, in the largest unit that leaves two of it."""
     for name, unit in (("days", DAY), ("h", HOUR), ("min", MINUTE)):
@@ -56,8 +74,7 @@ def _status_of(case: Case) -> Status:
     try:
         status = read_status(directory)
     except StatusError as error:
-        says, _, advice = str(error).partition("; ")
-        raise Failed(says, advice) from error
+        raise Failed(*error.problem) from error
     if status is None:
         says = f"a daemon runs, which a second connection would push out, and it has told nothing in {directory}"
         raise Failed(says, "see that the daemon can write there, or stop it and ask again")
@@ -72,7 +89,9 @@ def _of_another_configuration(case: Case, status: Status) -> str:
 
 def _arrived(case: Case, report: LastReport) -> bool:
     """Whether it is known that the report arrived; on a topic of one's own nobody says so."""
-    return report.verdict == "accepted" or (report.verdict == "delivered" and case.settings.agent.topic is not None)
+    return report.verdict in ("accepted", THROTTLED) or (
+        report.verdict == "delivered" and case.settings.agent.topic is not None
+    )
 
 
 def _last_error(case: Case, status: Status) -> str:

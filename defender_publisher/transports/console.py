@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
+from defender_publisher.encoding import MESSAGE_LIMIT
 from defender_publisher.transport import Delivery, decode
 
 
@@ -12,6 +13,7 @@ class Console:
     """Prints reports (JSON) on a stream and calls that accepted."""
 
     connected = True
+    largest_report = MESSAGE_LIMIT  # as AWS IoT has it
     first_delay = 0.0
 
     def __init__(self, stream: TextIO, form: str) -> None:
