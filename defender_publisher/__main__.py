@@ -10,6 +10,7 @@ from pathlib import Path
 
 from defender_publisher.arguments import PROGRAM, read_arguments
 from defender_publisher.errors import ConfigError, DefenderError, HungError
+from defender_publisher.text import printable_lines
 
 EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_MISSING, EXIT_HUNG, EXIT_CONFIG = 69, 75, 78  # EX_UNAVAILABLE, EX_TEMPFAIL and EX_CONFIG of sysexits.h
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     except HungError as error:
         return _end_hung(error)
     except DefenderError as error:
-        print(error, file=sys.stderr)
+        print(printable_lines(str(error)), file=sys.stderr)
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     except ModuleNotFoundError as error:
         return _say_missing(error)

@@ -118,7 +118,7 @@ def wait_for_signal(signals: Signals, reread: Reread, notifier: Notifier, guard:
         try:
             return reread()
         except ConfigError as error:
-            log.error("keeping the current configuration; the new one is invalid: %s", error)
+            log.error("keeping the current configuration; the new one is invalid: %s", "; ".join(error.problems))
             notifier.ready()
 
 

@@ -38,6 +38,8 @@ def examine(settings: Settings) -> Health:
         running = publisher_runs(directory)
     except PermissionError as error:
         raise StatusError(f"the state directory {directory} cannot be looked into", "try it with sudo") from error
+    except OSError as error:
+        raise StatusError(f"the lock in {directory} cannot be read: {error.strerror}", "remove it") from error
     ago = _accepted_ago(status, running) if status is not None else None
     changed = status is not None and status.config_hash != config_hash(settings)
     late = status is None or ago is None or ago > PATIENCE * status.interval

@@ -13,6 +13,7 @@ from defender_publisher import logs
 from defender_publisher.config import Raw
 from defender_publisher.errors import TooSoon
 from defender_publisher.settings import Settings, read_settings
+from defender_publisher.text import printable_lines
 from defender_publisher.transports import open_transport
 
 DONE, FAILED = 0, 1
@@ -79,7 +80,8 @@ def print_status(path: Path | None, overrides: Raw, as_json: bool) -> int:
 
     settings = read_settings(path, overrides, credentials=False)
     found = health.examine(settings)
-    print(*(health.as_json(found) if as_json else health.describe(found)), sep="\n")
+    lines = health.as_json(found) if as_json else map(printable_lines, health.describe(found))
+    print(*lines, sep="\n")
     return EXIT_HEALTH[found.health]
 
 

@@ -7,6 +7,7 @@ from typing import Optional, Union
 
 import msgspec
 
+from defender_publisher import files
 from defender_publisher.errors import DefenderError
 from defender_publisher.settings import Settings
 
@@ -91,7 +92,7 @@ def read_status(directory: Union[str, Path]) -> Optional[Status]:
     """Return the status that the daemon last wrote, None if there is none; raises StatusError if it is unreadable."""
     path = Path(directory) / STATUS_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Status)
+        return msgspec.json.decode(files.read(path), type=Status)
     except FileNotFoundError:
         return None
     except OSError as error:

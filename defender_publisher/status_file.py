@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from defender_publisher import __version__
-from defender_publisher.repeats import key_of
+from defender_publisher import __version__, files
+from defender_publisher.logs import key_of
 from defender_publisher.settings import Settings
 from defender_publisher.state import State
 from defender_publisher.status import (
@@ -130,10 +130,8 @@ class StatusFile(Watcher):
         content = msgspec.json.encode(self.now)
         if self._path is None or content == self._written:
             return
-        temporary = self._path.with_suffix(".new")
         with contextlib.suppress(OSError):
-            temporary.write_bytes(content)
-            os.replace(temporary, self._path)
+            files.replace(self._path, content)
             self._written = content
 
 

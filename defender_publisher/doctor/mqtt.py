@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from defender_publisher import files
 from defender_publisher.credentials import AS_OWNER, common_name
 from defender_publisher.device import ThisDevice
 from defender_publisher.diagnosis import no_verdict
@@ -96,6 +97,8 @@ def _is_free(case: Case) -> bool:
         case.daemon_runs = publisher_runs(directory)
     except PermissionError as error:
         raise Failed(f"whether a daemon runs is unknown: {directory} is another user's", AS_OWNER) from error
+    except OSError as error:
+        raise Failed(f"whether a daemon runs is unknown: {directory}: {error.strerror}", "remove its lock") from error
     case.store = StateFile(directory)
     try:
         if not case.daemon_runs:
@@ -110,4 +113,5 @@ def _hand_back(directory: Path) -> None:
     with contextlib.suppress(OSError):
         owner = directory.stat()
         for name in (LOCK_FILE, STATE_FILE) if os.geteuid() == 0 != owner.st_uid else ():
-            os.chown(directory / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            with open(directory / name, "rb", opener=files.open_regular) as file:
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
