@@ -28,7 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     except HungError as error:
         return _end_hung(error)
     except DefenderError as error:
-        print(printable_lines(str(error)), file=sys.stderr)
+        doctor = "" if options.asks or options.dry_run else f" ({PROGRAM} doctor finds out more)"  # for the journal
+        print(printable_lines(str(error)) + doctor, file=sys.stderr)
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     except ModuleNotFoundError as error:
         return _say_missing(error)

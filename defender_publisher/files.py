@@ -11,6 +11,9 @@ import os
 import stat
 from pathlib import Path
 
+from defender_publisher.errors import Problem
+
+SPACE_NEEDED = 64 * 1024  # bytes; a state and a status of some hundred interfaces
 LONGEST = 16 * 1024 * 1024  # bytes; a state with ten thousand interfaces has two
 
 
@@ -62,3 +65,20 @@ def append(path: str, flags: int) -> int:
         if not os.path.islink(path) or os.lstat(path).st_uid not in (0, os.geteuid()):
             raise error from None
         return os.open(path, flags | os.O_CLOEXEC, 0o666)
+
+
+def writing_problem(directory: str) -> Problem | None:
+    """Return what keeps everybody from writing into a directory: a full disk, or one that is read-only."""
+    try:
+        found = os.statvfs(directory)
+    except FileNotFoundError:
+        return None  # it is made where it is needed
+    except OSError as error:
+        return Problem(f"the directory {directory} cannot be used: {error.strerror}", "correct agent.state_directory")
+    if found.f_flag & os.ST_RDONLY:
+        return Problem(
+            f"the file system of {directory} is read-only", f"look for its errors: dmesg, mount, df {directory}"
+        )
+    if found.f_bavail * found.f_frsize < SPACE_NEEDED or (found.f_files and not found.f_favail):
+        return Problem(f"the file system of {directory} is full", f"make room: df -h {directory}; df -i {directory}")
+    return None

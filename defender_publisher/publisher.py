@@ -24,7 +24,6 @@ log = logging.getLogger("defender_publisher")
 OFFLINE_CHECK = 2.0  # seconds between two looks whether a report that is due can go out
 THROTTLED_WITHIN = 300.0  # seconds; Device Defender takes one report of a thing in them
 AFTER_THROTTLED = 2  # cycles to wait after Throttled, and not more, so as not to be silent for long afterwards
-THROTTLED = "throttled"  # the verdict that proves the way, apart from rejections
 ADVICE = {
     "InvalidPayload": "send this line to the project, with the report that debug mode logs",
     "Throttled": "one report per 300 s and thing is taken; look for a second publisher of this thing",
@@ -136,9 +135,10 @@ class Publisher:
             raise
         except Rejected as error:
             first, self._may_be_too_soon = self._may_be_too_soon, False
-            self._watcher.reported(report_id, THROTTLED if first and error.throttled else f"rejected: {error.code}")
+            self._watcher.reported(report_id, f"rejected: {error.code}")
             self._ledger.refused(error, report)
             if first and error.throttled:
+                self._watcher.proven(report_id)
                 raise TooSoon(report_id, error.code, error.message) from error
             raise
         except NoVerdict as error:

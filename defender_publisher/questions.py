@@ -24,7 +24,7 @@ FIRST_GROWTH = 1.0  # seconds over which a single report measures what takes tim
 def answer(options: argparse.Namespace, path: Path | None, overrides: Raw) -> int:
     """Answer the question that the options ask about the configuration at `path`; return the exit status."""
     if options.status:
-        return print_status(path, overrides, options.json)
+        return print_status(path, overrides, options.json, options.wait or 0.0)
     if options.doctor:
         return examine(path, overrides, options.json)
     if options.support_bundle:
@@ -74,12 +74,12 @@ def publish_once(settings: Settings) -> None:
             print(f"{error}; the next one can be accepted from {at} on")
 
 
-def print_status(path: Path | None, overrides: Raw, as_json: bool) -> int:
-    """Print how the daemon does; return the exit status that says so."""
+def print_status(path: Path | None, overrides: Raw, as_json: bool, wait: float = 0.0) -> int:
+    """Print how the daemon does, once its first report has a verdict or `wait` seconds are over; return its status."""
     from defender_publisher import health
 
     settings = read_settings(path, overrides, credentials=False)
-    found = health.examine(settings)
+    found = health.wait_for_verdict(settings, wait)
     lines = health.as_json(found) if as_json else map(printable_lines, health.describe(found))
     print(*lines, sep="\n")
     return EXIT_HEALTH[found.health]

@@ -71,6 +71,7 @@ class Status(msgspec.Struct, frozen=True):
     connection: ConnectionStatus
     last_report: Optional[LastReport] = None
     last_accepted: Optional[LastAccepted] = None
+    proven: Optional[LastAccepted] = None  # a report that was refused only because of one from before the start
     last_error: Optional[LastError] = None
     counts: Counts = Counts()
     next_report: Optional[float] = None

@@ -68,7 +68,7 @@ class StatusFile(Watcher):
         if before is not None:
             old = before.now
             self._change(since=old.since, counts=old.counts, last_report=old.last_report, last_error=old.last_error)
-            self._change(last_accepted=old.last_accepted)
+            self._change(last_accepted=old.last_accepted, proven=old.proven)
             self._connections = before._connections
         self._change()
 
@@ -92,6 +92,10 @@ class StatusFile(Watcher):
         kind = "accepted" if verdict in DELIVERED else "rejected" if verdict.startswith("rejected") else "failed"
         with self._lock:
             self._change(counts=self._one_more(kind), **changes)
+
+    def proven(self, report_id: int) -> None:
+        """Note that a report was refused only because of one from before the start."""
+        self._change(proven=LastAccepted(report_id, time.time(), time.monotonic()))
 
     def failed(self) -> None:
         """Note that no report could be made."""

@@ -89,11 +89,10 @@ class Watcher:
         """Note that there is none any more."""
 
     def reported(self, report_id: int, verdict: str, seconds: float | None = None) -> None:
-        """Note a report's verdict and its seconds.
+        """Note a report's verdict ("accepted", "delivered", "rejected: CODE" or "unanswered") and its seconds."""
 
-        It is "accepted", "delivered" (nobody answers there), "throttled" (too soon after one of before the start, which
-        proves the way), "rejected: CODE" or "unanswered".
-        """
+    def proven(self, report_id: int) -> None:
+        """Note that this report was refused only because of one from before the start, which proves the way."""
 
     def failed(self) -> None:
         """Note that no report could be made."""

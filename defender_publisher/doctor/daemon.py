@@ -8,7 +8,6 @@ import time
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import Failed, NotTried
 from defender_publisher.health import PATIENCE
-from defender_publisher.publisher import THROTTLED
 from defender_publisher.state import publisher_runs
 from defender_publisher.status import LastReport, Status, StatusError, config_hash, read_status
 
@@ -39,7 +38,7 @@ def tell_report(case: Case) -> str:
         raise NotTried(f"the daemon has not reported yet{_next(case, status)}")
     age = case.clock() - report.time
     said = f"the daemon's last report, {report.report_id}, {ago(age)}: {report.verdict}{_next(case, status)}"
-    if not _arrived(case, report):
+    if not _arrived(case, status, report):
         raise Failed(said, _last_error(case, status))
     if age > PATIENCE * status.interval:
         raise Failed(said, f"more than two intervals ago; {_last_error(case, status)}")
@@ -87,11 +86,11 @@ def _of_another_configuration(case: Case, status: Status) -> str:
     return f"; its configuration is not this one (kill -HUP {status.pid} lets it read its file again)"
 
 
-def _arrived(case: Case, report: LastReport) -> bool:
+def _arrived(case: Case, status: Status, report: LastReport) -> bool:
     """Whether it is known that the report arrived; on a topic of one's own nobody says so."""
-    return report.verdict in ("accepted", THROTTLED) or (
-        report.verdict == "delivered" and case.settings.agent.topic is not None
-    )
+    unheard = report.verdict == "delivered" and case.settings.agent.topic is not None
+    proven = status.proven is not None and status.proven.report_id == report.report_id
+    return unheard or proven or report.verdict == "accepted"
 
 
 def _last_error(case: Case, status: Status) -> str:

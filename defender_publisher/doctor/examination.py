@@ -20,6 +20,7 @@ RUNGS = (
     Rung("valid today", local.check_dates),
     Rung("issued for this thing", local.check_owner),
     Rung("clock", local.check_clock),
+    Rung("state directory", local.check_state_directory),
     Rung("endpoint", local.check_endpoint),
     Rung("DNS", network.look_up, network.CHECK_DNS),
     Rung("TCP", network.connect_tcp),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import calendar
+import os
 import time
 from pathlib import Path
 
+from defender_publisher import files
 from defender_publisher.credentials import (
     AS_OWNER,
     CHECK_CLOCK,
@@ -130,3 +132,12 @@ def check_endpoint(case: Case) -> str:
     if is_data_endpoint(host):
         return host
     raise Doubted(f"{host} is not the -ats data endpoint, whose certificate Amazon's roots vouch for", ASK_FOR_ENDPOINT)
+
+
+def check_state_directory(case: Case) -> str:
+    """See that the daemon can keep what must outlive a restart; it reports also where it cannot."""
+    directory = str(case.settings.agent.state_directory)
+    problem = files.writing_problem(directory)
+    if problem is not None:
+        raise Doubted(*problem)
+    return directory if os.path.isdir(directory) else f"{directory}, which is made when it is needed"

@@ -235,6 +235,7 @@ def test_credentials_that_cannot_be_used_end_with_78_and_a_sentence(
         done = run(path)
         assert 78 == done.returncode
         assert expected in one_sentence(done)
+        assert one_sentence(done).endswith(" (amazon-defender-publisher doctor finds out more)")  # in the journal, too
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root can read every file")
@@ -485,7 +486,10 @@ def test_the_status_tells_health_by_its_exit_status(
     path = write_config(1)
     never = run("--status", path)
     assert 3 == never.returncode
-    assert f"not running: no daemon has written a status into {tmp_path / 'state'}\n" == never.stdout
+    assert [
+        f"not running: no daemon has written a status into {tmp_path / 'state'}",
+        "next step      amazon-defender-publisher doctor",
+    ] == never.stdout.splitlines()
     daemon = start(sys.executable, PUBLISHER, path)
     while run("--status", path).returncode == 3:
         assert daemon.poll() is None

@@ -20,6 +20,7 @@ from defender_publisher.status import (
     STATUS_FILE,
     ConnectionStatus,
     Counts,
+    LastAccepted,
     LastError,
     LastReport,
     Status,
@@ -132,8 +133,11 @@ def test_a_daemon_that_has_not_reported_yet_is_no_failure(ask: Callable[..., lis
 
 
 def test_throttled_after_a_start_without_state_proves_the_way(ask: Callable[..., list[Step]]) -> None:
-    *_, report = ask(last_report=LastReport(7, time.time() - 20, "throttled", None))
+    refused = LastReport(7, time.time() - 20, "rejected: Throttled", None)
+    *_, report = ask(last_report=refused, proven=LastAccepted(7, time.time() - 20))
     assert OK == report.verdict
+    *_, report = ask(last_report=refused, proven=LastAccepted(6, time.time() - 320))
+    assert FAIL == report.verdict
 
 
 @pytest.mark.parametrize(

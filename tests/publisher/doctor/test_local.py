@@ -13,6 +13,7 @@ from defender_publisher.doctor import local
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
 from defender_publisher.doctor.ladder import Doubted, Failed
+from defender_publisher.errors import Problem
 from demo.authority import Authority
 
 WriteConfig = Callable[..., Path]
@@ -156,6 +157,19 @@ def test_a_clock_before_this_release_fails_and_todays_holds(make_case: MakeCase)
     assert "timedatectl" in advice
     assert local.check_clock(make_case()).endswith(" UTC")
     assert local.RELEASE_DAY < time.time()
+
+
+def test_a_disk_that_is_full_is_in_doubt_because_reports_go_on(
+    make_case: MakeCase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    case = make_case()
+    assert f"{tmp_path}/state, which is made when it is needed" == local.check_state_directory(case)
+    (tmp_path / "state").mkdir()
+    assert f"{tmp_path}/state" == local.check_state_directory(case)
+    full = Problem("the file system is full", "make room")
+    monkeypatch.setattr("defender_publisher.files.writing_problem", lambda directory: full)
+    with pytest.raises(Doubted, match="the file system is full; make room"):
+        local.check_state_directory(case)
 
 
 @pytest.mark.parametrize(
