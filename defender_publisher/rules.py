@@ -9,7 +9,9 @@ from typing import get_args
 from defender_publisher.collectors.builtins import BUILT_INS
 from defender_publisher.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric, MetricType
 from defender_publisher.transports import method_of
+from defender_publisher.validation import did_you_mean, shown
 
+HOST = r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(%[\w.-]+)?"  # a name, IPv4 or IPv6
 TOPIC_BYTES, TOPIC_SLASHES = 256, 7  # AWS IoT's limits of a topic
 
 
@@ -43,7 +45,8 @@ def _interval_rules(agent: Agent) -> Iterator[str]:
 def _authentication_rules(authentication: Authentication) -> Iterator[str]:
     endpoint = authentication.endpoint or ""
     if re.search(r"[/:\s]", endpoint):
-        yield f"agent.authentication.endpoint must be a host name alone, without https:// and port, got {endpoint!r}"
+        given = "" if "@" in endpoint else f", got {endpoint!r}"
+        yield f"agent.authentication.endpoint must be a host name alone, without https:// and port{given}"
     else:
         yield from method_of(authentication).broken_rules(authentication)
 
@@ -63,6 +66,12 @@ def _topic_rules(agent: Agent) -> Iterator[str]:
 
 
 def _proxy_rules(agent: Agent) -> Iterator[str]:
+    if agent.proxy and not re.fullmatch(HOST, agent.proxy.host):
+        given = "" if "@" in agent.proxy.host else f", got {shown(agent.proxy.host)}"  # a password may be in it
+        yield (
+            "agent.proxy.host must be a host name or address alone (port, username and password have keys of their "
+            f"own){given}"
+        )
     if agent.proxy and (agent.proxy.username is None) != (agent.proxy.password is None):
         yield "agent.proxy.username and agent.proxy.password must be given together"
 
@@ -91,8 +100,6 @@ def _custom_metric_rules(name: str, metric: CustomMetric) -> Iterator[str]:
 def _built_in_rules(where: str, source: str, metric: CustomMetric) -> Iterator[str]:
     built_in = BUILT_INS.get(source)
     if built_in is None:
-        from defender_publisher.validation import did_you_mean, shown  # here: a valid configuration does without it
-
         yield (
             f"{where} must have a source or a command, because {shown(source)} is not the name of a built-in"
             f"{did_you_mean(source, BUILT_INS)}"

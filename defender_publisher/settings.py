@@ -157,11 +157,17 @@ def _checked(raw: Any) -> Config:
     except msgspec.ValidationError as error:
         from defender_publisher.validation import find_problems  # here: a valid configuration does without it
 
-        raise ConfigError(find_problems(raw) or [str(error)]) from error
+        raise ConfigError([_without_password(each) for each in find_problems(raw)] or [str(error)]) from error
     problems = broken_rules(config)
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _without_password(problem: str) -> str:
+    """Return a problem without the value that was found, where that may be a password, or a URL with one in it."""
+    key = problem.partition(" must ")[0]
+    return problem.partition(", got ")[0] if key == "agent.proxy" or key.startswith("agent.proxy.") else problem
 
 
 def _check_credentials(agent: Agent) -> None:
