@@ -9,13 +9,9 @@ from typing import Annotated, Any, Literal, Optional, Union
 import msgspec
 from msgspec import Meta, field
 
+from defender_publisher import PROGRAM_DIRECTORY
 from device_defender.metrics import BUILT_INS, Name, TypeName
 from device_defender.wording import SECRET
-
-PROGRAM_DIRECTORY = (
-    "/opt/aws/amazon-defender-publisher"  # /opt/aws/<name>, as the CloudWatch agent and publisher have it
-)
-DEFAULT_CONFIG_FILE = PROGRAM_DIRECTORY + "/etc/amazon-defender-publisher.json"
 
 SHORTEST_INTERVAL = 300  # seconds; Device Defender answers Throttled to a thing that reports more often
 PATH_KEYS = (  # whose relative values are taken from the config file's directory

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from defender_publisher import metrics
 from defender_publisher.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric
+from defender_publisher.transports import method_of
 from device_defender.metrics import AWS_PREFIX, TYPES
 from device_defender.wording import did_you_mean, shown
 
-AWS_ENDPOINT = re.compile(r"\.iot\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?$")
-AWS_PORTS = (8883, 443)
+HOST = r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(%[\w.-]+)?"  # a name, IPv4 or IPv6
 TOPIC_BYTES, TOPIC_SLASHES = 256, 7  # AWS IoT's limits of a topic
 
 
@@ -43,34 +43,12 @@ def _interval_rules(agent: Agent) -> Iterator[str]:
 
 
 def _authentication_rules(authentication: Authentication) -> Iterator[str]:
-    needed = ["endpoint"] + (["certificate", "private_key"] if authentication.method == "certificate" else [])
-    for key in needed:
-        if not getattr(authentication, key):
-            yield f"agent.authentication.{key} is missing; it is needed with the method {authentication.method}"
     endpoint = authentication.endpoint or ""
     if re.search(r"[/:\s]", endpoint):
-        yield f"agent.authentication.endpoint must be a host name alone, without https:// and port, got {endpoint!r}"
-        return
-    at_aws = AWS_ENDPOINT.search(endpoint)
-    if at_aws and authentication.port not in (None, *AWS_PORTS):
-        yield f"agent.authentication.port must be 8883 or 443 for AWS IoT, got {authentication.port}"
-    if authentication.method == "websocket" and endpoint:
-        yield from _websocket_rules(authentication, at_aws)
-
-
-def _websocket_rules(authentication: Authentication, at_aws: re.Match[str] | None) -> Iterator[str]:
-    if not at_aws:
-        yield (
-            "agent.authentication.endpoint must be AWS's own name (...-ats.iot.REGION.amazonaws.com) with the method "
-            f"websocket, because the request is signed for its region; got {authentication.endpoint!r}"
-        )
-    elif authentication.region not in (None, at_aws["region"]):
-        yield (
-            f"agent.authentication.region must be the endpoint's region {at_aws['region']}, "
-            f"got {authentication.region!r}"
-        )
-    if authentication.port not in (None, 443):
-        yield f"agent.authentication.port must be 443 with the method websocket, got {authentication.port}"
+        given = "" if "@" in endpoint else f", got {endpoint!r}"
+        yield f"agent.authentication.endpoint must be a host name alone, without https:// and port{given}"
+    else:
+        yield from method_of(authentication).broken_rules(authentication)
 
 
 def _topic_rules(agent: Agent) -> Iterator[str]:
@@ -88,6 +66,12 @@ def _topic_rules(agent: Agent) -> Iterator[str]:
 
 
 def _proxy_rules(agent: Agent) -> Iterator[str]:
+    if agent.proxy and not re.fullmatch(HOST, agent.proxy.host):
+        given = "" if "@" in agent.proxy.host else f", got {shown(agent.proxy.host)}"  # a password may be in it
+        yield (
+            "agent.proxy.host must be a host name or address alone (port, username and password have keys of their "
+            f"own){given}"
+        )
     if agent.proxy and (agent.proxy.username is None) != (agent.proxy.password is None):
         yield "agent.proxy.username and agent.proxy.password must be given together"
 
