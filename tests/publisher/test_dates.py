@@ -21,7 +21,8 @@ END = 2524607999  # 2049-12-31 23:59:59 UTC, when the certificates of AWS IoT en
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = re.compile(r"\b(gmtime|localtime|strftime|mktime|fromtimestamp|cert_time_to_seconds|ctime|asctime)\(")
 # The moment at which something happens, in the time zone of whoever reads the log: no date that somebody else wrote.
-LOCAL = {"defender_publisher/repeats.py", "defender_publisher/status.py", "defender_detect/store/schema.py"}
+LOCAL = {"defender_publisher/logs.py", "defender_publisher/status.py", "defender_publisher/questions.py"}  # today's
+LOCAL |= {"defender_detect/store/pruning.py", "defender_detect/store/schema.py"}
 LOCAL |= {"defender_detect/ask/tables.py"}  # which shows in UTC what lies beyond
 
 
