@@ -21,6 +21,7 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
+	@sh tests/install-agent.sh $(PYTHON)
 	@sh tests/install-shells.sh
 	$(VENV)/bin/python -m pytest -n 2
 
