@@ -28,6 +28,7 @@ demo: $(VENV)/installed-demo ## an authority, a broker, Detect and this machine 
 
 test: $(VENV)/installed-test ## the tests (three minutes)
 	@sh tests/install-mosquitto.sh
+	@sh tests/install-agent.sh $(PYTHON)
 	@sh tests/install-shells.sh
 	$(VENV)/bin/python -m pytest -n 2
 
