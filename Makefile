@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-deploy test-installers chaos lint docs site dist bench bench-quick bench-detect bench-deploy clean
+.PHONY: help install install-detect demo test test-deploy test-installers chaos fuzz-broker lint docs site dist bench bench-quick bench-detect bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -47,6 +47,10 @@ chaos: $(VENV)/installed-test ## faults caused for real, a line each (root)
 	@sh tests/install-mosquitto.sh
 	@sh tests/install-faketime.sh
 	$(VENV)/bin/python -m pytest tests/chaos -m "slow or not slow" -n 4
+
+# FUZZ_SECONDS (120) says how long; FUZZ_SEED repeats a run.
+fuzz-broker: $(VENV)/installed-test ## made-up packets against Detect's built-in broker
+	$(VENV)/bin/python -m pytest tests/detect/receive/test_fuzzing.py -m "slow or not slow"
 
 lint: $(VENV)/installed-lint ## ruff, mypy and the words that people read
 	$(VENV)/bin/python -m reference.words

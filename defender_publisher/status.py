@@ -8,6 +8,7 @@ from typing import Optional, Union
 
 import msgspec
 
+from defender_publisher import files
 from defender_publisher.errors import DefenderError
 from defender_publisher.settings import Settings
 
@@ -71,6 +72,7 @@ class Status(msgspec.Struct, frozen=True):
     connection: ConnectionStatus
     last_report: Optional[LastReport] = None
     last_accepted: Optional[LastAccepted] = None
+    proven: Optional[LastAccepted] = None  # a report that was refused only because of one from before the start
     last_error: Optional[LastError] = None
     counts: Counts = Counts()
     next_report: Optional[float] = None
@@ -92,13 +94,15 @@ def read_status(directory: Union[str, Path]) -> Optional[Status]:
     """Return the status that the daemon last wrote, None if there is none; raises StatusError if it is unreadable."""
     path = Path(directory) / STATUS_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Status)
+        return msgspec.json.decode(files.read(path), type=Status)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StatusError(f"the status file {path} cannot be read: {error.strerror}; try it with sudo") from error
+        raise StatusError(f"the status file {path} cannot be read: {error.strerror}", "try it with sudo") from error
     except msgspec.MsgspecError as error:
-        raise StatusError(f"the status file {path} is damaged ({error}); the daemon's next report mends it") from error
+        raise StatusError(
+            f"the status file {path} is damaged ({error})", "the daemon's next report repairs it"
+        ) from error
 
 
 def config_hash(settings: Settings) -> str:

@@ -1,7 +1,8 @@
 """Text from outside: what programs, interfaces and users are called is theirs to choose, and need not be UTF-8.
 
 Python carries a byte that is no text as half a surrogate pair (PEP 383), and JSON can spell one. No report, state or
-status can be encoded with it, so every such text passes here first.
+status can be encoded with it, so every such text passes here first. What a broker, a proxy or another user wrote is
+made fit here for a terminal and a line of a log, too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TextIO
 
 MARK = "\N{REPLACEMENT CHARACTER}"  # what the Unicode standard puts in the place of what cannot be read
 SURROGATE = re.compile("[\ud800-\udfff]")
+LONGEST = 300  # characters; whoever says more has nothing to say to an operator
 
 
 def valid(text: str) -> str:
@@ -34,3 +36,19 @@ def name_of(given: str) -> str:
         return os.fsencode(given).decode(errors="replace")
     except UnicodeEncodeError:  # not from the system after all
         return valid(given)
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    r"""Return the text with every character escaped that is not to be seen (\n, \x1b, \u202e), and cut to a length."""
+    cut = text[:longest]
+    shown = cut if cut.isprintable() else "".join(map(_escaped, cut))
+    return shown if len(text) <= longest else f"{shown}... ({len(text)} characters)"
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines of our own in which every line is printable, however long it is."""
+    return "\n".join(line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n"))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

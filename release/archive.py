@@ -23,6 +23,7 @@ OPERATORS = (
     "defender_daemon",
     "defender_detect",
     "defender_publisher",
+    "defender_start.py",
     "device_defender",
     "installers",
     "pyproject.toml",

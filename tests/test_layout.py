@@ -67,9 +67,17 @@ def test_the_device_side_never_imports_the_deployers_or_detects_packages(path: P
     assert set() == imports_any(path, "boto3", "botocore", "aws_cdk", "cryptography", "amqtt")
 
 
+PARSE = ("arguments.py",)  # and, for the type of what was parsed, what does what it says
+CARRY_OUT = ("__main__.py", "questions.py")
+END = ("__main__.py", "daemon.py")
+
+
 @pytest.mark.parametrize("path", DEVICE + DETECT + INFRASTRUCTURE, ids=lambda path: path.name)
-def test_only_the_scripts_parse_arguments_start_timeloop_or_exit(path: Path) -> None:
-    assert set() == imports_any(path, "argparse", "timeloop")
+def test_only_the_programs_outline_parses_arguments_starts_timeloop_or_exits(path: Path) -> None:
+    assert path.name in (*PARSE, *CARRY_OUT) or set() == imports_any(path, "argparse")
+    assert path.name == "daemon.py" or set() == imports_any(path, "timeloop")
+    if path.name in END:
+        return
     calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
     assert set() == calls & {"sys.exit", "exit", "os._exit", "quit"}
 
@@ -98,6 +106,11 @@ def test_no_import_of_detect_runs_upwards(path: Path) -> None:
     assert set() == names & {"attachments", "config", "mailbox", "service"}, "what stands above the rooms"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "defender_daemon").rglob("*.py")), ids=lambda path: path.name)
+def test_what_both_daemons_share_imports_the_standard_library_only(path: Path) -> None:
+    assert {name.split(".")[0] for name in imports_of(path)} <= set(STANDARD_LIBRARY)
+
+
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
@@ -120,10 +133,9 @@ def test_imports_go_one_way(module: str, forbidden: set[str]) -> None:
 
 def test_a_json_publisher_loads_neither_cbor_nor_the_doctor_nor_anything_of_the_deployers() -> None:
     code = (
-        "import sys, importlib.machinery as m, importlib.util as u\n"
-        f"l = m.SourceFileLoader('p', {str(ROOT / 'amazon-defender-publisher')!r})\n"
-        "s = u.spec_from_loader('p', l); p = u.module_from_spec(s); l.exec_module(p)\n"
+        "import sys, defender_publisher.__main__, defender_publisher.daemon, defender_publisher.mqtt\n"
         "print(sorted({'cbor2', 'boto3', 'aws_cdk', 'cryptography', 'asyncio', 'tarfile', 'defender_publisher.doctor', "
+        "'defender_publisher.questions', "
         "'defender_publisher.support'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

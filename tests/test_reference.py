@@ -28,7 +28,8 @@ def test_a_page_gets_its_tables_between_their_marks_and_keeps_the_rest() -> None
 
 def test_every_built_in_is_in_the_schema() -> None:
     metric = json.loads(tables.json_schema())["$defs"]["CustomMetric"]["properties"]["source"]
-    assert [{"enum": sorted(BUILT_INS)}, {"type": "null"}] == metric["anyOf"]
+    (name,) = (each for each in metric["anyOf"] if each != {"type": "null"})
+    assert list(BUILT_INS) == name["examples"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

@@ -11,9 +11,7 @@ from typing import Any, Union
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Number
 from defender_publisher.text import valid
-
-MOST_DIGITS = 15  # "Numbers carry at most 15 digits" (AWS IoT Device Defender's developer guide, custom metrics)
-TOO_LARGE = 10**MOST_DIGITS
+from device_defender.report import MOST_DIGITS, fits
 
 Value = Union[int, float, list[Number], list[str]]
 
@@ -37,7 +35,7 @@ def _number(number: Any) -> Number:
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise CollectError(f"numbers must be int or float, got {type(number).__name__}")
     measured: Number = _rounded(number) if isinstance(number, float) else number
-    if abs(measured) >= TOO_LARGE:
+    if not fits(measured):
         raise CollectError(f"numbers must have at most {MOST_DIGITS} digits before the point, found one that is longer")
     return measured
 

@@ -83,6 +83,7 @@ WRONG = [
     (authentication(endpoint="a..b"), HOST_RULE + '"a..b"'),
     (authentication(rot_ca="x"), 'agent.authentication has no key "rot_ca": did you mean "root_ca"?'),
     (authentication(root_ca=1), "agent.authentication.root_ca must be a string of 1 to 1024 characters, got 1"),
+    (authentication(revoked=""), 'agent.authentication.revoked must be a string of 1 to 1024 characters, got ""'),
     (detect(profils=[]), 'detect has no key "profils": did you mean "profiles"?'),
     (detect(profiles="x.json"), 'detect.profiles must be an array, got "x.json"'),
     (detect(profiles=[3]), "detect.profiles[0] must be an object, got 3"),
@@ -119,6 +120,10 @@ WRONG = [
     (alert(type="command", command=[]), "detect.alerts[1].command must be a program and its arguments, got an array"),
     (alert(type="command", command="x"), 'detect.alerts[1].command must be an array, got "x"'),
     (alert(type="topic", topic="a/#"), "detect.alerts[1].topic cannot be used: an alert topic must be 1 to 256 bytes"),
+    (
+        alert(type="topic", topic="a", readers="dashboard"),
+        'detect.alerts[1].readers must be an array, got "dashboard"',
+    ),
     (alert(type="sns", topic="x", topic_arn="x"), 'detect.alerts[1] has no key "topic": did you mean "topic_arn"?'),
 ]
 

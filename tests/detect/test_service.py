@@ -25,12 +25,13 @@ pytest.importorskip("msgspec")
 import cbor2
 
 from defender_detect.alerts.queue import Alerts
+from defender_detect.config import Config
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted
 from defender_detect.profiles import read_profile
-from defender_detect.service import Service
+from defender_detect.service import Service, alert_topics
 from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
@@ -64,6 +65,30 @@ def report(report_id: int, cpu: float) -> dict[str, Any]:
 
 def encoded(report_id: int, cpu: float) -> bytes:
     return json.dumps(report(report_id, cpu)).encode()
+
+
+def test_what_was_restored_is_kept_from_the_garbage_collector(tmp_path: Path) -> None:
+    """A full collection looks at each of its objects, and holds reports up meanwhile."""
+    code = (
+        "import gc; from defender_detect.service import Service; from defender_detect.alerts.alerts import Alerts\n"
+        "from defender_detect.evaluate.detector import Rules\n"
+        "service = Service(Rules([]), None, Alerts([])); before = gc.get_freeze_count()\n"
+        "service.restore(lambda *_: None)\n"
+        "print(before, gc.get_freeze_count() > 10_000, len(gc.get_objects(2)) < 1_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "0 True True\n" == done.stdout
+
+
+def test_who_hears_an_alert_at_the_embedded_broker_is_in_the_configuration() -> None:
+    alerts = (
+        {"type": "topic", "topic": "alerts/a", "readers": ["dashboard"]},
+        {"type": "topic", "topic": "alerts/b"},
+        {"type": "topic", "topic": "alerts/a", "readers": ["phone"]},
+        {"type": "log"},
+    )
+    expected = {"alerts/a": {"dashboard", "phone"}, "alerts/b": set()}
+    assert expected == alert_topics(Config(alerts=alerts))
 
 
 class Setup:

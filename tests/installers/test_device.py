@@ -528,6 +528,7 @@ def test_a_copy_can_install_and_remove_and_holds_no_tests_and_nothing_of_the_dep
         "amazon-defender-publisher",
         "defender_publisher",
         "device_defender",
+        "defender_start.py",
         "requirements.txt",
         "configs",
         "installers",

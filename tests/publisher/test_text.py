@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from defender_publisher import text
+from defender_publisher.text import printable, printable_lines
 from tests.fakes import not_utf8
 from tests.fakes.not_utf8 import CUT, CUT_SHOWN, LOCALES, make_directory
 from tests.namespaces import child
@@ -147,3 +148,25 @@ def test_what_is_wrong_where_no_path_is_utf8_is_said(tmp_path: Path, locale: str
     assert "listening_tcp_ports" in done.stderr
     assert "No such file or directory" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Malformed metrics report", "Malformed metrics report"),
+        ("Überlast, 過負荷", "Überlast, 過負荷"),
+        ("\x1b[2J\x1b[31mFORGED\x07", r"\x1b[2J\x1b[31mFORGED\x07"),
+        ("one\r\n2026-11-30 00:00:00 : INFO : two", r"one\r\n2026-11-30 00:00:00 : INFO : two"),
+        ("abc\u202edef\u2028\x9b\ud800", r"abc\u202edef\u2028\x9b\ud800"),
+    ],
+)
+def test_control_characters_are_escaped_and_letters_are_not(text: str, expected: str) -> None:
+    assert expected == printable(text)
+
+
+def test_what_is_too_long_is_cut_and_its_length_said() -> None:
+    assert "aaaaa... (100000 characters)" == printable("a" * 100_000, 5)
+
+
+def test_lines_of_our_own_stay_lines() -> None:
+    assert "one\ntwo\\x1b[1m" == printable_lines("one\ntwo\x1b[1m")

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 
 from defender_detect.receive.limits import Limits, Share
 from tests.detect.receive.test_receiver import Clock
 
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
 LIMITS = Limits(messages_per_second=10.0, bytes_per_second=1_000.0, saved=5.0)
+
+
+def test_the_documentation_says_which_limits_there_are() -> None:
+    lines = (ROOT / "docs" / "security.md").read_text("utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in lines if line.startswith("| `")]
+    documented = {row[0].split("`")[1]: float(row[1]) for row in rows}
+    assert asdict(Limits()) == documented
 
 
 def test_what_was_saved_can_be_sent_at_once_and_then_so_much_a_second() -> None:

@@ -14,13 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from defender_publisher.credentials import certificate_id
-from defender_publisher.doctor import handshake, reach, rungs
+from defender_publisher.doctor import local, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import Failed
 from defender_publisher.tcp import open_socket
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker
-from tests.publisher.doctor.test_rungs import failure
+from tests.publisher.doctor.test_local import failure
 from tests.publisher.test_tcp import FakeProxy
 
 MakeCase = Callable[..., Case]
@@ -28,8 +28,8 @@ MakeCase = Callable[..., Case]
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handshake, "ALERT_WITHIN", 0.3)
-    monkeypatch.setattr(reach, "CONNECT_WITHIN", 1.0)
+    monkeypatch.setattr(network, "ALERT_WITHIN", 0.3)
+    monkeypatch.setattr(network, "CONNECT_WITHIN", 1.0)
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def make_case(write_config: Callable[..., Path]) -> Iterator[MakeCase]:
         config["agent"]["authentication"].update(authentication)
         path.write_text(json.dumps(config))
         made.append(Case(path, {}, alternative_port=alternative_port))
-        rungs.read_configuration(made[-1])
-        rungs.find_thing_name(made[-1])
+        local.read_configuration(made[-1])
+        local.find_thing_name(made[-1])
         return made[-1]
 
     yield make_case
@@ -53,25 +53,25 @@ def make_case(write_config: Callable[..., Path]) -> Iterator[MakeCase]:
 
 
 def greeted(case: Case) -> str:
-    reach.connect_tcp(case)
-    return reach.greet_server(case)
+    network.connect_tcp(case)
+    return network.greet_server(case)
 
 
 def test_the_addresses_of_a_name_are_told_and_a_wrong_name_is_named(make_case: MakeCase) -> None:
-    assert "127.0.0.1" in reach.look_up(make_case(1))
-    says, advice = failure(reach.look_up, make_case(1, endpoint="nowhere.invalid"))
+    assert "127.0.0.1" in network.look_up(make_case(1))
+    says, advice = failure(network.look_up, make_case(1, endpoint="nowhere.invalid"))
     assert says.startswith("the name nowhere.invalid cannot be resolved")
     assert "check agent.authentication.endpoint and the DNS" == advice
-    assert "nowhere..invalid" in failure(reach.look_up, make_case(1, endpoint="nowhere..invalid"))[0]
+    assert "nowhere..invalid" in failure(network.look_up, make_case(1, endpoint="nowhere..invalid"))[0]
 
 
 def test_behind_a_proxy_its_name_is_looked_up(make_case: MakeCase) -> None:
     case = make_case(1, proxy={"host": "127.0.0.1", "port": 3128}, endpoint="inside.invalid")
-    assert "127.0.0.1: the proxy 127.0.0.1, which looks up inside.invalid itself" == reach.look_up(case)
+    assert "127.0.0.1: the proxy 127.0.0.1, which looks up inside.invalid itself" == network.look_up(case)
 
 
 def test_an_open_port_is_told(make_case: MakeCase, broker: ScriptedBroker) -> None:
-    assert f"port {broker.port}" == reach.connect_tcp(make_case(broker.port))
+    assert f"port {broker.port}" == network.connect_tcp(make_case(broker.port))
 
 
 def test_a_closed_port_is_named(make_case: MakeCase, free_port: int) -> None:
@@ -79,13 +79,13 @@ def test_a_closed_port_is_named(make_case: MakeCase, free_port: int) -> None:
         f"port {free_port}: localhost refused the connection",
         "check agent.authentication.port and the firewall",
     )
-    assert expected == failure(reach.connect_tcp, make_case(free_port))
+    assert expected == failure(network.connect_tcp, make_case(free_port))
 
 
 def test_where_the_other_port_answers_it_is_the_advice(
     make_case: MakeCase, free_port: int, broker: ScriptedBroker
 ) -> None:
-    _, advice = failure(reach.connect_tcp, make_case(free_port, alternative_port=broker.port))
+    _, advice = failure(network.connect_tcp, make_case(free_port, alternative_port=broker.port))
     assert f"set agent.authentication.port to {broker.port}, which answers" == advice
 
 
@@ -96,7 +96,7 @@ def test_a_port_that_says_nothing_is_a_firewalls(make_case: MakeCase) -> None:
         each.setblocking(False)
         each.connect_ex(listener.getsockname())
     began = time.monotonic()
-    says, advice = failure(reach.connect_tcp, make_case(listener.getsockname()[1], endpoint="127.0.0.1"))
+    says, advice = failure(network.connect_tcp, make_case(listener.getsockname()[1], endpoint="127.0.0.1"))
     assert time.monotonic() - began < 3
     assert says.endswith("the broker did not answer in time")
     assert "look for a firewall in between; port 1 does not answer either" == advice
@@ -107,9 +107,9 @@ def test_a_port_that_says_nothing_is_a_firewalls(make_case: MakeCase) -> None:
 def test_the_way_through_a_proxy_is_told_and_its_refusal_quoted(make_case: MakeCase) -> None:
     proxy = FakeProxy()
     options = {"host": "127.0.0.1", "port": proxy.port}
-    assert f"port 8883, through the proxy 127.0.0.1:{proxy.port}" == reach.connect_tcp(make_case(8883, proxy=options))
+    assert f"port 8883, through the proxy 127.0.0.1:{proxy.port}" == network.connect_tcp(make_case(8883, proxy=options))
     proxy.close()
-    says, advice = failure(reach.connect_tcp, make_case(8883, proxy=options))
+    says, advice = failure(network.connect_tcp, make_case(8883, proxy=options))
     assert f"the proxy 127.0.0.1:{proxy.port} did not let us through" in says
     assert "check agent.proxy" == advice
 
@@ -135,8 +135,8 @@ def test_a_server_that_cannot_be_trusted_is_not(
     if "root_ca" in change:
         change = {"root_ca": str(Authority(tmp_path / "stranger", name="stranger").certificate)}
     case = make_case(broker.port, **change)
-    reach.connect_tcp(case)
-    says, todo = failure(reach.greet_server, case)
+    network.connect_tcp(case)
+    says, todo = failure(network.greet_server, case)
     assert expected in says
     assert advice in todo
 
@@ -144,7 +144,7 @@ def test_a_server_that_cannot_be_trusted_is_not(
 def test_an_expired_server_points_at_the_clock_first(make_case: MakeCase, authority: Authority) -> None:
     files = authority.issue_expired("old-broker", ["localhost"])
     broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
-    with pytest.raises(Failed, match="certificate has expired.*check this device's clock"):
+    with pytest.raises(Failed, match="certificate has expired.*; check this device's clock"):
         greeted(make_case(broker.port))
     broker.close()
 
@@ -158,8 +158,8 @@ def test_a_broker_that_refuses_the_devices_certificate_is_heard(
     broker = ScriptedBroker(files.certificate, files.private_key, stranger.certificate)
     broker._context.maximum_version = ssl.TLSVersion[newest]
     case = make_case(broker.port)
-    reach.connect_tcp(case)
-    says, advice = failure(reach.greet_server, case)
+    network.connect_tcp(case)
+    says, advice = failure(network.greet_server, case)
     assert "UNKNOWN_CA" in says
     assert "the broker must trust the authority that signed this device's certificate" == advice
     broker.close()
@@ -168,10 +168,10 @@ def test_a_broker_that_refuses_the_devices_certificate_is_heard(
 def test_a_port_that_speaks_no_tls_is_named(make_case: MakeCase) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         case = make_case(listener.getsockname()[1])
-        reach.connect_tcp(case)
+        network.connect_tcp(case)
         connection, _ = listener.accept()
         connection.sendall(b"220 mail.example.com ESMTP\r\n")
-        says, advice = failure(reach.greet_server, case)
+        says, advice = failure(network.greet_server, case)
         connection.close()
     assert "WRONG_VERSION_NUMBER" in says
     assert "check agent.authentication.port, where localhost does not speak TLS" == advice
@@ -182,8 +182,8 @@ def test_a_server_that_takes_the_connection_and_says_nothing_does_not_hang_the_d
 ) -> None:
     broker.script.tls = False
     case = make_case(broker.port)
-    reach.connect_tcp(case)
-    says, _ = failure(reach.greet_server, case)
+    network.connect_tcp(case)
+    says, _ = failure(network.greet_server, case)
     assert "the broker did not answer in time" == says
 
 
@@ -195,7 +195,7 @@ def test_a_certificate_that_aws_refuses_is_looked_up_by_its_id(
     broker = ScriptedBroker(files.certificate, files.private_key, stranger.certificate)
     case = make_case(443, endpoint=host)
     case.line = open_socket("127.0.0.1", broker.port)
-    _, advice = failure(reach.greet_server, case)
+    _, advice = failure(network.greet_server, case)
     which = certificate_id(str(case.authentication.certificate))
     assert advice.endswith(f": aws iot describe-certificate --certificate-id {which}")
     broker.close()
@@ -207,8 +207,12 @@ def test_a_certificates_id_is_its_sha_256_fingerprint(authority: Authority) -> N
     assert expected == certificate_id(str(path))
 
 
+def context_of(case: Case) -> ssl.SSLContext:
+    return case.method.tls_context(case.authentication)
+
+
 def test_on_443_a_certificate_is_shown_by_alpn_and_a_websocket_shows_none(make_case: MakeCase) -> None:
-    by_alpn = handshake.context_of(make_case(443).authentication)
+    by_alpn = context_of(make_case(443))
     assert by_alpn.check_hostname
-    websocket = make_case(443, method="websocket", endpoint="a1-ats.iot.eu-west-1.amazonaws.com").authentication
-    assert handshake.context_of(websocket).check_hostname
+    websocket = make_case(443, method="websocket", endpoint="a1-ats.iot.eu-west-1.amazonaws.com")
+    assert context_of(websocket).check_hostname

@@ -1,11 +1,14 @@
-"""The witness: the running daemon's word on the top rungs, from its status file, so that nobody pushes it out."""
+"""What the running daemon tells of its connection and reports, in its status file, so that nobody pushes it out."""
 
 from __future__ import annotations
+
+import contextlib
 
 from defender_publisher.dates import date_text
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import Failed, NotTried
 from defender_publisher.health import PATIENCE
+from defender_publisher.state import publisher_runs
 from defender_publisher.status import LastReport, Status, StatusError, config_hash, read_status
 
 ASKED = "asked the running daemon (pid {pid}), which a second connection would push out"
@@ -35,11 +38,26 @@ def tell_report(case: Case) -> str:
         raise NotTried(f"the daemon has not reported yet{_next(case, status)}")
     age = case.clock() - report.time
     said = f"the daemon's last report, {report.report_id}, {ago(age)}: {report.verdict}{_next(case, status)}"
-    if not _arrived(case, report):
+    if not _arrived(case, status, report):
         raise Failed(said, _last_error(case, status))
     if age > PATIENCE * status.interval:
         raise Failed(said, f"more than two intervals ago; {_last_error(case, status)}")
     return said
+
+
+def proof_that_reports_arrive(case: Case) -> str | None:
+    """Return a word on a report of the daemon that was accepted under this configuration, None if there is none."""
+    if not hasattr(case, "settings"):
+        return None
+    directory = str(case.settings.agent.state_directory)
+    with contextlib.suppress(OSError, StatusError):
+        status = read_status(directory) if publisher_runs(directory) else None
+        if status is None or status.last_report is None or status.config_hash != config_hash(case.settings):
+            return None
+        report, age = status.last_report, case.clock() - status.last_report.time
+        if report.verdict == "accepted" and age <= PATIENCE * status.interval:
+            return f"the running daemon's report {report.report_id} was accepted {ago(age)}"
+    return None
 
 
 def ago(seconds: float) -> str:
@@ -55,8 +73,7 @@ def _status_of(case: Case) -> Status:
     try:
         status = read_status(directory)
     except StatusError as error:
-        says, _, advice = str(error).partition("; ")
-        raise Failed(says, advice) from error
+        raise Failed(*error.problem) from error
     if status is None:
         says = f"a daemon runs, which a second connection would push out, and it has told nothing in {directory}"
         raise Failed(says, "see that the daemon can write there, or stop it and ask again")
@@ -69,9 +86,11 @@ def _of_another_configuration(case: Case, status: Status) -> str:
     return f"; its configuration is not this one (kill -HUP {status.pid} lets it read its file again)"
 
 
-def _arrived(case: Case, report: LastReport) -> bool:
+def _arrived(case: Case, status: Status, report: LastReport) -> bool:
     """Whether it is known that the report arrived; on a topic of one's own nobody says so."""
-    return report.verdict == "accepted" or (report.verdict == "delivered" and case.settings.agent.topic is not None)
+    unheard = report.verdict == "delivered" and case.settings.agent.topic is not None
+    proven = status.proven is not None and status.proven.report_id == report.report_id
+    return unheard or proven or report.verdict == "accepted"
 
 
 def _last_error(case: Case, status: Status) -> str:

@@ -6,12 +6,14 @@ import json
 from typing import TextIO
 
 from defender_publisher.transport import Delivery, decode
+from device_defender.report import LARGEST_PAYLOAD
 
 
 class Console:
     """Prints reports (JSON) on a stream and calls that accepted."""
 
     connected = True
+    largest_report = LARGEST_PAYLOAD  # as AWS IoT has it
     first_delay = 0.0
 
     def __init__(self, stream: TextIO, form: str) -> None:

@@ -1,14 +1,14 @@
-"""The lower rungs: what can be told of a device without the network."""
+"""What is checked on the device alone, without the network: its configuration, files, clock and state directory."""
 
 from __future__ import annotations
 
-import re
+import os
 from pathlib import Path
 
+from defender_publisher import files
 from defender_publisher.credentials import (
     AS_OWNER,
     CHECK_CLOCK,
-    aws_credentials_source,
     common_name,
     content_problems,
     file_problems,
@@ -16,22 +16,18 @@ from defender_publisher.credentials import (
     validity,
 )
 from defender_publisher.dates import date_text, minute_text
-from defender_publisher.diagnosis import NO_AWS_CREDENTIALS, problem_in
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Failed
-from defender_publisher.errors import ConfigError
+from defender_publisher.doctor.ladder import Doubted, Failed
+from defender_publisher.endpoint import is_aws, is_data_endpoint
+from defender_publisher.errors import ConfigError, DefenderError
 from defender_publisher.identity import thing_name_of
-from defender_publisher.rules import AWS_ENDPOINT
 from defender_publisher.settings import read_config, settle
 
 # No clock that is right can show a day before this release was made; a Raspberry Pi without one starts in 1970.
 RELEASE_DAY = 1_793_491_200  # seconds since the epoch: 2026-11-01
 DAY = 86_400  # seconds
-NOT_WITH_WEBSOCKET = "not needed with websocket"
 NAMED_BY_AWS = "AWS IoT Certificate"  # the common name of every certificate for whose request AWS made the key
-AMAZON_NAME = re.compile(r"\.amazonaws\.com(\.cn)?$")
-FIPS_ENDPOINT = re.compile(r"\.iot-fips\.[a-z0-9-]+\.amazonaws\.com$")
-ASK_FOR_ENDPOINT = "take the name that this prints: aws iot describe-endpoint --endpoint-type iot:Data-ATS"
+ASK_FOR_ENDPOINT = "use the name that this prints: aws iot describe-endpoint --endpoint-type iot:Data-ATS"
 
 
 def read_configuration(case: Case) -> str:
@@ -73,12 +69,10 @@ def find_files(case: Case) -> str:
     problems = file_problems(case.authentication)
     if problems:
         raise Failed("\n".join(each.says for each in problems), problems[0].advice)
-    if case.mutual:
-        return f"{case.authentication.certificate}, {case.authentication.private_key}"
-    source = aws_credentials_source()
-    if source is None:
-        raise Failed(*problem_in(NO_AWS_CREDENTIALS))
-    return f"{NOT_WITH_WEBSOCKET}; AWS credentials are in {source}"
+    try:
+        return case.method.find_credentials(case.authentication)
+    except DefenderError as error:
+        raise Failed(*error.problem) from error
 
 
 def match_key(case: Case) -> str:
@@ -86,14 +80,12 @@ def match_key(case: Case) -> str:
     problems = content_problems(case.authentication)
     if problems:
         raise Failed(*problems[0])
-    return "the key is the certificate's" if case.mutual else NOT_WITH_WEBSOCKET
+    return "the key is the certificate's"
 
 
 def check_dates(case: Case) -> str:
     """See that the certificate is valid now, and for how long."""
-    if not case.mutual:
-        return NOT_WITH_WEBSOCKET
-    certificate, now = str(case.authentication.certificate), case.clock()
+    certificate, now = case.link.certificate, case.clock()
     problem = problem_of_dates(certificate, now)
     if problem is not None:
         raise Failed(*problem)
@@ -110,16 +102,16 @@ def remaining(end: float, now: float) -> str:
 
 def check_owner(case: Case) -> str:
     """See whose name is on the certificate; fleets name theirs as they like, so that no name is wrong."""
-    if not case.mutual:
-        return NOT_WITH_WEBSOCKET
-    name, agent = common_name(str(case.authentication.certificate)), case.settings.agent
-    if name == case.settings.thing_name:
+    name, thing = common_name(case.link.certificate), case.settings.thing_name
+    if name == thing:
         return "the certificate has the thing's name"
-    if name == agent.client_id:
+    if name == case.link.client_id:
         return f"the certificate has the client ID's name, {name}"
+    if not is_aws(case.link.host):
+        return f"unknown (the certificate's name is {name!r}, the thing's is {thing!r}; many brokers go by the former)"
     if name in (None, NAMED_BY_AWS):
-        return "cannot be told: the certificate names no thing"
-    return f"cannot be told: the certificate's name is {name!r}, the thing's is {case.settings.thing_name!r}"
+        return "unknown (the certificate names no thing)"
+    return f"unknown (the certificate's name is {name!r}, the thing's is {thing!r})"
 
 
 def check_clock(case: Case) -> str:
@@ -127,15 +119,24 @@ def check_clock(case: Case) -> str:
     now = case.clock()
     shown = date_text(now)
     if now < RELEASE_DAY:
-        raise Failed(f"this device's clock says {shown}, which is before this program was made", CHECK_CLOCK)
+        raise Doubted(f"this device's clock says {shown}, which is before this program was made", CHECK_CLOCK)
     return shown
 
 
 def check_endpoint(case: Case) -> str:
     """See that the endpoint's name is one that takes MQTT: at AWS the account's data endpoint."""
-    host = str(case.authentication.endpoint)
-    if not AMAZON_NAME.search(host):
+    host = case.link.host
+    if not is_aws(host):
         return f"{host}, a broker of your own"
-    if FIPS_ENDPOINT.search(host) or (AWS_ENDPOINT.search(host) and host.split(".")[0].endswith("-ats")):
+    if is_data_endpoint(host):
         return host
-    raise Failed(f"{host} is not the -ats data endpoint, whose certificate Amazon's roots vouch for", ASK_FOR_ENDPOINT)
+    raise Doubted(f"{host} is not the -ats data endpoint, whose certificate Amazon's roots vouch for", ASK_FOR_ENDPOINT)
+
+
+def check_state_directory(case: Case) -> str:
+    """See that the daemon can keep what must outlive a restart; it reports also where it cannot."""
+    directory = str(case.settings.agent.state_directory)
+    problem = files.writing_problem(directory)
+    if problem is not None:
+        raise Doubted(*problem)
+    return directory if os.path.isdir(directory) else f"{directory}, which is made when it is needed"

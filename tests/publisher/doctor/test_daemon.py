@@ -9,15 +9,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from defender_publisher.doctor import handshake, trial
-from defender_publisher.doctor.ladder import FAIL, NOT_TRIED, OK, Step
-from defender_publisher.doctor.witness import ago
+from defender_publisher.doctor import examination, local, mqtt, network
+from defender_publisher.doctor.case import Case
+from defender_publisher.doctor.daemon import ago
+from defender_publisher.doctor.ladder import DOUBT, FAIL, NOT_TRIED, OK, Step
+from defender_publisher.errors import Problem
 from defender_publisher.settings import read_settings
 from defender_publisher.state import StateFile
 from defender_publisher.status import (
     STATUS_FILE,
     ConnectionStatus,
     Counts,
+    LastAccepted,
     LastError,
     LastReport,
     Status,
@@ -32,7 +35,7 @@ TOP = ("MQTT CONNECT", "SUBACK", "report")
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handshake, "ALERT_WITHIN", 0.1)
+    monkeypatch.setattr(network, "ALERT_WITHIN", 0.1)
 
 
 @pytest.fixture
@@ -98,11 +101,11 @@ def test_a_daemon_without_a_connection_fails_with_its_last_error(ask: Callable[.
     now = time.time()
     connect, suback, report = ask(
         connection=ConnectionStatus("localhost", 8883, False, now - 600),
-        last_error=LastError(now - 30, "the name x cannot be resolved: check the DNS", 9),
+        last_error=LastError(now - 30, "the name x cannot be resolved; check the DNS", 9),
     )
     assert [FAIL, NOT_TRIED, NOT_TRIED] == [step.verdict for step in (connect, suback, report)]
     assert connect.says.startswith("not connected since ")
-    assert "its last error, 30 s ago, 9 times: the name x cannot be resolved: check the DNS" == connect.advice
+    assert "its last error, 30 s ago, 9 times: the name x cannot be resolved; check the DNS" == connect.advice
 
 
 @pytest.mark.parametrize("verdict", ["rejected: InvalidPayload", "unanswered", "delivered"])
@@ -127,6 +130,35 @@ def test_a_daemon_that_has_not_reported_yet_is_no_failure(ask: Callable[..., lis
     *_, report = ask(last_report=None)
     assert NOT_TRIED == report.verdict
     assert report.says.startswith("the daemon has not reported yet; the next is due in ")
+
+
+def test_throttled_after_a_start_without_state_proves_the_way(ask: Callable[..., list[Step]]) -> None:
+    refused = LastReport(7, time.time() - 20, "rejected: Throttled", None)
+    *_, report = ask(last_report=refused, proven=LastAccepted(7, time.time() - 20))
+    assert OK == report.verdict
+    *_, report = ask(last_report=refused, proven=LastAccepted(6, time.time() - 320))
+    assert FAIL == report.verdict
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict"), [(20, "accepted"), (700, "accepted"), (20, "rejected: InvalidPayload")]
+)
+def test_an_accepted_report_overrules_whatever_looks_wrong_before_it(
+    write_config: Callable[..., Path], ask: Callable[..., list[Step]], monkeypatch: pytest.MonkeyPatch, seconds: float,
+    verdict: str, tmp_path: Path,
+) -> None:  # fmt: skip
+    ask(last_report=LastReport(7, time.time() - seconds, verdict, 0.1))
+    monkeypatch.setattr(local, "file_problems", lambda authentication: [Problem("the key cannot be read", "use sudo")])
+    (path,) = tmp_path.glob("*.json")
+    steps = list(examination.examine(Case(path, {})))
+    found = {step.rung: step for step in steps}
+    if (seconds, verdict) == (20, "accepted"):
+        assert (DOUBT, NOT_TRIED, OK) == tuple(found[name].verdict for name in ("key and certificate", "TLS", "report"))
+        assert "but the running daemon's report 7 was accepted 2" in found["key and certificate"].says
+        assert examination.is_well(steps)
+    else:
+        assert FAIL == found["key and certificate"].verdict
+        assert not examination.is_well(steps)
 
 
 def test_another_configuration_than_the_daemons_is_said(ask: Callable[..., list[Step]]) -> None:
@@ -167,7 +199,7 @@ def test_a_state_directory_of_another_user_may_hide_a_daemon_that_is_not_to_be_p
     def refuse(directory: Path) -> bool:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(trial, "publisher_runs", refuse)
+    monkeypatch.setattr(mqtt, "publisher_runs", refuse)
     step = examined(write_config(broker.port))["MQTT CONNECT"]
     assert (FAIL, True) == (step.verdict, "sudo" in step.advice)
 
@@ -175,5 +207,5 @@ def test_a_state_directory_of_another_user_may_hide_a_daemon_that_is_not_to_be_p
 def test_a_daemon_that_starts_while_it_is_looked_for_is_not_pushed_out(
     ask: Callable[..., list[Step]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial, "publisher_runs", lambda directory: False)
+    monkeypatch.setattr(mqtt, "publisher_runs", lambda directory: False)
     assert [OK] * 3 == [step.verdict for step in ask()]
