@@ -6,7 +6,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import msgspec
@@ -17,7 +17,7 @@ from defender_detect.alerts.sns import SnsSink
 from defender_detect.alerts.topic import TopicSink
 from defender_detect.alerts.webhook import WebhookSink
 from defender_detect.config import Config
-from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event
+from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event, Violation
 from defender_detect.evaluate.detector import MOST_THINGS, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
 from defender_detect.judge.verdict import Accepted
@@ -96,15 +96,10 @@ class Service:
 
     def _invalidate_what_nothing_follows(self, now: float) -> None:
         """Invalidate the alarms of an earlier run whose behavior is gone, or whose thing has been silent for long."""
-        for each in self._store.active() if self._store is not None else ():
-            if not self._detector.follows(each.thing, each.violation_id):
-                event = Event(
-                    each.violation_id, each.thing, each.profile, each.behavior, each.metric, ALARM_INVALIDATED, now,
-                    None, each.criteria, each.kind, each.suppressed,
-                )  # fmt: skip
-                findings = [Finding(each.thing, None, [event], state=self._detector.pack(each.thing))]
-                self._keep(findings, now)
-                self._tell(findings)
+        active = self._store.active() if self._store is not None else ()
+        for finding in invalidate_forgotten(self._detector, active, now):
+            self._keep([finding], now)
+            self._tell([finding])
 
     def _say_whether_things_are_refused(self, now: float) -> None:
         """Log an error while reports of new things are not evaluated, at once and then every hour."""
@@ -142,6 +137,17 @@ class Service:
             log.error("the percentiles of an earlier run cannot be read (%s): they start over", error)
             return
         self._detector.rules.restore_populations(kept)
+
+
+def invalidate_forgotten(detector: Detector, active: Iterable[Violation], now: float) -> Iterator[Finding]:
+    """Yield the ends of the alarms that are on in the store, but not in the detector."""
+    for each in active:
+        if not detector.follows(each.thing, each.violation_id):
+            event = Event(
+                each.violation_id, each.thing, each.profile, each.behavior, each.metric, ALARM_INVALIDATED, now,
+                None, each.criteria, each.kind, each.suppressed,
+            )  # fmt: skip
+            yield Finding(each.thing, None, (event,), state=detector.pack(each.thing))
 
 
 def open_store(config: Config) -> Store | None:

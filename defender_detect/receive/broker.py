@@ -66,9 +66,9 @@ class Broker:
         for task in (*steady, ending, *self._tasks):
             task.cancel()
         await self._say_goodbye()
-        for task in steady:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+        for outcome in await asyncio.gather(*steady, return_exceptions=True):
+            if isinstance(outcome, Exception):  # and not that it was cancelled
+                raise outcome
 
     async def _say_goodbye(self) -> None:
         """Wait a moment for what was sent to arrive, and hang up."""

@@ -217,7 +217,7 @@ def test_a_replay_looks_at_each_thing_for_its_own_reports_and_not_for_everybodys
     monkeypatch.setattr(module, "is_silent", lambda reported, now: looks.append(1) or is_silent(reported, now))
     things, turns = 500, 4
     reports = [
-        Recorded(TIME + turn * 300 + number / 10, f"rpi-{number}", report(90))
+        Recorded(TIME + turn * 300 + number / 10, f"rpi-{number}", read(90))
         for turn in range(turns)
         for number in range(things)
     ]

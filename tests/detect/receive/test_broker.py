@@ -226,6 +226,13 @@ def test_a_taken_port_is_said(broker, credentials):
         EmbeddedBroker(broker.endpoint, credentials)
 
 
+def test_a_broker_that_nobody_is_connected_to_ends_without_a_word(credentials, caplog):
+    embedded = EmbeddedBroker(Endpoint(HOST, 0), credentials)
+    embedded.start()
+    embedded.stop()
+    assert "" == caplog.text
+
+
 def test_no_address_is_no_reason_to_listen_everywhere(credentials):
     with pytest.raises(BrokerError, match="must have an address to listen on"):
         EmbeddedBroker(Endpoint("", 0), credentials)
