@@ -14,7 +14,7 @@ from infrastructure.drift import Drift, find_drift, refuse_missing  # noqa: E402
 from infrastructure.errors import DeployError  # noqa: E402
 from infrastructure.names import Names  # noqa: E402
 from infrastructure.registry import read_registry  # noqa: E402
-from tests.fakes.fake_account import FakeIot, certificate_arn, make_account  # noqa: E402
+from tests.fakes.fake_account import FakeIot, certificate_arn, make_fleet  # noqa: E402
 
 NAMES = Names("lab")
 THING = DeployedThing("a", 1, "csr", "c1")
@@ -29,7 +29,8 @@ def iot() -> FakeIot:
 
 
 def drift_of(iot: FakeIot, *things: DeployedThing) -> list[Drift]:
-    return find_drift(make_account(iot=iot), NAMES, things or (THING,), read_registry(iot, NAMES))
+    fleet = make_fleet(NAMES, iot=iot)
+    return find_drift(fleet, things or (THING,), read_registry(fleet))
 
 
 def test_what_is_as_deployed_is_no_drift_and_costs_no_look(iot: FakeIot) -> None:
@@ -102,17 +103,20 @@ def test_what_all_things_share_is_missed(policies: Any, groups: Any, expected: s
     iot = FakeIot()
     iot.policies, iot.groups = policies, groups
     deployed = Deployed({"lab-fleet": DeployedStack("lab-fleet", "CREATE_COMPLETE")})
+    fleet = make_fleet(NAMES, deployed, iot=iot)
     with pytest.raises(DeployError) as raised:
-        refuse_missing(NAMES, deployed, read_registry(iot, NAMES))
+        refuse_missing(fleet, read_registry(fleet))
     assert str(raised.value).startswith(expected)
 
 
 @pytest.mark.parametrize("status", [None, "ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
 def test_what_was_never_deployed_is_not_missed(status: str | None) -> None:
     deployed = Deployed({"lab-fleet": DeployedStack("lab-fleet", status)} if status else {})
-    refuse_missing(NAMES, deployed, read_registry(FakeIot(), NAMES))
+    fleet = make_fleet(NAMES, deployed)
+    refuse_missing(fleet, read_registry(fleet))
 
 
 def test_what_is_there_is_not_missed(iot: FakeIot) -> None:
     deployed = Deployed({"lab-fleet": DeployedStack("lab-fleet", "CREATE_COMPLETE")})
-    refuse_missing(NAMES, deployed, read_registry(iot, NAMES))
+    fleet = make_fleet(NAMES, deployed, iot=iot)
+    refuse_missing(fleet, read_registry(fleet))
