@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import ssl
 import stat
 import tarfile
@@ -75,7 +76,7 @@ def test_everything_that_is_wished_is_there_and_tagged(machine: Machine) -> None
     for arn in tagged:
         assert {"Key": FLEET, "Value": FLEET} in iot.list_tags_for_resource(resourceArn=arn)["tags"]
     for thing in found["things"]:
-        assert f"scp fleet/{thing}.tar {thing}:" in run.output
+        assert re.search(rf"scp fleet/(install-)?{thing}\.(tar|bash) {thing}:", run.output)
     assert iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"] in run.output
 
 

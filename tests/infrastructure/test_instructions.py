@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,13 @@ from tests.infrastructure.deployer import skip_without
 skip_without("boto3", "cryptography", "rich")
 
 from infrastructure.handover import Handover  # noqa: E402
-from infrastructure.instructions import commands, show_handover  # noqa: E402
+from infrastructure.instructions import KIT_BUILDER, bundle_commands, kit_commands, show_handover  # noqa: E402
 from tests.fakes.fake_account import make_screen  # noqa: E402
 
 
-def shown(handover: Handover, *rotated: str) -> list[str]:
+def shown(handover: Handover, *rotated: str, kits: bool = False) -> list[str]:
     screen, printed = make_screen()
-    show_handover(screen, handover, rotated)
+    show_handover(screen, handover, rotated, kits)
     return printed.getvalue().splitlines()
 
 
@@ -45,32 +46,66 @@ def test_a_large_fleet_is_not_a_page_of_commands() -> None:
 
 @pytest.mark.parametrize("thing", ["rack:1", "_x"])
 def test_a_name_that_is_no_hosts_is_not_taken_for_one(thing: str) -> None:
-    scp, ssh = commands(Path("fleet", f"{thing}.tar"), ())
+    scp, ssh = bundle_commands(Path("fleet", f"{thing}.tar"), ())
     assert f"scp fleet/{thing}.tar DEVICE:" == scp
     assert ssh.startswith("ssh -t DEVICE ")
 
 
 def test_the_commands_do_what_they_say_in_a_shell(tmp_path: Path) -> None:
     """Run them with an scp and an ssh that reach a directory instead of a device, and an installer that echoes."""
-    if shutil.which("bash") is None:
-        pytest.skip("there is no bash")
     device, bundle = tmp_path / "device", tmp_path / "my fleet" / "rpi-0001.tar"
     installer = device / "amazon-defender-publisher-0.1.0" / "installers" / "install-rpi.bash"
-    programs = {
-        tmp_path / "bin" / "scp": f'cp "$1" {shlex.quote(str(device))}/',
-        tmp_path / "bin" / "ssh": 'cd && test "$1 $2" = "-t rpi-0001" && exec bash -c "$3"',
-        tmp_path / "bin" / "sudo": 'exec "$@"',
-        installer: 'echo "$@"; cat "$2"',
-    }
-    for path, text in programs.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"#!/bin/bash\n{text}\n")
-        path.chmod(0o755)
+    lay_out_tools(tmp_path, device)
+    write_program(installer, 'echo "$@"; cat "$2"')
     bundle.parent.mkdir()
     bundle.write_text("the bundle\n")
-    environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "HOME": str(device)}
-    script = "\n".join(commands(bundle, ["rpi-0001"]))
-    done = subprocess.run(["bash", "-ec", script], env=environment, capture_output=True, text=True, timeout=60)
+    done = run_in_bash(tmp_path, device, bundle_commands(bundle, ["rpi-0001"]))
     assert (0, "") == (done.returncode, done.stderr)
     assert f"--bundle {device}/rpi-0001.tar --replace\nthe bundle\n" == done.stdout
     assert not (device / "rpi-0001.tar").exists()
+
+
+def test_a_kit_is_made_brought_and_run(tmp_path: Path) -> None:
+    device, bundle = tmp_path / "device", tmp_path / "fleet" / "rpi-0001.tar"
+    lay_out_tools(tmp_path, device)
+    kit = bundle.with_name("install-rpi-0001.bash")
+    bundle.parent.mkdir()
+    write_program(
+        tmp_path / "bin" / "make", f"""test "$1 $2" = "kit BUNDLES={bundle}" && echo 'echo ran "$@"' >{kit}"""
+    )
+    done = run_in_bash(tmp_path, device, kit_commands(bundle, ["rpi-0001"]))
+    assert (0, "", "ran --replace\n") == (done.returncode, done.stderr, done.stdout)
+    assert [] == list(device.iterdir())
+    assert "make kit" in "\n".join(shown(Handover((bundle,), ()), kits=True))
+
+
+def test_a_kit_is_where_its_builder_puts_it(tmp_path: Path) -> None:
+    builder = pytest.importorskip(KIT_BUILDER)
+    bundle, wheels = tmp_path / "rpi-0001.tar", tmp_path / "wheels"
+    wheels.mkdir()
+    with tarfile.open(bundle, "w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.add(__file__, "private.key")
+    kit = builder.write_kit(bundle, wheels)
+    assert f"scp {kit} rpi-0001:" in kit_commands(bundle, ())
+
+
+def lay_out_tools(directory: Path, device: Path) -> None:
+    """Write an scp and an ssh that reach a directory instead of a device, and a sudo."""
+    if shutil.which("bash") is None:
+        pytest.skip("there is no bash")
+    device.mkdir()
+    write_program(directory / "bin" / "scp", f'cp "$1" {shlex.quote(str(device))}/')
+    write_program(directory / "bin" / "ssh", 'cd && test "$1 $2" = "-t rpi-0001" && exec bash -c "$3"')
+    write_program(directory / "bin" / "sudo", 'exec "$@"')
+
+
+def write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(0o755)
+
+
+def run_in_bash(directory: Path, home: Path, commands: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": f"{directory / 'bin'}:{os.environ['PATH']}", "HOME": str(home)}
+    script = "\n".join(commands)
+    return subprocess.run(["bash", "-ec", script], env=environment, capture_output=True, text=True, timeout=60)
