@@ -108,14 +108,14 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
     if not options.no_detect:
         detect = plan_detect(fleet, wanted.profiles, wanted.metrics, options.alert_email)
     drift = find_drift(fleet, [fleet.deployed.things[thing] for thing in plan.kept], registry)
-    deleted = {each.thing for each in drift if not each.rotation_mends}
+    deleted = {each.thing for each in drift if not each.rotation_repairs}
     joining = [thing for thing in wanted.things if thing not in registry.members and thing not in deleted]
 
     show_plan(fleet.screen, plan, joining, drift)
     show_detect(fleet, detect, unreported(wanted.metrics, wanted.device_config))
     if options.yes or options.delete_at_most is not None:
         refuse_mass_deletion(plan, fleet.deployed, options.delete_at_most)
-    problems: list[object] = [each for each in drift if each.thing not in plan.rotated or not each.rotation_mends]
+    problems: list[object] = [each for each in drift if each.thing not in plan.rotated or not each.rotation_repairs]
     if options.plan:
         return DONE
     before, store = fleet.deployed, KeyStore(options.output)
@@ -143,7 +143,7 @@ def destroy_fleet(options: argparse.Namespace, names: Names) -> int:
     agree(options, fleet.screen, "Delete all of this?")
     with fleet.screen.bars():
         problems = destroy(fleet, strangers)
-    fleet.screen.say(f"Keys and bundles in {options.output} are of no use any more; nothing there was touched.")
+    fleet.screen.say(f"Keys and bundles in {options.output} are of no further use; nothing there was touched.")
     return end(fleet.screen, problems)
 
 

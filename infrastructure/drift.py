@@ -23,7 +23,7 @@ class Drift:
 
     thing: str
     says: str
-    rotation_mends: bool = False
+    rotation_repairs: bool = False
 
     def __str__(self) -> str:
         return f"{self.thing}: {self.says}"
@@ -66,7 +66,7 @@ def _drift_of_certificate(fleet: Fleet, thing: DeployedThing, registry: Registry
         return Drift(thing.name, "its stack does not tell its certificate; --rotate makes a new one", True)
     certificate = found(fleet.account.iot.describe_certificate, certificateId=thing.certificate_id)
     if certificate is None:
-        return Drift(thing.name, DELETED, rotation_mends=True)
+        return Drift(thing.name, DELETED, rotation_repairs=True)
     status = certificate["certificateDescription"]["status"]
     if status != "ACTIVE":
         activate = f"aws iot update-certificate --certificate-id {thing.certificate_id} --new-status ACTIVE"

@@ -105,8 +105,8 @@ def change_of(deployed: Deployed, name: str, digest: str | None) -> str:
 def _plan_things(fleet: Fleet, wanted: Sequence[str], rotate: Collection[str]) -> Sequence[ThingsPlan]:
     before = {thing.name: thing.stack for thing in fleet.deployed.things.values()}
     after = place(wanted, before)
-    ruins = [number for name in fleet.deployed.stacks if (number := fleet.names.things_stack_number(name)) is not None]
-    numbers = sorted({*before.values(), *after.values(), *ruins})
+    failed = [number for name in fleet.deployed.stacks if (number := fleet.names.things_stack_number(name)) is not None]
+    numbers = sorted({*before.values(), *after.values(), *failed})
     by_number: Mapping[int, list[str]] = {number: [] for number in numbers}
     for thing, number in after.items():
         by_number[number].append(thing)

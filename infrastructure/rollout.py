@@ -121,7 +121,7 @@ class Rollout:
             return
         with self._fleet.screen.bar(f"group {self._fleet.names.group}", len(things)) as bar:
             for thing, exists in add_members(self._fleet.account.iot, self._fleet.names.group, things):
-                bar.step(f"{thing} joined" if exists else f"{thing} does not exist any more")
+                bar.step(f"{thing} joined" if exists else f"{thing} no longer exists")
 
     @staticmethod
     def _teller(bar: Bar, owners: Mapping[str, str]) -> Callable[[StackEvent], None]:

@@ -15,7 +15,7 @@ WILL = {
     CREATE: "is created",
     RECREATE: "failed to create earlier; it will be deleted and created again",
     UPDATE: "is updated",
-    DELETE: "is deleted, it holds no thing any more",
+    DELETE: "is deleted, because no thing is left in it",
     KEEP: "stays as it is",
 }
 
@@ -39,7 +39,7 @@ def show_plan(screen: Screen, plan: Plan, joining: Sequence[str], drift: Sequenc
     for stack in (plan.fleet, *plan.stacks):
         _show_stack(screen, stack)
     for each in drift:
-        rotated = each.rotation_mends and each.thing in plan.rotated
+        rotated = each.rotation_repairs and each.thing in plan.rotated
         screen.say(f"drift     {each.thing}: {each.says}" + (" (which this run does)" if rotated else ""))
 
 
@@ -85,9 +85,7 @@ def _show_profiles(fleet: Fleet, detect: DetectPlan) -> None:
         fleet.screen.say(f"profile   {name}{_newness(name, before)}")
         for sentence in profile_sentences(profile.document):
             fleet.screen.say(f"            {sentence}")
-    return fleet.screen.say_names(
-        "profiles", sorted(before - set(profiles)), "in no file any more: DELETED", all_of_them=True
-    )
+    return fleet.screen.say_names("profiles", sorted(before - set(profiles)), "in no file: DELETED", all_of_them=True)
 
 
 def _show_metrics(fleet: Fleet, detect: DetectPlan) -> None:
@@ -100,7 +98,7 @@ def _show_metrics(fleet: Fleet, detect: DetectPlan) -> None:
     )
     if detect.changes:
         gone = sorted(set(before) - {*needed, *detect.shared})
-        fleet.screen.say_names("metrics", gone, "in no security profile any more: DELETED", all_of_them=True)
+        fleet.screen.say_names("metrics", gone, "in no security profile: DELETED", all_of_them=True)
 
 
 def _newness(name: str, before: Collection[str]) -> str:

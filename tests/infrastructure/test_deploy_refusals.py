@@ -301,7 +301,7 @@ def test_a_policy_or_a_group_that_exists_outside_is_named(listed: Machine, what:
         pytest.param("detached", marks=pytest.mark.slow),
     ],
 )
-def test_what_was_changed_by_hand_is_named_and_mended_by_rotation(machine: Machine, damage: str) -> None:
+def test_what_was_changed_by_hand_is_named_and_repaired_by_rotation(machine: Machine, damage: str) -> None:
     machine.list("rpi-0001", "rpi-0002").deploy("--yes", "--no-detect")
     iot, certificate = machine.account.client("iot"), certificate_of(machine.account, "rpi-0001")
     arn = f"arn:aws:iot:{machine.account.region}:{machine.account.id}:cert/{certificate}"

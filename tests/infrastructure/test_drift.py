@@ -38,11 +38,11 @@ def test_what_is_as_deployed_is_no_drift_and_costs_no_look(iot: FakeIot) -> None
     assert [] == iot.calls
 
 
-def test_a_certificate_that_was_deleted_is_named_and_mended_by_rotation(iot: FakeIot) -> None:
+def test_a_certificate_that_was_deleted_is_named_and_repaired_by_rotation(iot: FakeIot) -> None:
     del iot.certificates["c1"]
     (found,) = drift_of(iot)
     assert "a: its certificate was deleted; --rotate makes a new one" == str(found)
-    assert found.rotation_mends
+    assert found.rotation_repairs
 
 
 @pytest.mark.parametrize("status", ["INACTIVE", "REVOKED"])
@@ -51,22 +51,22 @@ def test_a_certificate_that_is_not_active_is_named_with_both_ways_out(iot: FakeI
     (found,) = drift_of(iot)
     command = "aws iot update-certificate --certificate-id c1 --new-status ACTIVE"
     assert f"a: its certificate is {status}; --rotate makes a new one, or `{command}`" == str(found)
-    assert found.rotation_mends
+    assert found.rotation_repairs
 
 
 def test_a_policy_that_was_detached_is_named(iot: FakeIot) -> None:
     iot.policies["lab"].clear()
     (found,) = drift_of(iot)
     assert "a: the policy was detached from its certificate; --rotate makes a new one" == str(found)
-    assert found.rotation_mends
+    assert found.rotation_repairs
 
 
-def test_a_thing_that_was_deleted_is_named_and_rotation_does_not_mend_it(iot: FakeIot) -> None:
+def test_a_thing_that_was_deleted_is_named_and_rotation_does_not_repair_it(iot: FakeIot) -> None:
     iot.things.clear()
     iot.groups["lab"].clear()
     (found,) = drift_of(iot)
     assert "a: the thing itself was deleted; take it out of the list, deploy, and list it again" == str(found)
-    assert not found.rotation_mends
+    assert not found.rotation_repairs
 
 
 def test_a_thing_outside_the_group_is_no_drift_since_it_joins(iot: FakeIot) -> None:

@@ -199,7 +199,7 @@ def test_things_join_though_an_old_certificate_was_left_behind(fleet: Machine, m
     assert {"lab": {"a"}} == fleet.iot.groups
 
 
-def test_what_is_brought_back_is_no_step(fleet: Machine) -> None:
+def test_what_is_rolled_back_is_no_step(fleet: Machine) -> None:
     fleet.aws.fails["aCertificate"] = "no"
     assert fleet.run("a")
     assert [
@@ -215,7 +215,7 @@ def test_without_the_fleets_own_stack_nothing_else_is_tried(fleet: Machine) -> N
     assert ["lab-fleet"] == [each.name for each in fleet.aws.stacks.values()]
 
 
-def test_a_failed_rotation_leaves_the_old_request_and_goes_on_with_the_same_key(fleet: Machine) -> None:
+def test_a_failed_rotation_leaves_the_old_request_and_continues_with_the_same_key(fleet: Machine) -> None:
     fleet.run("a")
     before = fleet.request("a")
     fleet.aws.fails["aCertificate"] = "no"
@@ -250,7 +250,7 @@ def test_detects_refusal_comes_last_and_holds_up_nothing(fleet: Machine) -> None
 def test_a_thing_that_does_not_exist_any_more_is_told_and_does_not_join(fleet: Machine) -> None:
     fleet.run("ab")
     assert [] == fleet.run("ab", joining="xa")
-    assert "group lab: x does not exist any more (1 of 2)" in fleet.lines
+    assert "group lab: x no longer exists (1 of 2)" in fleet.lines
 
 
 def test_a_group_that_cannot_be_joined_is_a_problem_and_detect_goes_on(fleet: Machine) -> None:

@@ -112,7 +112,7 @@ def test_the_plan_names_stacks_that_change_things_that_join_and_drift(shown: Sho
         "to join   1: c (not in the thing group yet)",
         "stack     lab-fleet is created",
         "stack     lab-things-1 failed to create earlier; it will be deleted and created again",
-        "stack     lab-things-3 is deleted, it holds no thing any more",
+        "stack     lab-things-3 is deleted, because no thing is left in it",
         "drift     b: its certificate was deleted (which this run does)",
         "drift     c: its certificate is INACTIVE",
     ] == shown.lines
@@ -133,9 +133,9 @@ def test_profiles_and_metrics_that_are_in_no_file_any_more_are_shown_as_deleted(
     before = deployed_detect("lab-ports", "lab-old", load="number-list", humidity="number")
     show_detect(shown.fleet(before), DetectPlan("lab-detect", "update", DETECT), [])
     assert "profile   lab-ports" == shown.lines[0]
-    assert "profiles  1: lab-old (in no file any more: DELETED)" in shown.lines
+    assert "profiles  1: lab-old (in no file: DELETED)" in shown.lines
     assert "metrics   1: load (a number-list)" in shown.lines
-    assert "metrics   1: humidity (in no security profile any more: DELETED)" in shown.lines
+    assert "metrics   1: humidity (in no security profile: DELETED)" in shown.lines
 
 
 def test_where_nothing_changes_profiles_and_metrics_are_named_only(shown: Shown) -> None:
