@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-deploy test-installers chaos fuzz-broker lint docs site dist bench bench-quick bench-detect bench-deploy clean
+.PHONY: help install install-detect demo test test-deploy test-readme test-installers chaos fuzz-broker lint docs site dist bench bench-quick bench-detect bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -33,8 +33,14 @@ test: $(VENV)/installed-test ## the tests (three minutes)
 	$(VENV)/bin/python -m pytest -n 2
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
-	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/test_deploy*.py tests/test_infrastructure*.py \
-		-m "slow or not slow" -n 2
+	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/infrastructure -m "slow or not slow" -n 2
+
+# `make demo` and `make test` on minimal Debian 11, 12, 13 and one with Python 3.14, as root and as a user; a network is
+# needed, and about ten minutes for each. DISTRIBUTIONS="debian-12 ..." takes some of them only.
+test-readme: $(VENV)/installed-test ## the two commands of the README on minimal machines (root; an hour and a half)
+	@[ "$$(id -u)" -eq 0 ] || { echo "make test-readme needs root: sudo make test-readme"; exit 1; }
+	@sh tests/install-nspawn.sh
+	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest tests/readme -m "slow or not slow"
 
 # On machines with a real systemd; DISTRIBUTIONS="debian-12 ..." takes some of them only, TESTS some of the tests.
 test-installers: $(VENV)/installed-test ## the installers, in machines with a real systemd (root; half an hour)
