@@ -21,7 +21,6 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@sh tests/install-mosquitto.sh
-	@sh tests/install-shells.sh
 	$(VENV)/bin/python -m pytest -n 2
 
 test-deploy: $(VENV)/installed-test
@@ -32,7 +31,6 @@ test-deploy: $(VENV)/installed-test
 test-installers: $(VENV)/installed-test
 	@[ "$$(id -u)" -eq 0 ] || { echo "make test-installers needs root: sudo make test-installers"; exit 1; }
 	@sh tests/install-nspawn.sh
-	@sh tests/install-shells.sh
 	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest $(or $(TESTS),tests/installers tests/macos) \
 		-m "slow or not slow" -n 2 --dist loadfile
 

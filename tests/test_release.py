@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from release import archive, build, wheelhouse
+from release import archive, build, lock, wheelhouse
 
 ROOT = Path(__file__).resolve().parent.parent
 TIME = 1_795_000_000
@@ -148,6 +150,35 @@ def test_the_checksums_are_those_that_sha256sum_checks(tmp_path: Path) -> None:
 def test_each_requirement_of_a_device_has_wheels_for_every_platform_or_is_pure() -> None:
     """A package that is added must be thought of: its wheels are fetched by platform, or it is Python throughout."""
     needed = wheelhouse.read_requirements(ROOT / "requirements.txt")
-    built_here = set(needed) - set(wheelhouse.COMPILED) - {wheelhouse.PURE}
-    assert {"awsiotpythonsdk", "timeloop"} == built_here
+    kinds = (wheelhouse.COMPILED, wheelhouse.BOTH, wheelhouse.PURE, wheelhouse.RETAGGED)
+    assert sorted(needed) == sorted(name for kind in kinds for name in kind)
     assert "cbor2>=5.4,<6" == needed["cbor2"]
+
+
+@pytest.mark.parametrize("python", wheelhouse.PYTHONS)
+def test_the_locks_have_one_version_of_each_requirement_for_each_python_and_it_is_in_range(python: str) -> None:
+    entries = {**wheelhouse.read_lock(lock.PACKAGES), **wheelhouse.read_lock(lock.RETAGGED)}
+    needed = wheelhouse.read_requirements(ROOT / "requirements.txt")
+    assert set(needed) == set(entries)
+    for name, text in needed.items():
+        versions = {each.split(" \\\n")[0] for each in re.split(r"^(?=[a-z])", entries[name], flags=re.MULTILINE)[1:]}
+        pins = [Requirement(version) for version in versions]
+        chosen = [pin for pin in pins if pin.marker is None or pin.marker.evaluate({"python_version": python})]
+        assert 1 == len(chosen), versions
+        (version,) = {each.version for each in chosen[0].specifier}
+        assert Requirement(text).specifier.contains(version)
+        assert "--hash=sha256:" in entries[name]
+
+
+def test_what_builds_wheels_is_locked_for_each_python_too() -> None:
+    builders = wheelhouse.read_lock(lock.BUILD)
+    assert {"setuptools", "setuptools-scm", "packaging", "typing-extensions", "tomli"} == set(builders)
+    assert all("--hash=sha256:" in text for text in builders.values())
+
+
+def test_a_condition_says_which_pythons_get_a_version() -> None:
+    every = {"3.9", "3.10", "3.11", "3.14"}
+    assert "" == lock.marker_of(every, every)
+    assert ' ; python_version < "3.10"' == lock.marker_of({"3.9"}, every)
+    assert ' ; python_version >= "3.10" and python_version < "3.14"' == lock.marker_of({"3.11", "3.10"}, every)
+    assert ' ; python_version >= "3.14"' == lock.marker_of({"3.14"}, every)

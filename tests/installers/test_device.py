@@ -531,6 +531,7 @@ def test_a_copy_can_install_and_remove_and_holds_no_tests_and_nothing_of_the_dep
         "configs",
         "installers",
         "LICENSE",
+        *(["device_defender"] if (ROOT / "device_defender").is_dir() else []),
     }
     assert expected == found
     assert os.access(tmp_path / "installers" / "uninstall-rpi.bash", os.X_OK)
@@ -566,23 +567,28 @@ def test_the_command_runs_the_current_version_also_below_a_directory_with_a_blan
 
 @pytest.fixture
 def ask(tmp_path: Path, verdict_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
-    """Wait for the verdict of a program that answers --status and --doctor as given."""
+    """Wait for the verdict of a program whose status is as given, and which answers --doctor as given."""
     for name, seconds in {"POLL": 0.02, "CONNECT_WITHIN": 0.4, "REPORT_WITHIN": 0.4}.items():
         monkeypatch.setattr(verdict_module, name, seconds)
 
-    def ask(capsys: pytest.CaptureFixture[str], status: object, *failed: dict[str, str]) -> tuple[int, str]:
-        (tmp_path / "--status").write_text(json.dumps({"status": status}))
+    def ask(
+        capsys: pytest.CaptureFixture[str], status: object, *failed: dict[str, str], endpoint: str = AT_AWS
+    ) -> tuple[int, str]:
+        agent = {"state_directory": str(tmp_path), "authentication": {"endpoint": endpoint}}
+        (tmp_path / "config").write_text(json.dumps({"agent": agent}))
+        (tmp_path / "status.json").write_text(json.dumps(status))
         (tmp_path / "--doctor").write_text(json.dumps({"rungs": [{"rung": "config", "verdict": "ok"}, *failed]}))
         program = tmp_path / "program"
         program.write_text(f'#!/bin/sh\ncat "{tmp_path}/$1"\n')
         program.chmod(0o755)
-        code = load()["__main__"].main(["wait-for-verdict", str(program), "config", str(SINCE)])
+        code = load()["__main__"].main(["wait-for-verdict", str(program), f"{tmp_path}/config", str(SINCE)])
         said = capsys.readouterr()
         return code, said.out + said.err
 
     return ask
 
 
+AT_AWS = "a1b2c3-ats.iot.eu-west-1.amazonaws.com"
 SINCE = 1000.0
 CONNECTED = {"since": SINCE, "connection": {"connected": True}}
 TCP = {"rung": "TCP", "verdict": "fail", "says": "no answer", "advice": "set port 443"}
@@ -597,8 +603,8 @@ def report(verdict: str, moment: float = SINCE + 1) -> dict[str, object]:
     [
         (report("accepted"), [], (0, "report 7 accepted by AWS IoT Device Defender\n")),
         (report("delivered"), [], (0, "report 7 delivered; nobody answers on a topic of your own\n")),
-        (report("accepted"), [TCP], (1, "report 7 accepted, but TCP: no answer; set port 443\n")),
-        (report("rejected: Throttled"), [TCP], (1, "no report was accepted: TCP: no answer; set port 443\n")),
+        (report("accepted"), [TCP], (0, "report 7 accepted by AWS IoT Device Defender\n")),
+        (report("rejected: InvalidPayload"), [TCP], (1, "no report was accepted: TCP: no answer; set port 443\n")),
         (report("accepted", SINCE - 1), [TCP], (1, "no report was accepted: TCP: no answer; set port 443\n")),
         ({"since": SINCE}, [TCP], (1, "no report was accepted: TCP: no answer; set port 443\n")),
         ({"since": SINCE, "last_error": {"text": "why"}}, [], (1, "no report was accepted: why\n")),
@@ -615,6 +621,76 @@ def test_the_verdict_is_that_of_a_report_since_the_start_or_the_one_thing_to_do(
     failed: list[dict[str, str]], expected: tuple[int, str],
 ) -> None:  # fmt: skip
     assert expected == ask(capsys, status, *failed)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "by"),
+    [
+        ("a1-ats.iot.cn-north-1.amazonaws.com.cn", "AWS IoT Device Defender"),
+        ("localhost", "localhost"),
+        ("broker.example", "broker.example"),
+        ("amazonaws.com.example", "amazonaws.com.example"),
+    ],
+)
+def test_aws_is_named_only_where_the_endpoint_is_one_of_aws(
+    ask: Callable[..., tuple[int, str]], capsys: pytest.CaptureFixture[str], endpoint: str, by: str
+) -> None:
+    assert (0, f"report 7 accepted by {by}\n") == ask(capsys, report("accepted"), endpoint=endpoint)
+
+
+@pytest.mark.parametrize(
+    ("next_report", "due"), [(SINCE + 290, SINCE + 301), (SINCE + 305, SINCE + 305), (None, SINCE + 301)]
+)
+def test_a_report_that_is_throttled_proves_the_way_and_the_time_of_the_next_one_is_said(
+    ask: Callable[..., tuple[int, str]], capsys: pytest.CaptureFixture[str], next_report: float | None, due: float
+) -> None:
+    """AWS takes a report of a thing once in 5 minutes: a card that is flashed again, `--once` before the service."""
+    status = {**report("rejected: Throttled"), "interval": 300, "next_report": next_report}
+    code, said = ask(capsys, status, TCP)
+    assert 0 == code
+    assert said.startswith("report 7 throttled, ")
+    assert said.endswith(f" {time.strftime('%H:%M:%S', time.localtime(due))}\n")
+
+
+def test_waiting_for_the_verdict_starts_no_process(
+    ask: Callable[..., tuple[int, str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    sys.addaudithook(lambda event, arguments: started.append(arguments[1]) if event == "subprocess.Popen" else None)
+    ask(capsys, report("accepted"))
+    assert [] == started
+    ask(capsys, CONNECTED, TCP)
+    assert [["--doctor"]] == [words[1:2] for words in started], "only for what is wrong"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("trick", ["link", "pipe", "directory", "nothing", "endless", "no UTF-8", "deep"])
+def test_a_status_that_plays_a_trick_is_no_status(tmp_path: Path, verdict_module: ModuleType, trick: str) -> None:
+    path = tmp_path / "status.json"
+    (tmp_path / "shadow").write_text('{"since": 1}')
+    {
+        "link": lambda: path.symlink_to("shadow"),
+        "pipe": lambda: os.mkfifo(path),
+        "directory": path.mkdir,
+        "nothing": lambda: None,
+        "endless": lambda: path.write_bytes(b'{"a": "' + b"x" * 2_000_000),
+        "no UTF-8": lambda: path.write_bytes(b"\xff\xfe"),
+        "deep": lambda: path.write_bytes(b"[" * 100_000),
+    }[trick]()
+    assert {} == verdict_module.read_status(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_doctor_of_root_runs_as_the_services_user_with_a_copy_of_the_key(
+    tmp_path: Path, verdict_module: ModuleType
+) -> None:
+    (tmp_path / KEY).write_text("secret")
+    (tmp_path / KEY).chmod(0o600)
+    with verdict_module.as_service("nobody", tmp_path / KEY) as (options, identity):
+        done = subprocess.run(["sh", "-c", f"id -un; cat {options[1]}"], capture_output=True, text=True, **identity)
+        assert ("-k", "nobody\nsecret") == (options[0], done.stdout)
+    assert not Path(options[1]).exists()
+    with verdict_module.as_service("there is no such user", tmp_path / KEY) as nobody:
+        assert ([], {}) == nobody
 
 
 def test_a_report_that_is_due_later_is_waited_for_and_that_is_said(
