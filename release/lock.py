@@ -24,8 +24,11 @@ LOCKS = ROOT / "installers"
 PACKAGES, RETAGGED, BUILD = LOCKS / "packages.lock", LOCKS / "retagged.lock", LOCKS / "build.lock"
 WRITTEN = "# Written by `make lock`: what may be installed, and nothing else.\n"
 WHEEL_NAME = re.compile(r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[^-]+)(-.*\.whl|\.tar\.gz)")
-# What builds a wheel where there is none, as on 32-bit ARM; setuptools-scm 8 is the last that needs but these three.
-BUILDERS = ("setuptools==80.9.0", "setuptools-scm==8.3.1", "packaging", "typing-extensions", "tomli")
+# What builds a wheel where there is none, as on 32-bit ARM; setuptools-scm 8 is the last that needs so little.
+BUILDERS = (
+    "setuptools==80.9.0", "setuptools-scm==8.3.1", "packaging", "typing-extensions", "tomli", "importlib-metadata",
+    "zipp",
+)  # fmt: skip
 
 
 @dataclass

@@ -24,6 +24,8 @@ PLATFORMS = {  # each with the tags of wheels that run there
     "macOS on Apple silicon": ("macosx_11_0_arm64",),
     "macOS on Intel": ("macosx_11_0_x86_64",),
 }
+_ENTRY = re.compile(r"^(?=[a-z])", re.MULTILINE)  # where one begins in a lock
+_LIMIT = re.compile(r'python_version (>=|<) "([\d.]+)"')
 ANY = "any"
 COMPILED = ("msgspec", "psutil")  # have no wheel without compiled code
 BOTH = ("cbor2",)  # has one, which is as good for a report, beside one for each Python and platform
@@ -49,8 +51,8 @@ def build_own(locks: Path, wheelhouse: Path) -> None:
 def fetch_others(locks: Path, wheelhouse: Path) -> Iterator[str]:
     """Add the wheels of other Pythons and platforms; yield a line for each set that could not be had."""
     for packages, platforms, pythons in (((*BOTH, *PURE), (ANY,), PYTHONS[:1]), (COMPILED, PLATFORMS, PYTHONS)):
-        with _extract(locks / "packages.lock", packages) as lock:
-            for platform, python in itertools.product(platforms, pythons):
+        for platform, python in itertools.product(platforms, pythons):
+            with _extract(locks / "packages.lock", packages, python) as lock:
                 options = ("--require-hashes", "--requirement", lock.name)
                 if fetch(wheelhouse, *options, platform=platform, python=python).returncode:
                     yield f"left out: {' and '.join(packages)} for Python {python} on {platform} could not be had"
@@ -84,17 +86,32 @@ def read_requirements(path: Path) -> dict[str, str]:
 def read_lock(path: Path) -> dict[str, str]:
     """Return all that a lock says of each package by its name."""
     entries: dict[str, str] = {}
-    for entry in re.split(r"^(?=[a-z])", path.read_text(), flags=re.MULTILINE)[1:]:
+    for entry in _ENTRY.split(path.read_text())[1:]:
         name = entry.split("==")[0]
         entries[name] = entries.get(name, "") + entry
     return entries
 
 
+def entries_for(lock: str, python: str) -> Iterator[str]:
+    """Yield the entries of a lock that are for a Python, without their conditions, which pip asks of its own Python."""
+    for entry in _ENTRY.split(lock)[1:]:
+        line, _, hashes = entry.partition(" \\\n")
+        requirement, _, condition = line.partition(" ; ")
+        limits = dict(_LIMIT.findall(condition))
+        if _number(limits.get(">=", "3")) <= _number(python) < _number(limits.get("<", "4")):
+            yield f"{requirement} \\\n{hashes}"
+
+
+def _number(python: str) -> tuple[int, ...]:
+    return tuple(map(int, python.split(".")))
+
+
 @contextlib.contextmanager
-def _extract(lock: Path, packages: Iterable[str]) -> Iterator[IO[str]]:
-    """Have a lock of some packages only."""
+def _extract(lock: Path, packages: Iterable[str], python: str) -> Iterator[IO[str]]:
+    """Have a lock of some packages only, for one Python."""
+    text = "".join(text for name, text in read_lock(lock).items() if name in packages)
     with tempfile.NamedTemporaryFile("w", suffix=".lock") as file:
-        file.write("".join(text for name, text in read_lock(lock).items() if name in packages))
+        file.write("".join(entries_for(text, python)))
         file.flush()
         yield file
 

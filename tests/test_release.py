@@ -170,9 +170,17 @@ def test_the_locks_have_one_version_of_each_requirement_for_each_python_and_it_i
         assert "--hash=sha256:" in entries[name]
 
 
+def test_the_entries_for_a_python_are_those_whose_condition_holds_there() -> None:
+    conditions = ('a==1 ; python_version < "3.10"', 'a==2 ; python_version >= "3.10"', "b==1")
+    text = "".join(f"{each} \\\n    --hash=x\n" for each in conditions)
+    chosen = {python: [each.split()[0] for each in wheelhouse.entries_for(text, python)] for python in ("3.9", "3.14")}
+    assert {"3.9": ["a==1", "b==1"], "3.14": ["a==2", "b==1"]} == chosen
+    assert ["a==1 \\\n    --hash=x\n", "b==1 \\\n    --hash=x\n"] == list(wheelhouse.entries_for(text, "3.9"))
+
+
 def test_what_builds_wheels_is_locked_for_each_python_too() -> None:
     builders = wheelhouse.read_lock(lock.BUILD)
-    assert {"setuptools", "setuptools-scm", "packaging", "typing-extensions", "tomli"} == set(builders)
+    assert {requirement.split("==")[0] for requirement in lock.BUILDERS} == set(builders)
     assert all("--hash=sha256:" in text for text in builders.values())
 
 

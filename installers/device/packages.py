@@ -47,15 +47,24 @@ class Packages:
 
     def install(self, with_systems: bool = False) -> bool:
         """Make the environment and fill it; `with_systems` lets it have what the distribution brings."""
-        options = ["--system-site-packages"] if with_systems else []
-        if not self.commands.run(self.commands.python, "-I", "-m", "venv", "--clear", *options, self.program / "venv"):
+        if not self._make_environment(with_systems):
             return False
         if self.wheelhouse is not None:
             return self._install_from(self.wheelhouse)
         self._read_settings()
         self.commands.remove(self.wheels)
         self.commands.make_open(self.wheels)
-        return self._fetch(with_systems) and self._install_from(self.wheels)
+        return (
+            (not with_systems and self._download(*ONLY_WHEELS, lock="packages")) or self._build_apart(with_systems)
+        ) and (self._fetch_python2() and self._install_from(self.wheels))
+
+    def _build_apart(self, with_systems: bool) -> bool:
+        """Build wheels, and make the environment again, without what has built them."""
+        return self._build() and self._make_environment(with_systems)
+
+    def _make_environment(self, with_systems: bool) -> bool:
+        options = ["--system-site-packages"] if with_systems else []
+        return self.commands.run(self.commands.python, "-I", "-m", "venv", "--clear", *options, self.program / "venv")
 
     def _read_settings(self) -> None:
         """Learn which index, certificates and proxy pip would use here."""
@@ -64,12 +73,6 @@ class Packages:
         if not self.commands.dry_run:
             said = self.commands.ask(*question, environment=for_reading_settings(self.commands.of_user))
             self.settings = settings_of(said or "", self.directory)
-
-    def _fetch(self, with_systems: bool) -> bool:
-        """Bring wheels of all packages, built where there is no other way."""
-        if not (with_systems or self._download(*ONLY_WHEELS, lock="packages")):
-            with_systems = True
-        return (not with_systems or self._build()) and self._fetch_python2()
 
     def _download(self, *options: object, lock: str) -> bool:
         locked = ("--require-hashes", "--requirement", self.locks / f"{lock}.lock")
@@ -86,7 +89,7 @@ class Packages:
     def _build(self) -> bool:
         """Build wheels of what is missing from sources and with builders that are in the locks."""
         lock = self.wheels / "missing.lock"
-        builders = ("--require-hashes", *ONLY_WHEELS, "--requirement", self.locks / "build.lock")
+        builders = ("--no-deps", "--require-hashes", *ONLY_WHEELS, "--requirement", self.locks / "build.lock")
         self.commands.do(["touch", lock], lambda: self._write_missing(lock))
         missing = ("--require-hashes", "--no-build-isolation", "--no-deps", "--requirement", lock)
         return self._pip("install", *builders) and self._pip("wheel", "--wheel-dir", self.wheels, *missing)
