@@ -11,7 +11,7 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test test-deploy test-installers chaos lint docs dist bench bench-quick bench-detect bench-deploy clean
+.PHONY: install demo test test-deploy test-installers chaos lint docs dist kit lock bench bench-quick bench-detect bench-deploy clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed-device
@@ -49,6 +49,14 @@ docs: $(VENV)/installed-device
 
 dist: $(VENV)/bin/python
 	@$(VENV)/bin/python -m release.build
+
+# One file a thing that installs it: make kit BUNDLES="fleet/*.tar"
+kit: $(VENV)/bin/python
+	@$(VENV)/bin/python -m release.kit $(BUNDLES)
+
+# Which versions of which packages, and with which hashes, a device installs.
+lock: $(VENV)/bin/python
+	@$(VENV)/bin/python -m release.lock
 
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed
 	@sh tests/install-mosquitto.sh

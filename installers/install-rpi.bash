@@ -56,12 +56,13 @@ name_packages() {
     fi
 }
 
-# Package lists are brought up to date only where it does not go without, and never with a wheelhouse.
+# Package lists are brought up to date only where it does not go without, and with a wheelhouse only if one says so.
 install_packages() {
     case $advice in
     apt-get*)
         by_apt && return
-        [ -z "$wheelhouse" ] && tool apt-get -q update && by_apt
+        [ -z "$wheelhouse" ] || [ -n "$update_lists" ] || return
+        tool apt-get -q update && by_apt
         ;;
     dnf*) tool dnf -q -y install "${packages[@]}" ;;
     *) return 1 ;;

@@ -26,11 +26,12 @@ print_help() {
 
 # Read those options that matter before there is a Python; which there are, the help knows.
 read_options() {
-    python='' prefix='' dry_run='' wheelhouse=''
+    python='' prefix='' dry_run='' wheelhouse='' update_lists=''
     while [ $# -gt 0 ]; do
         case $1 in
         --help) print_help install.txt && exit 0 ;;
         --dry-run) dry_run=yes ;;
+        --update-lists) update_lists=yes ;;
         --*=*) take_option "${1%%=*}" "${1#*=}" ;;
         *)
             grep -q -e "^  $1 \{1,\}[A-Z]\{1,\} " "$here/install.txt" && {

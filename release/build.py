@@ -19,8 +19,8 @@ def main(directory: Path = ROOT / "dist") -> int:
     try:
         version, time = archive.read_version(ROOT), archive.commit_time(ROOT)
         for file in archive.changed_files(ROOT):
-            print(f"{file} is not as it was committed: do not give this release away")
-        files = {f"{NAME}-{version}.tar.gz": build_archive(ROOT, version, time)}
+            print(f"{file} is not as it was committed, and is in the release as it was")
+        files = {f"{NAME}-{version}.tar.gz": build_archive(ROOT, version)}
         files[f"{NAME}-{version}-wheelhouse.tar"] = build_wheelhouse(ROOT / "installers", version, time)
     except (archive.ReleaseError, wheelhouse.WheelError) as error:
         print(error, file=sys.stderr)
@@ -29,9 +29,9 @@ def main(directory: Path = ROOT / "dist") -> int:
     return 0
 
 
-def build_archive(root: Path, version: str, time: int) -> bytes:
-    """Return the release tar, compressed."""
-    return archive.compress(archive.pack(f"{NAME}-{version}", archive.read_tracked(root), time))
+def build_archive(root: Path, version: str) -> bytes:
+    """Return the release tar, compressed: the last commit."""
+    return archive.compress(archive.archive_commit(root, f"{NAME}-{version}"))
 
 
 def build_wheelhouse(locks: Path, version: str, time: int) -> bytes:

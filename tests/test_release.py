@@ -18,7 +18,6 @@ from packaging.requirements import Requirement
 from release import archive, build, lock, wheelhouse
 
 ROOT = Path(__file__).resolve().parent.parent
-TIME = 1_795_000_000
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / ".git").exists() or shutil.which("git") is None, reason="a release is built from a git checkout"
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def release() -> bytes:
-    return build.build_archive(ROOT, "1.2.3", TIME)
+    return build.build_archive(ROOT, "1.2.3")
 
 
 @pytest.fixture
@@ -69,9 +68,11 @@ def test_a_release_is_below_one_directory_that_has_the_version(members: list[tar
     assert {"amazon-defender-publisher-1.2.3"} == {member.name.split("/")[0] for member in members}
 
 
-def test_everything_in_a_release_is_a_file_of_roots_that_others_cannot_write(members: list[tarfile.TarInfo]) -> None:
-    assert {(True, 0, 0, TIME)} == {(each.isfile(), each.uid, each.gid, each.mtime) for each in members}
-    assert {0o644, 0o755} == {member.mode for member in members}
+def test_everything_in_a_release_is_roots_and_others_cannot_write_it(members: list[tarfile.TarInfo]) -> None:
+    expected = {(0, 0, archive.commit_time(ROOT))}
+    assert expected == {(each.uid, each.gid, each.mtime) for each in members}
+    assert {(True, 0o644), (True, 0o755), (False, 0o755)} == {(each.isfile(), each.mode) for each in members}
+    assert [] == [each.name for each in members if not (each.isfile() or each.isdir())]
 
 
 def test_the_programs_and_the_installers_in_a_release_can_be_run_and_nothing_else(unpacked: Path) -> None:
@@ -99,14 +100,14 @@ def test_a_release_has_no_tests_and_nothing_of_the_deployers(unpacked: Path) -> 
 
 def test_two_builds_are_the_same_byte_by_byte(release: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 4_000_000_000.0)  # another day
-    assert release == build.build_archive(ROOT, "1.2.3", TIME)
+    assert release == build.build_archive(ROOT, "1.2.3")
 
 
 def test_modes_and_times_of_the_files_on_disk_do_not_matter(repository: Path) -> None:
-    before = build.build_archive(repository, "1", TIME)
+    before = build.build_archive(repository, "1")
     (repository / "README.md").chmod(0o600)
     os.utime(repository / "README.md", (1, 1))
-    assert before == build.build_archive(repository, "1", TIME)
+    assert before == build.build_archive(repository, "1")
 
 
 def test_only_what_git_tracks_is_in_a_release(repository: Path) -> None:

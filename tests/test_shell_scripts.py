@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASH = {ROOT / ".ci" / "run", *(ROOT / "installers").glob("*.bash")}  # everything else keeps to POSIX
+BASH = {
+    ROOT / ".ci" / "run",
+    ROOT / "release" / "kit.bash",
+    *(ROOT / "installers").glob("*.bash"),
+}  # everything else keeps to POSIX
 SCRIPTS = sorted(
     {*BASH, *(ROOT / "tests").glob("*.sh"), *(ROOT / "installers").glob("*.sh")}
     | {path for path in (ROOT / "tests" / "macos" / "tools").iterdir() if path.read_text().startswith("#!/bin/sh\n")}

@@ -27,7 +27,8 @@ class Linux:
         self.session = session
         self.product = session.product
         self.commands = session.commands
-        self.packager = Packager(session.commands, offline=session.options.wheelhouse is not None)
+        offline = session.options.wheelhouse is not None and not session.options.update_lists
+        self.packager = Packager(session.commands, offline)
         self.started_at = 0.0
 
     @property

@@ -9,7 +9,10 @@ from pathlib import Path
 from problem import Problem
 
 MISUSE = 2  # exit status
-FLAGS = {"--dry-run": "dry_run", "--replace": "replace", "--non-interactive": "non_interactive"}
+FLAGS = {
+    "--dry-run": "dry_run", "--replace": "replace", "--non-interactive": "non_interactive",
+    "--update-lists": "update_lists",
+}  # fmt: skip
 NO_OPTION = {"directory", "installed", *FLAGS.values()}
 LONGEST_PORT = 5  # digits
 
@@ -32,6 +35,7 @@ class Options:
     replace: bool = False
     non_interactive: bool = False
     dry_run: bool = False
+    update_lists: bool = False
     directory: Path = Path("/")
     installed: str = ""  # what was installed of the system before there was a Python
 

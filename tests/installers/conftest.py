@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from demo.authority import Authority
-from release import build, lock, wheelhouse
+from release import archive, lock, wheelhouse
 from tests import namespaces
 from tests.installers import roots
 from tests.installers.machine import Machine
@@ -51,9 +51,9 @@ def minimal_root(distribution: roots.Distribution, tmp_path_factory: pytest.Temp
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is released, as `tar -xf` leaves it."""
+    """What is released of this work tree, as `tar -xf` leaves it."""
     directory = tmp_path_factory.mktemp("source")
-    with tarfile.open(fileobj=BytesIO(build.build_archive(ROOT, "test", TIME))) as release:
+    with tarfile.open(fileobj=BytesIO(archive.pack("release", archive.read_tracked(ROOT), TIME))) as release:
         release.extractall(directory)
     (unpacked,) = directory.iterdir()
     return unpacked

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from cryptography import x509
 
 from demo.authority import Authority
 
@@ -427,6 +428,83 @@ def test_a_certificate_that_was_lost_comes_back_from_the_bundle(tmp_path: Path, 
     (tmp_path / "etc" / CERTIFICATE).unlink()
     assert 0 == stage("--bundle", tmp_path / "b.tar").returncode
     assert CONTENTS == {**read(tmp_path / "etc"), CONFIG: CONTENTS[CONFIG]}
+
+
+# Certificates as AWS issues them, to the day on which they end, and one from before 2000; the rest is ours.
+UTC_2026, UTC_1999, GENERALIZED = b"\x17\x0d260101000000Z", b"\x17\x0d991231235959Z", b"\x18\x0f20500101000000Z"
+
+
+def certificate(
+    since: bytes, until: bytes = b"\x17\x0d491231235959Z", version: bytes = b"\xa0\x03\x02\x01\x02"
+) -> bytes:
+    """Return what of a certificate says since when it is valid, as PEM."""
+    validity = since + until
+    inside = version + b"\x02\x01\x07" + b"\x30\x00" * 2 + bytes([0x30, len(validity)]) + validity
+    return ssl.DER_cert_to_PEM_cert(bytes([0x30, 0x81, len(inside) + 3, 0x30, 0x81, len(inside)]) + inside).encode()
+
+
+@pytest.mark.parametrize(
+    ("pem", "expected"),
+    [
+        (certificate(UTC_2026), "20260101000000"),
+        (certificate(UTC_2026, version=b""), "20260101000000"),
+        (certificate(UTC_1999), "19991231235959"),
+        (certificate(GENERALIZED), "20500101000000"),
+        (b"certificate", ""),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ""),
+        (b"-----BEGIN CERTIFICATE-----\nMIL/////\n-----END CERTIFICATE-----\n", ""),
+        (b"-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n", ""),
+    ],
+)
+def test_since_when_a_certificate_is_valid_is_read_without_the_c_library(pem: bytes, expected: str) -> None:
+    assert expected == load()["certificate"].valid_since(pem)
+
+
+def test_since_when_a_real_certificate_is_valid_is_read(authority: Authority) -> None:
+    pem = authority.issue("rpi-0001").certificate.read_bytes()
+    expected = x509.load_pem_x509_certificate(pem).not_valid_before_utc
+    assert f"{expected:%Y%m%d%H%M%S}" == load()["certificate"].valid_since(pem)
+
+
+def renewed(path: Path, since: bytes, **agent: object) -> Path:
+    """Write a bundle of a thing with a certificate that is valid since a moment, and a key for it."""
+    config = json.dumps({"agent": {**AGENT, **agent}}).encode()
+    with tarfile.open(path, "w") as tar:
+        contents = {**CONTENTS, CONFIG: config, CERTIFICATE: certificate(since), KEY: b"secret" + since}
+        for name, content in contents.items():
+            tar.addfile(member(name, content)[0], io.BytesIO(content))
+    return path
+
+
+def test_a_bundle_with_a_newer_certificate_for_the_same_thing_replaces_certificate_and_key(
+    tmp_path: Path, stage: Stage
+) -> None:
+    stage("--bundle", renewed(tmp_path / "old.tar", UTC_1999))
+    before = read(tmp_path / "etc")
+    done = stage("--bundle", renewed(tmp_path / "new.tar", UTC_2026, publish_interval=600))
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f"rpi-0001 at e, kept, with the newer certificate and key from {tmp_path}/new.tar" in done.stdout
+    found = read(tmp_path / "etc")
+    assert (certificate(UTC_2026), b"secret" + UTC_2026) == (found[CERTIFICATE], found[KEY])
+    assert before[CONFIG] == found[CONFIG], "what an operator has changed stays"
+    assert {*before, f"{CONFIG}.new"} == set(found)
+    again = stage("--bundle", tmp_path / "old.tar")
+    assert f"what was given is in {CERTIFICATE}.new, {KEY}.new (--replace takes it over)" in again.stdout, "not back"
+    assert certificate(UTC_2026) == (tmp_path / "etc" / CERTIFICATE).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [{"authentication": {**AGENT["authentication"], "endpoint": "another account's"}}, {"thing_name": "rpi-0002"}],  # type: ignore[dict-item]
+)
+def test_a_newer_certificate_for_something_else_replaces_nothing(
+    tmp_path: Path, stage: Stage, agent: dict[str, object]
+) -> None:
+    stage("--bundle", renewed(tmp_path / "old.tar", UTC_1999))
+    before = read(tmp_path / "etc")
+    stage("--bundle", renewed(tmp_path / "new.tar", UTC_2026, **agent))
+    found = read(tmp_path / "etc")
+    assert before == {name: found[name] for name in before}
 
 
 def test_another_things_bundle_is_refused_before_anything_changes(tmp_path: Path, stage: Stage) -> None:
