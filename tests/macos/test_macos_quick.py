@@ -27,9 +27,8 @@ def test_the_plist_says_what_launchd_is_to_do() -> None:
     assert {
         "Label": LABEL,
         "ProgramArguments": [
-            f"{PROGRAM}/current/venv/bin/python",
-            "-Es",
-            f"{PROGRAM}/current/{NAME}",
+            "/bin/bash",
+            f"{PROGRAM}/current/installers/start-osx.bash",
             f"{PROGRAM}/etc/{NAME}.json",
         ],
         "WorkingDirectory": "/",
