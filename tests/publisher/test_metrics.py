@@ -189,7 +189,7 @@ row = metrics.BuiltIn("number", "How many fans turn.", "fans:fan_count", "procfs
 metrics.BUILT_INS = MappingProxyType({{**metrics.BUILT_INS, "fan_count": row}})  # the row
 import defender_publisher.collectors as collectors
 collectors.__path__.append({str(tmp_path)!r})  # the file
-from defender_publisher import reference
+from reference import tables as reference
 from defender_publisher.collectors.custom import CustomMetrics
 from defender_publisher.settings import read_settings
 settings = read_settings(None, {{"agent": {{"dry_run": True}}, "custom_metrics": {{"fan_count": {{}}}}}})
