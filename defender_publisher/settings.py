@@ -90,7 +90,7 @@ def read_settings(path: Path | None, overrides: Raw, credentials: bool = True) -
 
 
 def read_config(path: str | os.PathLike[str] | None = None, overrides: Raw | None = None) -> Config:
-    """Return the configuration in the file at `path` (None: the defaults), every default filled in; no key is looked at.
+    """Return the configuration in the file at `path` (None: the defaults), every default filled in. No key is read.
 
     `overrides` are laid over the file, in the shape of its JSON. Raises ConfigError with every problem found.
     """
