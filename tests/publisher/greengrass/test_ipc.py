@@ -223,6 +223,7 @@ class Liar:
         connection, _ = self.listener.accept()
         connection.recv(65536)
         connection.sendall(eventstream.encode({":message-type": 5, ":message-flags": 1, ":stream-id": 0}))
+        connection.recv(65536)  # the first call
         connection.sendall(said)
         self.connection = connection
 
