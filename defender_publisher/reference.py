@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
+from msgspec import inspect
 
-from defender_publisher.collectors.builtins import BUILT_INS
-from defender_publisher.config import BuiltIn, Config, key_path
-from defender_publisher.validation import describe, mapping_types, object_type
+from defender_publisher.config import Config
+from device_defender.metrics import BUILT_INS
+from device_defender.validation import describe, inspected, kinds_of
+from device_defender.wording import key_path
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -23,7 +25,7 @@ def json_schema() -> str:
 
 def table() -> str:
     """Return the README's table of every key: a Markdown table in the order of the configuration file."""
-    rows = ["| key | value | default | what it does |", "|---|---|---|---|", *_rows(Config, "")]
+    rows = ["| key | value | default | what it does |", "|---|---|---|---|", *_rows(inspected(Config), "")]
     return "\n".join(rows) + "\n"
 
 
@@ -31,11 +33,6 @@ def built_ins() -> str:
     """Return the README's table of the built-in custom metrics."""
     rows = [f"| `{name}` | {each.type} | {each.description} |" for name, each in BUILT_INS.items()]
     return "\n".join(["| built-in | type | what it is |", "|---|---|---|", *rows]) + "\n"
-
-
-def built_in_names() -> tuple[str, ...]:
-    """Return the built-ins that a configuration may name."""
-    return get_args(BuiltIn)
 
 
 def with_tables(text: str) -> str:
@@ -59,24 +56,17 @@ def _ordered(schema: Any) -> Any:
     return ordered
 
 
-def _rows(struct: type[msgspec.Struct], path: str) -> Iterator[str]:
-    for each in msgspec.structs.fields(struct):
+def _rows(kind: inspect.Type, path: str) -> Iterator[str]:
+    for each in kind.fields if isinstance(kind, inspect.StructType) else ():
         key = key_path(path, each.encode_name)
         yield f"| `{key}` | {describe(each.type)} | {_default(each)} | {_description(each.type)} |"
-        yield from _rows_below(each.type, key)
+        for inner in kinds_of(each.type):
+            yield from _rows(inner.type, key)
+            if isinstance(inner.type, inspect.DictType):
+                yield from _rows(inner.type.value_type, f"{key}.NAME")
 
 
-def _rows_below(annotation: Any, key: str) -> Iterator[str]:
-    inner = object_type(annotation)
-    if inner is not None:
-        yield from _rows(inner, key)
-    mapping = mapping_types(annotation)
-    if mapping is not None:
-        below = object_type(mapping[1])
-        yield from _rows(below, f"{key}.NAME") if below is not None else ()
-
-
-def _default(each: Any) -> str:
+def _default(each: inspect.Field) -> str:
     if each.required:
         return "required"
     value = each.default if each.default is not msgspec.NODEFAULT else each.default_factory()
@@ -85,6 +75,5 @@ def _default(each: Any) -> str:
     return f"`{json.dumps(value)}`"
 
 
-def _description(annotation: Any) -> str:
-    kind = msgspec.inspect.type_info(annotation)
+def _description(kind: inspect.Type) -> str:
     return str((getattr(kind, "extra_json_schema", None) or {}).get("description", ""))

@@ -15,15 +15,10 @@ from defender_publisher.config import Connections, Metrics, NetworkStats, Ports
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Connection, Counters, Port, Snapshot, Sockets
 from defender_publisher.state import Baseline
+from device_defender.metrics import TYPES
 
 VERSION = "1.0"
 LOOPBACK_INTERFACES = ("lo", "lo0")  # Linux; macOS and BSD
-VALUE_KEYS: Mapping[str, str] = {  # the API's metricType -> the key inside a report
-    "number": "number",
-    "number-list": "number_list",
-    "string-list": "string_list",
-    "ip-address-list": "ip_list",
-}
 
 Report = dict[str, Any]
 
@@ -34,7 +29,7 @@ def build_report(report_id: int, snapshot: Snapshot, baseline: Baseline | None, 
     Raises CollectError when nothing at all was collected, because Device Defender refuses an empty report.
     """
     blocks = {name: block for name, block in _blocks(snapshot, baseline, metrics) if block is not None}
-    custom = {name: [{VALUE_KEYS[each.type]: each.value}] for name, each in snapshot.custom_metrics.items()}
+    custom = {name: [{TYPES[each.type].in_report: each.value}] for name, each in snapshot.custom_metrics.items()}
     if not blocks and not custom:
         raise CollectError("nothing could be collected, so there is nothing to report")
     report: Report = {"header": {"report_id": report_id, "version": VERSION}}

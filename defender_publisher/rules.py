@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import get_args
 
-from defender_publisher.collectors.builtins import BUILT_INS
-from defender_publisher.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric, MetricType
+from defender_publisher.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric
+from device_defender.metrics import AWS_PREFIX, BUILT_INS, TYPES
+from device_defender.wording import did_you_mean, shown
 
 AWS_ENDPOINT = re.compile(r"\.iot\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?$")
 AWS_PORTS = (8883, 443)
@@ -102,12 +102,12 @@ def _metrics_rules(config: Config) -> Iterator[str]:
 
 def _custom_metric_rules(name: str, metric: CustomMetric) -> Iterator[str]:
     where = f"custom_metrics.{name}"
-    if name.startswith("aws:"):
+    if name.startswith(AWS_PREFIX):
         yield f"{where} must not begin with aws:, which is AWS's own"
     if metric.command is not None and metric.source is not None:
         yield f"{where} must have a source or a command, not both"
     elif metric.command is not None and metric.type is None:
-        yield f"{where}.type is missing; a command needs one of {', '.join(get_args(MetricType))}"
+        yield f"{where}.type is missing; a command needs one of {', '.join(TYPES)}"
     elif metric.command is None:
         yield from _built_in_rules(where, metric.source or name, metric)
 
@@ -115,8 +115,6 @@ def _custom_metric_rules(name: str, metric: CustomMetric) -> Iterator[str]:
 def _built_in_rules(where: str, source: str, metric: CustomMetric) -> Iterator[str]:
     built_in = BUILT_INS.get(source)
     if built_in is None:
-        from defender_publisher.validation import did_you_mean, shown  # here: a valid configuration does without it
-
         yield (
             f"{where} must have a source or a command, because {shown(source)} is not the name of a built-in"
             f"{did_you_mean(source, BUILT_INS)}"

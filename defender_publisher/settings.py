@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from defender_publisher.collectors.builtins import BUILT_INS
 from defender_publisher.config import (
     DEFAULT_CONFIG_FILE,
     PATH_KEYS,
@@ -19,11 +18,12 @@ from defender_publisher.config import (
     Config,
     CustomMetric,
     Raw,
-    key_path,
 )
 from defender_publisher.errors import ConfigError
 from defender_publisher.identity import thing_name_of
 from defender_publisher.rules import broken_rules
+from device_defender.metrics import BUILT_INS
+from device_defender.wording import key_path
 
 DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
 DEFAULT_PORTS = {"certificate": 8883, "websocket": 443}
@@ -163,9 +163,9 @@ def _checked(raw: Any) -> Config:
     try:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
-        from defender_publisher.validation import find_problems  # here: a valid configuration does without it
+        from device_defender.validation import find_problems  # here: a valid configuration does without it
 
-        raise ConfigError(find_problems(raw) or [str(error)]) from error
+        raise ConfigError(find_problems(raw, Config, name="the configuration") or [str(error)]) from error
     problems = broken_rules(config)
     if problems:
         raise ConfigError(problems)

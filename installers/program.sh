@@ -41,8 +41,8 @@ build_version() {
         install_packages --system-site-packages || fail "the Python packages cannot be installed"
     fi
     run chmod -R a+rX,go-w "$program"
-    quietly "$program/venv/bin/python" -I -m compileall -q "$program/defender_publisher"
-    run chmod -R a+rX "$program/defender_publisher"
+    quietly "$program/venv/bin/python" -I -m compileall -q "$program/defender_publisher" "$program/device_defender"
+    run chmod -R a+rX "$program/defender_publisher" "$program/device_defender"
     run touch "$program/$complete"
     if [ "$dry_run" != yes ] && ! is_whole "$program"; then fail "what was installed in $program does not run"; fi
 }

@@ -22,6 +22,7 @@ OPERATORS = (
     "configs",
     "defender_detect",
     "defender_publisher",
+    "device_defender",
     "installers",
     "pyproject.toml",
     "requirements.txt",

@@ -57,7 +57,7 @@ def test_an_installed_publisher_does_without_the_deployers_packages(prefix: Path
 
 def test_every_package_of_the_project_is_installed(prefix: Path) -> None:
     packages = {
-        path.parent.relative_to(ROOT) for name in ("defender_publisher", "defender_detect")
+        path.parent.relative_to(ROOT) for name in ("defender_publisher", "defender_detect", "device_defender")
         for path in (ROOT / name).rglob("__init__.py")
     }  # fmt: skip
     library = Path(sysconfig.get_path("purelib", vars={"base": str(prefix)}))

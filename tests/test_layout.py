@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Python 3.9 cannot list its own modules.
+STANDARD_LIBRARY = getattr(sys, "stdlib_module_names", None) or set(sys.builtin_module_names) | {
+    path.stem for path in Path(ast.__file__).parent.iterdir()
+}
+GROUND_FLOOR = sorted((ROOT / "device_defender").rglob("*.py"))
 DEVICE = sorted((ROOT / "defender_publisher").rglob("*.py"))
 DETECT = sorted((ROOT / "defender_detect").rglob("*.py"))
 INFRASTRUCTURE = sorted((ROOT / "infrastructure").rglob("*.py"))
@@ -29,6 +34,12 @@ def imports_of(path: Path) -> set[str]:
 
 def imports_any(path: Path, *modules: str) -> set[str]:
     return {name for name in imports_of(path) for each in modules if name == each or name.startswith(each + ".")}
+
+
+@pytest.mark.parametrize("path", GROUND_FLOOR, ids=lambda path: path.name)
+def test_the_ground_floor_imports_nothing_of_ours_and_msgspec_only(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imports_of(path)}
+    assert roots - STANDARD_LIBRARY <= {"msgspec", "device_defender"}
 
 
 @pytest.mark.parametrize("path", [*DEVICE, ROOT / "amazon-defender-publisher"], ids=lambda path: path.name)

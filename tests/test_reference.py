@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from defender_publisher import reference
-from defender_publisher.collectors.builtins import BUILT_INS
 from defender_publisher.settings import read_settings
+from device_defender.metrics import BUILT_INS
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "configs").glob("amazon-defender-publisher-*.json"))
@@ -28,8 +28,9 @@ def test_the_readmes_tables_are_made_from_the_definition(name: str, expected: st
     assert expected == match[1], "run `make docs`"
 
 
-def test_every_built_in_is_in_the_definition() -> None:
-    assert set(reference.built_in_names()) == set(BUILT_INS)
+def test_every_built_in_is_in_the_schema() -> None:
+    metric = json.loads(reference.json_schema())["$defs"]["CustomMetric"]["properties"]["source"]
+    assert [{"enum": sorted(BUILT_INS)}, {"type": "null"}] == metric["anyOf"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 
 from defender_publisher.collectors.attempt import attempt
-from defender_publisher.collectors.builtins import BUILT_INS, BuiltIn, Measure, Where
+from defender_publisher.collectors.builtins import STARTS, Measure, Where
 from defender_publisher.collectors.value import limit_digits
 from defender_publisher.config import CustomMetric
 from defender_publisher.errors import ConfigError
 from defender_publisher.snapshot import CustomValue
+from device_defender.metrics import BUILT_INS
 
 
 class CustomMetrics:
@@ -32,7 +33,7 @@ class CustomMetrics:
 def metric_type(name: str, definition: CustomMetric) -> str:
     """Return a custom metric's type in AWS IoT: the one given for a command, a built-in's own; raises ConfigError."""
     if definition.command is None:
-        return _built_in(name, definition).type
+        return BUILT_INS[_built_in(name, definition)].type
     if definition.type is None:
         raise ConfigError([f"custom_metrics.{name}.type is required with `command`"])
     return definition.type
@@ -40,14 +41,14 @@ def metric_type(name: str, definition: CustomMetric) -> str:
 
 def _start(name: str, definition: CustomMetric, procfs_path: str) -> Measure:
     if definition.command is None:
-        return _built_in(name, definition).start(Where(definition.path, procfs_path))
+        return STARTS[_built_in(name, definition)](Where(definition.path, procfs_path))
     from defender_publisher.collectors.commands import run_command  # here, because it takes half a megabyte
 
     return partial(run_command, definition.command, metric_type(name, definition), definition.timeout)
 
 
-def _built_in(name: str, definition: CustomMetric) -> BuiltIn:
+def _built_in(name: str, definition: CustomMetric) -> str:
     source = definition.source or name
     if source not in BUILT_INS:
         raise ConfigError([f"custom_metrics.{name} must have a `command`, or a `source` among {', '.join(BUILT_INS)}"])
-    return BUILT_INS[source]
+    return source

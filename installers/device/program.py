@@ -15,7 +15,7 @@ from problem import Problem
 
 PROGRAM = "amazon-defender-publisher"
 PARTS = (  # of the source that a device needs
-    PROGRAM, "defender_publisher", "requirements.txt", "configs", "installers", "LICENSE",
+    PROGRAM, "defender_publisher", "device_defender", "requirements.txt", "configs", "installers", "LICENSE",
 )  # fmt: skip
 SUFFIXES = {".py", ".pem", ".json", ".txt", ".sh", ".bash", ".service", ".plist", ".conf", ""}
 DIGEST_LENGTH = 8  # hexadecimal digits; enough to tell two states of one checkout apart

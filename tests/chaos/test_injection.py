@@ -26,7 +26,6 @@ import pytest
 import timeloop
 
 from defender_publisher import session as session_module
-from defender_publisher.collectors.builtins import BUILT_INS
 from defender_publisher.device import ThisDevice
 from defender_publisher.errors import DefenderError
 from defender_publisher.mqtt import MqttTransport
@@ -38,6 +37,7 @@ from defender_publisher.state import StateFile
 from defender_publisher.tcp import open_socket
 from defender_publisher.transport import Delivery
 from demo.authority import Authority
+from device_defender.metrics import BUILT_INS
 from tests.chaos.injection import Calls, Injection, name_of, watched
 from tests.chaos.table import Fault
 from tests.fakes.scripted_broker import ScriptedBroker

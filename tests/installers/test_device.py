@@ -441,6 +441,7 @@ def test_a_copy_can_install_and_remove_and_holds_no_tests_and_nothing_of_the_dep
     expected = {
         "amazon-defender-publisher",
         "defender_publisher",
+        "device_defender",
         "requirements.txt",
         "configs",
         "installers",

@@ -15,7 +15,7 @@ def copy_source(directory: Path) -> Path:
     directory.mkdir()
     for name in (NAME, "requirements.txt", "LICENSE"):
         shutil.copy2(ROOT / name, directory / name)
-    for name in ("defender_publisher", "configs", "installers"):
+    for name in ("defender_publisher", "device_defender", "configs", "installers"):
         shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
     return directory
 

@@ -35,7 +35,7 @@ def problems_of(path: Path | None, overrides: Raw | None = None) -> list[str]:
         ('{"agent": {"debug": NaN}}', "NaN is not JSON"),
         ('{"agent": {}, "agent": {}}', '"agent" is given twice in one object; keep one'),
         ("[" * 100_000, "nested too deeply"),
-        ("[]", "the configuration must be an object, got []"),
+        ("[]", "the configuration must be an object, got an array of 0"),
     ],
 )
 def test_text_that_is_no_configuration_is_refused_with_its_place(tmp_path: Path, text: str, expected: str) -> None:

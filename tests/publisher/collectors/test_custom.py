@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
-from defender_publisher.collectors.builtins import BUILT_INS
 from defender_publisher.collectors.custom import CustomMetrics, metric_type
 from defender_publisher.config import CustomMetric
 from defender_publisher.errors import ConfigError
 from defender_publisher.snapshot import CustomValue
+from device_defender.metrics import BUILT_INS
 
 
 def command(line, metric_type="number", timeout=10.0):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from defender_publisher.validation import find_problems
+from defender_publisher.config import Config
+from device_defender.validation import find_problems
 
 
 @pytest.mark.parametrize(
@@ -12,8 +13,8 @@ from defender_publisher.validation import find_problems
     [
         (5, "the configuration must be an object, got 5"),
         ({"agnet": {}}, 'agnet is not a known key; did you mean "agent"?'),
-        ({"zzz": {}}, "zzz is not a known key"),
-        ({"agent": []}, "agent must be an object, got []"),
+        ({"zzz": {}}, "zzz is not a known key; there are $schema, agent, metrics, custom_metrics"),
+        ({"agent": []}, "agent must be an object, got an array of 0"),
         (
             {"agent": {"publish_interval": "300"}},
             'agent.publish_interval must be a whole number of at least 1, got "300"',
@@ -38,11 +39,19 @@ from defender_publisher.validation import find_problems
             {"agent": {"authentication": {"private-key": "x"}}},
             'agent.authentication.private-key is not a known key; did you mean "private_key"?',
         ),
+        (
+            {"agent": {"thing_name": "my-pi\n"}},
+            'agent.thing_name must be 1 to 128 of the characters a-z A-Z 0-9 : _ -, got "my-pi\\n"',
+        ),
+        (
+            {"agent": {"proxy": {"host": "h", "username": "u", "password": 12345678}}},
+            "agent.proxy.password must be a string, got something else, which is not shown here",
+        ),
         ({"agent": {"proxy": {}}}, "agent.proxy.host is missing; it must be a non-empty string"),
         ({"metrics": {"network_stats": 1}}, "metrics.network_stats must be true, false or an object, got 1"),
         (
             {"metrics": {"network_stats": {"interfaces": "eth0"}}},
-            'metrics.network_stats.interfaces must be a list of strings, got "eth0"',
+            'metrics.network_stats.interfaces must be an array of strings, got "eth0"',
         ),
         ({"custom_metrics": {"x": 5}}, "custom_metrics.x must be an object, got 5"),
         (
@@ -51,7 +60,7 @@ from defender_publisher.validation import find_problems
         ),
         (
             {"custom_metrics": {"x": {"command": []}}},
-            "custom_metrics.x.command must be a non-empty list of strings, got []",
+            "custom_metrics.x.command must be a non-empty array of strings, got an array of 0",
         ),
         (
             {"custom_metrics": {"x": {"timeout": 61}}},
@@ -60,17 +69,17 @@ from defender_publisher.validation import find_problems
     ],
 )
 def test_a_problem_is_named_in_one_sentence(raw: object, expected: str) -> None:
-    assert [expected] == find_problems(raw)
+    assert [expected] == find_problems(raw, Config, name="the configuration")
 
 
 def test_all_problems_are_found_at_once() -> None:
     raw = {"agent": {"debug": 1, "format": 2, "authentication": {"port": "x"}}, "metrics": {"x": 1}, "other": 1}
-    paths = [problem.split(" ")[0] for problem in find_problems(raw)]
+    paths = [problem.split(" ")[0] for problem in find_problems(raw, Config, name="the configuration")]
     assert ["agent.debug", "agent.format", "agent.authentication.port", "metrics.x", "other"] == paths
 
 
 def test_a_wrong_value_is_shown_only_in_part_when_it_is_long() -> None:
-    (problem,) = find_problems({"agent": {"debug": "x" * 500}})
+    (problem,) = find_problems({"agent": {"debug": "x" * 500}}, Config)
     assert problem.endswith("x...")
     assert len(problem) < 120
 
@@ -86,4 +95,4 @@ def test_a_wrong_value_is_shown_only_in_part_when_it_is_long() -> None:
     ],
 )
 def test_a_right_configuration_has_no_problem(raw: object) -> None:
-    assert [] == find_problems(raw)
+    assert [] == find_problems(raw, Config, name="the configuration")
