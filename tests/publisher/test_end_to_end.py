@@ -135,8 +135,12 @@ def test_a_report_that_comes_too_soon_is_throttled(
     broker_port: int, write_config: Callable[..., Path], program: Callable[..., Program]
 ) -> None:
     config = write_config(broker_port)
-    program(sys.executable, PUBLISHER, "--once", config).wait_for("accepted after")
-    program(sys.executable, PUBLISHER, "--once", config).wait_for("rejected: Throttled: ")
+    for _ in range(10):  # on a busy machine the second one may come late
+        program(sys.executable, PUBLISHER, "--once", config).wait_for("accepted after")
+        second = program(sys.executable, PUBLISHER, "--once", config)
+        if "throttled: the connection works" in second.wait_for("accepted after|throttled: the connection works")[0]:
+            return
+    raise AssertionError("no report came too soon")
 
 
 def test_a_daemon_that_is_restarted_waits_for_its_turn_and_keeps_its_growth(
