@@ -49,13 +49,15 @@ class TokenRefused(Closed):
 
 
 class Client:
-    """One connection to the nucleus, used from any thread; a thread of its own reads.
+    """One connection to the nucleus, used from any thread; a thread of its own reads, and calls `on_end` at the end.
 
     Raises OSError when there is no nucleus at `path`, TokenRefused when it does not take the token, else Closed.
     """
 
-    def __init__(self, path: str, token: str, timeout: float = TIMEOUT) -> None:
-        self._timeout = timeout
+    def __init__(
+        self, path: str, token: str, timeout: float = TIMEOUT, on_end: Callable[[], None] = lambda: None
+    ) -> None:
+        self._timeout, self._on_end = timeout, on_end
         self._calls: dict[int, _Call] = {}
         self._numbers = itertools.count(1)
         self._sending = threading.Lock()
@@ -103,16 +105,8 @@ class Client:
     def _start(self, operation: str, content: Content, call: _Call) -> Content:
         number = next(self._numbers)
         self._calls[number] = call
-        headers: dict[str, eventstream.Value] = {
-            ":message-type": MESSAGE,
-            ":message-flags": 0,
-            ":stream-id": number,
-            ":content-type": "application/json",
-            "operation": NAMESPACE + operation,
-            "service-model-type": f"{NAMESPACE}{operation}Request",
-        }
         try:
-            self._send(headers, content)
+            self._send(call_headers(operation, number), content)
             answer = call.wait(self._timeout)
         except queue.Empty:
             answer = IpcError("TimeoutError", f"the nucleus did not answer {operation} within {self._timeout:g} s")
@@ -168,6 +162,7 @@ class Client:
             self.close()
             for call in list(self._calls.values()):
                 call.answer(Closed(reason))
+            self._on_end()
 
     def _dispatch(self, frame: Frame) -> None:
         kind, number = frame.headers.get(":message-type"), frame.headers.get(":stream-id", 0)
@@ -213,6 +208,18 @@ class _Call:
         if not self._answered:
             self._answered = True
             self._answers.put(answer)
+
+
+def call_headers(operation: str, number: int) -> dict[str, eventstream.Value]:
+    """Return the headers of a call, on the stream of this number."""
+    return {
+        ":message-type": MESSAGE,
+        ":message-flags": 0,
+        ":stream-id": number,
+        ":content-type": "application/json",
+        "operation": NAMESPACE + operation,
+        "service-model-type": f"{NAMESPACE}{operation}Request",
+    }
 
 
 def publish_to_iot_core(client: Client, topic: str, payload: bytes, qos: int = 0) -> None:

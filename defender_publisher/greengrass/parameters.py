@@ -18,7 +18,9 @@ from msgspec import Meta, field
 
 from defender_publisher.config import SHORTEST_INTERVAL, Config, Raw
 from defender_publisher.errors import ConfigError
-from device_defender.validation import find_problems, inspected, kinds_of, shown
+from device_defender.kinds import inspected, kinds_of
+from device_defender.validation import find_problems
+from device_defender.wording import shown
 
 LONGEST_INTERVAL = 86_400  # seconds; Detect takes a thing that is silent for two days for gone
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
