@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
-from defender_detect.config import Config, ProfileSource, read_groups
+from defender_detect.config import Config, Source, read_groups
 from defender_detect.errors import ConfigError, ProfileError
 from defender_detect.evaluate.detector import ALL_THINGS, Attachment, Rules
 from defender_detect.profiles import Profile, read_profiles
@@ -19,12 +20,12 @@ def read_rules(config: Config) -> Rules:
     problems: list[str] = []
     groups: dict[str, list[str]] = {}
     attachments: list[Attachment] = []
-    if config.thing_groups is not None:
+    if config.detect.thing_groups is not None:
         try:
-            groups = read_groups(config.thing_groups)
+            groups = read_groups(Path(config.detect.thing_groups))
         except ConfigError as error:
             problems += error.problems
-    for source in config.profiles:
+    for source in config.detect.sources:
         try:
             attachments += read_attachments(source)
         except ProfileError as error:
@@ -40,9 +41,9 @@ def read_rules(config: Config) -> Rules:
     return Rules(attachments, groups)
 
 
-def read_attachments(source: ProfileSource) -> list[Attachment]:
+def read_attachments(source: Source) -> list[Attachment]:
     """Return the profiles of one file, or of all files of a directory."""
-    return [Attachment(profile, source.targets) for profile in read_profiles(source.path)]
+    return [Attachment(profile, frozenset(source.targets)) for profile in read_profiles(Path(source.path))]
 
 
 def find_shared_names(profiles: list[Profile]) -> list[str]:
