@@ -32,11 +32,12 @@ from benchmarks.fleet import make_report, name_of
 from benchmarks.run import DETECT as HEADING
 from benchmarks.run import RESULTS, describe_bars, replace_section
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
+from defender_detect.judge.reading import read_json
 from defender_detect.profiles import Profile, read_profile
-from defender_detect.shortcut import read_ordinary
 from defender_detect.store.schema import DATABASE
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
+from device_defender.report import Report
 
 ROOT = Path(__file__).resolve().parent.parent
 DETECT = ROOT / "amazon-defender-detect"
@@ -122,16 +123,16 @@ def make_behavior(
     return {"name": name, "metric": metric, "criteria": criteria}
 
 
-def read_report(busy: float = 12.5) -> dict[str, Any]:
+def read_sample(busy: float = 12.5) -> Report:
     """Return a report of the fleet as Detect reads it."""
-    report = read_ordinary(make_report(0, busy))
-    assert report is not None
-    return report
+    reading = read_json(make_report(0, busy))
+    assert reading is not None
+    return reading.report
 
 
 def measure_evaluation(profile: Profile, things: int) -> float:
     """Return how many reports of things with an hour of history one thread evaluates in a second of CPU time."""
-    detector, report = Detector(Rules([Attachment(profile)])), read_report()
+    detector, report = Detector(Rules([Attachment(profile)])), read_sample()
     names = [name_of(number) for number in range(things)]
     spent = 0.0
     for round_number in range(2 * HISTORY):
@@ -169,9 +170,10 @@ def measure_serving(directory: Path, profile: Path, things: int, program: str) -
 
 def keep_states(state: Path, profile: Path, things: int) -> None:
     """Fill a store with things that have reported every 300 s for an hour, the last time 301 s ago."""
-    detector, report, now = Detector(Rules([Attachment(read_profile(profile))])), read_report(), time.time() - 301
+    detector, report, now = Detector(Rules([Attachment(read_profile(profile))])), read_sample(), time.time() - 301
     for ago in reversed(range(HISTORY)):
-        packed = detector.observe(name_of(0), report, now - ago * INTERVAL)[0].state
+        found = detector.observe(name_of(0), report, now - ago * INTERVAL)
+        packed = found.state if found else None
     with Store(state) as store:
         for number in range(things):
             store.add(name_of(number), now, {}, state=packed, report_id=1)

@@ -13,18 +13,21 @@ from defender_detect.alerts.topic import TopicSink
 from defender_detect.alerts.webhook import check_headers, check_url
 from defender_detect.entries import Check, Entry, check_boolean, check_each, check_text
 from defender_detect.errors import AlertSettingError, ConfigError
-from defender_detect.evaluate.detector import ALL_THINGS
+from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.receive.endpoint import is_host
+from defender_detect.store.store import MOST_BYTES
 
 LONGEST = 1024  # characters of a path, a name or a URL
 MOST_DAYS = 36_500
+LEAST_BYTES = 10_000_000  # of the database; less is no more than a try
+LARGEST = 2**53  # of a whole number, as JSON carries it anywhere
 LONGEST_INTERVAL = 365 * 24 * 3600.0  # seconds between two reports of a thing
 DEFAULT_PORT = 8883
 THING_NAME = "{thing_name}"
 FILES = ("root_ca", "certificate", "private_key")
 ALERTS: Mapping[str, tuple[str, ...]] = {  # type -> its keys, the first of which is required
     "log": (),
-    "topic": ("topic",),
+    "topic": ("topic", "readers"),
     "webhook": ("url", "headers"),
     "command": ("command",),
     "sns": ("topic_arn",),
@@ -50,6 +53,7 @@ class Config:
     root_ca: Path | None = None
     certificate: Path | None = None
     private_key: Path | None = None
+    revoked: Path | None = None  # who is shut out of the embedded broker; None: revoked.txt beside root_ca
     embedded_broker: bool = False
     topic: str | None = None  # of reports, with {thing_name} in it; None: Device Defender's reserved ones
     minimum_interval: float = 300.0  # seconds
@@ -59,6 +63,8 @@ class Config:
     thing_groups: Path | None = None
     metrics_days: float = 14.0
     violations_days: float = 30.0
+    most_things: int = MOST_THINGS
+    most_bytes: int = MOST_BYTES
     alerts: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -125,7 +131,7 @@ def _check_agent(entry: Entry) -> None:
 
 def _check_authentication(entry: Entry) -> None:
     checks: dict[str, Check] = dict.fromkeys(FILES, _check_path)
-    entry.check_object({"endpoint": _check_host, "port": _check_port, **checks})
+    entry.check_object({"endpoint": _check_host, "port": _check_port, "revoked": _check_path, **checks})
 
 
 def _check_detect(entry: Entry) -> None:
@@ -135,6 +141,8 @@ def _check_detect(entry: Entry) -> None:
             "thing_groups": _check_path,
             "metrics_days": _check_number(0.01, MOST_DAYS),
             "violations_days": _check_number(0.01, MOST_DAYS),
+            "most_things": _check_whole(1, LARGEST),
+            "most_bytes": _check_whole(LEAST_BYTES, LARGEST),
             "alerts": check_each(_check_alert),
         }
     )
@@ -161,6 +169,7 @@ def _check_alert(entry: Entry) -> None:
         "url": _check_setting(check_url),
         "headers": _check_headers,
         "topic": _check_setting(lambda topic: TopicSink(topic, print)),
+        "readers": check_each(check_text(1, 128)),
         "topic_arn": check_text(1, LONGEST),
         "command": _check_command,
     }
@@ -232,6 +241,14 @@ def _check_port(entry: Entry) -> None:
     entry.expect(type(value) is int and 0 <= value <= 65535, "be a whole number from 0 to 65535")
 
 
+def _check_whole(least: int, most: int) -> Check:
+    def check(entry: Entry) -> None:
+        is_right = type(entry.value) is int and least <= entry.value <= most
+        entry.expect(is_right, f"be a whole number from {least} to {most}")
+
+    return check
+
+
 def _check_number(least: float, most: float) -> Check:
     def check(entry: Entry) -> None:
         value = entry.value
@@ -244,7 +261,7 @@ def _check_number(least: float, most: float) -> Check:
 def _with_paths(values: Raw, directory: Path) -> Raw:
     """Return the values as `Config` has them; relative paths start at the file's directory."""
     values = {key: value for key, value in values.items() if value is not None}
-    for key in (*FILES, "state_directory", "thing_groups"):
+    for key in (*FILES, "revoked", "state_directory", "thing_groups"):
         if key in values:
             values[key] = _absolute(values[key], directory)
     values["profiles"] = tuple(_profile_source(each, directory) for each in values.get("profiles", ()))

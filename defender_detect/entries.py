@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from defender_detect.rules import describe
+from device_defender.wording import shown as describe
 
-NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
-NAME_RULE = "be 1 to 128 of a-z A-Z 0-9 : _ -"
 SHOWN_KEYS = 10  # of the known ones, where none is like the unknown one
 Check = Callable[["Entry"], None]
 
@@ -65,11 +62,6 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f": there is {', '.join(names)}" if len(names) <= SHOWN_KEYS else ""
 
 
-def check_name(entry: Entry) -> None:
-    """Require a name as AWS allows them."""
-    entry.expect(isinstance(entry.value, str) and bool(NAME.fullmatch(entry.value)), NAME_RULE)
-
-
 def check_boolean(entry: Entry) -> None:
     """Require true or false."""
     entry.expect(isinstance(entry.value, bool), "be true or false")
@@ -93,13 +85,3 @@ def check_each(check: Check) -> Check:
             check(item)
 
     return check_items
-
-
-def check_unique(entries: Iterable[Entry], name: str) -> None:
-    """Require that no two objects have the same string under a key."""
-    seen: set[str] = set()
-    for entry in entries:
-        value = entry.value.get(name)
-        if isinstance(value, str):
-            entry.key(name).expect(value not in seen, "be unique")
-            seen.add(value)

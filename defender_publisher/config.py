@@ -1,7 +1,7 @@
 """The configuration's one definition: its keys, types, limits, defaults and documentation.
 
-Everything else comes from these structs: validation (`defender_publisher.validation`), `configs/schema.json` and the
-README's table (`defender_publisher.reference`). Three sections, in the manner of the CloudWatch agent.
+Everything else comes from these structs: validation (`device_defender.validation`), `configs/schema.json` and the
+the reference (`reference.tables`). Three sections, in the manner of the CloudWatch agent.
 """
 
 from typing import Annotated, Any, Literal, Optional, Union
@@ -9,13 +9,11 @@ from typing import Annotated, Any, Literal, Optional, Union
 import msgspec
 from msgspec import Meta, field
 
-PROGRAM_DIRECTORY = (
-    "/opt/aws/amazon-defender-publisher"  # /opt/aws/<name>, as the CloudWatch agent and publisher have it
-)
-DEFAULT_CONFIG_FILE = PROGRAM_DIRECTORY + "/etc/amazon-defender-publisher.json"
+from defender_publisher import PROGRAM_DIRECTORY
+from device_defender.metrics import BUILT_INS, Name, TypeName
+from device_defender.wording import SECRET
 
 SHORTEST_INTERVAL = 300  # seconds; Device Defender answers Throttled to a thing that reports more often
-NAME_PATTERN = r"^[a-zA-Z0-9:_-]{1,128}$"  # things and custom metrics are named alike in the IoT API
 PATH_KEYS = (  # whose relative values are taken from the config file's directory
     "agent.authentication.certificate",
     "agent.authentication.private_key",
@@ -25,7 +23,6 @@ PATH_KEYS = (  # whose relative values are taken from the config file's director
     "agent.state_directory",
 )
 
-Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 PositiveInt = Annotated[int, Meta(ge=1)]
 
 
@@ -89,7 +86,9 @@ class Proxy(Section, frozen=True):
     host: Annotated[str, Meta(description="The proxy's host name or address.", min_length=1)]
     port: Annotated[int, Meta(ge=1, le=65535, description="Its port.")] = 8080
     username: Annotated[Optional[str], Meta(description="For a proxy that asks for Basic authentication.")] = None
-    password: Annotated[Optional[str], Meta(description="Goes with `username`; never logged or printed.")] = None
+    password: Annotated[Optional[str], SECRET, Meta(description="Goes with `username`; never logged or printed.")] = (
+        None
+    )
 
 
 class Agent(Section, frozen=True):
@@ -221,33 +220,19 @@ class Metrics(Section, frozen=True):
     ] = None
 
 
-MetricType = Literal["number", "number-list", "string-list", "ip-address-list"]
-BuiltIn = Literal[
-    "cpu_usage",
-    "memory_usage",
-    "swap_usage",
-    "disk_usage",
-    "load_average",
-    "cpu_temperature",
-    "process_count",
-    "process_names",
-    "logged_in_users",
-    "uptime",
-    "interface_addresses",
-    "open_file_count",
-]
-
-
 class CustomMetric(Section, frozen=True):
     """A custom metric: a built-in source, or a command of your own. `{}` takes the built-in of the metric's name."""
 
     type: Annotated[
-        Optional[MetricType],
+        Optional[TypeName],
         Meta(description="The metric's type in AWS IoT. Required with `command`; a built-in knows its own."),
     ] = None
-    source: Annotated[Optional[BuiltIn], Meta(description="A built-in. Default: the one with the metric's name.")] = (
-        None
-    )
+    source: Annotated[
+        Optional[Annotated[Name, Meta(extra_json_schema={"examples": list(BUILT_INS)})]],
+        Meta(
+            description="A built-in, or a metric of an installed package. Default: the one with this metric's name.",
+        ),
+    ] = None
     path: Annotated[str, Meta(description="For `disk_usage`: a path on the disk to measure.")] = "/"
     command: Annotated[
         Optional[Annotated[list[str], Meta(min_length=1)]],
@@ -272,8 +257,3 @@ class Config(Section, frozen=True):
 
 
 Raw = dict[str, Any]  # a configuration as JSON gives it, before it is checked
-
-
-def key_path(path: str, key: str) -> str:
-    """Return the dotted path of `key` below `path`."""
-    return f"{path}.{key}" if path else key

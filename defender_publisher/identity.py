@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
-from defender_publisher.config import NAME_PATTERN, Agent, Instance
+from defender_publisher.config import Agent, Instance
 from defender_publisher.errors import ConfigError
+from device_defender.metrics import is_name
 
 UNKNOWN_SERIAL = "000000000000"  # the CloudWatch publisher's default; good enough to try things out
+PADDING = " \t\r\n\0"  # a device tree ends its serial number with a NUL
 COMMAND_TIMEOUT = 30.0  # seconds; macOS's system_profiler takes several
 
 
@@ -22,7 +22,7 @@ def thing_name_of(agent: Agent, unknown_allowed: bool = False) -> str:
     if not (agent.instance.serial or agent.instance.command or unknown_allowed):
         raise ConfigError(["agent.thing_name is missing; give it, or agent.instance.serial, or agent.instance.command"])
     name = f"{agent.instance.prefix}-{serial_of(agent.instance)}".lower()
-    if not re.fullmatch(NAME_PATTERN.strip("^$"), name):
+    if not is_name(name):
         raise ConfigError(
             [f"agent.instance makes the thing name {name!r}; it must be 1 to 128 of the characters a-z 0-9 : _ -"]
         )
@@ -46,13 +46,14 @@ def _run(command: str) -> str:
             shell=True,
             check=False,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=COMMAND_TIMEOUT,
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
         raise ConfigError([f"{where} must end within {COMMAND_TIMEOUT:.0f} s, but it did not"]) from None
-    serial = done.stdout.strip()
+    serial = done.stdout.strip(PADDING)
     if done.returncode != 0 or not serial:
         said = done.stderr.strip().splitlines()
         reason = f"failed with exit status {done.returncode}" if done.returncode else "printed nothing"

@@ -13,14 +13,13 @@ import AWSIoTPythonSDK
 
 from defender_publisher import diagnosis, verdict
 from defender_publisher.backoff import Backoff
-from defender_publisher.config import Agent
-from defender_publisher.credentials import validity_problem
+from defender_publisher.credentials import problem_of_dates
 from defender_publisher.errors import ConfigError, NotConnected, NotValidNow, NoVerdict, TransportError
-from defender_publisher.session import Link, Session
+from defender_publisher.session import Session
 from defender_publisher.settings import Settings
 from defender_publisher.tcp import open_socket
-from defender_publisher.transport import Delivery
-from defender_publisher.watcher import Watcher
+from defender_publisher.transport import Delivery, Link, Watcher
+from device_defender.report import LARGEST_PAYLOAD
 
 log = logging.getLogger("defender_publisher")
 
@@ -35,10 +34,10 @@ OLDEST_SDK = (1, 6, 1)
 OpenSession = Callable[[], Session]
 
 
-def open_transport(settings: Settings, watcher: Watcher | None = None) -> MqttTransport:
-    """Return the transport that the settings describe, not yet connected; raises ConfigError for an old SDK."""
+def open_mqtt(settings: Settings, link: Link, watcher: Watcher | None = None) -> MqttTransport:
+    """Return the transport of a link, not yet connected; raises ConfigError for an old SDK."""
     check_sdk(AWSIoTPythonSDK.__version__)
-    agent, link = settings.agent, _link(settings)
+    agent = settings.agent
     make_socket = partial(open_socket, link.host, link.port, agent.proxy)
     return MqttTransport(
         link,
@@ -65,6 +64,8 @@ class MqttTransport:
     `answered` says whether Device Defender is at the other end: on a topic of one's own silence is no failure.
     """
 
+    largest_report = LARGEST_PAYLOAD
+
     def __init__(
         self,
         link: Link,
@@ -86,6 +87,7 @@ class MqttTransport:
         self._session: Session | None = None
         self._connecting = threading.Lock()
         self._connected_at = 0.0
+        self._resets = 0
         self._late: verdict.Verdicts = {}
 
     @property
@@ -143,8 +145,7 @@ class MqttTransport:
             accepted = verdict.wait_for(session, report_id, self._form, began + self._verdict_timeout, self._late)
         except NotConnected as error:
             quick = time.monotonic() - began < SOON_AFTER_PUBLISH
-            text = diagnosis.CLOSED_ON_PUBLISH.format(topic=self._link.topic) if quick else str(error)
-            raise NoVerdict(text) from error
+            raise NoVerdict(*(diagnosis.closed_on_publish(self._link) if quick else error.problem)) from error
         return Delivery(time.monotonic() - began) if accepted else self._unanswered(session)
 
     def late_verdicts(self) -> dict[int, bool]:
@@ -156,6 +157,7 @@ class MqttTransport:
 
     def reset(self) -> None:
         """Tear the connection down, from any thread, so that whatever hangs in it ends and a new one is made."""
+        self._resets += 1  # for an attempt that has no session yet
         for session in (self._opening, self._session):
             if session is not None:
                 session.close()
@@ -165,14 +167,17 @@ class MqttTransport:
         self._drop()
 
     def _open_session(self) -> Session:
+        resets = self._resets
         gc.collect()  # the SDK's clients are knots of references that hold three descriptors each
-        problem = validity_problem(self._link.certificate) if self._link.certificate else None
+        problem = problem_of_dates(self._link.certificate) if self._link.certificate else None
         if problem:
-            raise NotValidNow(problem)
+            raise NotValidNow(*problem)
         try:
             session = self._opening = self._new_session()
         except OSError as error:  # it takes descriptors, of which there may be none
-            raise TransportError(diagnosis.explain_failure(error, self._link.host)) from error
+            raise TransportError(*diagnosis.explain(error, self._link)) from error
+        if self._resets != resets:  # while there was nothing to tear down: this attempt is it
+            session.close()
         try:
             session.open(replies_required=self._answered)
         finally:
@@ -183,10 +188,9 @@ class MqttTransport:
         """Tell a broker that has the report and does not answer it from one that is not there any more."""
         if not session.answers():
             session.close()
-            raise NoVerdict(diagnosis.STOPPED_ANSWERING.format(seconds=self._verdict_timeout))
+            raise NoVerdict(*diagnosis.stopped_answering(self._verdict_timeout))
         if self._answered:
-            text = diagnosis.NO_VERDICT.format(seconds=self._verdict_timeout, topic=self._link.topic)
-            raise NoVerdict(text, healthy=True)
+            raise NoVerdict(*diagnosis.no_verdict(self._verdict_timeout, self._link), healthy=True)
         return Delivery(self._verdict_timeout, answered=False)
 
     def _note_loss(self) -> float:
@@ -206,19 +210,3 @@ class MqttTransport:
         session, self._session = self._session, None
         if session is not None:
             session.close()
-
-
-def _link(settings: Settings) -> Link:
-    agent: Agent = settings.agent
-    authentication = agent.authentication
-    mutual = authentication.method == "certificate"
-    return Link(
-        host=str(authentication.endpoint),
-        port=int(authentication.port or 0),
-        client_id=str(agent.client_id),
-        topic=settings.topic,
-        root_ca=str(authentication.root_ca),
-        certificate=str(authentication.certificate) if mutual else "",
-        private_key=str(authentication.private_key) if mutual else "",
-        websocket=not mutual,
-    )

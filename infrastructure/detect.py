@@ -23,7 +23,7 @@ AWS refused Detect: {reason}
 AWS closed Detect to new customers on 31 August 2026; accounts that used it before keep it. Everything else works:
 things, certificates, policy, thing group, and reports, which AWS goes on answering. If this is why, deploy with
 --no-detect from now on, and have the reports evaluated by `amazon-defender-detect`, which takes the same security
-profiles (README, "Detect on your own machine")."""
+profiles (docs/tutorials/without-aws.md)."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from infrastructure.drift import DELETED
 from infrastructure.errors import DeployError
 from infrastructure.keys import KeyStore
 from infrastructure.pacing import paced
+from infrastructure.private_file import is_directory
 from infrastructure.screen import Screen
 
 Result = TypeVar("Result")
@@ -66,9 +67,9 @@ def _settle(
     kept: list[DeployedThing] = []
     elsewhere: list[str] = []
     for thing in things:  # only where there is a key at all is there something to fetch for
-        if (store.directory / thing.name).is_dir():
+        if _tried(problems, thing.name, is_directory, store.directory / thing.name):
             kept.append(thing)
-        else:
+        elif thing.name not in problems:
             elsewhere.append(thing.name)
     if kept:
         with screen.bar("certificates", len(kept)) as bar:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from device_defender.metrics import is_name
 from infrastructure.errors import DeployError
 
 LONGEST_NAME = 128  # of a thing, and of an MQTT client id, which the thing's name is
-_NAME = re.compile(r"[a-zA-Z0-9:_-]+")
 _COMMENT = re.compile(r"(^|\s)#.*")
 _SHOWN = 40  # characters of a name that is too long to be shown whole
 
@@ -61,11 +61,11 @@ def _find_problems(names: dict[int, str]) -> Iterable[tuple[int, str]]:
 
 def _find_problem(name: str) -> str | None:
     shown = json.dumps(name if len(name) <= LONGEST_NAME else f"{name[:_SHOWN]}...", ensure_ascii=False)
-    if not _NAME.fullmatch(name):
-        return f"{shown} has characters other than a-z A-Z 0-9 : _ -"
+    if is_name(name):
+        return None
     if len(name) > LONGEST_NAME:
         return f"{shown} has {len(name)} characters, and may have {LONGEST_NAME}"
-    return None
+    return f"{shown} has characters other than a-z A-Z 0-9 : _ -"
 
 
 def _compare_names(name: str, other: str, line: int) -> str:

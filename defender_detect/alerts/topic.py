@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from defender_detect.alerts.queue import GIVE_UP_AFTER
 from defender_detect.errors import AlertRefused, AlertSettingError
 from defender_detect.evaluate.shapes import alert_body
-from defender_detect.judge.encodings import LARGEST_PAYLOAD
+from device_defender.report import LARGEST_PAYLOAD
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event

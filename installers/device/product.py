@@ -28,8 +28,8 @@ class Product:
 PUBLISHER = Product(
     name="amazon-defender-publisher",
     parts=(
-        "amazon-defender-publisher", "device_defender", "defender_publisher", "requirements.txt", "configs",
-        "installers", "LICENSE",
+        "amazon-defender-publisher", "defender_start.py", "device_defender", "defender_publisher", "requirements.txt",
+        "configs", "installers", "LICENSE",
     ),
     versioned="defender_publisher/__init__.py",
     imports=("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop"),

@@ -118,3 +118,15 @@ def test_groups_that_cannot_be_read_are_the_only_problem(tmp_path: Path) -> None
     config = Config(profiles=(source(tmp_path, "seeing", "cameras"),), thing_groups=tmp_path / "gone.json")
     (problem,) = problems_of(config)
     assert problem.endswith("gone.json: cannot be read: No such file or directory")
+
+
+def test_what_only_aws_evaluates_is_warned_of_with_the_profile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = body("p") | {"additionalMetricsToRetain": ["aws:num-disconnects"]}
+    rules = read_rules(Config(profiles=(ProfileSource(write(tmp_path / "p.json", document)),)))
+    assert ["few-ports"] == [behavior.name for behavior in rules.attachments[0].profile.behaviors]
+    assert caplog.messages == [
+        "security profile p: additionalMetricsToRetain[0] is not kept here: aws:num-disconnects is a "
+        "cloud-side metric, which only AWS IoT measures"
+    ]

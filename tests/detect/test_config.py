@@ -83,6 +83,7 @@ WRONG = [
     (authentication(endpoint="a..b"), HOST_RULE + '"a..b"'),
     (authentication(rot_ca="x"), 'agent.authentication has no key "rot_ca": did you mean "root_ca"?'),
     (authentication(root_ca=1), "agent.authentication.root_ca must be a string of 1 to 1024 characters, got 1"),
+    (authentication(revoked=""), 'agent.authentication.revoked must be a string of 1 to 1024 characters, got ""'),
     (detect(profils=[]), 'detect has no key "profils": did you mean "profiles"?'),
     (detect(profiles="x.json"), 'detect.profiles must be an array, got "x.json"'),
     (detect(profiles=[3]), "detect.profiles[0] must be an object, got 3"),
@@ -101,6 +102,11 @@ WRONG = [
     ),
     (detect(thing_groups=7), "detect.thing_groups must be a string of 1 to 1024 characters, got 7"),
     (detect(metrics_days=0), "detect.metrics_days must be a number from 0.01 to 36500, got 0"),
+    *(
+        (detect(most_things=each), f"detect.most_things must be a whole number from 1 to 9007199254740992, got {shown}")
+        for each, shown in ((0, "0"), (1.5, "1.5"), (True, "true"), (2**53 + 1, "9007199254740993"))
+    ),
+    (detect(most_bytes=5), "detect.most_bytes must be a whole number from 10000000 to 9007199254740992, got 5"),
     (detect(violations_days="30"), 'detect.violations_days must be a number from 0.01 to 36500, got "30"'),
     (detect(alerts={}), "detect.alerts must be an array, got an object"),
     (alert(type="web"), "detect.alerts[1].type " + KINDS + '"web"'),
@@ -114,6 +120,10 @@ WRONG = [
     (alert(type="command", command=[]), "detect.alerts[1].command must be a program and its arguments, got an array"),
     (alert(type="command", command="x"), 'detect.alerts[1].command must be an array, got "x"'),
     (alert(type="topic", topic="a/#"), "detect.alerts[1].topic cannot be used: an alert topic must be 1 to 256 bytes"),
+    (
+        alert(type="topic", topic="a", readers="dashboard"),
+        'detect.alerts[1].readers must be an array, got "dashboard"',
+    ),
     (alert(type="sns", topic="x", topic_arn="x"), 'detect.alerts[1] has no key "topic": did you mean "topic_arn"?'),
 ]
 

@@ -242,7 +242,8 @@ def test_it_runs_through_a_symbolic_link_and_from_elsewhere(programs, files, tmp
 def checkout(tmp_path: Path) -> Path:
     """A copy of the script and its package, to put a .venv beside them."""
     directory = tmp_path / "checkout"
-    shutil.copytree(ROOT / "defender_detect", directory / "defender_detect")
+    for name in ("defender_daemon", "defender_detect", "device_defender"):
+        shutil.copytree(ROOT / name, directory / name)
     shutil.copy(SCRIPT, directory)
     return directory
 
@@ -333,6 +334,18 @@ def test_profiles_alone_can_be_checked(profile):
     ended = run("--check-config", "--profiles", str(profile))
     assert ended.returncode == 0
     assert ended.stdout == "cpu: 1 behavior, for all\nnothing is kept: no state directory\n"
+
+
+def test_the_check_says_line_by_line_what_only_aws_evaluates(profile):
+    document = json.loads(profile.read_text())
+    learnt = {"name": "ml", "metric": "cpu_usage", "criteria": {"mlDetectionConfig": {"confidenceLevel": "HIGH"}}}
+    document["behaviors"].append(learnt)
+    profile.write_text(json.dumps({**document, "additionalMetricsToRetain": ["aws:source-ip-address"]}))
+    ended = run("--check-config", "--profiles", str(profile))
+    assert (0, "cpu: 1 behavior, for all") == (ended.returncode, ended.stdout.splitlines()[0])
+    first, second = ended.stderr.splitlines()
+    assert 'security profile cpu: behaviors[1] "ml" is not evaluated here: ' in first
+    assert "security profile cpu: additionalMetricsToRetain[0] is not kept here: aws:source-ip-address is a" in second
 
 
 @pytest.mark.parametrize(

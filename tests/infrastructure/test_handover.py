@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -14,7 +15,7 @@ from infrastructure.deployed import Deployed, DeployedThing  # noqa: E402
 from infrastructure.handover import Handover, hand_over  # noqa: E402
 from infrastructure.keys import KeyStore  # noqa: E402
 from tests.fakes.fake_account import FakeIot, make_account, make_screen  # noqa: E402
-from tests.infrastructure.deployer import Issued, issue  # noqa: E402
+from tests.infrastructure.deployer import Issued, acting_as, issue  # noqa: E402
 
 ROOTS = Path(__file__).resolve().parent.parent.parent / "defender_publisher" / "roots" / "amazon-root-ca.pem"
 
@@ -108,6 +109,16 @@ def test_a_key_that_is_no_good_holds_up_no_other_thing(fleet: Fleet, settled: bo
     (problem,) = done.problems
     assert "must be a private key in PEM" in str(problem)
     assert () == done.elsewhere
+
+
+def test_keys_that_may_not_be_looked_at_are_not_taken_for_keys_elsewhere(unprivileged: int) -> None:
+    with TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)  # where pytest's own directories let nobody else in
+        fleet = Fleet(Path(directory, "closed"), "a", "b")
+        with acting_as(unprivileged):
+            done = fleet.hand_over()
+    assert ((), ()) == (done.written, done.elsewhere)
+    assert ["closed/a", "closed/b"] == [str(each).partition(" cannot be read")[0][-8:] for each in done.problems]
 
 
 def test_a_bundle_that_cannot_be_written_holds_up_no_other(fleet: Fleet) -> None:

@@ -11,7 +11,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.infrastructure.deployer import Issued, issue, skip_without
+from tests.infrastructure.deployer import Issued, acting_as, issue, skip_without
 from tests.infrastructure.interruptions import Killer
 
 skip_without("cryptography")
@@ -63,16 +63,6 @@ def umask(mask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-@contextmanager
-def acting_as(user: int) -> Iterator[None]:
-    before = os.geteuid()
-    os.seteuid(user)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 @contextmanager

@@ -140,8 +140,9 @@ def resolve(value: Any, partition: str, region: str, account: str) -> Any:
 # The fleet
 
 
-def test_the_policy_is_the_readmes(templates: dict[str, dict[str, Any]]) -> None:
-    (expected,) = re.findall(r"```json\n(\{\n  \"Version\".*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_policy_is_the_one_that_the_docs_show(templates: dict[str, dict[str, Any]]) -> None:
+    page = (ROOT / "docs" / "how-to" / "provision-a-fleet.md").read_text()
+    (expected,) = re.findall(r"```json\n(\{\n  \"Version\".*?)```", page, re.DOTALL)
     policy = properties_of(templates[f"{NAME}-fleet"], "IoT::Policy")
     document = json.loads(expected.replace("arn:aws:", "arn:aws-cn:"))
     assert document == resolve(policy["PolicyDocument"], "aws-cn", "REGION", "ACCOUNT")

@@ -14,11 +14,9 @@ BREAKS = "if len(sys.argv) == 2 and not sys.argv[1].startswith('-'):"  # as a da
 def copy_source(directory: Path) -> Path:
     """Return a copy of what is installed, in which a test can change something."""
     directory.mkdir()
-    for name in (NAME, "requirements.txt", "LICENSE"):
+    for name in (NAME, "defender_start.py", "requirements.txt", "LICENSE"):
         shutil.copy2(ROOT / name, directory / name)
     for name in PARTS:
-        if not (ROOT / name).is_dir():
-            continue
         shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
     return directory
 

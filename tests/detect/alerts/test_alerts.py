@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 
 from defender_detect.alerts import sns as alert_sns
-from defender_detect.alerts.alerts import Alerts
 from defender_detect.alerts.command import CommandSink
-from defender_detect.alerts.queue import AlertQueue
+from defender_detect.alerts.queue import AlertQueue, Alerts
 from defender_detect.alerts.sns import SnsSink
 from defender_detect.alerts.topic import TopicSink
 from defender_detect.alerts.webhook import WebhookSink

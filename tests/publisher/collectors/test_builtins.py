@@ -10,16 +10,15 @@ import sys
 import time
 from collections import namedtuple
 from ipaddress import ip_address
-from typing import get_args
 
 import psutil
 import pytest
 
-from defender_publisher import config
 from defender_publisher.collectors import cpu, host, machine, processes, temperature
-from defender_publisher.collectors.builtins import BUILT_INS, Where
 from defender_publisher.collectors.temperature import Reading
 from defender_publisher.errors import CollectError
+from defender_publisher.metrics import Where, find
+from device_defender.metrics import BUILT_INS, TYPES
 
 LINUX = sys.platform.startswith("linux")
 needs_linux = pytest.mark.skipif(not LINUX, reason="there is no /proc")
@@ -36,6 +35,7 @@ ALWAYS = [  # what every machine can measure
     "interface_addresses",
 ]
 Memory = namedtuple("Memory", "rss vms")
+NOWHERE_ELSE = Where()
 
 
 def busy_wait(seconds):
@@ -44,19 +44,26 @@ def busy_wait(seconds):
         pass
 
 
-def test_the_built_ins_are_those_the_configuration_knows():
-    assert list(get_args(config.BuiltIn)) == list(BUILT_INS)
+def start(name, where=NOWHERE_ELSE):
+    metric = find(name)
+    assert metric is not None
+    return metric.start(where)
+
+
+@pytest.mark.parametrize("name", BUILT_INS)
+def test_a_built_ins_row_names_a_collector_that_there_is(name):
+    assert callable(start(name))
 
 
 @pytest.mark.parametrize("name", BUILT_INS)
 def test_a_built_in_has_a_type_of_the_api_and_a_line_for_the_readme(name):
-    assert BUILT_INS[name].type in get_args(config.MetricType)
+    assert BUILT_INS[name].type in TYPES
     assert re.fullmatch(r"[A-Z][^\n|]{10,100}\.", BUILT_INS[name].description)
 
 
 @pytest.mark.parametrize("name", ALWAYS)
 def test_a_built_in_measures_a_value_of_its_type_on_this_machine(name):
-    measure = BUILT_INS[name].start(Where())
+    measure = start(name)
     busy_wait(0.1)
     value = measure()
     if BUILT_INS[name].type == "number":
@@ -355,9 +362,9 @@ def test_psutil_reads_its_own_proc_again_afterwards(tmp_path):
 )
 def test_a_host_that_shows_nothing_is_never_measured_as_zero(name, tmp_path):
     with pytest.raises((CollectError, OSError, psutil.Error)):
-        BUILT_INS[name].start(Where(procfs_path=str(tmp_path)))()
+        start(name, Where(procfs_path=str(tmp_path)))()
 
 
 def test_interface_addresses_of_this_machine_are_addresses():
-    addresses = BUILT_INS["interface_addresses"].start(Where())()
+    addresses = start("interface_addresses")()
     assert [] == [address for address in addresses if ip_address(address).is_loopback or "%" in address]
