@@ -166,7 +166,7 @@ class Installation:
         commands.do_as_device("copy-program", [SOURCE, program], lambda: copy(SOURCE, program, session.product))
         how = self._install_packages()
         python = program / "venv" / "bin" / "python"
-        parts = [program / part for part in session.product.compiled if (SOURCE / part).is_dir()]
+        parts = [program / part for part in session.product.compiled]
         commands.run(python, "-I", "-m", "compileall", "-q", *parts)
         commands.open_all(program)
         commands.touch(program / COMPLETE)

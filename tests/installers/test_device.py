@@ -611,13 +611,20 @@ def test_a_copy_can_install_and_remove_and_holds_no_tests_and_nothing_of_the_dep
         "configs",
         "installers",
         "LICENSE",
-        *(["device_defender"] if (ROOT / "device_defender").is_dir() else []),
     }
     assert expected == found
     assert os.access(tmp_path / "installers" / "uninstall-rpi.bash", os.X_OK)
     assert {".service"} <= {path.suffix for path in (tmp_path / "installers").iterdir()}
     device = tmp_path / "installers" / "device"
     assert {"__main__.py", *(path.name for path in MODULES)} == {path.name for path in device.iterdir()}
+
+
+def test_a_copy_has_all_that_the_program_imports(tmp_path: Path) -> None:
+    run("copy-program", ROOT, tmp_path)
+    command = [sys.executable, "-Es", str(tmp_path / "amazon-defender-publisher"), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert '"metrics"' in done.stdout
 
 
 def test_a_link_points_to_its_new_target_in_one_step(tmp_path: Path) -> None:
