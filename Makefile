@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-deploy test-installers chaos fuzz-broker lint docs site dist bench bench-quick bench-detect bench-deploy clean
+.PHONY: help install install-detect demo test test-deploy test-readme test-installers chaos fuzz-broker lint docs site dist kit lock bench bench-quick bench-detect bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -28,18 +28,23 @@ demo: $(VENV)/installed-demo ## an authority, a broker, Detect and this machine 
 
 test: $(VENV)/installed-test ## the tests (three minutes)
 	@sh tests/install-mosquitto.sh
-	@sh tests/install-shells.sh
+	@sh tests/install-agent.sh $(PYTHON)
 	$(VENV)/bin/python -m pytest -n 2
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
-	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/test_deploy*.py tests/test_infrastructure*.py \
-		-m "slow or not slow" -n 2
+	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/infrastructure -m "slow or not slow" -n 2
+
+# `make demo` and `make test` on minimal Debian 11, 12, 13 and one with Python 3.14, as root and as a user; a network is
+# needed, and about ten minutes for each. DISTRIBUTIONS="debian-12 ..." takes some of them only.
+test-readme: $(VENV)/installed-test ## the two commands of the README on minimal machines (root; an hour and a half)
+	@[ "$$(id -u)" -eq 0 ] || { echo "make test-readme needs root: sudo make test-readme"; exit 1; }
+	@sh tests/install-nspawn.sh
+	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest tests/readme -m "slow or not slow"
 
 # On machines with a real systemd; DISTRIBUTIONS="debian-12 ..." takes some of them only, TESTS some of the tests.
 test-installers: $(VENV)/installed-test ## the installers, in machines with a real systemd (root; half an hour)
 	@[ "$$(id -u)" -eq 0 ] || { echo "make test-installers needs root: sudo make test-installers"; exit 1; }
 	@sh tests/install-nspawn.sh
-	@sh tests/install-shells.sh
 	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest $(or $(TESTS),tests/installers tests/macos) \
 		-m "slow or not slow" -n 2 --dist loadfile
 
@@ -68,6 +73,14 @@ site: $(VENV)/site/installed ## build/site: README and docs as a site
 
 dist: $(VENV)/bin/python ## a release tar, a wheelhouse and their checksums (network)
 	@$(VENV)/bin/python -m release.build
+
+# One file a thing that installs it: make kit BUNDLES="fleet/*.tar"
+kit: $(VENV)/bin/python ## one self-extracting file per thing, from BUNDLES
+	@$(VENV)/bin/python -m release.kit $(BUNDLES)
+
+# Which versions of which packages, and with which hashes, a device installs.
+lock: $(VENV)/bin/python ## which packages, by hash, a device installs (network)
+	@$(VENV)/bin/python -m release.lock
 
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed ## what a report costs (root; five minutes, or one)
 	@sh tests/install-mosquitto.sh

@@ -95,6 +95,8 @@ def _parser() -> Parser:
     )
     parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help=f"default: {DEFAULT_CONFIG_FILE}")
     _add_modes(parser)
+    component = "run as a Greengrass V2 component: configuration and connection are the nucleus's"
+    parser.add_argument("--greengrass", action="store_true", help=component)
     parser.add_argument("--json", action="store_true", help="with --doctor and --status: output for a program")
     parser.add_argument("--wait", type=float, metavar="S", help="with --status: wait up to S seconds for a verdict")
     samples = "number of dry-run reports (default: 1; 0: until interrupted)"

@@ -107,8 +107,12 @@ Port = Annotated[
     Union[Annotated[int, Meta(ge=1, le=LARGEST_PORT)], Annotated[float, Meta(ge=1, le=LARGEST_PORT, multiple_of=1)]],
     that(None, f"an integer from 1 to {LARGEST_PORT}"),
 ]
-PortOrZero = Annotated[
-    Union[Annotated[int, Meta(ge=0, le=LARGEST_PORT)], Annotated[float, Meta(ge=0, le=LARGEST_PORT, multiple_of=1)]],
+PortOrZero = Annotated[  # AWS's agent in C writes it as text in CBOR
+    Union[
+        Annotated[int, Meta(ge=0, le=LARGEST_PORT)],
+        Annotated[float, Meta(ge=0, le=LARGEST_PORT, multiple_of=1)],
+        Annotated[str, Meta(pattern=r"^[0-9]{1,5}$(?!\n)")],
+    ],
     that(None, f"an integer from 0 to {LARGEST_PORT}"),
 ]
 Count = Annotated[

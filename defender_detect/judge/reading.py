@@ -19,7 +19,6 @@ from device_defender.report import (
     MOST_DIGITS,
     SHORT_NAMES,
     TOO_LARGE,
-    Address,
     CustomValue,
     Malformed,
     RemoteAddress,
@@ -32,6 +31,8 @@ from device_defender.wording import key_path, shown
 
 AT_ONCE = 256  # items of a list that are looked at together; one by one takes ten times as long
 VALUE_KINDS = tuple(each.in_report for each in TYPES.values())
+NUMBER_RULE = f"its numbers must have at most {MOST_DIGITS} digits"
+ADDRESS_RULE = "its addresses must be IPv4 or IPv6 ones"
 NAME_RULE = f"must name its metrics with {NAME_WORDS}, and none {AWS_PREFIX}..., which AWS keeps for itself"
 
 
@@ -92,9 +93,9 @@ def _check_addresses(report: Report, short: bool) -> None:
 
 
 def _without_what_is_not_shown(report: Report, short: bool) -> Reading:
-    """Leave out custom metrics that are null, and with a sentence those whose numbers have too many digits."""
+    """Leave out custom metrics that are null, and with a sentence those whose values AWS does not show."""
     found = report.custom_metrics or {}
-    left_out = {name: _find_long_number(name, metric, short) for name, metric in found.items() if metric is not None}
+    left_out = {name: _find_fault(name, metric, short) for name, metric in found.items() if metric is not None}
     sentences = tuple(sentence for sentence in left_out.values() if sentence)
     if not sentences and len(left_out) == len(found):
         return Reading(report)
@@ -102,8 +103,11 @@ def _without_what_is_not_shown(report: Report, short: bool) -> Reading:
     return Reading(msgspec.structs.replace(report, custom_metrics=kept), sentences)
 
 
-def _find_long_number(name: str, metric: list[CustomValue], short: bool) -> str:
-    """Return a sentence about a custom metric with too long a number, or nothing; raise Malformed for a wrong one."""
+def _find_fault(name: str, metric: list[CustomValue], short: bool) -> str:
+    """Return why AWS would not show a custom metric's value, or nothing; raise Malformed for what it would refuse.
+
+    Its SDK for C++ says of numbers of more than 15 digits and of what is no address that they are sent, and not shown.
+    """
     if not is_custom_metric_name(name):
         raise Malformed(_path("custom_metrics", short), NAME_RULE, shown(name))
     (value,) = metric
@@ -111,14 +115,12 @@ def _find_long_number(name: str, metric: list[CustomValue], short: bool) -> str:
     if len(kinds) != 1:
         found = " and ".join(kinds) or "none of them"
         raise Malformed(_value_path(name, short), f"must have exactly one of {', '.join(VALUE_KINDS)}", found)
-    for index, each in enumerate(value.ip_list or ()):
-        if not is_address(each):
-            place = f"{_value_path(name, short)}.ip_list[{index}]"
-            raise Malformed(place, f"must be {describe(Address)}", shown(each))
     for number in (value.number,) if value.number is not None else value.number_list or ():
         if not -TOO_LARGE < number < TOO_LARGE:
-            rule = f"its numbers must have at most {MOST_DIGITS} digits"
-            return f"{_value_path(name, short)} is left out: {rule}, got {shown(number)}"
+            return f"{_value_path(name, short)} is left out: {NUMBER_RULE}, got {shown(number)}"
+    for each in value.ip_list or ():
+        if not is_address(each):
+            return f"{_value_path(name, short)} is left out: {ADDRESS_RULE}, got {shown(each)}"
     return ""
 
 
@@ -163,21 +165,23 @@ def _cleaned_items(kind: Any, value: list[Any], start: int, path: str, short: bo
 
 
 def _cleaned_object(struct: type[msgspec.Struct], value: dict[Any, Any], path: str, short: bool) -> dict[str, Any]:
-    """Return an object's fields; refuse one with the other style's name, and the lack of a required one."""
-    fields = msgspec.structs.fields(struct)
-    for each in fields:
+    """Return an object's fields by the names of the report's style.
+
+    A report with a short header may have long names: AWS takes those of rustot, the agent in Rust, which mixes them.
+    """
+    cleaned = {}
+    for each in msgspec.structs.fields(struct):
         ours, theirs = each.encode_name, each.name if short else SHORT_NAMES.get(each.name)
-        if theirs in value and theirs != ours:
+        if theirs != ours and theirs in value and (not short or ours in value):
             style = "short" if short else "long"
             rule = f"must be called {ours}, because the report's header has a {style} name"
             raise Malformed(key_path(path, theirs), rule)
-        if each.required and ours not in value:
+        found = ours if ours in value else theirs
+        if found in value:
+            cleaned[ours] = _cleaned(each.type, value[found], key_path(path, found), short)
+        elif each.required:
             raise Malformed(key_path(path, ours), "is missing")
-    present = [each for each in fields if each.encode_name in value]
-    return {
-        name: _cleaned(each.type, value[name], key_path(path, name), short)
-        for each, name in ((each, each.encode_name) for each in present)
-    }
+    return cleaned
 
 
 def _converts(value: Any, annotation: Any) -> bool:

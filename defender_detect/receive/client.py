@@ -65,8 +65,10 @@ class Client:
             self._will = None
         except ClientError as error:
             self._say("closed", f"{error}: connection closed")
-        except (EOFError, asyncio.CancelledError):
+        except EOFError:
             log.debug("%s: left", self.peer)
+        except asyncio.CancelledError:  # the broker stops
+            self._will = None
         except Exception as error:  # noqa: BLE001 - a fault of ours costs this connection and no other
             self._say("fault", f"cannot be served: {error!r}", error)
         finally:
@@ -115,20 +117,20 @@ class Client:
         stream.deadline = clock() + self._silence
         first = (await stream.read(1))[0]
         stream.deadline = clock() + min(self._limits.one_packet, self._silence)
-        body = await stream.read(await self._read_length())
+        body = await stream.read(await self._read_length(self._limits.largest(first)))
         stream.deadline = math.inf  # from here on it waits for us
         await asyncio.sleep(0 if self.peer.is_detect else self._share.charge(len(body)))
         return await decode(first, body)
 
-    async def _read_length(self) -> int:
+    async def _read_length(self, largest: int) -> int:
         length = 0
         for position in range(LONGEST_LENGTH):
             byte = (await self.stream.read(1))[0]
             length |= (byte & 0x7F) << 7 * position
             if not byte & 0x80:
                 break
-        if byte & 0x80 or length > self._limits.packet:
-            raise ClientError(f"sent a packet of more than {self._limits.packet} bytes")
+        if byte & 0x80 or length > largest:
+            raise ClientError(f"sent a packet of more than {largest} bytes")
         return length
 
     async def _handle(self, packet: Packet) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from device_defender.report import LARGEST_PAYLOAD
 
+CARRIES_A_MESSAGE = (1, 3)  # kinds of MQTT packets: CONNECT, by its will, and PUBLISH
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -35,6 +37,12 @@ class Limits:
     keep_alive: int = 1_200  # AWS's longest; a client that wants none, or longer, has this one
     unsent: int = 256 * 1024  # waiting for a client that does not read; what comes then is not for it
     stalled: float = 30.0  # a client that takes none of it for so long has gone
+
+    def largest(self, first: int) -> int:
+        """Return how long a packet may be that begins with this byte."""
+        if first >> 4 in CARRIES_A_MESSAGE:
+            return self.packet
+        return 2 + self.filters_of_request * (2 + self.topic + 1)
 
 
 class Share:

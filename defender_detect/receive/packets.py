@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Union
 
 from defender_detect.errors import BrokerUnavailable, ClientError
@@ -42,6 +43,7 @@ FLAGS = {  # kind -> the lower half of a packet's first byte; PUBLISH has flags 
 }
 GRANTED, REFUSED = 0x00, 0x80  # SUBACK: at QoS 0, and not at all
 ACCEPTED, WRONG_CLIENT_ID, NOT_AUTHORIZED = 0, 2, 5  # CONNACK
+MOST_FIELDS = 5  # of CONNECT: client ID, will topic, will, user name, password
 MALFORMED = "sent a packet that is not MQTT 3.1.1"
 
 
@@ -170,7 +172,7 @@ def _take_connect(packet: Any, body: bytes) -> Connect:
     will_of = header.will_qos, header.will_retain_flag
     if header.reserved_flag or header.will_qos > 2 or (any(will_of) and not header.will_flag):
         raise ValueError("flags that exclude each other")
-    fields = list(_split(body[len(header.to_bytes()) :]))  # amqtt would do without those that are missing
+    fields = list(islice(_split(body[len(header.to_bytes()) :]), MOST_FIELDS + 1))  # amqtt takes fewer for enough
     if len(fields) != 1 + 2 * header.will_flag + header.username_flag + header.password_flag:
         raise ValueError("a field that is missing, or too many")
     will = Publish(fields[1].decode(), fields[2], header.will_qos) if header.will_flag else None
@@ -179,12 +181,13 @@ def _take_connect(packet: Any, body: bytes) -> Connect:
 
 def _split(data: bytes) -> Iterator[bytes]:
     """Yield the fields of CONNECT, each of which has its length before it."""
-    while data:
-        end = 2 + int.from_bytes(data[:2], "big")
-        if len(data) < max(2, end):
+    end = 0
+    while end < len(data):
+        start = end + 2
+        end = start + int.from_bytes(data[end:start], "big")
+        if max(start, end) > len(data):
             raise ValueError("an end that is missing")
-        yield data[2:end]
-        data = data[end:]
+        yield data[start:end]
 
 
 def _take_publish(packet: Any, _: bytes) -> Publish:

@@ -21,7 +21,7 @@ from defender_publisher.doctor.ladder import Doubted, Failed
 from defender_publisher.endpoint import is_aws, is_data_endpoint
 from defender_publisher.errors import ConfigError, DefenderError
 from defender_publisher.identity import thing_name_of
-from defender_publisher.settings import read_config, settle
+from defender_publisher.settings import read_as_written, settle
 
 # No clock that is right can show a day before this release was made; a Raspberry Pi without one starts in 1970.
 RELEASE_DAY = 1_793_491_200  # seconds since the epoch: 2026-11-01
@@ -33,7 +33,7 @@ ASK_FOR_ENDPOINT = "use the name that this prints: aws iot describe-endpoint --e
 def read_configuration(case: Case) -> str:
     """Read the configuration and check it in itself."""
     try:
-        case.config, case.origins = read_config(case.path, case.overrides)
+        case.config, case.origins = read_as_written(case.path, case.overrides)
     except ConfigError as error:
         where = f"{case.path}: " if case.path else ""
         says = "\n".join(where + each for each in error.problems)

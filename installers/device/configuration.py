@@ -47,6 +47,13 @@ def is_secret(arguments: argparse.Namespace) -> None:
         raise Problem(f"{arguments.config} holds no password")
 
 
+def makes_name_by_command(config: dict[str, Any]) -> bool:
+    """Whether a command makes the thing's name, which is for the service to run and not for root."""
+    agent = section(config, "agent")
+    instance = section(agent, "instance")
+    return not agent.get("thing_name") and not instance.get("serial") and bool(instance.get("command"))
+
+
 def holds_password(config: bytes) -> bool:
     """Whether a configuration has a password for the proxy in it."""
     return "password" in section(section(parse(config, CONFIG), "agent"), "proxy")

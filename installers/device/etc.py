@@ -31,23 +31,33 @@ def read_kept(arguments: argparse.Namespace) -> dict[str, bytes]:
 
 
 def keep_files(arguments: argparse.Namespace) -> None:
-    """Copy what is in etc to another directory, to be brought back should the new not do, and beside it as `.old`."""
-    kept = {name: read_file(arguments.etc / name) for name in MODES if (arguments.etc / name).exists()}
+    """Copy what is in etc to another directory, to be restored should the new not do, and beside it as `.old`."""
+    keep(arguments.etc, arguments.old)
+
+
+def keep(etc: Path, old: Path) -> None:
+    """Copy what is in etc to another directory, and beside it as `.old`."""
+    kept = {name: read_file(etc / name) for name in MODES if (etc / name).exists()}
     for name, content in kept.items():
-        write(arguments.etc / f"{name}.old", content, mode_of(name, content))
-    write_stage(arguments.old, kept)
+        write(etc / f"{name}.old", content, mode_of(name, content))
+    write_stage(old, kept)
 
 
 def place_files(arguments: argparse.Namespace) -> None:
     """Put the staged files into etc, each in one step, the configuration last."""
+    place(arguments.stage, arguments.etc)
+
+
+def place(stage: Path, etc: Path) -> None:
+    """Put the staged files into etc, each in one step, the configuration last."""
     for name in (*MODES, *(each + ".new" for each in MODES)):
-        staged = arguments.stage / name
+        staged = stage / name
         if staged.exists():
-            write(arguments.etc / name, content := read_file(staged), mode_of(name, content))
+            write(etc / name, content := read_file(staged), mode_of(name, content))
         elif name not in MODES:  # put beside by an earlier run, and no longer new
             with contextlib.suppress(FileNotFoundError):
-                (arguments.etc / name).unlink()
-    shutil.rmtree(arguments.stage)
+                (etc / name).unlink()
+    shutil.rmtree(stage)
 
 
 def write_stage(directory: Path, files: dict[str, bytes]) -> None:

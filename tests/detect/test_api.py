@@ -24,7 +24,7 @@ NOW = 1_800_000_000
 
 
 def section(name: str) -> str:
-    """Return the section of the page about a package."""
+    """Return a section of the page."""
     return PAGE.read_text().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
 
@@ -54,7 +54,7 @@ def test_the_examples_print_what_the_page_says(
 ) -> None:
     monkeypatch.chdir(directory)
     names: dict[str, object] = {}
-    examples = EXAMPLE.findall(section("defender_detect"))
+    examples = EXAMPLE.findall(section("Detect"))
     assert 5 == len(examples)
     for code, expected in examples:
         exec(code, names)
@@ -62,7 +62,7 @@ def test_the_examples_print_what_the_page_says(
 
 
 def test_every_exported_name_has_an_example() -> None:
-    code = "\n".join(code for code, _ in EXAMPLE.findall(section("defender_detect")))
+    code = "\n".join(code for code, _ in EXAMPLE.findall(section("Detect")))
     shown = set(re.findall(r"^from defender_detect import (\w+)$", code, re.MULTILINE))
     assert set(defender_detect.__all__) == shown
 

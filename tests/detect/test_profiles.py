@@ -212,7 +212,7 @@ SHIPPED_MEANING: list[tuple[str, str, Value, bool]] = [
 
 
 def test_the_shipped_profiles_say_what_they_are_for() -> None:
-    profiles = {profile.name: profile for profile in read_profiles(SHIPPED)}
+    profiles = {each.name: each for path in (SHIPPED, SHIPPED / "examples") for each in read_profiles(path)}
     assert {"cpu-usage", "network-baseline"} <= set(profiles)
     assert all(profile.document["securityProfileDescription"] for profile in profiles.values())
     cpu_usage = profiles["cpu-usage"].behaviors[0].criteria
@@ -223,5 +223,5 @@ def test_the_shipped_profiles_say_what_they_are_for() -> None:
 
 @pytest.mark.parametrize(("profile", "name", "value", "conforms"), SHIPPED_MEANING)
 def test_the_shipped_profiles_mean_what_they_say(profile: str, name: str, value: Value, conforms: bool) -> None:
-    behaviors = {behavior.name: behavior for behavior in read_profile(SHIPPED / f"{profile}.json").behaviors}
+    behaviors = {behavior.name: behavior for behavior in read_profile(next(SHIPPED.rglob(f"{profile}.json"))).behaviors}
     assert conforms is evaluate(NO_HISTORY, behaviors[name], value, 1000.0)[2]

@@ -73,7 +73,7 @@ def test_a_configuration_that_only_root_can_use_is_taken_back(site: Site) -> Non
     site.write(ETC / "mine.json", json.dumps(config))
     done = site.install("--config", ETC / "mine.json", "--replace")
     assert 1 == done.returncode
-    assert "does not start; the configuration of before is back and runs" in done.stderr
+    assert "does not start; restored the earlier configuration, which is running" in done.stderr
     assert before == site.read(CONFIG)
     site.wait_for_report()
 
@@ -117,7 +117,7 @@ def test_an_upgrade_that_is_killed_while_the_new_version_starts_can_still_be_tak
     assert site.version().startswith("9.")
     done = site.install(source=new_release(site, "/broken", BROKEN))
     assert 1 == done.returncode
-    assert f"{old} is back and runs" in done.stderr
+    assert f"restored {old}, which is running" in done.stderr
     site.wait_for_report()
 
 
@@ -127,7 +127,7 @@ def test_an_upgrade_that_is_interrupted_while_it_starts_leaves_the_old_version_r
     site.begin_install(source="/later")
     site.wait_for_step("service")
     time.sleep(1.0)
-    assert f"was interrupted; {old} is back and runs" in site.end_install("INT")
+    assert f"was interrupted; restored {old}, which is running" in site.end_install("INT")
     assert old == site.version()
     site.wait_for_report()
 

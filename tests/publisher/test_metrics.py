@@ -189,13 +189,13 @@ row = metrics.BuiltIn("number", "How many fans turn.", "fans:fan_count", "procfs
 metrics.BUILT_INS = MappingProxyType({{**metrics.BUILT_INS, "fan_count": row}})  # the row
 import defender_publisher.collectors as collectors
 collectors.__path__.append({str(tmp_path)!r})  # the file
-from defender_publisher import reference
+from reference import tables
 from defender_publisher.collectors.custom import CustomMetrics
 from defender_publisher.settings import read_settings
 settings = read_settings(None, {{"agent": {{"dry_run": True}}, "custom_metrics": {{"fan_count": {{}}}}}})
 print(CustomMetrics(settings.config.custom_metrics).collect()["fan_count"].value)
 print("custom_metrics.fan_count = number, the built-in fan_count (command line)" in list(settings.lines()))
-print("| `fan_count` | number | How many fans turn. |" in reference.built_ins())
-print('"fan_count"' in reference.json_schema())
+print("| `fan_count` | number | How many fans turn. |" in tables.built_ins())
+print('"fan_count"' in tables.json_schema())
 """
     assert ["1", "True", "True", "True"] == python(code).split()

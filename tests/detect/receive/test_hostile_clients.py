@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -295,13 +296,25 @@ def test_a_full_broker_says_so_and_serves_those_it_has(
     [
         packet(0x82, b"\0\x07", 200_000_000),
         packet(0xA2, b"\0\x07", 200_000_000),
+        packet(0x82, b"\0\x07" + b"\0\0\0" * 43_000),
+        packet(0xA2, b"\0\x07" + b"\0\0" * 64_000),
         packet(0x30, text("own/topic"), 140_000),
         packet(0x10, b"", 268_435_455),
         b"\x30\xff\xff\xff\xff",
         publish("own/topic", b"x", qos=2),
         publish("own/topic", b"x", qos=3),
     ],
-    ids=["SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH", "CONNECT", "endless length", "QoS 2", "QoS 3"],
+    ids=[
+        "SUBSCRIBE",
+        "UNSUBSCRIBE",
+        "many filters",
+        "many filters less",
+        "PUBLISH",
+        "CONNECT",
+        "endless length",
+        "QoS 2",
+        "QoS 3",
+    ],
 )
 def test_a_packet_that_would_take_memory_ends_the_connection_before_it_is_read(bad: bytes, scene: Scene) -> None:
     assert scene.client("evil").send(bad).is_closed()
@@ -469,3 +482,9 @@ def test_detect_with_a_certificate_of_its_own_hears_everything(
         arrived = dict([thing.read(), thing.read()])  # type: ignore[list-item]
         assert b"\0\x05" == arrived[0x40]
         assert b'"status":"ACCEPTED"' in arrived[0x30].replace(b" ", b"")
+
+
+def test_no_session_of_tls_is_resumed_without_a_look_at_the_certificate(issue: Callable[[str], Credentials]) -> None:
+    context = issue("detect").server_context()
+    assert 0 == context.num_tickets
+    assert ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION == context.options & (ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION)

@@ -60,3 +60,8 @@ def test_a_report_every_five_minutes_never_waits() -> None:
     for _ in range(100):
         clock.now += 300.0
         assert 0.0 == share.charge(131_072)
+
+
+def test_only_what_carries_a_message_may_be_long() -> None:
+    assert 132_096 == Limits().largest(0x30) == Limits().largest(0x10)
+    assert 2_074 == Limits().largest(0x82) == Limits().largest(0xA2) == Limits().largest(0xC0)
