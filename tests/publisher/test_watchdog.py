@@ -88,6 +88,7 @@ class Everything:
     """The transport and the notifier in one, which remember what they were told."""
 
     watchdog_interval: float | None = None
+    needs_restart: str = ""
     told: list[str] = field(default_factory=list)
 
     def reset(self) -> None:
