@@ -15,6 +15,7 @@ from defender_detect.config import Config as DetectConfig
 from defender_publisher.config import Config
 from device_defender.kinds import describe, inspected, kinds_of
 from device_defender.metrics import BUILT_INS
+from reference import commands
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -63,7 +64,16 @@ def with_tables(text: str) -> str:
     return text
 
 
-TABLES = {"keys": table, "built-ins": built_ins, "detect-keys": detect_keys, "alert-targets": alert_targets}
+TABLES = {
+    "keys": table,
+    "built-ins": built_ins,
+    "detect-keys": detect_keys,
+    "alert-targets": alert_targets,
+    "publisher-options": commands.publishers,
+    "detect-options": commands.detects,
+    "detect-questions": commands.questions,
+    "deploy-options": commands.deploys,
+}
 
 
 def _ordered(schema: Any) -> Any:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "publisher-configuration.md",
     "built-in-metrics.md",
+    "command-lines.md",
     "detect-configuration.md",
 )  # of docs/reference, with generated parts
 

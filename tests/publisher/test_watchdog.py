@@ -136,4 +136,4 @@ def test_a_thread_that_is_gone_is_said_to_be() -> None:
     thread = threading.Thread(target=logging.getLogger)
     thread.start()
     thread.join()
-    assert "its end: the thread is gone" == whereabouts(thread)
+    assert "its end: the thread has ended" == whereabouts(thread)
