@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-deploy test-readme test-installers chaos fuzz-broker lint docs site dist kit lock bench bench-quick bench-detect bench-deploy clean
+.PHONY: help install install-detect demo test test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -48,6 +48,10 @@ test-installers: $(VENV)/installed-test ## the installers, in machines with a re
 	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest $(or $(TESTS),tests/installers tests/macos) \
 		-m "slow or not slow" -n 2 --dist loadfile
 
+test-greengrass: $(VENV)/installed-test ## the Greengrass component from zip to report, and AWS's client as a witness
+	@$(PIP) awsiotsdk || echo "skipped: AWS's own client, which has no wheel here"
+	$(VENV)/bin/python -m pytest tests/publisher/greengrass tests/test_component.py -m "slow or not slow"
+
 chaos: $(VENV)/installed-test ## faults caused for real, a line each (root)
 	@sh tests/install-mosquitto.sh
 	@sh tests/install-faketime.sh
@@ -73,6 +77,9 @@ site: $(VENV)/site/installed ## build/site: README and docs as a site
 
 dist: $(VENV)/bin/python ## a release tar, a wheelhouse and their checksums (network)
 	@$(VENV)/bin/python -m release.build
+
+component: $(VENV)/bin/python ## dist/greengrass/: the Greengrass V2 component (network)
+	@$(VENV)/bin/python -m release.component
 
 kit: $(VENV)/bin/python ## one file a thing that installs it: make kit BUNDLES="fleet/*.tar"
 	@$(VENV)/bin/python -m release.kit $(BUNDLES)

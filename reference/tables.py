@@ -13,6 +13,7 @@ from defender_detect import arguments
 from defender_detect.alerts.targets import TARGETS, type_of
 from defender_detect.config import Config as DetectConfig
 from defender_publisher.config import Config
+from defender_publisher.greengrass.parameters import Component
 from device_defender.kinds import describe, inspected, kinds_of
 from device_defender.metrics import BUILT_INS
 from reference import commands
@@ -48,6 +49,12 @@ def alert_targets() -> str:
     return "\n".join(rows) + "\n"
 
 
+def component_keys() -> str:
+    """Return the table of the Greengrass component's parameters."""
+    rows = ["| key | value | default | what it does |", "|---|---|---|---|", *_rows(inspected(Component), "")]
+    return "\n".join(rows) + "\n"
+
+
 def built_ins() -> str:
     """Return the table of the built-in custom metrics."""
     rows = [f"| `{name}` | {each.type} | {each.description} |" for name, each in BUILT_INS.items()]
@@ -69,6 +76,7 @@ TABLES = {
     "built-ins": built_ins,
     "detect-keys": detect_keys,
     "alert-targets": alert_targets,
+    "component-keys": component_keys,
     "publisher-options": commands.publishers,
     "detect-options": commands.detects,
     "detect-questions": commands.questions,

@@ -13,6 +13,7 @@ PAGES = (
     "publisher-configuration.md",
     "built-in-metrics.md",
     "command-lines.md",
+    "component-configuration.md",
     "detect-configuration.md",
 )  # of docs/reference, with generated parts
 
