@@ -88,7 +88,7 @@ def status_of(path: Path) -> dict[str, object]:
     }
 
 
-def test_a_daemon_that_is_well_answers_for_the_top_rungs(ask: Callable[..., list[Step]]) -> None:
+def test_a_healthy_daemon_answers_for_the_last_checks(ask: Callable[..., list[Step]]) -> None:
     connect, suback, report = ask()
     assert [OK] * 3 == [step.verdict for step in (connect, suback, report)]
     assert (
