@@ -106,7 +106,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message or str(error)
     if isinstance(error, ssl.SSLError):
-        return error.reason or str(error)
+        return getattr(error, "reason", None) or str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(getattr(error, "message", "")) or str(error) or type(error).__name__
