@@ -3,9 +3,8 @@
 # device/install.py. For bash 3.2, which Macs have.
 #
 # Sourced by install-*.bash, which say on what they are (platform) and how to find or bring a Python there
-# (check_system, find_python, bring_python, is_usable). Python runs isolated (-I) and from /, so that neither the directory nor the environment of whoever installs decides what root runs.
+# (check_system, find_python, bring_python, is_usable), and what is installed (name, as device/product.py has it). Python runs isolated (-I) and from /, so that neither the directory nor the environment of whoever installs decides what root runs.
 
-name=amazon-defender-publisher
 from=$PWD
 umask 022
 
@@ -85,5 +84,5 @@ start() {
         bring_python
     }
     cd / || exit 1
-    exec "$python" -I -B "$here/device" install "$platform" "$python" "$from" "$installed" "$@"
+    exec "$python" -I -B "$here/device" install "$name" "$platform" "$python" "$from" "$installed" "$@"
 }
