@@ -74,12 +74,10 @@ site: $(VENV)/site/installed ## build/site: README and docs as a site
 dist: $(VENV)/bin/python ## a release tar, a wheelhouse and their checksums (network)
 	@$(VENV)/bin/python -m release.build
 
-# One file a thing that installs it: make kit BUNDLES="fleet/*.tar"
-kit: $(VENV)/bin/python ## one self-extracting file per thing, from BUNDLES
+kit: $(VENV)/bin/python ## one file a thing that installs it: make kit BUNDLES="fleet/*.tar"
 	@$(VENV)/bin/python -m release.kit $(BUNDLES)
 
-# Which versions of which packages, and with which hashes, a device installs.
-lock: $(VENV)/bin/python ## which packages, by hash, a device installs (network)
+lock: $(VENV)/bin/python ## which packages, by version and hash, a device installs (network)
 	@$(VENV)/bin/python -m release.lock
 
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed ## what a report costs (root; five minutes, or one)

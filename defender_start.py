@@ -3,11 +3,8 @@
 Python 3.6 can read this file as well, and no package needs to be there: what is missing is said in one sentence.
 """
 
-import importlib.util
 import os
-import shlex
 import sys
-import sysconfig
 
 ENTERED = "AMAZON_DEFENDER_ENTERED"  # names the .venv that was entered, so that a broken one is not entered for ever
 DISTRIBUTION = "amazon-defender-publisher"  # our name on PyPI
@@ -50,29 +47,39 @@ def explain_missing(error: ImportError, extra: str = "", target: str = "install"
 def remedy(here: str, extra: str, target: str) -> str:
     """Return the command that installs what is missing: in a checkout, a release, on a device, or with pip."""
     if os.path.exists(os.path.join(here, "Makefile")):
-        return f"make -C {shlex.quote(here)} {target}"
+        return f"make -C {_quoted(here)} {target}"
     if os.path.exists(os.path.join(here, "pyproject.toml")):
         return _into_new_environment(os.path.join(here, ".venv"), here, extra)
     if os.path.exists(os.path.join(here, "requirements.txt")):  # what the installers leave has no part but the device's
-        return f"{shlex.quote(sys.executable)} -m pip install -r {shlex.quote(os.path.join(here, 'requirements.txt'))}"
+        return f"{_quoted(sys.executable)} -m pip install -r {_quoted(os.path.join(here, 'requirements.txt'))}"
     if is_externally_managed():
         return _into_new_environment(os.path.expanduser(f"~/.{DISTRIBUTION}"), DISTRIBUTION, extra)
-    pip = f"{shlex.quote(sys.executable)} -m pip install"
-    if importlib.util.find_spec("pip") is None:  # in an environment that uv made
-        pip = f"uv pip install --python {shlex.quote(sys.executable)}"
+    pip = f"{_quoted(sys.executable)} -m pip install"
+    from importlib.util import find_spec  # here, as below: a program that starts does without
+
+    if find_spec("pip") is None:  # in an environment that uv made
+        pip = f"uv pip install --python {_quoted(sys.executable)}"
     return f"{pip} {_wanted(DISTRIBUTION, extra)}"
 
 
 def is_externally_managed() -> bool:
     """Return whether pip refuses to install for this Python, as Debian 12's and Homebrew's do (PEP 668)."""
+    import sysconfig
+
     marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
     return sys.prefix == sys.base_prefix and os.path.exists(marker)
 
 
 def _into_new_environment(environment: str, source: str, extra: str) -> str:
     pip = os.path.join(environment, "bin", "pip")
-    return f"python3 -m venv {shlex.quote(environment)} && {shlex.quote(pip)} install {_wanted(source, extra)}"
+    return f"python3 -m venv {_quoted(environment)} && {_quoted(pip)} install {_wanted(source, extra)}"
 
 
 def _wanted(source: str, extra: str) -> str:
-    return f'"{source}[{extra}]"' if extra else shlex.quote(source)
+    return f'"{source}[{extra}]"' if extra else _quoted(source)
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)

@@ -8,14 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 
-from defender_detect.alerts.command import CommandSink
 from defender_detect.alerts.queue import Alerts, Sink
-from defender_detect.alerts.sns import SnsSink
-from defender_detect.alerts.topic import TopicSink
-from defender_detect.alerts.webhook import WebhookSink
+from defender_detect.alerts.target import Publish
 from defender_detect.config import Config
 from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event, Violation
 from defender_detect.evaluate.detector import MOST_THINGS, Detector, Finding, Rules
@@ -152,34 +150,27 @@ def invalidate_forgotten(detector: Detector, active: Iterable[Violation], now: f
 
 def open_store(config: Config) -> Store | None:
     """Open the store of a configuration, None if it names no state directory; raises StoreError."""
-    if config.state_directory is None:
+    if config.agent.state_directory is None:
         return None
-    days = config.metrics_days * DAY, config.violations_days * DAY
-    return Store(config.state_directory, *days, most_bytes=config.most_bytes)
+    days = config.detect.metrics_days * DAY, config.detect.violations_days * DAY
+    return Store(Path(config.agent.state_directory), *days, most_bytes=config.detect.most_bytes)
 
 
-def make_alerts(config: Config, publish: Callable[[str, bytes], object]) -> Alerts:
+def make_alerts(config: Config, publish: Publish) -> Alerts:
     """Make the alerts of a configuration; raises AlertSettingError."""
-    return Alerts(list(make_sinks(config, publish)))
+    return Alerts(make_sinks(config, publish))
 
 
-def make_sinks(config: Config, publish: Callable[[str, bytes], object]) -> Iterable[Sink]:
+def make_sinks(config: Config, publish: Publish) -> list[Sink]:
     """Make what alerts go to beside the log; raises AlertSettingError."""
-    for each in config.alerts:
-        if each["type"] == "topic":
-            yield TopicSink(each["topic"], publish)
-        elif each["type"] == "webhook":
-            yield WebhookSink(each["url"], each.get("headers"))
-        elif each["type"] == "command":
-            yield CommandSink(each["command"])
-        elif each["type"] == "sns":
-            yield SnsSink(each["topic_arn"])
+    sinks = [target.open(publish) for target in config.detect.alerts]
+    return [sink for sink in sinks if sink is not None]
 
 
 def alert_topics(config: Config) -> dict[str, frozenset[str]]:
     """Return the topics that alerts go to, each with the names of those who may hear them at the embedded broker."""
     readers: dict[str, frozenset[str]] = {}
-    for each in config.alerts:
-        if each["type"] == "topic":
-            readers[each["topic"]] = readers.get(each["topic"], frozenset()) | frozenset(each.get("readers", ()))
+    for target in config.detect.alerts:
+        for topic, names in target.topics.items():
+            readers[topic] = readers.get(topic, frozenset()) | names
     return readers

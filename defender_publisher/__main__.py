@@ -45,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     from defender_publisher.overrides import overrides_of
     from defender_publisher.settings import find_config_file, read_settings
 
+    if options.greengrass:
+        return run_component(options)
     overrides = overrides_of(vars(options))
     path = find_config_file(options.config, overrides)
     if options.asks or options.dry_run:
@@ -54,6 +56,28 @@ def run(options: argparse.Namespace) -> int:
     from defender_publisher.daemon import run_until_stopped
 
     run_until_stopped(read_settings(path, overrides), lambda: read_settings(path, overrides))
+    return EXIT_OK
+
+
+def run_component(options: argparse.Namespace) -> int:
+    """Do the same as a Greengrass component, whose configuration the nucleus has."""
+    from defender_publisher.greengrass import component
+    from defender_publisher.overrides import overrides_of
+    from defender_publisher.settings import Settings, read_settings
+
+    overrides, directory = overrides_of(vars(options)), component.state_directory()
+
+    def reread() -> Settings:
+        return read_settings(component.refetch_configuration(directory), overrides)
+
+    if options.asks or options.dry_run:
+        from defender_publisher import questions
+
+        return questions.answer(options, component.fetch_configuration(directory), overrides)
+    from defender_publisher.daemon import run_until_stopped
+
+    with component.follow_configuration():
+        run_until_stopped(read_settings(component.wait_for_configuration(directory), overrides), reread)
     return EXIT_OK
 
 

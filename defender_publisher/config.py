@@ -44,10 +44,10 @@ class Authentication(Section, frozen=True):
     """Who the device is to AWS IoT, and where."""
 
     method: Annotated[
-        Literal["certificate", "websocket"],
+        Literal["certificate", "greengrass", "websocket"],
         Meta(
             description="`certificate`: MQTT over mutual TLS. `websocket`: MQTT over WebSocket, signed (SigV4) with "
-            "AWS credentials from the environment or `~/.aws/credentials`."
+            "AWS credentials from the environment or `~/.aws/credentials`. `greengrass` is what `--greengrass` sets."
         ),
     ] = "certificate"
     endpoint: Annotated[

@@ -63,6 +63,12 @@ class ThisDevice:
         return attempt("network_stats", partial(collect_traffic, self._procfs)) or {} if self._counts_traffic else {}
 
 
+def collect(config: Config) -> Snapshot:
+    """Return what this device shows now, of what the configuration switches on; what fails is logged and left out."""
+    device = ThisDevice(config)
+    return device.snapshot(device.look())
+
+
 def most_connections(config: Config) -> int | None:
     """Return how many connections of one look can become entries of a report, or None if that look needs them all.
 

@@ -15,7 +15,7 @@ from device_defender.report import LARGEST_PAYLOAD, SHORT_NAMES
 SMALLEST_ENTRY = 8  # bytes; no list of more than limit/8 entries can fit, so it need not be encoded to find out
 
 
-def encode(report: Report, form: str, short_names: bool) -> bytes:
+def encode(report: Report, form: str = "json", short_names: bool = False) -> bytes:
     """Return the report as the bytes of its encoding, "json" or "cbor"."""
     return _bytes(shorten(report) if short_names else report, form)
 

@@ -16,6 +16,7 @@ from defender_publisher.errors import Problem
 from defender_publisher.settings import Settings
 from defender_publisher.state import publisher_runs
 from defender_publisher.status import LastAccepted, Status, StatusError, config_hash, read_status
+from defender_publisher.transports import method_of
 
 HEALTHY, LATE, NOT_RUNNING = "healthy", "late", "not running"
 PATIENCE = 2  # intervals since the last accepted report, after which something is wrong
@@ -59,7 +60,7 @@ def examine(settings: Settings) -> Health:
     ago = _accepted_ago(status, running) if status is not None else None
     changed = status is not None and status.config_hash != config_hash(settings)
     health = NOT_RUNNING if not running else HEALTHY if status is not None and _is_in_time(status, ago) else LATE
-    service = service_at(str(settings.agent.authentication.endpoint))
+    service = service_at(method_of(settings.agent.authentication).link(settings).host)
     return Health(health, ago, changed, directory, status, service, _problem(settings, running))
 
 
@@ -166,7 +167,8 @@ def _last_accepted(health: Health) -> str:
 def _connection(status: Status, now: float) -> str:
     connection = status.connection
     state = "to" if connection.connected else "NONE to"
-    return f"{state} {connection.host}:{connection.port} for {_span(now - connection.since)}"
+    port = f":{connection.port}" if connection.port else ""
+    return f"{state} {connection.host}{port} for {_span(now - connection.since)}"
 
 
 def _last_report(status: Status, now: float) -> str:

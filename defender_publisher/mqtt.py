@@ -6,18 +6,14 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
-
-import AWSIoTPythonSDK
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from defender_publisher import diagnosis, verdict
 from defender_publisher.backoff import Backoff
 from defender_publisher.credentials import problem_of_dates
-from defender_publisher.errors import ConfigError, NotConnected, NotValidNow, NoVerdict, TransportError
-from defender_publisher.session import Session
-from defender_publisher.settings import Settings
-from defender_publisher.tcp import open_socket
+from defender_publisher.errors import NotConnected, NotValidNow, NoVerdict, TransportError
+from defender_publisher.inbox import Message
 from defender_publisher.transport import Delivery, Link, Watcher
 from device_defender.report import LARGEST_PAYLOAD
 
@@ -29,33 +25,34 @@ VALIDITY_CHECK = 10.0  # seconds between two looks whether the certificate is va
 SOON_AFTER_PUBLISH = 5.0  # seconds; a connection closed within them was closed because of the report
 EVICTED_AFTER = 3  # connections lost soon in a row, from which on another client with our client ID is likely
 
-OLDEST_SDK = (1, 6, 1)
+
+class Session(Protocol):
+    """One connection to a broker, which is never used again once it is lost; `alive` says whether it is up."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is up."""
+
+    def open(self, replies_required: bool = True) -> None:
+        """Connect and subscribe to the reply topics; raises TransportError with the reason."""
+
+    def publish(self, payload: bytes) -> None:
+        """Send a report at QoS 0; raises NotConnected when it cannot be sent."""
+
+    def next_message(self, timeout: float) -> Message | None:
+        """Return the next message, or None after `timeout` seconds; raises NotConnected when the connection is lost."""
+
+    def waiting_messages(self) -> Iterator[Message]:
+        """Yield the messages that have arrived and that nobody waited for."""
+
+    def answers(self) -> bool:
+        """Whether the broker answers now, and so has received all that was sent before."""
+
+    def close(self) -> None:
+        """Disconnect, within a second or two."""
+
 
 OpenSession = Callable[[], Session]
-
-
-def open_mqtt(settings: Settings, link: Link, watcher: Watcher | None = None) -> MqttTransport:
-    """Return the transport of a link, not yet connected; raises ConfigError for an old SDK."""
-    check_sdk(AWSIoTPythonSDK.__version__)
-    agent = settings.agent
-    make_socket = partial(open_socket, link.host, link.port, agent.proxy)
-    return MqttTransport(
-        link,
-        lambda: Session(link, make_socket),
-        agent.format,
-        answered=agent.topic is None,
-        backoff=Backoff(agent.publish_interval),
-        watcher=watcher,
-    )
-
-
-def check_sdk(version: str) -> None:
-    """Raise ConfigError for an SDK that connects to any server, whoever it claims to be."""
-    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
-    if numbers < OLDEST_SDK:
-        raise ConfigError(
-            [f"AWSIoTPythonSDK must be at least 1.6.1, which checks the server's name; this is {version}"]
-        )
 
 
 class MqttTransport:
@@ -65,6 +62,7 @@ class MqttTransport:
     """
 
     largest_report = LARGEST_PAYLOAD
+    needs_restart = ""
 
     def __init__(
         self,
@@ -109,7 +107,7 @@ class MqttTransport:
             self._session, self._connected_at = self._open_session(), time.monotonic()
         failed = self._backoff.connected()
         after = f" after {failed} failed attempt{'s' * (failed > 1)}" if failed else ""
-        log.info("connected to %s:%d as %s%s", self._link.host, self._link.port, self._link.client_id, after)
+        log.info("connected to %s as %s%s", self._link.place, self._link.client_id, after)
         self._watcher.connected()
 
     def keep_connected(self) -> float:

@@ -80,7 +80,7 @@ def read_settings(path: Path | None, overrides: Raw, credentials: bool = True) -
     """
     where = f"{path}: " if path else ""
     try:
-        config, origins = read_config(path, overrides)
+        config, origins = read_as_written(path, overrides)
         name = thing_name_of(config.agent, unknown_allowed=config.agent.dry_run)
         if credentials and not config.agent.dry_run:
             _check_credentials(config.agent)
@@ -89,7 +89,15 @@ def read_settings(path: Path | None, overrides: Raw, credentials: bool = True) -
         raise ConfigError([where + problem for problem in error.problems]) from error.__cause__
 
 
-def read_config(path: Path | None, overrides: Raw) -> tuple[Config, dict[str, str]]:
+def read_config(path: str | os.PathLike[str] | None = None, overrides: Raw | None = None) -> Config:
+    """Return the configuration in the file at `path` (None: the defaults), every default filled in. No key is read.
+
+    `overrides` are laid over the file, in the shape of its JSON. Raises ConfigError with every problem found.
+    """
+    return read_settings(None if path is None else Path(path), overrides or {}, credentials=False).config
+
+
+def read_as_written(path: Path | None, overrides: Raw) -> tuple[Config, dict[str, str]]:
     """Return the configuration as it is written, checked in itself, and the origins of its values; as above."""
     text = _resolved(read_json(path), path.parent) if path else {}
     given = _resolved(overrides, Path.cwd())

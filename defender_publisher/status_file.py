@@ -29,6 +29,7 @@ from defender_publisher.status import (
 )
 from defender_publisher.text import name_of, valid
 from defender_publisher.transport import Watcher
+from defender_publisher.transports import method_of
 
 DELIVERED = ("accepted", "delivered")  # the verdicts after which Device Defender has the report
 LONGEST_ERROR = 1000  # characters; a report that is given up is in the log as a whole
@@ -47,7 +48,7 @@ class StatusFile(Watcher):
         announce: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Begin with the `state` that an earlier run left, and with the status of this one `before` a reload."""
-        endpoint = settings.agent.authentication
+        link = method_of(settings.agent.authentication).link(settings)
         now = time.time()
         self._path = Path(directory) / STATUS_FILE if directory else None
         self._announce = announce
@@ -63,7 +64,7 @@ class StatusFile(Watcher):
             config_hash=config_hash(settings),
             since=now,
             interval=settings.agent.publish_interval,
-            connection=ConnectionStatus(str(endpoint.endpoint), int(endpoint.port or 0), False, now),
+            connection=ConnectionStatus(link.host, link.port, False, now),
             last_accepted=None if state.accepted_at is None else LastAccepted(None, state.accepted_at),
         )
         if before is not None:

@@ -26,6 +26,11 @@ class Link(msgspec.Struct, frozen=True):
     websocket: bool = False
 
     @property
+    def place(self) -> str:
+        """Where the broker is, as a log has it."""
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+    @property
     def reply_topics(self) -> tuple[str, str]:
         """The topics on which Device Defender answers to `topic`."""
         return f"{self.topic}/accepted", f"{self.topic}/rejected"
@@ -47,6 +52,10 @@ class Transport(Protocol):
     @property
     def largest_report(self) -> int:
         """The bytes of the largest report that it can carry."""
+
+    @property
+    def needs_restart(self) -> str:
+        """Why nothing but a new start of this program helps any more; empty as a rule."""
 
     @property
     def connected(self) -> bool:

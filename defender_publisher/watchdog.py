@@ -25,7 +25,7 @@ log = logging.getLogger("defender_publisher")
 PATIENCE = 2  # intervals without progress before the watchdog acts
 LONGEST_TURN = 60.0  # seconds that a turn may take by our own time-outs: name, TCP, TLS, CONNACK, two SUBACKs, verdict
 LOOKS = 4  # times the watchdog looks within its patience
-LONGEST_SLEEP = 60.0  # seconds between two looks at most
+LONGEST_SLEEP = 30.0  # seconds between two looks at most
 WELL, RESET, WAIT, GIVE_UP = "well", "reset", "wait", "give up"
 
 
@@ -86,8 +86,10 @@ class Guard:
     def look(self) -> float:
         """Help where a job makes no progress; return the seconds until the next look.
 
-        Raises HungError, which says where the job is, when a new connection did not help.
+        Raises HungError when a new connection did not help, which says where the job is, or cannot help.
         """
+        if self._transport.needs_restart:
+            raise HungError(self._transport.needs_restart)
         verdict = self.watchdog.judge()
         stuck = "; ".join(f"{job.name} is at {whereabouts(job)}" for job in self.watchdog.overdue)
         if verdict == WELL:
@@ -105,6 +107,6 @@ def whereabouts(thread: Thread) -> str:
     """Return where a thread is now, as "FILE:LINE in FUNCTION", to say where it hangs."""
     frame = sys._current_frames().get(thread.ident or 0)
     if frame is None:
-        return "its end: the thread is gone"
+        return "its end: the thread has ended"
     last = traceback.extract_stack(frame)[-1]
     return f"{last.filename}:{last.lineno} in {last.name}"

@@ -63,9 +63,7 @@ def read_json(path: Path) -> Any:
         raise Invalid([f"must be JSON in UTF-8: {error}"]) from error
 
 
-def find_problems(
-    raw: object, definition: type[msgspec.Struct], rules: Rules = NO_RULES, name: str = "the document"
-) -> list[str]:
+def find_problems(raw: object, definition: Any, rules: Rules = NO_RULES, name: str = "the document") -> list[str]:
     """Return a sentence for everything in a document that its definition or a rule does not allow."""
     return list(_value_problems(inspected(definition), raw, _Place("", name, rules)))
 

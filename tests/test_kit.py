@@ -161,4 +161,4 @@ def test_a_kit_has_the_parts_that_the_installer_copies() -> None:
     from tests.installers.test_device import load
 
     assert load()["product"].PUBLISHER.parts == kit.PARTS
-    assert {part for part in kit.PARTS if part != "device_defender"} <= {path.name for path in ROOT.iterdir()}
+    assert set(kit.PARTS) <= {path.name for path in ROOT.iterdir()}

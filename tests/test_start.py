@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,7 @@ def test_where_pip_refuses_an_environment_is_made(tmp_path: Path, monkeypatch: p
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "EXTERNALLY-MANAGED").write_text("[externally-managed]\nError=no\n")
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
-    monkeypatch.setattr(defender_start.sysconfig, "get_path", lambda name: str(tmp_path / "lib"))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / "lib"))
     monkeypatch.setenv("HOME", "/home/pi")
     place = "/home/pi/.amazon-defender-publisher"
     expected = f'python3 -m venv {place} && {place}/bin/pip install "amazon-defender-publisher[detect]"'

@@ -21,7 +21,7 @@ from defender_publisher.doctor.ladder import Doubted, Failed
 from defender_publisher.endpoint import is_aws, is_data_endpoint
 from defender_publisher.errors import ConfigError, DefenderError
 from defender_publisher.identity import thing_name_of
-from defender_publisher.settings import read_config, settle
+from defender_publisher.settings import read_as_written, settle
 
 # No clock that is right can show a day before this release was made; a Raspberry Pi without one starts in 1970.
 RELEASE_DAY = 1_793_491_200  # seconds since the epoch: 2026-11-01
@@ -33,7 +33,7 @@ ASK_FOR_ENDPOINT = "use the name that this prints: aws iot describe-endpoint --e
 def read_configuration(case: Case) -> str:
     """Read the configuration and check it in itself."""
     try:
-        case.config, case.origins = read_config(case.path, case.overrides)
+        case.config, case.origins = read_as_written(case.path, case.overrides)
     except ConfigError as error:
         where = f"{case.path}: " if case.path else ""
         says = "\n".join(where + each for each in error.problems)
@@ -90,7 +90,7 @@ def check_dates(case: Case) -> str:
     if problem is not None:
         raise Failed(*problem)
     dates = validity(certificate)
-    return "this Python cannot tell" if dates is None else remaining(dates[1], now)
+    return "unknown (this Python does not say)" if dates is None else remaining(dates[1], now)
 
 
 def remaining(end: float, now: float) -> str:
@@ -130,7 +130,9 @@ def check_endpoint(case: Case) -> str:
         return f"{host}, a broker of your own"
     if is_data_endpoint(host):
         return host
-    raise Doubted(f"{host} is not the -ats data endpoint, whose certificate Amazon's roots vouch for", ASK_FOR_ENDPOINT)
+    raise Doubted(
+        f"{host} is not the -ats data endpoint, whose certificate Amazon's root CAs have signed", ASK_FOR_ENDPOINT
+    )
 
 
 def check_state_directory(case: Case) -> str:

@@ -13,6 +13,7 @@ class Console:
     """Prints reports (JSON) on a stream and calls that accepted."""
 
     connected = True
+    needs_restart = ""
     largest_report = LARGEST_PAYLOAD  # as AWS IoT has it
     first_delay = 0.0
 

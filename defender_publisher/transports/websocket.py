@@ -77,7 +77,7 @@ class WebSocket:
 
     def open_transport(self, settings: Settings, watcher: Watcher | None) -> Transport:
         """Return the MQTT transport by WebSocket."""
-        from defender_publisher.mqtt import open_mqtt  # here, because who checks a configuration does without the SDK
+        from defender_publisher.sdk import open_mqtt  # here, because who checks a configuration does without
 
         return open_mqtt(settings, self.link(settings), watcher)
 

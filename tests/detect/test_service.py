@@ -24,8 +24,11 @@ pytest.importorskip("msgspec")
 
 import cbor2
 
+from defender_detect.alerts.log import Log
 from defender_detect.alerts.queue import Alerts
+from defender_detect.alerts.topic import Topic
 from defender_detect.config import Config
+from defender_detect.config import Detect as DetectSection
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
@@ -70,7 +73,7 @@ def encoded(report_id: int, cpu: float) -> bytes:
 def test_what_was_restored_is_kept_from_the_garbage_collector(tmp_path: Path) -> None:
     """A full collection looks at each of its objects, and holds reports up meanwhile."""
     code = (
-        "import gc; from defender_detect.service import Service; from defender_detect.alerts.alerts import Alerts\n"
+        "import gc; from defender_detect.service import Service; from defender_detect.alerts.queue import Alerts\n"
         "from defender_detect.evaluate.detector import Rules\n"
         "service = Service(Rules([]), None, Alerts([])); before = gc.get_freeze_count()\n"
         "service.restore(lambda *_: None)\n"
@@ -81,14 +84,14 @@ def test_what_was_restored_is_kept_from_the_garbage_collector(tmp_path: Path) ->
 
 
 def test_who_hears_an_alert_at_the_embedded_broker_is_in_the_configuration() -> None:
-    alerts = (
-        {"type": "topic", "topic": "alerts/a", "readers": ["dashboard"]},
-        {"type": "topic", "topic": "alerts/b"},
-        {"type": "topic", "topic": "alerts/a", "readers": ["phone"]},
-        {"type": "log"},
-    )
+    alerts = [
+        Topic(topic="alerts/a", readers=["dashboard"]),
+        Topic(topic="alerts/b"),
+        Topic(topic="alerts/a", readers=["phone"]),
+        Log(),
+    ]
     expected = {"alerts/a": {"dashboard", "phone"}, "alerts/b": set()}
-    assert expected == alert_topics(Config(alerts=alerts))
+    assert expected == alert_topics(Config(detect=DetectSection(alerts=alerts)))
 
 
 class Setup:
@@ -212,9 +215,7 @@ def test_sighup_reads_the_profiles_again_and_keeps_the_old_ones_if_the_new_are_w
     for wrong in ("{", json.dumps(profile(metric="aws:num-messages-sent"))):
         setup.profile(wrong)
         program.process.send_signal(signal.SIGHUP)
-        program.wait_for(
-            r"ERROR profiles and groups stay as they were, because the new ones cannot be used: .*cpu.json"
-        )
+        program.wait_for(r"ERROR keeping the current profiles and groups; the new ones are invalid: .*cpu.json")
     thing.ask(encoded(1, 60))
     program.wait_for(r"in-alarm: idle of cpu: .*normal is less-than-equals {\"number\": 50}$")
     setup.profile(profile(most=70))
@@ -424,7 +425,7 @@ def test_the_percentiles_of_all_things_survive_a_restart(tmp_path: Path) -> None
     assert [(event.thing, event.type) for event in told] == [("thing-1", "in-alarm")]
 
 
-def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_void(tmp_path: Path) -> None:
+def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_invalid(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text(json.dumps(profile(metric="aws:num-listening-tcp-ports", value={"count": 1})))
     body = {"header": {"report_id": 1, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"total": 3}}}

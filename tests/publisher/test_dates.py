@@ -6,6 +6,8 @@ import random
 import re
 import signal
 import ssl
+import struct
+import sys
 import time
 from pathlib import Path
 
@@ -18,11 +20,12 @@ from tests.fakes import time_t
 from tests.waiting import wait_until
 
 END = 2524607999  # 2049-12-31 23:59:59 UTC, when the certificates of AWS IoT end
+LARGEST = 2**36 if struct.calcsize("P") == 8 else 2**31 - 1  # what the C library of this machine surely takes
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = re.compile(r"\b(gmtime|localtime|strftime|mktime|fromtimestamp|cert_time_to_seconds|ctime|asctime)\(")
 # The moment at which something happens, in the time zone of whoever reads the log: no date that somebody else wrote.
-LOCAL = {"defender_publisher/logs.py", "defender_publisher/status.py", "defender_publisher/questions.py"}  # today's
-LOCAL |= {"defender_detect/store/pruning.py", "defender_detect/store/schema.py"}
+LOCAL = {f"defender_publisher/{name}.py" for name in ("logs", "questions", "status")}
+LOCAL |= {f"defender_detect/{name}.py" for name in ("store/pruning", "store/schema")}
 LOCAL |= {"defender_detect/ask/tables.py"}  # which shows in UTC what lies beyond
 
 
@@ -50,7 +53,7 @@ def test_a_moment_is_shown_in_utc_whatever_it_is(small_time_t: None, seconds: fl
 
 
 def test_a_moment_is_shown_as_the_c_library_would_where_that_can() -> None:
-    for seconds in (random.Random(1).uniform(-(2**31), 2**37) for _ in range(2000)):
+    for seconds in (random.Random(1).uniform(-(2**31), LARGEST) for _ in range(2000)):
         seconds //= 1
         assert time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds)) == dates.date_text(seconds)
 
@@ -76,7 +79,7 @@ def test_a_date_of_openssl_is_read(small_time_t: None, printed: str, expected: i
 
 
 def test_a_date_of_openssl_is_read_as_the_standard_library_does() -> None:
-    for seconds in (random.Random(2).randrange(0, 2**36) for _ in range(500)):
+    for seconds in (random.Random(2).randrange(0, LARGEST) for _ in range(500)):
         printed = time.strftime("%b %e %H:%M:%S %Y GMT", time.gmtime(seconds))
         assert ssl.cert_time_to_seconds(printed) == dates.seconds_of(printed)
 
@@ -118,7 +121,9 @@ def test_with_a_time_t_of_32_bits_the_configuration_is_checked_and_the_doctor_te
 
 
 def test_with_a_time_t_of_32_bits_the_daemon_connects_and_reports(start, write_config, broker) -> None:
-    daemon = start(ROOT / "amazon-defender-publisher", write_config(broker.port), env=time_t.environment())
+    daemon = start(
+        sys.executable, ROOT / "amazon-defender-publisher", write_config(broker.port), env=time_t.environment()
+    )
     assert wait_until(lambda: broker.seen.publishes, 60)
     daemon.send_signal(signal.SIGTERM)
     printed, _ = daemon.communicate(timeout=60)

@@ -17,7 +17,8 @@ from AWSIoTPythonSDK.core.protocol.internal.workers import EventConsumer
 
 from defender_publisher import session as session_module
 from defender_publisher.errors import ConfigError, NotConnected, NoVerdict, Rejected, TransportError
-from defender_publisher.mqtt import MqttTransport, check_sdk
+from defender_publisher.mqtt import MqttTransport
+from defender_publisher.sdk import check_sdk
 from defender_publisher.session import Link, Session
 from defender_publisher.tcp import open_socket
 from demo.authority import Authority, Files

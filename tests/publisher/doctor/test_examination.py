@@ -42,7 +42,7 @@ def verdicts(steps: dict[str, Step]) -> list[str]:
     return [step.verdict for step in steps.values()]
 
 
-def test_where_all_is_well_every_rung_holds(write_config: WriteConfig, broker: ScriptedBroker) -> None:
+def test_where_all_is_well_every_check_passes(write_config: WriteConfig, broker: ScriptedBroker) -> None:
     steps = examined(write_config(broker.port))
     assert [OK] * len(examination.RUNGS) == verdicts(steps), steps
     assert steps["report"].says.startswith("accepted after 0.")
@@ -220,7 +220,7 @@ def test_the_script_prints_the_ladder_and_ends_with_0_or_1(
     assert 1 == run("--doctor", "none.json").returncode
 
 
-def test_ctrl_c_ends_it_quietly_and_the_rungs_climbed_are_on_the_screen(
+def test_ctrl_c_ends_it_quietly_and_the_checks_done_are_on_the_screen(
     write_config: WriteConfig, start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
 ) -> None:
     broker.script.tls = False
