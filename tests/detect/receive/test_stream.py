@@ -118,6 +118,29 @@ def test_nothing_is_written_while_too_much_waits() -> None:
     assert b"ac" == play(scene).written
 
 
+@pytest.mark.parametrize("end", ["eof_received", "abort"])
+def test_nothing_is_written_to_a_client_that_has_closed_its_side(end: str) -> None:
+    async def scene(stream: Stream, _: Transport) -> None:
+        getattr(stream, end)()
+        assert stream.is_closing()
+        assert not stream.write(b"x")
+
+    assert b"" == play(scene).written
+
+
+def test_a_connection_that_tls_has_given_up_already_is_no_error() -> None:
+    async def scene(stream: Stream, transport: Transport) -> None:
+        del transport.asked  # as with Python 3.10, where each of its methods is an AttributeError then
+        stream.data_received(b"x" * (UNREAD + 1))
+        reading = asyncio.ensure_future(stream.read(UNREAD + 2))
+        await asyncio.sleep(0)
+        stream.connection_lost(None)
+        with pytest.raises(EOFError):
+            await reading
+
+    play(scene)
+
+
 def test_a_connection_is_closed_once_and_aborted_when_that_takes_long() -> None:
     async def scene(stream: Stream, transport: Transport) -> None:
         closing = asyncio.ensure_future(stream.close(0.01))
