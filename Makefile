@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-deploy test-readme test-installers chaos fuzz-broker lint docs site dist kit lock bench bench-quick bench-detect bench-deploy clean
+.PHONY: help install install-detect demo test test-deploy test-readme test-installers chaos fuzz-broker lint docs site dist kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -89,6 +89,10 @@ bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/
 bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over TLS
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.detect
+
+# AGAINST=DIRECTORY measures another checkout, too.
+bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in JSON and CBOR
+	$(VENV)/bin/python -m benchmarks.reports $(if $(AGAINST),--against $(AGAINST))
 
 bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 500 things
 	$(VENV)/bin/python -m benchmarks.deploy
