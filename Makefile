@@ -95,6 +95,10 @@ bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over 
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.detect
 
+# AGAINST=DIRECTORY measures another checkout, too.
+bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in JSON and CBOR
+	$(VENV)/bin/python -m benchmarks.reports $(if $(AGAINST),--against $(AGAINST))
+
 bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 500 things
 	$(VENV)/bin/python -m benchmarks.deploy
 

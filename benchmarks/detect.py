@@ -33,7 +33,7 @@ from benchmarks.fleet import make_report, name_of
 from benchmarks.run import DETECT as HEADING
 from benchmarks.run import RESULTS, describe_bars, replace_section
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
-from defender_detect.judge.reading import read_json
+from defender_detect.judge.reading import read_at_once
 from defender_detect.profiles import Profile, read_profile
 from defender_detect.store.schema import DATABASE
 from defender_detect.store.store import Store
@@ -131,7 +131,7 @@ def make_behavior(
 
 def read_sample(busy: float = 12.5) -> Report:
     """Return a report of the fleet as Detect reads it."""
-    reading = read_json(make_report(0, busy))
+    reading = read_at_once(make_report(0, busy), "json")
     assert reading is not None
     return reading.report
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import cbor2
+import msgspec
 
 from device_defender.report import LARGEST_PAYLOAD, Malformed
 
@@ -18,24 +19,31 @@ READ_AT_ONCE = 4096  # bytes; cbor2 takes half the time with it
 PAIR, NONCE = b"\x82", secrets.token_bytes(16)  # an array of two, and what nobody can know to be its second item:
 END = b"\x50" + NONCE  # only where the report is one whole item it comes right after it
 
-BYTES, TEXT, ARRAY, MAP, TAG, SPECIAL = 2, 3, 4, 5, 6, 7  # CBOR's major types (RFC 8949)
-INDEFINITE = 31  # of those that may be of a length that is not known beforehand, and 0xFF, the break that ends them
-CLOSER_LOOK = 0
-
-
-def _step(head: int) -> int:
-    """Return how far it is from an item's first byte to the next item's, where this byte tells; 0 where it does not."""
-    major, information = head >> 5, head & 0x1F
-    if major == TAG or 27 < information < INDEFINITE:
-        return CLOSER_LOOK
-    if information == INDEFINITE:
-        return 1 if major in (BYTES, TEXT, ARRAY, MAP, SPECIAL) else CLOSER_LOOK
-    if information < 24:
-        return 1 + information if major in (BYTES, TEXT) else 1
-    return CLOSER_LOOK if major in (BYTES, TEXT) else 1 + (1 << (information - 24))
-
-
-STEPS = bytes(_step(head) for head in range(256))
+NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG = 1, 2, 3, 4, 5, 6  # CBOR's major types (RFC 8949)
+INDEFINITE = 31  # the length of what ends with a break
+LONGEST_ALIKE = 0xFFFF  # of what has a length, in MessagePack as it is made here
+ALIKE = (  # first bytes of items in CBOR, how many, the like in MessagePack, what it grows by, and the items' lengths
+    (0x00, 24, 0x00, 1, 1, 0),  # 0 to 23
+    (0x18, 1, 0xCC, 0, 2, 0),  # integers of 1, 2, 4 and 8 bytes
+    (0x19, 1, 0xCD, 0, 3, 0),
+    (0x1A, 1, 0xCE, 0, 5, 0),
+    (0x1B, 1, 0xCF, 0, 9, 0),
+    (0x20, 24, 0xFF, -1, 1, 0),  # -1 to -24
+    (0x60, 24, 0xA0, 1, 1, 1),  # strings of 0 to 23 bytes
+    (0x80, 16, 0x90, 1, 1, 0),  # arrays of 0 to 15 items
+    (0xA0, 16, 0x80, 1, 1, 0),  # maps of 0 to 15 pairs
+    (0xF4, 2, 0xC2, 1, 1, 0),  # false and true
+    (0xF6, 1, 0xC0, 0, 1, 0),  # null
+    (0xFA, 1, 0xCA, 0, 5, 0),  # floats of 4 and 8 bytes
+    (0xFB, 1, 0xCB, 0, 9, 0),
+)
+_PAIRS = {
+    first + each: (head + each * growth, length + each * more)
+    for first, count, head, growth, length, more in ALIKE
+    for each in range(count)
+}
+HEADS, LENGTHS = (bytes(_PAIRS.get(head, (0, 0))[of] for head in range(256)) for of in (0, 1))
+UNLIKE = {TEXT: b"\xda", ARRAY: b"\xdc", MAP: b"\xde"}  # the first byte of longer ones in MessagePack
 
 
 def decode(payload: bytes, encoding: str) -> Any:
@@ -74,7 +82,7 @@ def refuse_constant(name: str) -> None:
 
 def decode_cbor(payload: bytes) -> Any:
     """Decode one CBOR item and nothing after it, without tags."""
-    item = payload[len(SELF_DESCRIBED) :] if payload.startswith(SELF_DESCRIBED) else payload
+    item = without_self_description(payload)
     check_items(item)
     decoder = cbor2.CBORDecoder(io.BytesIO(PAIR + item + END), read_size=READ_AT_ONCE)
     try:
@@ -86,34 +94,66 @@ def decode_cbor(payload: bytes) -> Any:
     return document
 
 
+def without_self_description(payload: bytes) -> bytes:
+    """Return CBOR without the tag that only says that it is CBOR."""
+    return payload[len(SELF_DESCRIBED) :] if payload.startswith(SELF_DESCRIBED) else payload
+
+
 def check_items(data: bytes) -> None:
     """Raise Malformed for CBOR that has tags, or ends in the middle of an item.
 
     cbor2 makes regular expressions, decimals and shared references of tags, and the latter make 128 KB as much work as
-    gigabytes. None of it belongs into a report. The items are gone through one after the other, whatever they are in:
-    each byte is replaced by how far it is to the next item if an item begins there, so that a step is one look-up.
+    gigabytes. None of it belongs into a report. The items are gone through one after the other, whatever they are in.
     """
-    steps, position = data.translate(STEPS), 0
-    try:
-        while True:
-            position += steps[position]
-            position += steps[position]
-            position += steps[position]
-            position += steps[position]
-            if not steps[position]:
-                position = after_long_item(data, position)
-    except IndexError:
-        if position != len(data):
-            raise Malformed("the CBOR", f"ends at byte {len(data)}, in the middle of the report") from None
+    position = 0
+    while position < len(data):
+        length = LENGTHS[data[position]]
+        position = position + length if length else after_item(data, position)
+    if position != len(data):
+        raise Malformed("the CBOR", f"ends at byte {len(data)}, in the middle of the report")
 
 
-def after_long_item(data: bytes, start: int) -> int:
-    """Return the position after a string whose length follows its first byte; raise Malformed for all else."""
+def after_item(data: bytes, start: int) -> int:
+    """Return where the next item begins, or the first one in this one; raise Malformed for a tag."""
     major, information = data[start] >> 5, data[start] & 0x1F
-    end = start + 1 + (1 << (information - 24)) if 24 <= information <= 27 else start + 1
-    argument = int.from_bytes(data[start + 1 : end], "big") if end > start + 1 else information
+    end, argument = read_argument(data, start)
     if major == TAG:
         raise Malformed("the CBOR", "must have no tags", f"tag {argument} at byte {start}")
-    if major not in (BYTES, TEXT) or information > 27:
+    if information == INDEFINITE and major not in (0, NEGATIVE):
+        return start + 1
+    if information > 27:
         raise Malformed("the CBOR", f"has the unknown initial byte 0x{data[start]:02x} at byte {start}")
-    return end + argument
+    return end + argument if major in (BYTES, TEXT) else end
+
+
+def read_argument(data: bytes, start: int) -> tuple[int, int]:
+    """Return where an item's first bytes end, and the number that they hold."""
+    information = data[start] & 0x1F
+    end = start + 1 + (1 << (information - 24) if 24 <= information <= 27 else 0)
+    return end, int.from_bytes(data[start + 1 : end], "big") if end > start + 1 else information
+
+
+def as_message_pack(data: bytes) -> bytes | None:
+    """Return CBOR as MessagePack, which msgspec reads at once; None for what a report has no use for.
+
+    Most items are of the same length in both and differ in their first byte alone, so that a look-up is all it takes.
+    """
+    packed, heads, lengths = bytearray(data), data.translate(HEADS), data.translate(LENGTHS)
+    parts: list[bytes | bytearray] = []
+    begin, position, end = 0, 0, len(data)
+    while position < end:
+        length = lengths[position]
+        if length:
+            packed[position] = heads[position]
+            position += length
+            continue
+        major, (after, argument) = data[position] >> 5, read_argument(data, position)
+        if major == NEGATIVE and after - position < 9:
+            head, content = msgspec.msgpack.encode(-1 - argument), 0
+        elif major in UNLIKE and data[position] & 0x1F <= 27 and argument <= LONGEST_ALIKE:
+            head, content = UNLIKE[major] + argument.to_bytes(2, "big"), argument if major == TEXT else 0
+        else:
+            return None
+        parts += [packed[begin:position], head]
+        begin, position = after, after + content
+    return b"".join([*parts, packed[begin:]]) if position == end else None

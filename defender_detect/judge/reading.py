@@ -12,10 +12,12 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
+from defender_detect.judge.encodings import as_message_pack, without_self_description
 from device_defender.metrics import AWS_PREFIX, NAME_WORDS, TYPES, is_custom_metric_name
 from device_defender.report import (
     ID_WORDS,
     LARGEST_ID,
+    LARGEST_PAYLOAD,
     MOST_DIGITS,
     SHORT_NAMES,
     TOO_LARGE,
@@ -29,6 +31,7 @@ from device_defender.report import (
 from device_defender.validation import describe
 from device_defender.wording import key_path, shown
 
+HEADER = {"json": b'"header"', "cbor": b"\x66header"}  # what a report with long names has
 AT_ONCE = 256  # items of a list that are looked at together; one by one takes ten times as long
 VALUE_KINDS = tuple(each.in_report for each in TYPES.values())
 NUMBER_RULE = f"its numbers must have at most {MOST_DIGITS} digits"
@@ -43,11 +46,14 @@ class Reading(NamedTuple):
     left_out: tuple[str, ...] = ()
 
 
-def read_json(payload: bytes) -> Reading | None:
-    """Return an ordinary report in JSON; None for what has to be looked at closely, by `read_report`."""
-    short = b'"header"' not in payload
+def read_at_once(payload: bytes, encoding: str) -> Reading | None:
+    """Return an ordinary report; None for what has to be looked at closely, by `decode` and `read_report`."""
+    if len(payload) > LARGEST_PAYLOAD:
+        return None
+    short = HEADER[encoding] not in payload
+    data = payload if encoding == "json" else as_message_pack(without_self_description(payload))
     try:
-        return _finished(_decoder(short).decode(payload), short)
+        return None if data is None else _finished(_decoder(encoding, short).decode(data), short)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
@@ -219,5 +225,6 @@ def _definition(annotation: Any, short: bool) -> Any:
 
 
 @cache
-def _decoder(short: bool) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(_definition(Report, short))
+def _decoder(encoding: str, short: bool) -> msgspec.json.Decoder[Any] | msgspec.msgpack.Decoder[Any]:
+    decoder = msgspec.json.Decoder if encoding == "json" else msgspec.msgpack.Decoder
+    return decoder(_definition(Report, short))

@@ -10,9 +10,9 @@ from typing import Union
 import msgspec
 
 from defender_detect.judge.encodings import decode, encode
-from defender_detect.judge.reading import find_report_id, read_json, read_report
+from defender_detect.judge.reading import find_report_id, read_at_once, read_report
 from defender_detect.judge.topics import ReportTopic
-from device_defender.report import LARGEST_PAYLOAD, Malformed, Report
+from device_defender.report import Malformed, Report
 
 MINIMUM_INTERVAL = 300.0  # seconds; Device Defender takes one report per thing in that time
 TOLERANCE = 0.01  # of the interval: a timer that is set to 300 s does not hit 300 s exactly
@@ -130,7 +130,7 @@ def judge(
     Nothing says what AWS does with a report id that repeats or falls, so it is accepted.
     """
     document, timestamp = None, int(now * 1000)
-    reading = read_json(payload) if topic.encoding == "json" and len(payload) <= LARGEST_PAYLOAD else None
+    reading = read_at_once(payload, topic.encoding)
     try:
         if reading is None:
             document = decode(payload, topic.encoding)

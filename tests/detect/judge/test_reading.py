@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import cbor2
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defender_detect.judge.reading import find_report_id, read_json, read_report
+from defender_detect.judge.encodings import decode_cbor
+from defender_detect.judge.reading import find_report_id, read_at_once, read_report
 from device_defender.report import LARGEST_ID, SHORT_NAMES, Malformed, Report
 
 REQUIRED = {SHORT_NAMES[name]: name for name in ("header", "report_id", "version", "remote_addr", "port")}
@@ -83,9 +85,11 @@ def read(document: Any) -> Any:
 
 @pytest.mark.parametrize("short", [False, True])
 def test_a_report_reads_alike_whatever_its_names_are_and_however_it_is_decoded(short: bool) -> None:
-    reading = read_json(json.dumps(ordinary(short)).encode())
+    reading = read_at_once(json.dumps(ordinary(short)).encode(), "json")
     assert reading is not None
     assert read_report(ordinary(short)) == reading == read_report(LONG)
+    assert reading == read_at_once(cbor2.dumps(ordinary(short)), "cbor")
+    assert reading == read_at_once(b"\xd9\xd9\xf7" + cbor2.dumps(ordinary(short)), "cbor")
     assert isinstance(reading.report, Report)
     assert msgspec.to_builtins(reading.report) == LONG
 
@@ -107,7 +111,7 @@ def test_a_null_and_a_key_that_nobody_knows_say_nothing_wherever_they_stand(shor
 
 
 @st.composite
-def mutated(draw: st.DrawFn) -> bytes:
+def mutated(draw: st.DrawFn) -> Any:
     """Draw an ordinary report in which a few values or keys are anything."""
     short = draw(st.booleans())
     report = ordinary(short)
@@ -126,32 +130,61 @@ def mutated(draw: st.DrawFn) -> bytes:
                     del place[key]
                 break
             place = place[key]
-    return json.dumps(report).encode()
+    return report
+
+
+def in_cbor(document: Any, canonical: bool = False) -> bytes:
+    """Return a document in CBOR, without the halves of surrogate pairs that it does not have."""
+    text = json.dumps(document).replace("\\ud800", "?")
+    return cbor2.dumps(json.loads(text), canonical=canonical)
 
 
 @given(mutated())
 @settings(max_examples=1500, deadline=None)
-def test_what_is_read_at_once_is_what_a_closer_look_finds(payload: bytes) -> None:
+def test_what_is_read_at_once_is_what_a_closer_look_finds(document: Any) -> None:
     """Where JSON is decoded right into a report, Python's decoder and `read_report` come to the same one."""
-    at_once = read_json(payload)
+    payload = json.dumps(document).encode()
+    at_once = read_at_once(payload, "json")
     if at_once is not None:
         assert read_report(json.loads(payload)) == at_once
 
 
+@given(mutated(), st.booleans())
+@settings(max_examples=1000, deadline=None)
+def test_what_is_read_of_cbor_at_once_is_what_a_closer_look_finds(document: Any, canonical: bool) -> None:
+    """And cbor2 and `read_report` come to the same where CBOR is read as MessagePack."""
+    payload = in_cbor(document, canonical)
+    at_once = read_at_once(payload, "cbor")
+    if at_once is not None:
+        assert read_report(decode_cbor(payload)) == at_once
+
+
+@given(mutated(), st.lists(st.tuples(st.integers(0, 2**16), st.binary(max_size=3)), min_size=1, max_size=3))
+@settings(max_examples=1000, deadline=None)
+def test_nothing_is_read_of_cbor_that_cbor2_would_not_read_so(document: Any, changes: list[tuple[int, bytes]]) -> None:
+    payload = in_cbor(document)
+    for place, change in changes:
+        at = place % len(payload)
+        payload = payload[:at] + change + payload[at + max(1, len(change)) :] or b"\x00"
+    at_once = read_at_once(payload, "cbor")
+    if at_once is not None:
+        assert read_report(decode_cbor(payload)) == at_once
+
+
 @given(mutated())
 @settings(max_examples=500, deadline=None)
-def test_what_is_read_says_the_same_when_it_is_written_and_read_again(payload: bytes) -> None:
+def test_what_is_read_says_the_same_when_it_is_written_and_read_again(document: Any) -> None:
     try:
-        first = read_report(json.loads(payload)).report
+        first = read_report(document).report
     except Malformed:
         return
     assert first == read_report(msgspec.to_builtins(first)).report
 
 
-@given(st.binary(max_size=60))
+@given(st.binary(max_size=60), st.sampled_from(["json", "cbor"]))
 @settings(max_examples=300, deadline=None)
-def test_no_bytes_break_what_reads_at_once(payload: bytes) -> None:
-    assert read_json(payload) is None or payload
+def test_no_bytes_break_what_reads_at_once(payload: bytes, encoding: str) -> None:
+    assert read_at_once(payload, encoding) is None or payload
 
 
 @pytest.mark.parametrize(
@@ -167,7 +200,7 @@ def test_no_bytes_break_what_reads_at_once(payload: bytes) -> None:
     ],
 )
 def test_what_is_not_ordinary_is_not_read_at_once(payload: bytes) -> None:
-    assert read_json(payload) is None
+    assert read_at_once(payload, "json") is None
 
 
 REFUSED = [
