@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-deploy clean
+.PHONY: help install install-detect demo test test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
