@@ -26,6 +26,7 @@ CALLS = re.compile(r"\b(gmtime|localtime|strftime|mktime|fromtimestamp|cert_time
 # The moment at which something happens, in the time zone of whoever reads the log: no date that somebody else wrote.
 LOCAL = {f"defender_publisher/{name}.py" for name in ("logs", "questions", "status")}
 LOCAL |= {f"defender_detect/{name}.py" for name in ("store/pruning", "store/schema")}
+LOCAL |= {"installers/device/verdict.py"}  # when the next report is due
 LOCAL |= {"defender_detect/ask/tables.py"}  # which shows in UTC what lies beyond
 
 
