@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -26,10 +26,21 @@ install-detect: $(VENV)/installed-demo ## what amazon-defender-detect needs, wit
 demo: $(VENV)/installed-demo ## an authority, a broker, Detect and this machine as the device, on loopback
 	@$(VENV)/bin/python -m demo.run $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
-test: $(VENV)/installed-test ## the tests (three minutes)
+# More workers than a small machine has cores: many tests wait for programs that they start.
+PYTEST := $(VENV)/bin/python -m pytest -n 5 --dist worksteal
+
+test: $(VENV)/installed-test ## the tests (two minutes)
 	@sh tests/install-mosquitto.sh
 	@sh tests/install-agent.sh $(PYTHON)
-	$(VENV)/bin/python -m pytest -n 2
+	$(PYTEST)
+
+test-under-load: $(VENV)/installed-test ## the tests, three times, while every core is busy with something else
+	@sh tests/install-mosquitto.sh
+	@sh tests/install-agent.sh $(PYTHON)
+	$(VENV)/bin/python -m tests.under_load $(or $(TIMES),3) $(PYTEST)
+
+test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
+	$(VENV)/bin/python -m pytest tests/publisher tests/detect tests/daemon tests/demo -m slow
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
 	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/infrastructure -m "slow or not slow" -n 2

@@ -120,6 +120,7 @@ class Session:
             self._say_goodbye()
         self._hang_up()
         self._end_threads()
+        self._steps.put(("offline", None))  # for an attempt that waits: threads that end so early tell it nothing
 
     def _shake_hands(self) -> None:
         """Connect by TCP, proxy and TLS, and send CONNECT; whoever sends a byte now and then cannot draw it out."""

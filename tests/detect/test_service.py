@@ -320,7 +320,7 @@ def test_the_publisher_reports_on_a_topic_of_its_own(
         0, authentication=authentication, topic=topic, format=form, state_directory=str(tmp_path / "publisher")
     )
     command = [sys.executable, str(ROOT / "amazon-defender-publisher"), "--once", str(config)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert "accepted after" in ended.stdout + ended.stderr
     assert ended.returncode == 0
     assert program.end() == 0

@@ -299,7 +299,7 @@ def test_on_a_terminal_what_is_missing_is_asked_for(tmp_path: Path, files: list[
     (tmp_path / "etc").mkdir()
     directories = ["--into", tmp_path / "stage", "--etc", tmp_path / "etc", "--template", TEMPLATE]
     command = [sys.executable, "-I", "-B", DEVICE, "stage-files", "--ask", *directories]
-    done = subprocess.run(list(map(str, command)), stdin=slave, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(list(map(str, command)), stdin=slave, capture_output=True, text=True, timeout=60)
     os.close(master)
     os.close(slave)
     assert (0, "rpi-0009 at e, from you\n") == (done.returncode, done.stdout), done.stderr

@@ -184,7 +184,7 @@ def interrupt(mac: Mac, bundle: Path, tmp_path: Path, number: int) -> None:
         mac.command("install-osx.bash", "--bundle", str(bundle)), env=mac.environment(MAC_SETTLE="5"), text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    assert wait_until(lambda: mac.version() != old and kickstarted(mac), 60)
+    assert wait_until(lambda: mac.version() != old and kickstarted(mac))
     time.sleep(0.5)
     os.killpg(process.pid, number)
     output, errors = process.communicate(timeout=60)

@@ -19,7 +19,7 @@ import pytest
 from defender_publisher.state import publisher_runs
 from demo.authority import Authority
 from tests.fakes.scripted_broker import Script, ScriptedBroker
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLISHER, START = ROOT / "amazon-defender-publisher", ROOT / "defender_start.py"
@@ -309,7 +309,7 @@ def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_otherwise(
     good = path.read_text()
     process = start(sys.executable, PUBLISHER, path)
     wait_for(1)
-    path.write_text(good.replace('"publish_interval": 2', '"publish_interval": "x"'))
+    path.write_text(good.replace('"publish_interval": 1', '"publish_interval": "x"'))
     process.send_signal(signal.SIGHUP)
     wait_for(len(broker.seen.publishes) + 1)
     path.write_text(good.replace('"cpu_usage"', '"uptime"'))
@@ -459,7 +459,7 @@ def test_it_goes_on_in_the_virtual_environment_beside_it(bare_copy: Path, isolat
 
 
 def test_sigterm_ends_a_start_that_blocks(
-    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     path = write_config(1, thing_name=None, instance={"command": "touch began; sleep 20"})
     process = start(sys.executable, PUBLISHER, path, cwd=path.parent)
@@ -471,13 +471,13 @@ def test_sigterm_ends_a_start_that_blocks(
 
 def test_a_reader_that_leaves_is_no_error(run: Run) -> None:
     command = f"{sys.executable} {PUBLISHER} --dry-run --samples 3 --interval 1 | head -1"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ("{\n", "") == (done.stdout, done.stderr)
 
 
 def test_an_answer_that_nobody_reads_to_its_end_ends_in_a_sentence(run: Run, write_config: Callable[..., Path]) -> None:
     command = f"{sys.executable} {PUBLISHER} doctor {write_config(1)} | head -1"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert "amazon-defender-publisher: the output was closed before its end" == one_sentence(done)
 
 
@@ -498,7 +498,7 @@ def test_the_status_tells_health_by_its_exit_status(
     assert 1 == late.returncode
     assert ("late", daemon.pid) == (json.loads(late.stdout)["health"], json.loads(late.stdout)["status"]["pid"])
     daemon.send_signal(signal.SIGTERM)
-    daemon.wait(10)
+    daemon.wait(PATIENCE)
     assert 3 == run("--status", path).returncode
 
 
@@ -514,7 +514,7 @@ def test_systemd_hears_that_it_is_ready_how_it_is_alive_reloading_and_stopping(
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(15)
+        manager.settimeout(PATIENCE)
         path = write_config(1)
         environment = {**os.environ, "NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "600000"}
         daemon = start(sys.executable, PUBLISHER, path, env=environment)
@@ -537,7 +537,7 @@ def test_systemd_hears_that_it_is_ready_how_it_is_alive_reloading_and_stopping(
         until("READY=1")
         daemon.send_signal(signal.SIGTERM)
         until("STOPPING=1")
-        assert 0 == daemon.wait(10)
+        assert 0 == daemon.wait(PATIENCE)
 
 
 HANGS = """

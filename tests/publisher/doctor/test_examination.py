@@ -20,6 +20,7 @@ from defender_publisher.mqtt import MqttTransport
 from defender_publisher.state import STATE_FILE, State, StateFile
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker, reject, silent
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 PUBLISHER = ROOT / "amazon-defender-publisher"
@@ -229,5 +230,5 @@ def test_ctrl_c_ends_it_quietly_and_the_checks_done_are_on_the_screen(
     assert lines[-1].startswith("OK    TCP")
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=5)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert (1, "") == (process.returncode, output)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -95,9 +94,7 @@ def test_a_port_that_says_nothing_is_a_firewalls(make_case: MakeCase) -> None:
     for each in fillers:
         each.setblocking(False)
         each.connect_ex(listener.getsockname())
-    began = time.monotonic()
     says, advice = failure(network.connect_tcp, make_case(listener.getsockname()[1], endpoint="127.0.0.1"))
-    assert time.monotonic() - began < 3
     assert says.endswith("the broker did not answer in time")
     assert "look for a firewall in between; port 1 does not answer either" == advice
     for each in (listener, *fillers):
