@@ -335,7 +335,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
 
         def communicate(self, *arguments: Any, **named: Any) -> Any:
             assert wait_until(there.exists)
-            assert 3 == len(members(self.pid))
+            assert wait_until(lambda: 3 == len(members(self.pid)))
             groups.append(self.pid)
             return super().communicate(*arguments, **named)
 
