@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from certificate import certificate_id
+from commands import say
 from configuration import is_secret
 from etc import keep_files, place_files
 from install import main as install
 from problem import Problem
 from product import PUBLISHER
 from program import check_copy, copy_program, name_program, point, write_launcher
+from session import tell_problem
 from stage import stage_files
 from verdict import wait_for_verdict
 from wheel import retag_wheels
@@ -33,15 +35,15 @@ def main(argv: list[str] | None = None) -> int:
     try:
         line = arguments.do(arguments)
     except Problem as problem:
-        print(problem, file=sys.stderr)
+        tell_problem(str(problem))
         return problem.status
     except OSError as error:
-        print(f"{error.filename or 'the system'}: {error.strerror}", file=sys.stderr)
+        tell_problem(f"{error.filename or 'the system'}: {error.strerror}")
         return 1
     except KeyboardInterrupt:
         return 1
     if line:
-        print(line)
+        say(line)
     return 0
 
 

@@ -198,6 +198,17 @@ def open_tree(directory: Path) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line at once, as somebody may wait for it; what no terminal can show is shown as an escape."""
-    encoding = sys.stdout.encoding or "ascii"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    """Print a line at once, as somebody may wait for it."""
+    print(shown(text, sys.stdout.encoding), flush=True)
+
+
+def shown(text: str, encoding: str | None) -> str:
+    """Return a text as a terminal can show it: what a service or a file says neither moves its cursor nor fails."""
+    escaped = "".join(each if each.isprintable() or each == "\n" else escape(each) for each in text)
+    encoding = encoding or "ascii"
+    return escaped.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def escape(character: str) -> str:
+    """Return a character in ASCII, as Python writes it."""
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

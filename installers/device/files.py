@@ -13,6 +13,7 @@ from pathlib import Path
 
 from problem import Problem
 
+END = 16 * 1024  # bytes of what a service has said, of which a dozen lines are shown
 LARGEST = 1_000_000  # bytes of a file that is taken over; a thousand times what keys and configurations have
 
 
@@ -23,6 +24,13 @@ def read_file(path: Path, largest: int = LARGEST, follow: bool = True) -> bytes:
     if len(content) > largest:
         raise Problem(f"{path} has more than {largest} bytes; what an installation takes over has less")
     return content
+
+
+def read_end(path: Path, most: int = END) -> bytes:
+    """Return the end of a plain file, which a lesser user writes and may have made as long as it likes."""
+    with os.fdopen(open_plain(path, follow=False), "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+        return file.read(most)
 
 
 def open_plain(path: Path, follow: bool = True) -> int:

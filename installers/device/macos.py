@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 from account import Account
+from files import read_end
+from problem import Problem
 from product import ROOT
 from session import Session
 
@@ -180,10 +182,10 @@ class Macos:
     def last_words(self) -> str:
         """Return what the service said last."""
         try:
-            lines = self.errors.read_text("utf-8", "replace").splitlines()
-        except OSError:
+            end = read_end(self.errors)
+        except (OSError, Problem):
             return ""
-        return "\n".join(lines[-LAST_LINES:])
+        return "\n".join(end.decode("utf-8", "replace").splitlines()[-LAST_LINES:])
 
     def _plist(self, label: str) -> Path:
         return self.places.below(DAEMONS / f"{label}.plist")

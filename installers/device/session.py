@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from commands import Commands, say
+from commands import Commands, say, shown
 from options import Options
 from problem import Problem
 from product import Places, Product
@@ -128,5 +128,4 @@ def heed_signals() -> None:
 
 def tell_problem(text: str) -> None:
     """Say on standard error what is wrong."""
-    encoding = sys.stderr.encoding or "ascii"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr, flush=True)
+    print(shown(text, sys.stderr.encoding), file=sys.stderr, flush=True)

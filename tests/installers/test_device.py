@@ -229,6 +229,15 @@ def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, stage: S
         assert (1, f"{tmp_path}/pipe must be a file\n") == (done.returncode, done.stderr)
 
 
+def test_of_what_a_service_has_written_only_the_end_is_read(tmp_path: Path, files_module: ModuleType) -> None:
+    with (tmp_path / "stderr.log").open("wb") as file:
+        file.truncate(600 * 2**20)
+        file.seek(0, os.SEEK_END)
+        file.write(b"the end")
+    end = files_module.read_end(tmp_path / "stderr.log")
+    assert (True, files_module.END) == (end.endswith(b"\0the end"), len(end))
+
+
 def test_a_link_is_not_followed_in_a_directory_that_another_user_can_write(
     tmp_path: Path, files_module: ModuleType
 ) -> None:

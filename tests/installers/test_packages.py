@@ -276,9 +276,10 @@ def test_what_is_no_wheel_or_a_huge_one_is_refused(tmp_path: Path) -> None:
 def test_what_a_terminal_cannot_show_is_shown_as_an_escape(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     with contextlib.redirect_stdout(io.TextIOWrapper(raw, encoding)) as output:
-        load()["commands"].say(os.fsdecode(b"/tmp/caf\xe9") + " \u20ac")
+        load()["commands"].say(os.fsdecode(b"/tmp/caf\xe9") + " \u20ac \x1b[2J\nb")
         output.flush()
-        assert raw.getvalue().startswith(b"/tmp/caf\\udce9 ")
+        said = raw.getvalue()
+        assert (b"/tmp/caf\\udce9 ", b" \\x1b[2J\nb\n") == (said[:15], said[-11:])
 
 
 def test_what_a_tool_says_in_latin_1_is_read() -> None:
