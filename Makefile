@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-deploy test-readme test-installers chaos fuzz-broker lint docs site dist kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -26,10 +26,21 @@ install-detect: $(VENV)/installed-demo ## what amazon-defender-detect needs, wit
 demo: $(VENV)/installed-demo ## an authority, a broker, Detect and this machine as the device, on loopback
 	@$(VENV)/bin/python -m demo.run $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
-test: $(VENV)/installed-test ## the tests (three minutes)
+# More workers than a small machine has cores: many tests wait for programs that they start.
+PYTEST := $(VENV)/bin/python -m pytest -n 5 --dist worksteal
+
+test: $(VENV)/installed-test ## the tests (two minutes)
 	@sh tests/install-mosquitto.sh
 	@sh tests/install-agent.sh $(PYTHON)
-	$(VENV)/bin/python -m pytest -n 2
+	$(PYTEST)
+
+test-under-load: $(VENV)/installed-test ## the tests, three times, while every core is busy with something else
+	@sh tests/install-mosquitto.sh
+	@sh tests/install-agent.sh $(PYTHON)
+	$(VENV)/bin/python -m tests.under_load $(or $(TIMES),3) $(PYTEST)
+
+test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
+	$(VENV)/bin/python -m pytest tests/publisher tests/detect tests/daemon tests/demo -m slow
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
 	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/infrastructure -m "slow or not slow" -n 2
@@ -47,6 +58,10 @@ test-installers: $(VENV)/installed-test ## the installers, in machines with a re
 	@sh tests/install-nspawn.sh
 	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest $(or $(TESTS),tests/installers tests/macos) \
 		-m "slow or not slow" -n 2 --dist loadfile
+
+test-greengrass: $(VENV)/installed-test ## the Greengrass component from zip to report, and AWS's client as a witness
+	@$(PIP) awsiotsdk || echo "skipped: AWS's own client, which has no wheel here"
+	$(VENV)/bin/python -m pytest tests/publisher/greengrass tests/test_component.py -m "slow or not slow"
 
 chaos: $(VENV)/installed-test ## faults caused for real, a line each (root)
 	@sh tests/install-mosquitto.sh
@@ -74,12 +89,13 @@ site: $(VENV)/site/installed ## build/site: README and docs as a site
 dist: $(VENV)/bin/python ## a release tar, a wheelhouse and their checksums (network)
 	@$(VENV)/bin/python -m release.build
 
-# One file a thing that installs it: make kit BUNDLES="fleet/*.tar"
-kit: $(VENV)/bin/python ## one self-extracting file per thing, from BUNDLES
+component: $(VENV)/bin/python ## dist/greengrass/: the Greengrass V2 component (network)
+	@$(VENV)/bin/python -m release.component
+
+kit: $(VENV)/bin/python ## one file a thing that installs it: make kit BUNDLES="fleet/*.tar"
 	@$(VENV)/bin/python -m release.kit $(BUNDLES)
 
-# Which versions of which packages, and with which hashes, a device installs.
-lock: $(VENV)/bin/python ## which packages, by hash, a device installs (network)
+lock: $(VENV)/bin/python ## which packages, by version and hash, a device installs (network)
 	@$(VENV)/bin/python -m release.lock
 
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed ## what a report costs (root; five minutes, or one)

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-VENV = HERE / ".venv"
-if __name__ == "__main__" and (VENV / "bin" / "python").exists() and Path(sys.prefix).resolve() != VENV.resolve():
-    os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), *sys.argv])
-if sys.version_info < (3, 10):  # an older Python gets an old CDK without a word
-    sys.exit(f"deploy.py: Python 3.10 or later is needed, this is {sys.version.split()[0]} ({sys.executable})")
+sys.path.insert(0, str(HERE))  # an isolated Python (-I) does not do it
+from defender_start import begin  # noqa: E402 - found there
+
+if __name__ == "__main__":
+    begin(__file__, oldest=(3, 10))  # an older Python gets an old CDK without a word
 
 from infrastructure.errors import DeployError  # noqa: E402 - what follows needs this Python
 from infrastructure.surroundings import check_surroundings, missing_packages  # noqa: E402
@@ -67,6 +67,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def read_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Return the options."""
+    return new_parser().parse_args(argv)
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     status = "Exit status: 0 everything is up to date, 1 not everything."
     parser = argparse.ArgumentParser(prog="deploy.py", description=__doc__, epilog=status)
     add = parser.add_argument
@@ -82,7 +87,7 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--alert-email", metavar="ADDRESS", help="email alarms to ADDRESS; '' turns this off")
     add("--rotate", metavar="THING", nargs="+", default=[], help="make new keys and certificates for these things")
     add("--destroy", action="store_true", help="delete the whole fleet")
-    return parser.parse_args(argv)
+    return parser
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from infrastructure.handover import Handover
 from infrastructure.screen import Screen
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 MOST_COMMANDS = 10  # devices whose commands are printed; for more than that somebody has a script
 HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a thing's name that may well be its device's, too
 SOFTWARE = "amazon-defender-publisher-*"  # what a release unpacks to
@@ -41,7 +42,7 @@ def kit_commands(bundle: Path, rotated: Collection[str]) -> list[str]:
     kit = bundle.with_name(f"install-{bundle.stem}.bash")
     there = shlex.quote(kit.name)
     install = f"sudo bash {there}{_replace(bundle, rotated)} && rm {there}"  # it holds the private key
-    return [f"make kit BUNDLES={shlex.quote(str(bundle))}", *_carry(kit, bundle, install)]
+    return [_make(bundle), *_carry(kit, bundle, install)]
 
 
 def bundle_commands(bundle: Path, rotated: Collection[str]) -> list[str]:
@@ -49,6 +50,13 @@ def bundle_commands(bundle: Path, rotated: Collection[str]) -> list[str]:
     there = shlex.quote(bundle.name)
     install = f"sudo installers/install-rpi.bash --bundle ~/{there}{_replace(bundle, rotated)}"
     return _carry(bundle, bundle, f"cd {SOFTWARE} && {install} && rm ~/{there}")
+
+
+def _make(bundle: Path) -> str:
+    """Return the command that makes the kit: here in the checkout, or from wherever this is."""
+    if Path.cwd() == CHECKOUT:
+        return f"make kit BUNDLES={shlex.quote(str(bundle))}"
+    return f"make -C {shlex.quote(str(CHECKOUT))} kit BUNDLES={shlex.quote(str(bundle.absolute()))}"
 
 
 def _carry(file: Path, bundle: Path, install: str) -> list[str]:

@@ -5,6 +5,7 @@
 unset CDPATH BASH_ENV ENV "${!PYTHON@}"
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # the system's tools, and where useradd is, which a plain su leaves out
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+name=amazon-defender-publisher
 # shellcheck source=installers/start.bash
 . "$here/start.bash"
 platform=linux

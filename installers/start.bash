@@ -2,10 +2,11 @@
 # What an installer does before there is a Python: it finds one, or brings one, and lets it tell the story, which is
 # device/install.py. For bash 3.2, which Macs have.
 #
-# Sourced by install-*.bash, which say on what they are (platform) and how to find or bring a Python there
-# (check_system, find_python, bring_python, is_usable). Python runs isolated (-I) and from /, so that neither the directory nor the environment of whoever installs decides what root runs.
+# Sourced by install-*.bash, which say what is installed (name, as device/product.py has it), on what they are (platform),
+# and how to find or bring a Python there (check_system, find_python, bring_python, is_usable).
+# Python runs isolated (-I) and from /, so that neither the directory nor the environment of whoever installs decides what
+# root runs.
 
-name=amazon-defender-publisher
 from=$PWD
 umask 022
 
@@ -85,5 +86,5 @@ start() {
         bring_python
     }
     cd / || exit 1
-    exec "$python" -I -B "$here/device" install "$platform" "$python" "$from" "$installed" "$@"
+    exec "$python" -I -B "$here/device" install "$name" "$platform" "$python" "$from" "$installed" "$@"
 }

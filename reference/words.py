@@ -33,6 +33,7 @@ PROGRAMS = (
     "amazon-defender-",
     "deploy.py",
 )
+CODE = re.compile(r"^( *)```.*?^\1```|`[^`\n]+`", re.MULTILINE | re.DOTALL)  # fenced, or within a line
 WORDS: tuple[tuple[str, str], ...] = (  # a regular expression, and what to write instead
     (r"can not\b", "cannot"),
     (r"as is wished", "up to date"),
@@ -90,12 +91,19 @@ def look_at(path: Path) -> Iterator[Finding]:
     if name == "reference/words.py" or name.startswith("benchmarks/results"):
         return
     is_python = path.suffix == ".py" or text.startswith("#!/usr/bin/env python3")
-    if not is_python:
+    if path.suffix == ".md":
+        yield from find(name, enumerate(prose(text).splitlines(), 1))
+    elif not is_python:
         yield from find(name, enumerate(text.splitlines(), 1))
     elif name.startswith("tests/"):
         yield from find(name, names_of_tests(ast.parse(text)))
     elif name.startswith(PROGRAMS):
         yield from find(name, messages(ast.parse(text)))
+
+
+def prose(text: str) -> str:
+    """Return a page without its code, on the same lines: what programs print and keys are called is theirs."""
+    return CODE.sub(lambda code: "\n" * code[0].count("\n"), text)
 
 
 def find(path: str, lines: Iterator[tuple[int, str]]) -> Iterator[Finding]:

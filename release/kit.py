@@ -115,9 +115,10 @@ def main(bundles: list[str]) -> int:
     if not bundles:
         print('name the bundles: make kit BUNDLES="fleet/*.tar"', file=sys.stderr)
         return 2
+    whole = " ".join(bundles)  # of a directory with a blank in its name make takes the parts for words
     try:
         wheels = ensure_wheels()
-        for bundle in bundles:
+        for bundle in [whole] if Path(whole).is_file() else bundles:
             kit = write_kit(Path(bundle), wheels)
             print(f"{kit}: {kit.stat().st_size / 1e6:.1f} MB; {how_to_use(kit)}")
     except (KitError, archive.ReleaseError, wheelhouse.WheelError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ from tests.dispositions import restore_signals
 from tests.fakes.emulator import Account, Emulator
 from tests.fakes.scripted_broker import ScriptedBroker
 from tests.infrastructure.deployment import Machine
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHER = ROOT / "amazon-defender-publisher"
@@ -28,6 +30,12 @@ PUBLISHER = ROOT / "amazon-defender-publisher"
 def pytest_configure() -> None:
     """Begin as on a terminal, however the tests were started."""
     restore_signals()
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over what was imported: the publisher collects before each connect, as do some tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +71,7 @@ def free_port() -> int:
 def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the publisher as a process, in an empty directory, and return what it printed and its exit status."""
 
-    def run(*arguments: object, timeout: float = 30, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object, timeout: float = PATIENCE, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(PUBLISHER), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=tmp_path, **options)
 
@@ -104,7 +112,7 @@ def write_config(tmp_path: Path, authority: Authority) -> Callable[..., Path]:
         defaults = {
             "thing_name": thing,
             "authentication": authentication,
-            "publish_interval": 2,
+            "publish_interval": 1,
             "allow_short_interval": True,
             "state_directory": str(tmp_path / "state"),
         }

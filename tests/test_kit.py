@@ -87,6 +87,17 @@ def test_a_kit_installs_its_bundle_with_its_packages(made: Path, tmp_path: Path)
     assert f" {tmp_path}/prefix/opt/aws/" in done.stdout
 
 
+def test_a_bundle_below_a_directory_with_a_blank_is_one_word_to_make_too(
+    tmp_path: Path, bundle: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kit, "ensure_wheels", lambda: wheels)
+    (tmp_path / "my fleet").mkdir()
+    bundle.rename(tmp_path / "my fleet" / bundle.name)
+    assert 0 == kit.main(f"{tmp_path}/my fleet/{bundle.name}".split())
+    assert f"{tmp_path}/my fleet/install-rpi-0001.bash: 0." in capsys.readouterr().out
+    assert 1 == kit.main([str(tmp_path / "my"), "fleet"])
+
+
 def test_a_kit_ends_with_the_installers_exit_status(made: Path) -> None:
     with nothing_stays():
         done = run(made, "--frobnicate")
@@ -161,4 +172,4 @@ def test_a_kit_has_the_parts_that_the_installer_copies() -> None:
     from tests.installers.test_device import load
 
     assert load()["product"].PUBLISHER.parts == kit.PARTS
-    assert {part for part in kit.PARTS if part != "device_defender"} <= {path.name for path in ROOT.iterdir()}
+    assert set(kit.PARTS) <= {path.name for path in ROOT.iterdir()}

@@ -13,6 +13,7 @@ import logging
 import resource
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ class Broker:
         self._revoked, self._limits = revoked, gate.limits
         self._notices, self._notices_of_strangers = Notices(log), Notices(log)  # so that the ones hide no others
         self._exchange = Exchange(gate, self._notices)
-        files = max(4, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - KEPT_FREE)
+        files = files_for_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         most_strangers = min(self._limits.strangers, files // 4)
         self._strangers = Strangers(most_strangers)
         self._room = min(self._limits.connections_in_all, files - most_strangers)
@@ -66,9 +67,9 @@ class Broker:
         for task in (*steady, ending, *self._tasks):
             task.cancel()
         await self._say_goodbye()
-        for outcome in await asyncio.gather(*steady, return_exceptions=True):
-            if isinstance(outcome, Exception):  # and not that it was cancelled
-                raise outcome
+        for error in await asyncio.gather(*steady, return_exceptions=True):
+            if isinstance(error, Exception):  # and not that it was cancelled
+                raise error
 
     async def _say_goodbye(self) -> None:
         """Wait a moment for what was sent to arrive, and hang up."""
@@ -164,6 +165,11 @@ class Broker:
         """Log what asyncio itself stumbles over."""
         error = context.get("exception")
         self._notices.say(("asyncio", type(error)), f"a connection failed: {context['message']}: {error!r}", error)
+
+
+def files_for_connections(most_open: int) -> int:
+    """Return how many of the files that a process may have open can be connections."""
+    return sys.maxsize if most_open == resource.RLIM_INFINITY else max(4, most_open - KEPT_FREE)
 
 
 class EmbeddedBroker:

@@ -36,9 +36,7 @@ KEEP_ALIVE = 60  # seconds; a dead connection is noticed after at most twice tha
 SHORTEST_WAIT, LONGEST_WAIT = 1, 30  # seconds between two attempts to connect
 QOS = 0  # a report that is lost has no verdict, and the thing sends a current one; a resent one would be throttled
 STOP_TIMEOUT = 0.5  # seconds
-MOST_REJECTED = (
-    10  # reports of a thing in an interval; what else it sends is not read, as reading costs more than sending
-)
+MOST_REJECTED = 100  # reports of a thing in an interval; a good one every few seconds is answered, a flood is not read
 MOST_REMEMBERED = 10_000  # things that were rejected lately
 
 log = logging.getLogger(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 from typing import cast
 
 UNREAD = 64 * 1024  # bytes that may wait before the client has to
@@ -17,6 +18,7 @@ class Stream(asyncio.Protocol):
         self._unread = bytearray()
         self._more: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
+        self._takes_no_more = False  # it has been closed, by us or by the client
         self.writable = asyncio.Event()
         self.writable.set()
         self.ended = asyncio.Event()
@@ -33,7 +35,8 @@ class Stream(asyncio.Protocol):
         while len(self._unread) < size:
             if self.ended.is_set():
                 raise EOFError
-            self.transport.resume_reading()
+            with suppress(AttributeError):  # Python 3.10, where TLS is over a moment before anybody is told
+                self.transport.resume_reading()
             self._more = asyncio.get_running_loop().create_future()
             await self._more
         read = bytes(self._unread[:size])
@@ -42,24 +45,26 @@ class Stream(asyncio.Protocol):
 
     def write(self, data: bytes) -> bool:
         """Send bytes, if they need not wait behind too many others; return whether they are under way."""
-        if not self.writable.is_set() or self.is_closing():
+        if self._takes_no_more or not self.writable.is_set():
             return False
         self.transport.write(data)
         return True
 
     def is_closing(self) -> bool:
         """Tell whether the connection has ended, or is about to."""
-        return self.ended.is_set() or self._transport is None or self._transport.is_closing()
+        return self._takes_no_more
 
     def abort(self) -> None:
         """Close the connection at once, and forget what it sent."""
         self._unread.clear()
+        self._takes_no_more = True
         self.transport.abort()
 
     async def close(self, patience: float) -> None:
         """Close the connection after what was written; at once if that takes longer than so many seconds."""
         if self.ended.is_set():
             return
+        self._takes_no_more = True
         self.transport.close()  # once: asyncio forgets a TLS connection that is closed twice, and it stays
         timer = asyncio.get_running_loop().call_later(patience, self.transport.abort)
         await self.ended.wait()
@@ -74,8 +79,13 @@ class Stream(asyncio.Protocol):
         """Keep what came until it is read, and let the client wait if that is much."""
         self._unread += data
         if len(self._unread) > UNREAD:
-            self.transport.pause_reading()
+            with suppress(AttributeError):
+                self.transport.pause_reading()
         self._wake()
+
+    def eof_received(self) -> None:
+        """Send nothing more to a client that has closed its side, or asyncio would warn of each attempt."""
+        self._takes_no_more = True
 
     def pause_writing(self) -> None:
         """Take no more: the client does not read."""
@@ -89,6 +99,7 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let everybody know who waits."""
+        self._takes_no_more = True
         self.ended.set()
         self.writable.set()
         self.stalled_since = math.inf

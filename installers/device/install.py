@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from options import Options, read_options
 from packages import Packages, keep_wheels
 from platforms import Platform
 from problem import Problem
-from product import PUBLISHER, Product
+from product import PRODUCTS
 from program import check_copy_of, copy, name_of, write_command
 from session import Interrupted, Session, alone, heed_signals, tell_problem
 from stage import describe, gather
@@ -27,24 +28,25 @@ from verdict import await_verdict
 
 STEPS = 10
 SOURCE = Path(__file__).resolve().parent.parent.parent
+AS_PROGRAM = "-EsB"  # how a Python runs the program, which finds its packages beside it, and writes nothing there
 COMPLETE = "complete"  # the file that is written into a version last
 AGAIN = ".again"  # ends the name of a version that is built beside the same one, which runs and is damaged
 PLATFORMS: dict[str, Callable[[Session], Platform]] = {"linux": Linux, "macos": Macos}
 ANY_NAME = "t"  # stands for a thing's name where a command makes it, which only the service's user may run
 
 
-def main(words: list[str], product: Product = PUBLISHER) -> int:
+def main(words: list[str]) -> int:
     """Install a product, or upgrade it, as an installer's options say; return the exit status.
 
-    Before the options, the script says its platform, the Python that it found, the directory of whoever installs, and
-    what it had to install before there was a Python.
+    Before the options, the script says the product, its platform, the Python that it found, the directory of whoever
+    installs, and what it had to install before there was a Python.
     """
-    platform, python, directory, installed, *rest = words
+    product, platform, python, directory, installed, *rest = words
     os.umask(CLOSED)
     heed_signals()
     try:
         options = read_options(rest, Path(directory), installed)
-        session = Session(product, options, Path(python), STEPS)
+        session = Session(PRODUCTS[product], options, Path(python), STEPS)
         Installation(session, PLATFORMS[platform](session)).run()
     except Problem as problem:
         tell_problem(str(problem))
@@ -87,6 +89,10 @@ class Installation:
         except Interrupted:
             if self.switch.under_way:
                 self.switch.restore("was interrupted")
+            raise
+        except OSError as error:
+            if self.switch.under_way:
+                self.switch.restore(f"cannot be started ({error.filename or 'the system'}: {error.strerror})")
             raise
 
     def _install(self) -> None:
@@ -143,9 +149,9 @@ class Installation:
         self.program = program
         found = f"{version} is there already" if self._is_whole(program) else f"{version} in {program}{self._build()}"
         self.commands.make_open(self.places.root / "bin")
-        self.commands.do_as_device(
-            "write-launcher", [self.places.root], lambda: write_command(self.places.root, self.session.product)
-        )
+        root, user = self.places.root, self.platform.user
+        written = functools.partial(write_command, root, self.session.product, user)
+        self.commands.do_as_device("write-launcher", [root, user], written)
         self.session.finish(found)
 
     def _is_whole(self, program: Path) -> bool:
@@ -154,7 +160,7 @@ class Installation:
         return (
             (program / COMPLETE).exists()
             and self.commands.ask(python, "-I", "-c", f"import {', '.join(product.imports)}") is not None
-            and self.commands.ask(python, "-Es", program / product.name, "--version") is not None
+            and self.commands.ask(python, AS_PROGRAM, program / product.name, "--version") is not None
             and check_copy_of(program, product)
         )
 
@@ -166,7 +172,7 @@ class Installation:
         commands.do_as_device("copy-program", [SOURCE, program], lambda: copy(SOURCE, program, session.product))
         how = self._install_packages()
         python = program / "venv" / "bin" / "python"
-        parts = [program / part for part in session.product.compiled if (SOURCE / part).is_dir()]
+        parts = [program / part for part in session.product.compiled]
         commands.run(python, "-I", "-m", "compileall", "-q", *parts)
         commands.open_all(program)
         commands.touch(program / COMPLETE)
@@ -194,7 +200,7 @@ class Installation:
         name = []
         if not self.session.dry_run and makes_name_by_command(parse(read_file(checked), str(checked))):
             name = ["-t", ANY_NAME]
-        program = (self.program / "venv" / "bin" / "python", "-Es", self.program / self.session.product.name)
+        program = (self.program / "venv" / "bin" / "python", AS_PROGRAM, self.program / self.session.product.name)
         done = self.commands.run(*program, "--check-config", *name, checked)
         self.session.require(done, "it cannot be used")
         self.session.finish(str(config))

@@ -34,7 +34,7 @@ class Linux:
     @property
     def template(self) -> str:
         """The example configuration."""
-        return f"{self.product.name}-rpi.json"
+        return self.product.examples[0]
 
     @property
     def default_logfile(self) -> Path | None:

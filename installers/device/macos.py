@@ -39,7 +39,7 @@ class Macos:
     @property
     def template(self) -> str:
         """The example configuration."""
-        return f"{self.product.name}-osx.json"
+        return self.product.examples[1]
 
     @property
     def user(self) -> str:

@@ -16,7 +16,8 @@ class Product:
     parts: tuple[str, ...]  # of the source tree that a device needs
     versioned: str  # the file of it that says __version__
     imports: tuple[str, ...]  # the packages that it cannot run without
-    compiled: tuple[str, ...]  # packages of ours that are compiled beforehand, because the service cannot write there
+    compiled: tuple[str, ...]  # what is compiled beforehand, because the service cannot write there
+    examples: tuple[str, str]  # of its configuration, for Linux and for macOS
     user: str  # whom it runs as on Linux
     units: tuple[str, ...]  # of systemd, in the order of their start
     account: str  # whom it runs as on a Mac; with a line in front, as macOS names accounts that are nobody's
@@ -33,13 +34,17 @@ PUBLISHER = Product(
     ),
     versioned="defender_publisher/__init__.py",
     imports=("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop"),
-    compiled=("device_defender", "defender_publisher"),
+    compiled=("defender_start.py", "device_defender", "defender_publisher"),
+    examples=("amazon-defender-publisher-rpi.json", "amazon-defender-publisher-osx.json"),
     user="amazon-defender-publisher",
     units=("amazon-defender-publisher.service",),
     account="_amazon-defender",
     labels=("com.amazonaws.amazon-defender-publisher",),
     comment="AWS IoT Device Defender",
 )  # fmt: skip
+
+
+PRODUCTS = {product.name: product for product in (PUBLISHER,)}
 
 
 @dataclass(frozen=True)

@@ -76,12 +76,10 @@ def describe(report: Status, status: Status, endpoint: str) -> str:
     if verdict == "accepted":
         return f"report {number} accepted by {'AWS IoT Device Defender' if endpoint.endswith(AWS) else endpoint}"
     if THROTTLED in verdict:
-        after = report.get("time", 0) + (status.get("interval") or INTERVAL)
-        due = max(status.get("next_report") or 0, after)
+        due = max(status.get("next_report") or 0, report.get("time", 0) + (status.get("interval") or INTERVAL))
         at = time.strftime("%H:%M:%S", time.localtime(due))
-        return (
-            f"report {number} throttled, because it came soon after another one: reports arrive, the next one at {at}"
-        )
+        after = "throttled, as it came soon after another one"
+        return f"report {number} {after}: reports arrive, and the next is due at {at}"
     return ""
 
 

@@ -39,7 +39,7 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, host: str = HOST
             theirs.close()
 
     ours, theirs = socket.socketpair()
-    ours.settimeout(5)
+    ours.settimeout(60)
     thread = threading.Thread(target=serve)
     thread.start()
     try:
@@ -47,7 +47,7 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, host: str = HOST
             assert connection.recv(1) == b"!"
     finally:
         ours.close()
-        thread.join(5)
+        thread.join(60)
     return seen[0]
 
 

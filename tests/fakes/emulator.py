@@ -214,7 +214,7 @@ def snapshot(account: Account) -> dict[str, Any]:
     }
 
 
-def wait_for_stack(account: Account, name: str, status: str, seconds: float = 10.0) -> Mapping[str, Any]:
+def wait_for_stack(account: Account, name: str, status: str, seconds: float = 60.0) -> Mapping[str, Any]:
     """Wait until a stack has a status, and return it; raise AssertionError if it never has."""
     deadline, found = time.monotonic() + seconds, None
     while time.monotonic() < deadline:

@@ -11,7 +11,7 @@ from typing import Any
 from AWSIoTPythonSDK.core.protocol.paho import client as paho
 
 MQTT_3_1_1 = 4
-PATIENCE = 3.0  # seconds; the emulator answers within milliseconds
+PATIENCE = 60.0  # seconds; the emulator answers within milliseconds
 
 
 class MqttClient:

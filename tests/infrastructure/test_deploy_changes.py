@@ -104,10 +104,10 @@ def test_a_rotation_that_was_killed_is_ended_by_the_next_run(machine: Machine) -
     old = certificate_of(machine.account, "rpi-0001")
     machine.account.slow_stacks(1)
     process = machine.start("--yes", "--no-detect", "--rotate", "rpi-0001")
-    assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_IN_PROGRESS", 30)
+    assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_IN_PROGRESS")
     process.kill()
     process.communicate()
-    assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_COMPLETE", 30)
+    assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_COMPLETE")
     assert old != certificate_of(machine.account, "rpi-0001")
     run = machine.deploy("--no-detect")
     assert (0, "") == (run.status, run.errors), run.text
@@ -120,10 +120,10 @@ def test_a_rotation_that_was_killed_and_one_that_fails_after_it_lose_no_key(mach
     machine.list("rpi-0001").deploy("--yes", "--no-detect")
     machine.account.slow_stacks(1)
     process = machine.start("--yes", "--no-detect", "--rotate", "rpi-0001")
-    assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_IN_PROGRESS", 30)
+    assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_IN_PROGRESS")
     process.kill()
     process.communicate()
-    assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_COMPLETE", 30)
+    assert wait_until(lambda: machine.account.snapshot()["stacks"][THINGS] == "UPDATE_COMPLETE")
     machine.account.mend()
     deployed = certificate_of(machine.account, "rpi-0001")
     machine.account.fail("iot:AttachThingPrincipal", "InternalFailureException", "An unexpected error", 500)
@@ -278,7 +278,8 @@ def test_an_output_directory_that_is_a_file_is_said_before_anything_is_deployed(
 def test_what_is_missing_on_the_machine_is_said_with_the_command_that_brings_it(
     emulator: Emulator, tmp_path: Path
 ) -> None:
-    shutil.copy(DEPLOY, tmp_path)
+    for script in (DEPLOY, ROOT / "defender_start.py"):
+        shutil.copy(script, tmp_path)
     shutil.copytree(ROOT / "infrastructure", tmp_path / "infrastructure", ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-S", str(tmp_path / "deploy.py"), "--plan"]  # -S: without what pip installed
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
@@ -293,7 +294,7 @@ def test_on_an_older_python_it_says_which_one_it_needs(tmp_path: Path) -> None:
     command = [sys.executable, str(DEPLOY), "--plan"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert 1 == done.returncode
-    assert "Python 3.10 or later is needed" in done.stderr
+    assert "deploy.py needs Python 3.10 or later" in done.stderr
     assert 1 == len(done.stderr.splitlines())
 
 

@@ -38,7 +38,7 @@ class Terminal:
         )
         os.close(end)
 
-    def read_until(self, words: str, seconds: float = 30) -> str:
+    def read_until(self, words: str, seconds: float = 60) -> str:
         """Read what is printed until these words are."""
         deadline = time.monotonic() + seconds
         while words not in self.screen and time.monotonic() < deadline and self._read():
@@ -49,7 +49,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._terminal, text.encode())
 
-    def end(self, seconds: float = 30) -> int:
+    def end(self, seconds: float = 60) -> int:
         """Read to the end and return the exit status."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self._read():
@@ -146,7 +146,7 @@ def test_interrupted_at_the_question_nothing_is_changed(machine: Machine, termin
 def test_interrupted_at_work_it_ends_soon_with_a_sentence_and_the_next_run_goes_on(machine: Machine) -> None:
     machine.list("rpi-0001", "rpi-0002").account.slow_stacks(15)  # longer than a slow machine needs to be there
     process = machine.start("--yes", "--no-detect")
-    assert wait_until(lambda: status_of(machine.account, THINGS) == "CREATE_IN_PROGRESS", 30)
+    assert wait_until(lambda: status_of(machine.account, THINGS) == "CREATE_IN_PROGRESS")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     machine.account.mend()
@@ -168,10 +168,10 @@ def test_interrupted_at_work_it_ends_soon_with_a_sentence_and_the_next_run_goes_
 def test_killed_anywhere_the_next_run_ends_what_it_began(machine: Machine, action: str) -> None:
     service = "cloudformation" if action == "ExecuteChangeSet" else "iot"
     process = machine.list("rpi-0001").start("--yes", "--no-detect")
-    assert wait_until(lambda: f"{service}:{action}" in machine.account.calls(), 30)
+    assert wait_until(lambda: f"{service}:{action}" in machine.account.calls())
     process.kill()
     process.communicate()
-    assert wait_until(lambda: not any("IN_PROGRESS" in s for s in machine.account.snapshot()["stacks"].values()), 10)
+    assert wait_until(lambda: not any("IN_PROGRESS" in s for s in machine.account.snapshot()["stacks"].values()))
     run = machine.deploy("--yes", "--no-detect")
     assert (0, "") == (run.status, run.errors), run.text
     assert ["rpi-0001"] == members_of(machine.account)
@@ -223,7 +223,7 @@ def test_a_reader_that_closes_the_pipe_is_no_error_of_pythons(machine: Machine) 
     process.stdout.close()
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
-    process.wait(30)
+    process.wait(60)
     process.stderr.close()
 
 

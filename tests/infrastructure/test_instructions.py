@@ -14,7 +14,7 @@ from tests.infrastructure.deployer import skip_without
 skip_without("boto3", "cryptography", "rich")
 
 from infrastructure.handover import Handover  # noqa: E402
-from infrastructure.instructions import KIT_BUILDER, bundle_commands, kit_commands, show_handover  # noqa: E402
+from infrastructure.instructions import CHECKOUT, KIT_BUILDER, bundle_commands, kit_commands, show_handover  # noqa: E402
 from tests.fakes.fake_account import make_screen  # noqa: E402
 
 
@@ -65,7 +65,8 @@ def test_the_commands_do_what_they_say_in_a_shell(tmp_path: Path) -> None:
     assert not (device / "rpi-0001.tar").exists()
 
 
-def test_a_kit_is_made_brought_and_run(tmp_path: Path) -> None:
+def test_a_kit_is_made_brought_and_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CHECKOUT)
     device, bundle = tmp_path / "device", tmp_path / "fleet" / "rpi-0001.tar"
     lay_out_tools(tmp_path, device)
     kit = bundle.with_name("install-rpi-0001.bash")
@@ -77,6 +78,15 @@ def test_a_kit_is_made_brought_and_run(tmp_path: Path) -> None:
     assert (0, "", "ran --replace\n") == (done.returncode, done.stderr, done.stdout)
     assert [] == list(device.iterdir())
     assert "make kit" in "\n".join(shown(Handover((bundle,), ()), kits=True))
+
+
+def test_outside_of_the_checkout_make_is_told_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CHECKOUT)
+    assert "make kit BUNDLES=fleet/a.tar" == kit_commands(Path("fleet/a.tar"), ())[0]
+    monkeypatch.chdir(tmp_path)
+    make, scp, _ = kit_commands(Path("fleet/a.tar"), ())
+    assert f"make -C {CHECKOUT} kit BUNDLES={tmp_path}/fleet/a.tar" == make
+    assert "scp fleet/install-a.bash a:" == scp
 
 
 def test_a_kit_is_where_its_builder_puts_it(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_results_come_in_the_order_of_the_items_whatever_ends_first() -> None:
 
     def call(item: int) -> int:
         if item == 0:
-            late.wait(5)
+            late.wait(60)
         else:
             late.set()
         return item * 2
@@ -37,7 +37,7 @@ def test_calls_begin_no_faster_than_the_rate() -> None:
 
 
 def test_calls_run_side_by_side() -> None:
-    together = threading.Barrier(WORKERS, timeout=5)
+    together = threading.Barrier(WORKERS, timeout=60)
     assert WORKERS == len(list(paced(lambda item: together.wait(), range(WORKERS), 1000.0)))
 
 
@@ -81,13 +81,13 @@ def test_an_interruption_waits_for_nothing_and_begins_nothing_more() -> None:
         begun.append(item)
         if item == 0:
             raise KeyboardInterrupt  # comes out where the result is waited for, as Ctrl-C does
-        released.wait(5)
+        released.wait(60)
         ended.set()
 
     with pytest.raises(KeyboardInterrupt):
         list(side_by_side(call, range(10), 2))
     assert not ended.is_set()
     released.set()
-    assert ended.wait(5)
+    assert ended.wait(60)
     time.sleep(0.01)
     assert len(begun) <= 3

@@ -260,7 +260,7 @@ def test_a_group_that_cannot_be_joined_is_a_problem_and_detect_goes_on(fleet: Ma
 
 
 def test_stacks_of_things_are_made_side_by_side(fleet: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    together = threading.Barrier(2, timeout=5)
+    together = threading.Barrier(2, timeout=60)
     monkeypatch.setattr(
         "infrastructure.rollout.apply_template",
         lambda account, name, *rest: together.wait() if "-things-" in name else None,

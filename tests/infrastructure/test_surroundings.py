@@ -17,6 +17,7 @@ from infrastructure import surroundings  # noqa: E402
 from infrastructure.errors import DeployError  # noqa: E402
 from infrastructure.surroundings import check_surroundings, missing_packages  # noqa: E402
 
+BASE = sys._base_executable  # type: ignore[attr-defined]  # the Python outside of any virtual environment
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -105,8 +106,9 @@ def lay_out(directory: Path, venv: Path) -> Path:
     (directory / "infrastructure").symlink_to(ROOT / "infrastructure")
     python = venv / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.symlink_to(sys.executable)
-    (venv / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).resolve().parent}\n")
+    python.symlink_to(BASE)
+    (venv / "pyvenv.cfg").write_text(f"home = {Path(BASE).resolve().parent}\n")
+    shutil.copy(ROOT / "defender_start.py", directory)
     return Path(shutil.copy(ROOT / "deploy.py", directory))
 
 
@@ -119,8 +121,8 @@ def test_the_script_goes_on_once_in_its_virtual_environment(tmp_path: Path, link
     if linked:
         (checkout / ".venv").symlink_to(venv)
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, str(script), "--plan", "--prefix", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=environment)
+    command = [BASE, str(script), "--plan", "--prefix", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert 1 == done.returncode
     assert "deploy.py: what a deployer needs is not installed" in done.stderr
     assert f"{checkout}/.venv/bin/python -m pip install -r" in done.stderr
@@ -130,5 +132,5 @@ def test_importing_the_script_goes_nowhere(tmp_path: Path) -> None:
     lay_out(tmp_path, tmp_path / ".venv")
     code = "import sys, deploy; print(sys.flags.no_site)"
     command = [sys.executable, "-B", "-S", "-c", code]  # where no packages are, there are fewer to import
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert "1" == done.stdout.strip()

@@ -299,7 +299,7 @@ def test_on_a_terminal_what_is_missing_is_asked_for(tmp_path: Path, files: list[
     (tmp_path / "etc").mkdir()
     directories = ["--into", tmp_path / "stage", "--etc", tmp_path / "etc", "--template", TEMPLATE]
     command = [sys.executable, "-I", "-B", DEVICE, "stage-files", "--ask", *directories]
-    done = subprocess.run(list(map(str, command)), stdin=slave, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(list(map(str, command)), stdin=slave, capture_output=True, text=True, timeout=60)
     os.close(master)
     os.close(slave)
     assert (0, "rpi-0009 at e, from you\n") == (done.returncode, done.stdout), done.stderr
@@ -611,13 +611,20 @@ def test_a_copy_can_install_and_remove_and_holds_no_tests_and_nothing_of_the_dep
         "configs",
         "installers",
         "LICENSE",
-        *(["device_defender"] if (ROOT / "device_defender").is_dir() else []),
     }
     assert expected == found
     assert os.access(tmp_path / "installers" / "uninstall-rpi.bash", os.X_OK)
     assert {".service"} <= {path.suffix for path in (tmp_path / "installers").iterdir()}
     device = tmp_path / "installers" / "device"
     assert {"__main__.py", *(path.name for path in MODULES)} == {path.name for path in device.iterdir()}
+
+
+def test_a_copy_has_all_that_the_program_imports(tmp_path: Path) -> None:
+    run("copy-program", ROOT, tmp_path)
+    command = [sys.executable, "-Es", str(tmp_path / "amazon-defender-publisher"), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert '"metrics"' in done.stdout
 
 
 def test_a_link_points_to_its_new_target_in_one_step(tmp_path: Path) -> None:
@@ -636,10 +643,12 @@ def test_the_command_runs_the_current_version_also_below_a_directory_with_a_blan
     python.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
     python.chmod(0o755)
     (root / "bin").mkdir()
-    assert 0 == run("write-launcher", root).returncode
+    assert 0 == run("write-launcher", root, "nobody").returncode
     command = [str(root / "bin" / "amazon-defender-publisher"), "--doctor", "x y"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f"-Es|{program}|--doctor|x y|" == said
+    python.write_text('#!/bin/sh\nprintf "%s" "$AMAZON_DEFENDER_COMMANDS_AS"\n')
+    assert "nobody" == subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 # The verdict

@@ -17,8 +17,6 @@ def copy_source(directory: Path) -> Path:
     for name in (NAME, "defender_start.py", "requirements.txt", "LICENSE"):
         shutil.copy2(ROOT / name, directory / name)
     for name in PARTS:
-        if not (ROOT / name).is_dir():
-            continue
         shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
     return directory
 

@@ -115,6 +115,15 @@ def test_a_report_that_is_rejected_is_the_one_thing_to_fix(mac: Mac, bundle: Pat
     assert mac.runs()
 
 
+def test_a_first_report_that_is_throttled_proves_that_reports_arrive(
+    mac: Mac, bundle: Path, broker: ScriptedBroker
+) -> None:
+    broker.script.answer = reject("Throttled")
+    done = mac.install("--bundle", bundle)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert re.fullmatch(r"10/10  verdict +report \d+ throttled, .* due at \d\d:\d\d:\d\d", done.stdout.splitlines()[-1])
+
+
 def test_nothing_is_asked_for_where_there_is_no_terminal(mac: Mac, each_shell: str) -> None:
     done = mac.install()
     assert 2 == done.returncode

@@ -32,7 +32,7 @@ def test_a_message_that_is_too_long_for_a_verdict_is_left_out() -> None:
     assert (1, 1) == (len(inbox.take_all()), inbox.left_out)
 
 
-def test_who_waits_is_told_that_nothing_more_will_come_after_the_last_message() -> None:
+def test_who_waits_learns_that_nothing_more_will_come_after_the_last_message() -> None:
     inbox = Inbox()
     inbox.put(Message("a", b"1"))
     threading.Timer(0.1, inbox.close).start()

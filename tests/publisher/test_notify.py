@@ -16,7 +16,7 @@ def manager(tmp_path: Path) -> socket.socket:
     """A service manager's socket."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     sock.bind(str(tmp_path / "notify"))
-    sock.settimeout(2)
+    sock.settimeout(60)
     return sock
 
 

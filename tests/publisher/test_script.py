@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from defender_publisher.state import publisher_runs
 from demo.authority import Authority
 from tests.fakes.scripted_broker import Script, ScriptedBroker
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLISHER, START = ROOT / "amazon-defender-publisher", ROOT / "defender_start.py"
@@ -31,10 +33,8 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def test_a_dry_run_prints_a_report_and_nothing_else_within_three_seconds(run: Run) -> None:
-    began = time.monotonic()
+def test_a_dry_run_prints_a_report_and_nothing_else(run: Run) -> None:
     done = run("--dry-run")
-    assert time.monotonic() - began < 3
     report = json.loads(done.stdout)
     assert (0, "") == (done.returncode, done.stderr)
     assert {"header", "metrics"} == set(report)
@@ -75,11 +75,15 @@ def test_a_dry_run_in_the_configuration_prints_until_it_is_stopped(
     write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = start(sys.executable, PUBLISHER, write_config(1, dry_run=True, publish_interval=1))
-    time.sleep(3.5)
+    assert process.stdout is not None
+    printed = 0
+    while printed < 2:
+        line = process.stdout.readline()
+        assert line, "it ended by itself"
+        printed += '"report_id"' in line
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=5)
+    process.communicate(timeout=60)
     assert 0 == process.returncode
-    assert output.count('"report_id"') >= 2
     assert not (tmp_path / "state").exists()  # what was not sent must not move the baseline
 
 
@@ -260,7 +264,7 @@ def test_network_troubles_fail_once_with_a_sentence(
         (["-r", stranger.certificate], "the server's certificate was not accepted"),
         (["-e", "127.0.0.1"], "the server's certificate was not accepted (IP address mismatch"),
         (["-c", expired.certificate, "-k", expired.private_key], "expired on"),
-        (["-ph", "127.0.0.1", "-pp", free_port], f"the proxy 127.0.0.1:{free_port} did not let us through: "),
+        (["-ph", "127.0.0.1", "-pp", free_port], f"the proxy 127.0.0.1:{free_port} cannot be used: "),
     ]
     for options, expected in cases:
         done = run("--once", write_config(broker.port), *options)
@@ -271,7 +275,7 @@ def test_network_troubles_fail_once_with_a_sentence(
 
 
 @pytest.mark.parametrize("trouble", ["refused", "silent", "black hole"])
-def test_sigterm_ends_the_daemon_within_five_seconds_whatever_the_network_does(
+def test_sigterm_ends_the_daemon_whatever_the_network_does(
     trouble: str, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]],
     broker: ScriptedBroker, free_port: int,
 ) -> None:  # fmt: skip
@@ -285,12 +289,12 @@ def test_sigterm_ends_the_daemon_within_five_seconds_whatever_the_network_does(
             each.setblocking(False)
             each.connect_ex(("127.0.0.1", port))
     process = start(sys.executable, PUBLISHER, write_config(port))
-    time.sleep(2)
+    assert process.stdout is not None
+    assert "reporting for rpi-0001" in process.stdout.readline() + process.stdout.readline()
+    time.sleep(1)  # for the connection to be tried, which nothing says while it hangs
     assert None is process.poll()
-    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=10)
-    assert time.monotonic() - began < 5
+    output, _ = process.communicate(timeout=60)
     assert 0 == process.returncode
     assert "Traceback" not in output
 
@@ -299,23 +303,20 @@ def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_otherwise(
     write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
 ) -> None:
     def wait_for(count: int) -> None:
-        deadline = time.monotonic() + 15
-        while len(broker.seen.publishes) < count:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        assert wait_until(lambda: len(broker.seen.publishes) >= count, 60)
 
     path = write_config(broker.port)
     good = path.read_text()
     process = start(sys.executable, PUBLISHER, path)
     wait_for(1)
-    path.write_text(good.replace('"publish_interval": 2', '"publish_interval": "x"'))
+    path.write_text(good.replace('"publish_interval": 1', '"publish_interval": "x"'))
     process.send_signal(signal.SIGHUP)
     wait_for(len(broker.seen.publishes) + 1)
     path.write_text(good.replace('"cpu_usage"', '"uptime"'))
     process.send_signal(signal.SIGHUP)
     wait_for(len(broker.seen.publishes) + 2)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=10)
+    output, _ = process.communicate(timeout=60)
     metrics = [set(json.loads(payload)["custom_metrics"]) for _, payload, _ in broker.seen.publishes]
     assert ({"cpu_usage"}, {"uptime"}) == (metrics[0], metrics[-1])
     assert "keeping the current configuration; the new one is invalid: " in output
@@ -337,7 +338,7 @@ def test_a_second_daemon_of_the_same_state_says_so_and_ends(
 ) -> None:
     path = write_config(broker.port)
     start(sys.executable, PUBLISHER, path)
-    time.sleep(1.5)
+    assert wait_until(lambda: publisher_runs(path.parent / "state"), 60)
     done = run("--once", path)
     assert 1 == done.returncode
     assert "another amazon-defender-publisher is running" in done.stderr
@@ -350,12 +351,9 @@ def test_a_log_file_is_written_and_a_key_never_is(
     path = write_config(broker.port, logfile="logs/publisher.log", debug=True)
     process = start(sys.executable, PUBLISHER, path)
     log = tmp_path / "logs" / "publisher.log"
-    deadline = time.monotonic() + 15
-    while not (log.exists() and " accepted after " in log.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert wait_until(lambda: log.exists() and " accepted after " in log.read_text(), 60)
     process.terminate()
-    process.communicate(timeout=5)
+    process.communicate(timeout=60)
     assert "PRIVATE KEY" not in log.read_text()
 
 
@@ -461,25 +459,25 @@ def test_it_goes_on_in_the_virtual_environment_beside_it(bare_copy: Path, isolat
 
 
 def test_sigterm_ends_a_start_that_blocks(
-    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    path = write_config(1, thing_name=None, instance={"command": "sleep 20"})
-    process = start(sys.executable, PUBLISHER, path)
-    time.sleep(1.5)
+    path = write_config(1, thing_name=None, instance={"command": "touch began; sleep 20"})
+    process = start(sys.executable, PUBLISHER, path, cwd=path.parent)
+    assert wait_until((path.parent / "began").exists, 60)
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=5)
+    output, _ = process.communicate(timeout=60)
     assert (0, "") == (process.returncode, output)
 
 
 def test_a_reader_that_leaves_is_no_error(run: Run) -> None:
     command = f"{sys.executable} {PUBLISHER} --dry-run --samples 3 --interval 1 | head -1"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ("{\n", "") == (done.stdout, done.stderr)
 
 
 def test_an_answer_that_nobody_reads_to_its_end_ends_in_a_sentence(run: Run, write_config: Callable[..., Path]) -> None:
     command = f"{sys.executable} {PUBLISHER} doctor {write_config(1)} | head -1"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert "amazon-defender-publisher: the output was closed before its end" == one_sentence(done)
 
 
@@ -500,7 +498,7 @@ def test_the_status_tells_health_by_its_exit_status(
     assert 1 == late.returncode
     assert ("late", daemon.pid) == (json.loads(late.stdout)["health"], json.loads(late.stdout)["status"]["pid"])
     daemon.send_signal(signal.SIGTERM)
-    daemon.wait(10)
+    daemon.wait(PATIENCE)
     assert 3 == run("--status", path).returncode
 
 
@@ -516,7 +514,7 @@ def test_systemd_hears_that_it_is_ready_how_it_is_alive_reloading_and_stopping(
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(15)
+        manager.settimeout(PATIENCE)
         path = write_config(1)
         environment = {**os.environ, "NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "600000"}
         daemon = start(sys.executable, PUBLISHER, path, env=environment)
@@ -539,7 +537,7 @@ def test_systemd_hears_that_it_is_ready_how_it_is_alive_reloading_and_stopping(
         until("READY=1")
         daemon.send_signal(signal.SIGTERM)
         until("STOPPING=1")
-        assert 0 == daemon.wait(10)
+        assert 0 == daemon.wait(PATIENCE)
 
 
 HANGS = """
@@ -557,7 +555,7 @@ def test_a_daemon_that_hangs_says_where_and_ends_with_75(
 ) -> None:
     path = write_config(1, dry_run=True, publish_interval=1)
     daemon = start(sys.executable, "-c", HANGS, PUBLISHER, path, cwd=ROOT)
-    output, _ = daemon.communicate(timeout=20)
+    output, _ = daemon.communicate(timeout=60)
     assert 75 == daemon.returncode
     assert "so a new connection is made: report is at " in output
     assert "a new connection did not help: report is at " in output

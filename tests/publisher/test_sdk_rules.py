@@ -38,7 +38,7 @@ from demo.authority import Authority
 from tests.fakes.scripted_broker import Script, ScriptedBroker, silent
 from tests.publisher.transports.test_websocket import HOST as AWS_HOST
 from tests.publisher.transports.test_websocket import WebSocket
-from tests.waiting import wait_until
+from tests.waiting import FOR_EVER, PATIENCE, outcome, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = " ".join(" ".join(path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))).split())
@@ -46,6 +46,8 @@ REPORT = b'{"header": {"report_id": 7, "version": "1.0"}, "custom_metrics": {"x"
 TOPIC = "$aws/things/rpi-1/defender/metrics/json"
 AT_AWS = Link("a1-ats.iot.eu-west-1.amazonaws.com", 8883, "rpi-1", TOPIC, "", "c.pem", "c.key")
 CUT_SHORT = b"\x30\x01\x00"  # a PUBLISH that ends within its topic's length: struct.error, which is no OSError
+
+Impatient = Callable[[], contextlib.AbstractContextManager[None]]
 
 # What ends the SDK's network thread: SystemExit, which is how a session ends it, and what these tests do to it.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -58,6 +60,13 @@ def prompt_dispatcher(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
         monkeypatch.setattr(session_module, "DISPATCH_INTERVAL", 0.05, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for what comes as long as it takes on a machine that is busy."""
+    monkeypatch.setattr(session_module, "ANSWER_TIMEOUT", PATIENCE)
+    monkeypatch.setattr(session_module, "HANDSHAKE_TIMEOUT", PATIENCE)
+
+
 @pytest.fixture
 def link(broker: ScriptedBroker, authority: Authority) -> Link:
     files = authority.issue("rpi-1")
@@ -68,8 +77,16 @@ def link(broker: ScriptedBroker, authority: Authority) -> Link:
 
 
 @pytest.fixture
-def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "ANSWER_TIMEOUT", 0.5)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Impatient:
+    """Make contexts in which half a second is waited for what does not come."""
+
+    @contextlib.contextmanager
+    def impatient() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(session_module, "ANSWER_TIMEOUT", 0.5)
+            yield
+
+    return impatient
 
 
 @pytest.fixture
@@ -80,7 +97,8 @@ def new_session(link: Link, broker: ScriptedBroker) -> Iterator[Callable[..., Se
     def new_session(**changes: Any) -> Session:
         made.append(
             Session(
-                msgspec.structs.replace(link, **changes), lambda: open_socket("127.0.0.1", broker.port, timeout=0.5)
+                msgspec.structs.replace(link, **changes),
+                lambda: open_socket("127.0.0.1", broker.port, timeout=session_module.ANSWER_TIMEOUT),
             )
         )
         return made[-1]
@@ -104,11 +122,11 @@ def opened(new_session: Callable[..., Session]) -> Callable[..., Session]:
 
 
 @pytest.fixture
-def new_transport(link: Link, new_session: Callable[..., Session]) -> Iterator[Callable[[], MqttTransport]]:
+def new_transport(link: Link, new_session: Callable[..., Session]) -> Iterator[Callable[..., MqttTransport]]:
     made: list[MqttTransport] = []
 
-    def new_transport() -> MqttTransport:
-        made.append(MqttTransport(link, new_session, verdict_timeout=0.3))
+    def new_transport(verdict_timeout: float = PATIENCE) -> MqttTransport:
+        made.append(MqttTransport(link, new_session, verdict_timeout=verdict_timeout))
         return made[-1]
 
     yield new_transport
@@ -156,21 +174,6 @@ class RecordedClient(AWSIoTMQTTClient):
         return self.publish_as() if self.publish_as else super().publish(*arguments, **named)
 
 
-def outcome(step: Callable[[], object], seconds: float) -> object:
-    """Return what `step` returned or raised; fail if it takes longer, instead of hanging with it."""
-    results: list[object] = []
-
-    def run() -> None:
-        try:
-            results.append(step())
-        except Exception as error:
-            results.append(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    assert wait_until(lambda: results, seconds), f"still not back after {seconds} s"
-    return results[0]
-
-
 def reconnect(transport: MqttTransport) -> None:
     """Wait for the loss, let the transport notice it, and connect without the wait in between."""
     assert wait_until(lambda: not transport.connected)
@@ -195,10 +198,11 @@ def sdk_threads(before: set[threading.Thread]) -> list[threading.Thread]:
 
 
 def test_a_server_that_takes_tcp_and_never_answers_tls_holds_a_connect_up_for_seconds_only(
-    broker: ScriptedBroker, new_session: Callable[..., Session]
+    broker: ScriptedBroker, new_session: Callable[..., Session], impatient: Impatient
 ) -> None:
     broker.script = Script(tls=False)
-    error = outcome(new_session().open, 8)
+    with impatient():
+        error = outcome(new_session().open)
     assert isinstance(error, TransportError), error
     assert "did not answer in time" in str(error)
 
@@ -210,7 +214,7 @@ def test_a_network_that_drops_every_packet_holds_a_connect_up_for_seconds_only()
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        error = outcome(lambda: open_socket(*listener.getsockname(), timeout=0.5), 8)
+        error = outcome(lambda: open_socket(*listener.getsockname(), timeout=0.5))
     assert isinstance(error, (TimeoutError, socket.timeout))
 
 
@@ -239,18 +243,18 @@ def test_a_connections_socket_is_quick_and_notices_a_dead_peer(broker: ScriptedB
     session.close()
 
 
-@pytest.mark.usefixtures("short_timeouts")
 def test_a_server_that_is_silent_when_a_lost_connection_is_replaced_delays_only_that_attempt(
-    broker: ScriptedBroker, new_transport: Callable[[], MqttTransport]
+    broker: ScriptedBroker, new_transport: Callable[..., MqttTransport], impatient: Impatient
 ) -> None:
     transport = new_transport()
     transport.connect()
     broker.script = Script(tls=False)
     broker.drop()
     assert wait_until(lambda: not transport.connected)
-    assert isinstance(outcome(transport.connect, 8), TransportError)
+    with impatient():
+        assert isinstance(outcome(transport.connect), TransportError)
     broker.script = Script()
-    assert None is outcome(transport.connect, 8)
+    assert None is outcome(transport.connect)
     assert transport.publish(7, REPORT).answered
 
 
@@ -258,7 +262,6 @@ def test_a_server_that_is_silent_when_a_lost_connection_is_replaced_delays_only_
 # one when the CONNACK said 0 and both reply topics are subscribed to.
 
 
-@pytest.mark.usefixtures("short_timeouts")
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
@@ -280,15 +283,15 @@ def test_a_connack_that_refuses_is_no_connection_and_its_code_is_explained(
     assert not session.alive
 
 
-@pytest.mark.usefixtures("short_timeouts")
 @pytest.mark.parametrize("topic", ["/accepted", "/rejected"])
 @pytest.mark.parametrize(("code", "expected"), [(0x80, "refused the subscription"), (None, "did not answer")])
 def test_a_connection_is_ready_only_when_both_reply_topics_are_subscribed_to(
-    broker: ScriptedBroker, new_transport: Callable[[], MqttTransport], topic: str, code: int | None, expected: str
-) -> None:
+    broker: ScriptedBroker, new_transport: Callable[..., MqttTransport], impatient: Impatient,
+    topic: str, code: int | None, expected: str,
+) -> None:  # fmt: skip
     broker.script = Script(suback_for=lambda wanted: code if wanted.endswith(topic) else 0)
     transport = new_transport()
-    with pytest.raises(TransportError, match=expected):
+    with pytest.raises(TransportError, match=expected), contextlib.nullcontext() if code else impatient():
         transport.connect()
     assert not transport.connected
 
@@ -299,15 +302,16 @@ def test_a_connection_is_ready_only_when_both_reply_topics_are_subscribed_to(
 # with success after each kind of failure.)
 
 
-@pytest.mark.usefixtures("short_timeouts")
 def test_a_first_connect_that_failed_leaves_no_thread_that_lives_on_or_connects_again(
-    broker: ScriptedBroker, new_session: Callable[..., Session]
+    broker: ScriptedBroker, new_session: Callable[..., Session], impatient: Impatient
 ) -> None:
     before = set(threading.enumerate())
     failures = [Script(connack=5), Script(connack=None), Script(close_after_connect=True), Script(suback=0x80)]
-    for broker.script in failures:
-        with pytest.raises(TransportError):
-            new_session().open()
+    for number, broker.script in enumerate(failures, 1):
+        session = new_session()
+        with pytest.raises(TransportError), impatient() if broker.script.connack is None else contextlib.nullcontext():
+            session.open()
+        assert wait_until(lambda number=number: len(broker.seen.connects) == number)
     broker.script = Script()
     time.sleep(1.6)  # the SDK's own first attempt comes after one second
     assert len(failures) == len(broker.seen.connects)
@@ -326,7 +330,10 @@ class RefusedSession:
         pass
 
 
-def test_each_attempt_is_made_by_a_new_client_a_second_or_more_after_the_last_and_with_jitter(link: Link) -> None:
+def test_each_attempt_is_made_by_a_new_client_a_second_or_more_after_the_last_and_with_jitter(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("defender_publisher.mqtt.gc.collect", lambda: 0)  # 120 times, of all that the tests imported
     made: list[RefusedSession] = []
 
     def new_session() -> RefusedSession:
@@ -349,17 +356,17 @@ def test_each_attempt_is_made_by_a_new_client_a_second_or_more_after_the_last_an
 # and the SDK never reconnects. (Also: the SDK never reconnects by itself, in test_mqtt.)
 
 
-@pytest.mark.usefixtures("short_timeouts")
 def test_a_network_thread_that_a_packet_has_ended_is_a_lost_connection_which_is_said_and_replaced(
-    broker: ScriptedBroker, new_transport: Callable[[], MqttTransport], caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, new_transport: Callable[..., MqttTransport], caplog: pytest.LogCaptureFixture
 ) -> None:
-    transport = new_transport()
+    transport = new_transport(verdict_timeout=0.3)
     transport.connect()
     broker.script = Script(raw_answer=CUT_SHORT)
     with pytest.raises(NoVerdict):
         transport.publish(7, REPORT)
     broker.script = Script()
     reconnect(transport)
+    transport._verdict_timeout = PATIENCE
     assert transport.publish(7, REPORT).answered
     assert [record.levelname for record in caplog.records if " was lost " in record.getMessage()] == ["WARNING"]
 
@@ -370,7 +377,7 @@ def test_a_network_thread_that_a_packet_has_ended_is_noticed_at_once(
     broker.script = Script(raw_answer=CUT_SHORT)
     session = opened()
     session.publish(REPORT)
-    assert wait_until(lambda: not session.alive, 3)
+    assert wait_until(lambda: not session.alive)
 
 
 def test_a_thread_that_others_begin_while_the_sdk_connects_may_end(broker: ScriptedBroker, link: Link) -> None:
@@ -378,7 +385,7 @@ def test_a_thread_that_others_begin_while_the_sdk_connects_may_end(broker: Scrip
 
     def make_socket() -> socket.socket:
         threads[0].start()
-        return open_socket("127.0.0.1", broker.port, timeout=0.5)
+        return open_socket("127.0.0.1", broker.port, timeout=PATIENCE)
 
     session = Session(link, make_socket)
     session.open()
@@ -408,15 +415,14 @@ def test_closing_a_connection_that_is_lost_raises_nothing_and_leaves_no_thread(
 
 
 def test_closing_waits_for_no_goodbye_when_nothing_can_say_it(
-    broker: ScriptedBroker, opened: Callable[..., Session]
+    broker: ScriptedBroker, opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session_module, "CLOSE_TIMEOUT", FOR_EVER)
     broker.script = Script(raw_answer=CUT_SHORT)
     session = opened()
     session.publish(REPORT)
     assert wait_until(lambda: not session.alive)
-    began = time.monotonic()
-    session.close()
-    assert time.monotonic() - began < 1.5
+    assert None is outcome(session.close)
 
 
 # A callback that blocks stops the pings, a synchronous call in one dead-locks, and an exception in one ends the
@@ -433,7 +439,7 @@ def test_messages_that_nobody_reads_stop_no_ping(
     session.publish(REPORT)
     time.sleep(0.5)
     before = broker.seen.pings
-    assert wait_until(lambda: broker.seen.pings >= before + 2, 8)
+    assert wait_until(lambda: broker.seen.pings >= before + 2)
     assert session.alive
 
 
@@ -446,7 +452,7 @@ def test_an_exception_in_a_callback_leaves_the_next_message_its_way(
         session.publish(REPORT)
         assert None is session.next_message(0.5)
     session.publish(REPORT)
-    assert None is not session.next_message(2.0)
+    assert None is not session.next_message(PATIENCE)
     assert session.alive
 
 
@@ -464,7 +470,7 @@ def test_no_callback_calls_the_client(
 ) -> None:
     session = opened()
     session.publish(REPORT)
-    assert None is not session.next_message(2.0)
+    assert None is not session.next_message(PATIENCE)
     broker.drop()
     assert wait_until(lambda: not session.alive)
     session.close()
@@ -477,10 +483,10 @@ def test_no_callback_calls_the_client(
 
 
 def test_a_report_goes_out_once_at_qos_0_and_not_again_on_the_next_connection(
-    broker: ScriptedBroker, new_transport: Callable[[], MqttTransport]
+    broker: ScriptedBroker, new_transport: Callable[..., MqttTransport]
 ) -> None:
     broker.script.answer = silent
-    transport = new_transport()
+    transport = new_transport(verdict_timeout=0.3)
     transport.connect()
     with pytest.raises(NoVerdict):
         transport.publish(7, REPORT)
@@ -517,7 +523,7 @@ def test_only_true_means_that_a_report_was_sent(
 
 
 def test_a_report_that_comes_while_offline_is_not_sent_when_the_connection_is_back(
-    broker: ScriptedBroker, new_transport: Callable[[], MqttTransport]
+    broker: ScriptedBroker, new_transport: Callable[..., MqttTransport]
 ) -> None:
     transport = new_transport()
     transport.connect()
@@ -547,7 +553,7 @@ def test_a_broker_that_answers_no_ping_is_noticed(
     monkeypatch.setattr(session_module, "KEEP_ALIVE", 1)
     session = opened()
     broker.script.frozen = True
-    assert wait_until(lambda: not session.alive, 8)
+    assert wait_until(lambda: not session.alive)
     with pytest.raises(NotConnected):
         session.next_message(1.0)
 
@@ -557,7 +563,7 @@ def test_a_broker_that_answers_no_ping_is_noticed(
 
 
 def test_after_a_refused_subscription_the_client_leaves_and_only_a_new_one_asks_again(
-    broker: ScriptedBroker, new_transport: Callable[[], MqttTransport], clients: list[RecordedClient]
+    broker: ScriptedBroker, new_transport: Callable[..., MqttTransport], clients: list[RecordedClient]
 ) -> None:
     broker.script = Script(suback=0x80)
     transport = new_transport()
@@ -575,7 +581,6 @@ def test_after_a_refused_subscription_the_client_leaves_and_only_a_new_one_asks_
 # are one sentence that names the certificate, and nothing is printed. (Also: the SDK prints nothing, in test_mqtt.)
 
 
-@pytest.mark.usefixtures("short_timeouts")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_refused_certificate_is_named_and_nothing_is_printed(
     broker: ScriptedBroker, new_session: Callable[..., Session], tmp_path: Path,
@@ -645,7 +650,7 @@ def test_an_exception_of_the_sdk_is_told_by_its_kind_and_message(error: Exceptio
     ids=lambda error: type(error).__name__,
 )
 def test_an_exception_that_means_not_connected_says_so(error: Exception) -> None:
-    assert f"the connection is gone ({error.message})" == problem_of(error, AT_AWS).says
+    assert f"the connection was lost ({error.message})" == problem_of(error, AT_AWS).says
 
 
 def test_a_publish_that_fails_with_4_is_a_lost_connection(
@@ -656,12 +661,12 @@ def test_a_publish_that_fails_with_4_is_a_lost_connection(
 
     session = opened()
     clients[0].publish_as = fail
-    with pytest.raises(NotConnected, match="the connection is gone .Publish Error: 4"):
+    with pytest.raises(NotConnected, match="the connection was lost .Publish Error: 4"):
         session.publish(REPORT)
 
 
 # The SDK's event loop looks every 10 ms, which wakes an idle device 96 times a second. So its constant is raised; an
-# event wakes it at once all the same. (Also: a report is accepted, within half a second, in test_mqtt.)
+# event wakes it at once all the same. (Also: a report is accepted however rarely the SDK looks, in test_mqtt.)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -690,11 +695,10 @@ def test_port_443_asks_for_mqtt_by_alpn_and_takes_a_strict_certificate(
 ) -> None:
     session = opened(port=443)
     session.publish(REPORT)
-    assert None is not session.next_message(2.0)
+    assert None is not session.next_message(PATIENCE)
     assert ["x-amzn-mqtt-ca"] == broker.seen.protocols
 
 
-@pytest.mark.usefixtures("short_timeouts")
 def test_the_readme_says_that_only_port_443_trusts_the_systems_authorities_and_so_it_is(
     authority: Authority, link: Link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -703,7 +707,7 @@ def test_the_readme_says_that_only_port_443_trusts_the_systems_authorities_and_s
     files = system.issue("broker", ["localhost"])
     monkeypatch.setenv("SSL_CERT_FILE", str(system.certificate))
     broker = ScriptedBroker(files.certificate, files.private_key, authority.certificate)
-    make_socket = lambda: open_socket("127.0.0.1", broker.port, timeout=1.0)  # noqa: E731
+    make_socket = lambda: open_socket("127.0.0.1", broker.port, timeout=PATIENCE)  # noqa: E731
     with contextlib.closing(broker):
         with pytest.raises(TransportError, match="certificate was not accepted"):
             Session(link, make_socket).open()
@@ -728,7 +732,7 @@ def test_the_readme_says_from_which_python_on_a_websocket_sends_the_servers_name
     with contextlib.closing(broker):
         session = Session(
             msgspec.structs.replace(link, host=AWS_HOST, port=443, certificate="", private_key="", websocket=True),
-            lambda: open_socket("127.0.0.1", broker.port, timeout=1.0),
+            lambda: open_socket("127.0.0.1", broker.port, timeout=PATIENCE),
         )
         session.open()
         session.close()
@@ -819,17 +823,14 @@ def test_closing_waits_seconds_only_for_a_broker_that_takes_nothing(
     assert session_module.CLOSE_TIMEOUT <= 3
     monkeypatch.setattr(session_module, "CLOSE_TIMEOUT", 0.5)
     release = threading.Event()
-    broker.script.answer = lambda topic, payload: release.wait(30) and []
+    broker.script.answer = lambda topic, payload: release.wait(FOR_EVER) and []
     session = opened()
     session.publish(REPORT)
     with contextlib.suppress(NotConnected):
         for _ in range(8):
             session.publish(b"x" * 1_000_000)  # until the network takes no more
-    began = time.monotonic()
-    session.close()
-    took = time.monotonic() - began
+    assert None is outcome(session.close)
     release.set()
-    assert took < 3
 
 
 # Offline while connecting means at once that the broker hung up; silence until the time-out means a firewall or a black
@@ -838,17 +839,17 @@ def test_closing_waits_seconds_only_for_a_broker_that_takes_nothing(
 
 
 def test_a_broker_that_hangs_up_is_told_from_a_silent_one_at_once(
-    broker: ScriptedBroker, new_session: Callable[..., Session]
+    broker: ScriptedBroker, new_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session_module, "ANSWER_TIMEOUT", FOR_EVER)
     broker.script = Script(close_after_connect=True)
-    began = time.monotonic()
-    with pytest.raises(TransportError, match="closed the connection before it accepted this device"):
-        new_session().open()
-    assert time.monotonic() - began < 0.7 * session_module.ANSWER_TIMEOUT
+    error = outcome(new_session().open)
+    assert isinstance(error, TransportError), error
+    assert "closed the connection before it accepted this device" in str(error)
 
 
 def test_two_publishers_with_one_client_id_are_told_that_there_are_two(
-    broker: ScriptedBroker, new_transport: Callable[[], MqttTransport], caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, new_transport: Callable[..., MqttTransport], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     broker.script.one_per_client_id = True
@@ -876,7 +877,6 @@ def test_a_publisher_with_an_sdk_that_checks_no_host_name_does_not_start(
         open_transport(settings)
 
 
-@pytest.mark.usefixtures("short_timeouts")
 def test_the_name_of_the_server_is_sent_and_verified_on_every_port(
     broker: ScriptedBroker, opened: Callable[..., Session], new_session: Callable[..., Session]
 ) -> None:

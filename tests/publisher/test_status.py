@@ -87,7 +87,7 @@ def test_each_change_is_announced_in_one_line_once(settings: Settings) -> None:
     assert lines[2].startswith("connected, report 7 accepted at ")
 
 
-def test_a_reload_goes_on_with_the_counts_and_the_time_of_the_start(tmp_path: Path, settings: Settings) -> None:
+def test_a_reload_keeps_the_counts_and_the_time_of_the_start(tmp_path: Path, settings: Settings) -> None:
     before = StatusFile(settings, str(tmp_path))
     before.connected()
     before.reported(1, "accepted", 0.1)
@@ -271,7 +271,7 @@ def test_not_running_is_told_by_the_lock_whatever_the_file_says(tmp_path: Path, 
     assert "and has ended" in next(health.describe(found))
 
 
-def test_a_person_reads_how_the_daemon_does(tmp_path: Path, settings: Settings) -> None:
+def test_a_person_reads_the_daemons_health(tmp_path: Path, settings: Settings) -> None:
     with StateFile(tmp_path):
         status = StatusFile(settings, str(tmp_path))
         status.connected()

@@ -122,7 +122,7 @@ def test_configuration_proc_state_and_log_can_be_where_no_path_is_utf8(
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=not_utf8.environment(locale)) as daemon:
         before = len(broker.seen.publishes)
         try:
-            assert wait_until(lambda: len(broker.seen.publishes) >= before + 2, 60)
+            assert wait_until(lambda: len(broker.seen.publishes) >= before + 2)
             done = publisher("--status", config, locale=locale)
             assert (0, "") == (done.returncode, done.stderr), done
         finally:

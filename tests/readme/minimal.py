@@ -23,6 +23,7 @@ class Run:
 
     status: int
     output: str
+    path: Path  # where that is kept
 
 
 class Minimal:
@@ -45,37 +46,42 @@ class Minimal:
         roots.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, checkout])
         roots.run(["chown", "-R", f"{USERS[self._user]}:{USERS[self._user]}", checkout])
 
-    def run(self, command: str, as_root: bool = False, within: float = 60.0) -> Checked:
-        """Run a command of a shell in the checkout; whatever still runs after `within` seconds is killed."""
+    def run(self, command: str, as_root: bool = False, within: float = 60.0, cut_off: bool = False) -> Checked:
+        """Run a command of a shell in the checkout; whatever still runs after `within` seconds is killed.
+
+        One that is cut off has a loopback interface of its own, on which nobody else opens ports, and no network.
+        """
         user = "root" if as_root else self._user
         layers = f"lowerdir={self._lower},upperdir={self._directory}/upper,workdir={self._directory}/work"
         root, home = self._directory / "root", "/" if as_root else f"{self._home}/checkout"
         inside = f"cd {home} && exec 2>&1 && {command}"
         steps = [
             f"mount -t overlay overlay -o {layers} {root}",
+            "ip link set lo up" if cut_off else ":",
             f"mount -t proc proc {root}/proc && mount --rbind /sys {root}/sys && mount --rbind /dev {root}/dev",
             f"cp --remove-destination /etc/resolv.conf {root}/etc/resolv.conf",
             f"cp {AUTHORITIES} {root}/etc/host-authorities.crt",
             'exec chroot "$0" setpriv --reuid="$1" --regid="$1" --clear-groups sh -c "$2"',
         ]
-        alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", "\n".join(steps)]
-        process = subprocess.Popen(
-            [*alone, str(root), str(USERS[user]), inside],
-            env=_environment(user, self._home),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=within)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # and with unshare everything in its namespace
-            output, _ = process.communicate()
-            raise AssertionError(f"`{command}` did not end within {within:.0f} s:\n{output[-3000:]}") from None
-        return Checked(process.returncode, output)
+        alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *(["--net"] if cut_off else [])]
+        path = self._directory.with_name(f"{len(list(self._directory.parent.iterdir()))}-{command.split()[0]}.txt")
+        with path.open("w+", errors="replace") as output:  # which can be read while it grows, and is kept
+            process = subprocess.Popen(
+                [*alone, "sh", "-ec", "\n".join(steps), str(root), str(USERS[user]), inside],
+                env=_environment(user, self._home),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                status = process.wait(within)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)  # and with unshare everything in its namespace
+                process.wait()
+                raise AssertionError(f"`{command}` did not end within {within:.0f} s: see {path}") from None
+            output.seek(0)
+            return Checked(status, output.read(), path)
 
     def close(self) -> None:
         """Remove everything that was written."""
@@ -87,7 +93,7 @@ class Checked(Run):
 
     def check(self) -> str:
         """Return what it printed; AssertionError if it did not end with 0."""
-        assert self.status == 0, f"ended with {self.status}:\n{self.output[-5000:]}"
+        assert self.status == 0, f"ended with {self.status}, see {self.path}:\n{self.output[-3000:]}"
         return self.output
 
 

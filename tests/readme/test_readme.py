@@ -16,7 +16,7 @@ from tests.readme.minimal import Minimal
 
 PREPARED_WITHIN, DEMO_WITHIN, TESTED_WITHIN = 900.0, 900.0, 3000.0  # seconds, on a busy machine with a slow network
 WANTED = os.environ.get("DISTRIBUTIONS", "").replace(",", " ").split()  # names of distributions; none: all of them
-TOOLS = ("debootstrap", "unshare", "chroot", "git")
+TOOLS = ("debootstrap", "unshare", "chroot", "git", "ip")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(PREPARED_WITHIN + DEMO_WITHIN + TESTED_WITHIN)]
 
@@ -63,13 +63,13 @@ def machine(request: pytest.FixtureRequest, case: Case, tmp_path: Path) -> Itera
 def test_the_demo_and_the_tests_pass(machine: Minimal, case: Case) -> None:
     version = machine.run(f"{case.python} -c 'import sys; print(*sys.version_info[:2])'").check()
     assert case.version == tuple(map(int, version.split()))
-    demo = machine.run(f"make demo PYTHON={case.python} DEMO_SECONDS=40", within=DEMO_WITHIN)
+    machine.run(f"make .venv/installed-demo PYTHON={case.python}", within=DEMO_WITHIN).check()
+    # Cut off, since other programs that open ports meanwhile are what the demo is about.
+    demo = machine.run(f"make demo PYTHON={case.python} DEMO_SECONDS=40", within=DEMO_WITHIN, cut_off=True)
     if case.version < (3, 10):
         assert (2, True) == (demo.status, "3.10" in demo.output), demo.output[-3000:]
         assert "Traceback" not in demo.output
     else:
         assert "accepted" in demo.check()
     output = machine.run(f"make test PYTHON={case.python}", within=TESTED_WITHIN).check()
-    print(output[-5000:])
-    assert re.search(r"^[.sxX]{72} \[ *\d+%\]$", output, re.MULTILINE), output[-3000:]
-    assert "failed" not in output
+    assert re.search(r"^[.sx]+ +\[100%\]$", output, re.MULTILINE), output[-3000:]

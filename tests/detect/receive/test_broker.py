@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import resource
 import socket
 import ssl
 import sys
@@ -19,7 +20,7 @@ if sys.version_info < (3, 10):
 pytest.importorskip("amqtt")
 
 from defender_detect.errors import BrokerError
-from defender_detect.receive.broker import EmbeddedBroker
+from defender_detect.receive.broker import EmbeddedBroker, files_for_connections
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.limits import Limits
@@ -236,6 +237,21 @@ def test_a_broker_that_nobody_is_connected_to_ends_without_a_word(credentials, c
 def test_no_address_is_no_reason_to_listen_everywhere(credentials):
     with pytest.raises(BrokerError, match="must have an address to listen on"):
         EmbeddedBroker(Endpoint("", 0), credentials)
+
+
+@pytest.mark.parametrize(
+    ("most_open", "connections"), [(1_024, 960), (70, 6), (20, 4), (resource.RLIM_INFINITY, sys.maxsize)]
+)
+def test_some_files_are_kept_for_what_is_no_connection(most_open, connections):
+    assert connections == files_for_connections(most_open)
+
+
+def test_a_broker_that_nobody_came_to_stops_without_a_word(credentials, caplog):
+    for _ in range(5):
+        embedded = EmbeddedBroker(Endpoint(HOST, 0), credentials)
+        embedded.start()
+        embedded.stop(PATIENCE)
+    assert [] == caplog.records
 
 
 def test_it_stops_though_clients_are_connected(credentials, thing_credentials):

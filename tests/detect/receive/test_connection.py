@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 
@@ -29,7 +31,7 @@ def pair(authority: Authority) -> Iterator[Pair]:
     client.sslsocket_class = BufferedSocket
     ours, theirs = socket.socketpair()
     for each in (ours, theirs):
-        each.settimeout(10)
+        each.settimeout(PATIENCE)
     accepted: list[ssl.SSLSocket] = []
     thread = threading.Thread(target=lambda: accepted.append(server.wrap_socket(theirs, server_side=True)))
     thread.start()
@@ -60,7 +62,7 @@ def test_bytes_come_in_order_whatever_sizes_are_asked_for(pair: Pair) -> None:
 
 def test_a_socket_with_a_timeout_waits_for_nothing_more_than_it_was_asked_for(pair: Pair) -> None:
     connection, peer = pair
-    connection.settimeout(5)
+    connection.settimeout(PATIENCE)
     peer.sendall(b"abc")
     assert connection.recv(2) == b"ab"
     assert connection.recv(2) == b"c"

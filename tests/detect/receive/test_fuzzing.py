@@ -17,6 +17,8 @@ from contextlib import suppress
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 if sys.version_info < (3, 10):
@@ -149,7 +151,7 @@ PEERS: dict[str, tuple[str, ...]] = {"detect": ("localhost", HOST), "evil": (), 
 def talk(endpoint: Endpoint, credentials: object, pieces: list[bytes]) -> int:
     """Send the pieces on one connection until it is closed; return how many were sent."""
     client = RawClient(endpoint, credentials)  # type: ignore[arg-type]
-    client.socket.settimeout(5)
+    client.socket.settimeout(PATIENCE)
     sent = 0
     with suppress(OSError, ssl.SSLError):
         for sent, piece in enumerate(pieces, 1):  # noqa: B007

@@ -134,7 +134,11 @@ class Mosquitto:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:  # mosquitto 2.0 can miss a signal that comes right before it sleeps
+            self.process.kill()
+            self.process.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -265,7 +269,7 @@ def test_a_thing_that_is_rejected_again_and_again_is_not_read_until_its_interval
     receiver = Receiver(Endpoint(HOST, 1), credentials, clock=clock)
     topic = "$aws/things/{}/defender/metrics/json"
     answers = [receiver.answer(topic.format("evil"), b"{}") for _ in range(1_000)]
-    assert [True] * 10 + [False] * 990 == [answer is not None for answer in answers]
+    assert [True] * 100 + [False] * 900 == [answer is not None for answer in answers]
     assert receiver.answer(topic.format("other"), report())[0].endswith("/accepted")
     clock.now += 299
     assert receiver.answer(topic.format("evil"), report()) is None
@@ -273,7 +277,7 @@ def test_a_thing_that_is_rejected_again_and_again_is_not_read_until_its_interval
     assert receiver.answer(topic.format("evil"), report())[0].endswith("/accepted")
     said = [record.getMessage() for record in caplog.records]
     assert 2 == len(said)
-    assert "evil: more than 10 reports rejected, what follows is not read" == said[1]
+    assert "evil: more than 100 reports rejected, what follows is not read" == said[1]
 
 
 def test_where_reports_may_come_at_any_time_each_of_them_is_read(credentials):

@@ -20,6 +20,7 @@ from defender_publisher.mqtt import MqttTransport
 from defender_publisher.state import STATE_FILE, State, StateFile
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker, reject, silent
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 PUBLISHER = ROOT / "amazon-defender-publisher"
@@ -42,7 +43,7 @@ def verdicts(steps: dict[str, Step]) -> list[str]:
     return [step.verdict for step in steps.values()]
 
 
-def test_where_all_is_well_every_rung_holds(write_config: WriteConfig, broker: ScriptedBroker) -> None:
+def test_where_all_is_well_every_check_passes(write_config: WriteConfig, broker: ScriptedBroker) -> None:
     steps = examined(write_config(broker.port))
     assert [OK] * len(examination.RUNGS) == verdicts(steps), steps
     assert steps["report"].says.startswith("accepted after 0.")
@@ -220,7 +221,7 @@ def test_the_script_prints_the_ladder_and_ends_with_0_or_1(
     assert 1 == run("--doctor", "none.json").returncode
 
 
-def test_ctrl_c_ends_it_quietly_and_the_rungs_climbed_are_on_the_screen(
+def test_ctrl_c_ends_it_quietly_and_the_checks_done_are_on_the_screen(
     write_config: WriteConfig, start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
 ) -> None:
     broker.script.tls = False
@@ -229,5 +230,5 @@ def test_ctrl_c_ends_it_quietly_and_the_rungs_climbed_are_on_the_screen(
     assert lines[-1].startswith("OK    TCP")
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=5)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert (1, "") == (process.returncode, output)

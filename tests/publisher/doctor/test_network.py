@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -95,9 +94,7 @@ def test_a_port_that_says_nothing_is_a_firewalls(make_case: MakeCase) -> None:
     for each in fillers:
         each.setblocking(False)
         each.connect_ex(listener.getsockname())
-    began = time.monotonic()
     says, advice = failure(network.connect_tcp, make_case(listener.getsockname()[1], endpoint="127.0.0.1"))
-    assert time.monotonic() - began < 3
     assert says.endswith("the broker did not answer in time")
     assert "look for a firewall in between; port 1 does not answer either" == advice
     for each in (listener, *fillers):
@@ -110,7 +107,7 @@ def test_the_way_through_a_proxy_is_told_and_its_refusal_quoted(make_case: MakeC
     assert f"port 8883, through the proxy 127.0.0.1:{proxy.port}" == network.connect_tcp(make_case(8883, proxy=options))
     proxy.close()
     says, advice = failure(network.connect_tcp, make_case(8883, proxy=options))
-    assert f"the proxy 127.0.0.1:{proxy.port} did not let us through" in says
+    assert f"the proxy 127.0.0.1:{proxy.port} cannot be used" in says
     assert "check agent.proxy" == advice
 
 
