@@ -11,59 +11,87 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
-.PHONY: install demo test test-deploy test-installers chaos lint docs dist bench bench-quick bench-detect bench-deploy clean
+.DEFAULT_GOAL := help
+
+.PHONY: help install install-detect demo test test-deploy test-readme test-installers chaos fuzz-broker lint docs site dist kit lock bench bench-quick bench-detect bench-deploy clean
 .DELETE_ON_ERROR:
 
-install: $(VENV)/installed-device
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+( [a-z-]+)*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/installed-demo
+install: $(VENV)/installed-device ## what a device needs, into .venv
+
+install-detect: $(VENV)/installed-demo ## what amazon-defender-detect needs, with its built-in broker, into .venv
+
+demo: $(VENV)/installed-demo ## an authority, a broker, Detect and this machine as the device, on loopback
 	@$(VENV)/bin/python -m demo.run $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
-test: $(VENV)/installed-test
+test: $(VENV)/installed-test ## the tests (three minutes)
 	@sh tests/install-mosquitto.sh
-	@sh tests/install-shells.sh
+	@sh tests/install-agent.sh $(PYTHON)
 	$(VENV)/bin/python -m pytest -n 2
 
-test-deploy: $(VENV)/installed-test
-	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/test_deploy*.py tests/test_infrastructure*.py \
-		-m "slow or not slow" -n 2
+test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
+	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/infrastructure -m "slow or not slow" -n 2
+
+# `make demo` and `make test` on minimal Debian 11, 12, 13 and one with Python 3.14, as root and as a user; a network is
+# needed, and about ten minutes for each. DISTRIBUTIONS="debian-12 ..." takes some of them only.
+test-readme: $(VENV)/installed-test ## the two commands of the README on minimal machines (root; an hour and a half)
+	@[ "$$(id -u)" -eq 0 ] || { echo "make test-readme needs root: sudo make test-readme"; exit 1; }
+	@sh tests/install-nspawn.sh
+	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest tests/readme -m "slow or not slow"
 
 # On machines with a real systemd; DISTRIBUTIONS="debian-12 ..." takes some of them only, TESTS some of the tests.
-test-installers: $(VENV)/installed-test
+test-installers: $(VENV)/installed-test ## the installers, in machines with a real systemd (root; half an hour)
 	@[ "$$(id -u)" -eq 0 ] || { echo "make test-installers needs root: sudo make test-installers"; exit 1; }
 	@sh tests/install-nspawn.sh
-	@sh tests/install-shells.sh
 	DISTRIBUTIONS="$(DISTRIBUTIONS)" $(VENV)/bin/python -m pytest $(or $(TESTS),tests/installers tests/macos) \
 		-m "slow or not slow" -n 2 --dist loadfile
 
-chaos: $(VENV)/installed-test
+chaos: $(VENV)/installed-test ## faults caused for real, a line each (root)
 	@sh tests/install-mosquitto.sh
 	@sh tests/install-faketime.sh
 	$(VENV)/bin/python -m pytest tests/chaos -m "slow or not slow" -n 4
 
-lint: $(VENV)/installed-lint
+# FUZZ_SECONDS (120) says how long; FUZZ_SEED repeats a run.
+fuzz-broker: $(VENV)/installed-test ## made-up packets against Detect's built-in broker
+	$(VENV)/bin/python -m pytest tests/detect/receive/test_fuzzing.py -m "slow or not slow"
+
+lint: $(VENV)/installed-lint ## ruff, mypy and the words that people read
+	$(VENV)/bin/python -m reference.words
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-docs: $(VENV)/installed-device
-	$(VENV)/bin/python -m docs.write
+docs: $(VENV)/installed-device ## the generated parts of docs/reference and configs/
+	$(VENV)/bin/python -m reference.write
 
-dist: $(VENV)/bin/python
+site: $(VENV)/site/installed ## build/site: README and docs as a site
+	$(VENV)/bin/python -m reference.site build/site-source
+	$(VENV)/site/bin/python -m sphinx -q -b html -c reference/sphinx build/site-source build/site
+	@cp build/site/README.html build/site/index.html
+
+dist: $(VENV)/bin/python ## a release tar, a wheelhouse and their checksums (network)
 	@$(VENV)/bin/python -m release.build
 
-bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed
+kit: $(VENV)/bin/python ## one file a thing that installs it: make kit BUNDLES="fleet/*.tar"
+	@$(VENV)/bin/python -m release.kit $(BUNDLES)
+
+lock: $(VENV)/bin/python ## which packages, by version and hash, a device installs (network)
+	@$(VENV)/bin/python -m release.lock
+
+bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed ## what a report costs (root; five minutes, or one)
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.run $(if $(filter bench-quick,$@),--quick)
 
-bench-detect: $(VENV)/installed-bench
+bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over TLS
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.detect
 
-bench-deploy: $(VENV)/installed-test
+bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 500 things
 	$(VENV)/bin/python -m benchmarks.deploy
 
-clean:
+clean: ## remove everything that was made here
 	rm -rf $(VENV) .demo build dist *.egg-info
 
 $(VENV)/bin/python:
@@ -74,6 +102,11 @@ $(VENV)/bin/python:
 $(VENV)/bench/ours/installed: requirements.txt
 $(VENV)/bench/reference/installed: benchmarks/requirements.txt
 $(VENV)/bench/%/installed:
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(VENV)/site/installed: reference/requirements.txt $(VENV)/bin/python
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

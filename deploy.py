@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Provision AWS IoT things that report to Device Defender: what things.txt lists is what there is afterwards."""
+"""Provision AWS IoT things that report to Device Defender, from a list of their names in things.txt."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-VENV = HERE / ".venv"
-if __name__ == "__main__" and (VENV / "bin" / "python").exists() and Path(sys.prefix).resolve() != VENV.resolve():
-    os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), *sys.argv])
-if sys.version_info < (3, 10):  # an older Python gets an old CDK without a word
-    sys.exit(f"deploy.py: Python 3.10 or later is needed, this is {sys.version.split()[0]} ({sys.executable})")
+sys.path.insert(0, str(HERE))  # an isolated Python (-I) does not do it
+from defender_start import begin  # noqa: E402 - found there
+
+if __name__ == "__main__":
+    begin(__file__, oldest=(3, 10))  # an older Python gets an old CDK without a word
 
 from infrastructure.errors import DeployError  # noqa: E402 - what follows needs this Python
 from infrastructure.surroundings import check_surroundings, missing_packages  # noqa: E402
@@ -24,40 +23,41 @@ from infrastructure.surroundings import check_surroundings, missing_packages  # 
 if not missing_packages():
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from infrastructure.account import Account, open_account
-    from infrastructure.bundles import read_device_config, unreported
-    from infrastructure.deployed import Deployed, read_deployed
+    from infrastructure.account import open_account
+    from infrastructure.bundles import unreported
     from infrastructure.destruction import destroy, find_strangers
     from infrastructure.detect import plan_detect
     from infrastructure.drift import find_drift, refuse_missing
+    from infrastructure.fleet import Fleet
     from infrastructure.handover import hand_over
+    from infrastructure.instructions import show_handover
     from infrastructure.keys import KeyStore
     from infrastructure.names import DEFAULT_PREFIX, Names
-    from infrastructure.plan import find_rotated, make_plan
-    from infrastructure.profiles import custom_metrics, read_profiles
+    from infrastructure.plan import find_rotated, make_plan, refuse_mass_deletion
     from infrastructure.refusals import explain
-    from infrastructure.registry import Registry, read_registry, refuse_foreign_things
+    from infrastructure.registry import refuse_foreign_things
     from infrastructure.rollout import Rollout
     from infrastructure.screen import Screen
-    from infrastructure.things import read_things
+    from infrastructure.sources import read_wanted
+    from infrastructure.summary import show_account, show_destruction, show_detect, show_plan
+    from infrastructure.underway import read_idle
 
-PROFILES = HERE / "configs" / "security-profiles"
-DEVICE_CONFIG = HERE / "configs" / "amazon-defender-publisher-fleet.json"
+CONFIGS = HERE / "configs"
 ROOTS = HERE / "defender_publisher" / "roots" / "amazon-root-ca.pem"
 DONE, FAILED = 0, 1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Plan, show, apply; return the exit status: 0 if all is as it is wished, else 1."""
+    """Plan, show, apply; return the exit status: 0 if everything is up to date, else 1."""
     options = read_arguments(argv)
     os.environ.setdefault("CDK_VALIDATION", "false")  # CDK's own check of templates takes 1.8 s; our tests make it
     try:
-        check_surroundings(sys.executable)
+        check_surroundings(sys.executable, sys.prefix != sys.base_prefix)
         return run(options)
     except DeployError as error:
         return fail(error)
     except KeyboardInterrupt:
-        fail("interrupted; AWS ends by itself what it has begun, and running this again goes on from there")
+        fail("interrupted; AWS finishes what it has begun, and the next run waits for that and continues")
         sys.stdout.flush()
         os._exit(FAILED)  # or Python waits for the threads that watch what AWS does
     except BrokenPipeError:  # the reader has seen enough
@@ -67,18 +67,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def read_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Return the options."""
-    status = "Exit status: 0 done, 1 not all of it."
+    status = "Exit status: 0 everything is up to date, 1 not everything."
     parser = argparse.ArgumentParser(prog="deploy.py", description=__doc__, epilog=status)
     add = parser.add_argument
     add("--plan", action="store_true", help="show what would be done, and change nothing")
-    add("--yes", action="store_true", help="agree to the plan beforehand, and to what it deletes as well")
-    add("--things", metavar="FILE", type=Path, default="things.txt", help="a thing name a line (default: %(default)s)")
+    add("--yes", action="store_true", help="agree to the plan beforehand, deletions within --delete-at-most included")
+    add("--delete-at-most", metavar="N", type=int, help="things that may go (default with --yes: a tenth, at least 1)")
+    add("--things", metavar="FILE", type=Path, help="a name a line (default: things.local.txt, or else things.txt)")
     add("--region", help="default: AWS_REGION, AWS_DEFAULT_REGION, or the profile's")
     add("--profile", help="of ~/.aws/config (default: AWS_PROFILE)")
     add("--output", metavar="DIR", type=Path, default="fleet", help="for keys and bundles (default: %(default)s)")
     add("--prefix", help="for a second fleet in the account (default: amazon-defender-publisher)")
     add("--no-detect", action="store_true", help="leave custom metrics and security profiles as they are")
-    add("--alert-email", metavar="ADDRESS", help="mail alarms there from now on; '' for to nobody")
+    add("--alert-email", metavar="ADDRESS", help="email alarms to ADDRESS; '' turns this off")
     add("--rotate", metavar="THING", nargs="+", default=[], help="make new keys and certificates for these things")
     add("--destroy", action="store_true", help="delete the whole fleet")
     return parser.parse_args(argv)
@@ -87,77 +88,70 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> int:
     """Deploy or destroy a fleet; what AWS refuses is said in a sentence."""
     names = Names(options.prefix or DEFAULT_PREFIX)
-    screen = Screen()
     try:
-        if options.destroy:
-            return destroy_fleet(options, names, screen)
-        return deploy_fleet(options, names, screen)
+        return destroy_fleet(options, names) if options.destroy else deploy_fleet(options, names)
     except (BotoCoreError, ClientError) as error:
         raise explain(error) from error
 
 
-def deploy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> int:
-    """Make the account as things.txt and the security profiles say; return the exit status."""
-    things = read_things(options.things)
-    device_config = read_device_config(DEVICE_CONFIG)
-    profiles = () if options.no_detect else read_profiles(PROFILES)
-    metrics = custom_metrics(profiles, device_config)
+def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
+    """Provision the account from the list of things and the security profiles; return the exit status."""
+    wanted = read_wanted(options.things, CONFIGS, detect=not options.no_detect)
+    fleet = open_fleet(options, names)
+    fleet.screen.say(f"things    {len(wanted.things)} in {wanted.source}\n")
+    fleet, registry = read_idle(fleet)
 
-    account = open_account(options.profile, options.region)
-    screen.show_account(account, names.prefix)
-    deployed, registry = read_account(account, names)
-    plan = make_plan(names, things, deployed, options.rotate)
-    refuse_missing(names, deployed, registry)
-    refuse_foreign_things(account.iot, plan.new)
+    plan = make_plan(fleet, wanted.things, options.rotate)
+    refuse_missing(fleet, registry)
+    refuse_foreign_things(fleet.account.iot, plan.new)
     detect = None
     if not options.no_detect:
-        detect = plan_detect(account, names, deployed, profiles, metrics, options.alert_email)
-    drift = find_drift(account, names, [deployed.things[thing] for thing in plan.kept], registry)
-    deleted = {each.thing for each in drift if not each.rotation_mends}
-    joining = [thing for thing in things if thing not in registry.members and thing not in deleted]
+        detect = plan_detect(fleet, wanted.profiles, wanted.metrics, options.alert_email)
+    drift = find_drift(fleet, [fleet.deployed.things[thing] for thing in plan.kept], registry)
+    deleted = {each.thing for each in drift if not each.rotation_repairs}
+    joining = [thing for thing in wanted.things if thing not in registry.members and thing not in deleted]
 
-    screen.show_plan(plan, joining, drift)
-    screen.show_detect(detect, unreported(metrics, device_config))
-    problems: list[object] = [each for each in drift if each.thing not in plan.rotated or not each.rotation_mends]
+    show_plan(fleet.screen, plan, joining, drift)
+    show_detect(fleet, detect, unreported(wanted.metrics, wanted.device_config))
+    if options.yes or options.delete_at_most is not None:
+        refuse_mass_deletion(plan, fleet.deployed, options.delete_at_most)
+    problems: list[object] = [each for each in drift if each.thing not in plan.rotated or not each.rotation_repairs]
     if options.plan:
         return DONE
-    before = deployed
+    before, store = fleet.deployed, KeyStore(options.output)
     if plan.changes or joining or (detect is not None and detect.changes):
-        agree(options, screen, "Do this?")
-        store = KeyStore(options.output)
-        with screen.bars():
-            problems += Rollout(account, names, deployed, store, screen).run(plan, detect, joining)
+        agree(options, fleet.screen, "Do this?")
+        with fleet.screen.bars():
+            problems += Rollout(fleet, store).run(plan, detect, joining)
         with telling(problems):
-            deployed = read_deployed(account, names, also_busy=True)
+            fleet = fleet.read()
     elif detect is not None and detect.problem is not None:
         problems.append(detect.problem)
-    with telling(problems), screen.bars():
-        handover = hand_over(account, KeyStore(options.output), deployed, things, device_config, ROOTS, screen)
-    screen.show_bundles(handover.written, handover.elsewhere, find_rotated(plan, before, deployed))
-    return end(screen, [*problems, *handover.problems])
+    with telling(problems), fleet.screen.bars():
+        handover = hand_over(fleet, store, wanted.things, wanted.device_config, ROOTS)
+    show_handover(fleet.screen, handover, find_rotated(plan, before, fleet.deployed))
+    return end(fleet.screen, [*problems, *handover.problems])
 
 
-def destroy_fleet(options: argparse.Namespace, names: Names, screen: Screen) -> int:
+def destroy_fleet(options: argparse.Namespace, names: Names) -> int:
     """Delete all that is deployed of a fleet; return the exit status."""
-    account = open_account(options.profile, options.region)
-    screen.show_account(account, names.prefix)
-    deployed = read_deployed(account, names)
-    strangers = find_strangers(account, names, deployed)
-    screen.show_destruction(deployed, strangers)
-    if options.plan or not deployed.stacks:
+    fleet, _ = read_idle(open_fleet(options, names))
+    strangers = find_strangers(fleet)
+    show_destruction(fleet, strangers)
+    if options.plan or not fleet.deployed.stacks:
         return DONE
-    agree(options, screen, "Delete all of this?")
-    with screen.bars():
-        problems = destroy(account, names, deployed, strangers, screen)
-    screen.say(f"Keys and bundles in {options.output} are of no use any more; nothing there was touched.")
-    return end(screen, problems)
+    agree(options, fleet.screen, "Delete all of this?")
+    with fleet.screen.bars():
+        problems = destroy(fleet, strangers)
+    fleet.screen.say(f"Keys and bundles in {options.output} are of no further use; nothing there was touched.")
+    return end(fleet.screen, problems)
 
 
-def read_account(account: Account, names: Names) -> tuple[Deployed, Registry]:
-    """Return what is deployed, and what AWS IoT itself has of it."""
-    with ThreadPoolExecutor() as pool:
-        registry = pool.submit(read_registry, account.iot, names)
-        return read_deployed(account, names), registry.result()
+def open_fleet(options: argparse.Namespace, names: Names) -> Fleet:
+    """Return the fleet in its account, of which nothing is read yet, and show where that is."""
+    fleet = Fleet(open_account(options.profile, options.region), names, Screen())
+    show_account(fleet)
+    return fleet
 
 
 def agree(options: argparse.Namespace, screen: Screen, question: str) -> None:
@@ -178,11 +172,11 @@ def telling(problems: Sequence[object]) -> Iterator[None]:
 
 
 def end(screen: Screen, problems: Sequence[object]) -> int:
-    """Say what is not as it is wished; return the exit status."""
+    """Say what is not up to date; return the exit status."""
     for problem in dict.fromkeys(map(str, problems)):  # the same may have been met twice
         fail(problem)
     if not problems:
-        screen.say("All is as wished.")
+        screen.say("Everything is up to date.")
     return FAILED if problems else DONE
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from defender_detect.config import Config, ProfileSource, read_groups
+import logging
+from pathlib import Path
+
+from defender_detect.config import Config, Source, read_groups
 from defender_detect.errors import ConfigError, ProfileError
 from defender_detect.evaluate.detector import ALL_THINGS, Attachment, Rules
-from defender_detect.profiles import find_shared_names, read_profile, read_profiles
+from defender_detect.profiles import Profile, read_profiles
 
 MOST_PER_TARGET = 5  # profiles; AWS's limit
 
+log = logging.getLogger(__name__)
+
 
 def read_rules(config: Config) -> Rules:
-    """Read profiles and thing groups; raise ConfigError with every problem of all of them."""
+    """Read profiles and thing groups, and warn of what only AWS evaluates; raise ConfigError with every problem."""
     problems: list[str] = []
     groups: dict[str, list[str]] = {}
     attachments: list[Attachment] = []
-    if config.thing_groups is not None:
+    if config.detect.thing_groups is not None:
         try:
-            groups = read_groups(config.thing_groups)
+            groups = read_groups(Path(config.detect.thing_groups))
         except ConfigError as error:
             problems += error.problems
-    for source in config.profiles:
+    for source in config.detect.sources:
         try:
             attachments += read_attachments(source)
         except ProfileError as error:
@@ -30,13 +35,25 @@ def read_rules(config: Config) -> Rules:
         problems += find_wrong_targets(attachments, groups)
     if problems:
         raise ConfigError(problems)
+    for profile in (attachment.profile for attachment in attachments):
+        for sentence in profile.left_to_aws:
+            log.warning("security profile %s: %s", profile.name, sentence)
     return Rules(attachments, groups)
 
 
-def read_attachments(source: ProfileSource) -> list[Attachment]:
+def read_attachments(source: Source) -> list[Attachment]:
     """Return the profiles of one file, or of all files of a directory."""
-    profiles = read_profiles(source.path) if source.path.is_dir() else (read_profile(source.path),)
-    return [Attachment(profile, source.targets) for profile in profiles]
+    return [Attachment(profile, frozenset(source.targets)) for profile in read_profiles(Path(source.path))]
+
+
+def find_shared_names(profiles: list[Profile]) -> list[str]:
+    """Return a problem for each name that more than one profile has."""
+    names = [profile.name for profile in profiles]
+    return [
+        f'securityProfileName must be unique, but {names.count(name)} files have "{name}"'
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
 
 
 def find_wrong_targets(attachments: list[Attachment], groups: dict[str, list[str]]) -> list[str]:

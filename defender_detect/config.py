@@ -1,262 +1,264 @@
-"""Detect's configuration: JSON with `agent` (who it is and where) and `detect` (what is normal, what to keep)."""
+"""The one definition of Detect's configuration: its keys, types, limits, defaults and documentation.
 
-from __future__ import annotations
+Everything else comes from these structs: validation (`device_defender.validation`), `configs/detect-schema.json` and
+the reference (`reference.tables`). `agent` is who Detect is and where, `detect` what is normal and what to keep.
+"""
 
-import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, Union
 
-from defender_detect.alerts.topic import TopicSink
-from defender_detect.alerts.webhook import check_headers, check_url
-from defender_detect.entries import Check, Entry, check_boolean, check_each, check_text
+import msgspec
+from msgspec import Meta, field
+
+from defender_detect.alerts.target import Target
+from defender_detect.alerts.targets import TARGETS, find_targets
 from defender_detect.errors import AlertSettingError, ConfigError
-from defender_detect.evaluate.detector import ALL_THINGS
+from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.receive.endpoint import is_host
+from defender_detect.store.store import MOST_BYTES
+from device_defender.validation import Invalid, find_problems, read, read_json
+from device_defender.wording import that
 
-LONGEST = 1024  # characters of a path, a name or a URL
-MOST_DAYS = 36_500
-LONGEST_INTERVAL = 365 * 24 * 3600.0  # seconds between two reports of a thing
-DEFAULT_PORT = 8883
+if TYPE_CHECKING:
+    Alert = Target
+else:
+    Alert = Union[TARGETS]
+
+LONGEST = 1024  # characters of a path
+LONGEST_ARN = 2048  # characters of a target, as in AttachSecurityProfile
+LEAST_BYTES = 10_000_000  # of the database; less is no more than a try
+LARGEST = 2**53  # of a whole number, as JSON carries it anywhere
 THING_NAME = "{thing_name}"
-FILES = ("root_ca", "certificate", "private_key")
-ALERTS: Mapping[str, tuple[str, ...]] = {  # type -> its keys, the first of which is required
-    "log": (),
-    "topic": ("topic",),
-    "webhook": ("url", "headers"),
-    "command": ("command",),
-    "sns": ("topic_arn",),
-}
-
-Raw = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ProfileSource:
-    """A security profile's file, or a directory of them, and the thing groups it is for."""
-
-    path: Path
-    targets: frozenset[str] = frozenset({ALL_THINGS})
+PATH_KEYS = (  # whose relative values start at the file's directory
+    "root_ca",
+    "certificate",
+    "private_key",
+    "revoked",
+    "state_directory",
+    "thing_groups",
+    "path",
+)
 
 
-@dataclass(frozen=True)
-class Config:
-    """A valid configuration, with its paths made absolute."""
-
-    endpoint: str | None = None  # None: loopback, for the embedded broker
-    port: int = DEFAULT_PORT
-    root_ca: Path | None = None
-    certificate: Path | None = None
-    private_key: Path | None = None
-    embedded_broker: bool = False
-    topic: str | None = None  # of reports, with {thing_name} in it; None: Device Defender's reserved ones
-    minimum_interval: float = 300.0  # seconds
-    state_directory: Path | None = None  # None: nothing is kept
-    debug: bool = False
-    profiles: tuple[ProfileSource, ...] = ()
-    thing_groups: Path | None = None
-    metrics_days: float = 14.0
-    violations_days: float = 30.0
-    alerts: tuple[Mapping[str, Any], ...] = ()
-
-
-def read_config(path: Path | None, options: Mapping[str, Any]) -> Config:
-    """Read a file (None: none) and lay the options given over it; raise ConfigError with all that is wrong with it."""
-    document = read_document(path) if path else {}
-    problems: list[str] = []
-    check_config(Entry(document, "", problems))
-    if problems:
-        raise ConfigError([f"{path}: {problem}" for problem in problems])
-    directory = path.parent.resolve() if path else Path.cwd()
-    agent, detect = document.get("agent", {}), document.get("detect", {})
-    from_file = {**agent, **agent.get("authentication", {}), **detect}
-    from_file.pop("authentication", None)
-    given = {key: value for key, value in options.items() if value is not None}
-    values = {**_with_paths(from_file, directory), **given}
-    if "state_directory" not in values and os.environ.get("STATE_DIRECTORY"):
-        values["state_directory"] = Path(os.environ["STATE_DIRECTORY"].split(":")[0])  # systemd's
-    return Config(**values)
-
-
-def read_document(path: Path) -> Any:
-    """Return what a JSON file holds; raise ConfigError if that cannot be read."""
+def is_path(text: str) -> bool:
+    """Tell whether a string can be a path; `~user` is none without such a user."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([f"{path}: must be JSON in UTF-8: {error}"]) from error
+        return "\0" not in text and bool(Path(text).expanduser())
+    except RuntimeError:
+        return False
+
+
+def is_topic(text: str) -> bool:
+    """Tell whether reports can arrive on a topic: their things must be told apart."""
+    return text.split("/").count(THING_NAME) == 1 and not set(text) & set("+#\0")
+
+
+PathName = Annotated[str, Meta(min_length=1, max_length=LONGEST), that(is_path, f"a path of 1 to {LONGEST} characters")]
+Days = Annotated[float, Meta(ge=0.01, le=36_500)]
+GroupName = Annotated[str, Meta(min_length=1, max_length=LONGEST_ARN)]
+ThingName = Annotated[str, Meta(min_length=1, max_length=128)]
+Groups = dict[GroupName, list[ThingName]]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An object of the configuration: every key is known, and none can be changed once it is read."""
+
+
+class Authentication(Section, frozen=True):
+    """Who Detect is, and where."""
+
+    endpoint: Annotated[
+        Optional[Annotated[str, that(is_host, "a host name or an address")]],
+        Meta(
+            description="The broker's name or address. With the built-in broker where it listens, by default 127.0.0.1."
+        ),
+    ] = None
+    port: Annotated[
+        Annotated[int, Meta(ge=0, le=65535)],
+        Meta(description="Its port. With the built-in broker 0 is a free one."),
+    ] = 8883
+    root_ca: Annotated[Optional[PathName], Meta(description="The authorities to trust (PEM).")] = None
+    certificate: Annotated[Optional[PathName], Meta(description="Detect's certificate (PEM).")] = None
+    private_key: Annotated[Optional[PathName], Meta(description="Its private key (PEM).")] = None
+    revoked: Annotated[
+        Optional[PathName],
+        Meta(
+            description="With the built-in broker: a file of the certificates that are shut out. "
+            "Default: `revoked.txt` beside `root_ca`."
+        ),
+    ] = None
+
+
+class Agent(Section, frozen=True):
+    """Who Detect is, where, and where it keeps what it finds."""
+
+    authentication: Annotated[Authentication, Meta(description="Endpoint and credentials.")] = field(
+        default_factory=Authentication
+    )
+    embedded_broker: Annotated[bool, Meta(description="Also run the built-in MQTT broker.")] = False
+    topic: Annotated[
+        Optional[
+            Annotated[str, that(is_topic, f"a topic with {THING_NAME} as one of its levels, and without + and #")]
+        ],
+        Meta(
+            description=f"A topic that reports arrive on, with `{THING_NAME}` as one of its levels. Default: Device "
+            "Defender's reserved topics, and no other with the built-in broker."
+        ),
+    ] = None
+    minimum_interval: Annotated[
+        Annotated[float, Meta(ge=0, le=365 * 24 * 3600)],
+        Meta(description="Reject reports that come sooner than so many seconds after the thing's last one."),
+    ] = 300.0
+    state_directory: Annotated[
+        Optional[PathName],
+        Meta(
+            description="Where everything is kept. Without one nothing is, and a restart forgets all alarms. "
+            "Default: `$STATE_DIRECTORY` (set by systemd)."
+        ),
+    ] = None
+    debug: Annotated[bool, Meta(description="Log much more, every report included.")] = False
+
+
+class Source(Section, frozen=True):
+    """A security profile's file, or a directory of them, and what it is for."""
+
+    path: Annotated[PathName, Meta(description="The security profile, or a directory of them.")]
+    targets: Annotated[
+        Annotated[list[GroupName], Meta(min_length=1)],
+        Meta(description=f"Groups of `detect.thing_groups`, or `{ALL_THINGS}`."),
+    ] = field(default_factory=lambda: [ALL_THINGS])
+
+
+class Detect(Section, frozen=True):
+    """What is normal, who is told when it is not, and how much is kept."""
+
+    profiles: Annotated[
+        list[Union[PathName, Source]],
+        Meta(description="Security profiles, or directories of them; a path alone is for all things."),
+    ] = field(default_factory=list)
+    thing_groups: Annotated[
+        Optional[PathName], Meta(description="A JSON file of thing groups, each a name and its things.")
+    ] = None
+    metrics_days: Annotated[Days, Meta(description="How many days the values of metrics are kept.")] = 14.0
+    violations_days: Annotated[Days, Meta(description="How many days violations are kept.")] = 30.0
+    most_bytes: Annotated[
+        int,
+        Meta(
+            ge=LEAST_BYTES,
+            le=LARGEST,
+            description="How large the database may become. Beyond that the oldest values of metrics are removed "
+            "early, and violations only when no value is left; the log says so. Alarms that are on stay.",
+        ),
+        that(None, f"a whole number from {LEAST_BYTES} to {LARGEST}"),
+    ] = MOST_BYTES
+    most_things: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=LARGEST,
+            description="How many things are remembered, at about 1.3 KB of memory each: those that reported within "
+            "two days. Reports of more things than that are accepted, but not evaluated, and the log says so.",
+        ),
+        that(None, f"a whole number from 1 to {LARGEST}"),
+    ] = MOST_THINGS
+    alerts: Annotated[list[Alert], Meta(description="Who hears of alarms, beside the log; see below.")] = field(
+        default_factory=list
+    )
+
+    @property
+    def sources(self) -> list[Source]:
+        """The profiles, each with what it is for."""
+        return [each if isinstance(each, Source) else Source(path=each) for each in self.profiles]
+
+
+class Config(Section, frozen=True):
+    """The configuration file of amazon-defender-detect."""
+
+    schema: Annotated[
+        Optional[str], Meta(description="For editors: the path of `detect-schema.json`; the program ignores it.")
+    ] = field(name="$schema", default=None)
+    agent: Annotated[Agent, Meta(description="Detect itself.")] = field(default_factory=Agent)
+    detect: Annotated[Detect, Meta(description="What is normal, and who is told.")] = field(default_factory=Detect)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def read_config(path: Optional[Path], options: Mapping[str, Any]) -> Config:
+    """Read a file (None: none) and lay the options given over it; raise ConfigError with all that is wrong with it.
+
+    An option is named as its key is, whatever section that is in; paths become absolute.
+    """
+    try:
+        config = _read_file(path) if path else Config()
+    except (Invalid, AlertSettingError) as error:
+        raise ConfigError([f"{path}: {problem}" for problem in str(error).splitlines()]) from error
+    config = _laid_over(config, {key: value for key, value in options.items() if value is not None})
+    if config.agent.state_directory is None and os.environ.get("STATE_DIRECTORY"):
+        return _laid_over(config, {"state_directory": os.environ["STATE_DIRECTORY"].split(":")[0]})  # systemd's
+    return config
 
 
 def read_groups(path: Path) -> dict[str, list[str]]:
     """Return the thing groups of a JSON file, name -> things; raise ConfigError with all problems."""
-    document = read_document(path)
-    problems: list[str] = []
-    entry = Entry(document, "", problems)
-    if entry.expect(isinstance(document, dict), "be an object of group names and lists of things"):
-        for name in document:
-            check_each(check_text(1, 128))(entry.key(name))
-        if ALL_THINGS in document:
-            entry.key(ALL_THINGS).complain("must have another name, because this one means every thing")
+    try:
+        groups = read_json(path)
+        problems = find_problems(groups, Groups)
+    except Invalid as error:
+        problems = error.problems
+    else:
+        if ALL_THINGS in groups:
+            problems.append(f"{ALL_THINGS} must have another name, because this one means every thing")
     if problems:
         raise ConfigError([f"{path}: {problem}" for problem in problems])
-    return dict(document)
+    return dict(groups)
 
 
-def check_config(entry: Entry) -> None:
-    """Check the whole configuration."""
-    entry.check_object({"$schema": _check_path, "agent": _check_agent, "detect": _check_detect})
+def _read_file(path: Path) -> Config:
+    raw = read_json(path)
+    return _with_absolute_paths(read(raw, _definition_for(raw)), path.parent.resolve())
 
 
-def _check_agent(entry: Entry) -> None:
-    entry.check_object(
-        {
-            "authentication": _check_authentication,
-            "embedded_broker": check_boolean,
-            "topic": _check_topic,
-            "minimum_interval": _check_number(0.0, LONGEST_INTERVAL),
-            "state_directory": _check_path,
-            "debug": check_boolean,
-        }
-    )
+def _definition_for(raw: Any) -> type[Config]:
+    """Return the definition, with the targets of packages that a configuration names the types of."""
+    detect = raw.get("detect") if isinstance(raw, dict) else None
+    alerts = detect.get("alerts") if isinstance(detect, dict) else None
+    types = [each.get("type") for each in alerts if isinstance(each, dict)] if isinstance(alerts, list) else []
+    targets = find_targets(each for each in types if isinstance(each, str))
+    if targets == TARGETS:
+        return Config
+    return _redefined(Config, detect=_redefined(Detect, alerts=list[Union[targets]]))  # type: ignore[valid-type]
 
 
-def _check_authentication(entry: Entry) -> None:
-    checks: dict[str, Check] = dict.fromkeys(FILES, _check_path)
-    entry.check_object({"endpoint": _check_host, "port": _check_port, **checks})
+def _redefined(section: type[S], **types: Any) -> type[S]:
+    """Return a section with keys of other types; what they are without being given stays."""
+    fields = [
+        (each.name, types[each.name], field(default_factory=each.default_factory))
+        for each in msgspec.structs.fields(section)
+        if each.name in types
+    ]
+    options: dict[str, Any] = {"frozen": True, "kw_only": True, "forbid_unknown_fields": True}
+    return msgspec.defstruct(section.__name__, fields, bases=(section,), **options)  # type: ignore[return-value]
 
 
-def _check_detect(entry: Entry) -> None:
-    entry.check_object(
-        {
-            "profiles": check_each(_check_profile),
-            "thing_groups": _check_path,
-            "metrics_days": _check_number(0.01, MOST_DAYS),
-            "violations_days": _check_number(0.01, MOST_DAYS),
-            "alerts": check_each(_check_alert),
-        }
-    )
+def _laid_over(section: S, given: Mapping[str, Any]) -> S:
+    """Return a section with what is given in the place of its keys, and of those of the sections in it."""
+    inner = {key: getattr(section, key) for key in section.__struct_fields__}
+    sections = {key: _laid_over(each, given) for key, each in inner.items() if isinstance(each, Section)}
+    return msgspec.structs.replace(section, **sections, **{key: given[key] for key in inner if key in given})
 
 
-def _check_profile(entry: Entry) -> None:
-    if isinstance(entry.value, str):
-        _check_path(entry)
-    else:
-        entry.check_object({"path": _check_path, "targets": _check_targets}, required=["path"])
-
-
-def _check_targets(entry: Entry) -> None:
-    check_each(check_text(1, 128))(entry)
-    entry.expect(entry.value != [], "have at least one target")
-
-
-def _check_alert(entry: Entry) -> None:
-    kind = entry.value.get("type") if isinstance(entry.value, dict) else None
-    if not isinstance(kind, str) or kind not in ALERTS:
-        Entry(kind, f"{entry.path}.type", entry.problems).expect(False, f"be one of {', '.join(ALERTS)}")
-        return
-    checks: dict[str, Check] = {
-        "url": _check_setting(check_url),
-        "headers": _check_headers,
-        "topic": _check_setting(lambda topic: TopicSink(topic, print)),
-        "topic_arn": check_text(1, LONGEST),
-        "command": _check_command,
-    }
-    keys = ALERTS[kind]
-    entry.check_object({"type": lambda _: None, **{key: checks[key] for key in keys}}, required=keys[:1])
-
-
-def _check_headers(entry: Entry) -> None:
-    value = entry.value
-    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        entry.complain("must be an object of strings")  # and without what they are, which may be a secret
-    else:
-        _complain_of_setting(entry, check_headers)
-
-
-def _check_command(entry: Entry) -> None:
-    check_each(check_text(0, LONGEST))(entry)
-    entry.expect(entry.value not in ([], [""]), "be a program and its arguments")
-
-
-def _check_setting(use: Callable[[str], object]) -> Check:
-    """Return the check for a string that a sink can be set to."""
-
-    def check(entry: Entry) -> None:
-        before = len(entry.problems)
-        check_text(1, LONGEST)(entry)
-        if len(entry.problems) == before:
-            _complain_of_setting(entry, use)
-
-    return check
-
-
-def _complain_of_setting(entry: Entry, use: Callable[[Any], object]) -> None:
-    try:
-        use(entry.value)
-    except AlertSettingError as error:
-        entry.complain(f"cannot be used: {error}")
-
-
-def _check_host(entry: Entry) -> None:
-    entry.expect(isinstance(entry.value, str) and is_host(entry.value), "be a host name or an address")
-
-
-def _check_topic(entry: Entry) -> None:
-    value = entry.value
-    if value is None:  # the same as no topic
-        return
-    is_right = isinstance(value, str) and value.split("/").count(THING_NAME) == 1 and not set(value) & set("+#\0")
-    entry.expect(is_right, f"be a topic with {THING_NAME} as one of its levels, and without + and #")
-
-
-def _check_path(entry: Entry) -> None:
-    before = len(entry.problems)
-    check_text(1, LONGEST)(entry)
-    if len(entry.problems) == before:
-        entry.expect("\0" not in entry.value and _has_home(entry.value), "be a path")
-
-
-def _has_home(path: str) -> bool:
-    try:
-        Path(path).expanduser()
-    except RuntimeError:  # ~user, and there is no such user
-        return False
-    return True
-
-
-def _check_port(entry: Entry) -> None:
-    value = entry.value
-    entry.expect(type(value) is int and 0 <= value <= 65535, "be a whole number from 0 to 65535")
-
-
-def _check_number(least: float, most: float) -> Check:
-    def check(entry: Entry) -> None:
-        value = entry.value
-        is_right = type(value) in (int, float) and least <= value <= most
-        entry.expect(is_right, f"be a number from {least:g} to {most:.0f}")
-
-    return check
-
-
-def _with_paths(values: Raw, directory: Path) -> Raw:
-    """Return the values as `Config` has them; relative paths start at the file's directory."""
-    values = {key: value for key, value in values.items() if value is not None}
-    for key in (*FILES, "state_directory", "thing_groups"):
-        if key in values:
-            values[key] = _absolute(values[key], directory)
-    values["profiles"] = tuple(_profile_source(each, directory) for each in values.get("profiles", ()))
-    values["alerts"] = tuple(values.get("alerts", ()))
-    return values
-
-
-def _profile_source(value: Any, directory: Path) -> ProfileSource:
-    if isinstance(value, str):
-        return ProfileSource(_absolute(value, directory))
-    return ProfileSource(_absolute(value["path"], directory), frozenset(value.get("targets", [ALL_THINGS])))
-
-
-def _absolute(path: str, directory: Path) -> Path:
-    return directory / Path(path).expanduser()
+def _with_absolute_paths(section: S, directory: Path) -> S:
+    """Return a section whose paths start at a directory."""
+    changed: dict[str, Any] = {}
+    for key in section.__struct_fields__:
+        value = getattr(section, key)
+        if isinstance(value, Section):
+            changed[key] = _with_absolute_paths(value, directory)
+        elif key in PATH_KEYS and value is not None:
+            changed[key] = str(directory / Path(value).expanduser())
+    if isinstance(section, Detect):
+        changed["profiles"] = [_with_absolute_paths(each, directory) for each in section.sources]
+    return msgspec.structs.replace(section, **changed)

@@ -7,10 +7,6 @@ class DetectError(Exception):
     """The root of this package's own errors: logged as one line, without a traceback."""
 
 
-class Malformed(DetectError):
-    """A report breaks one of the published rules; the text says where, which one, and what was found."""
-
-
 class CredentialsError(DetectError):
     """A certificate, key or certificate authority cannot be used, or the other side does not trust it."""
 
@@ -21,6 +17,10 @@ class BrokerError(DetectError):
 
 class BrokerUnavailable(DetectError, ImportError):
     """The embedded broker cannot be imported here: too old a Python, or its package is missing."""
+
+
+class ClientError(DetectError):
+    """A client of the embedded broker breaks a rule, which ends its connection; the text goes on after its name."""
 
 
 class ProfileError(DetectError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 from collections import deque
@@ -29,7 +30,8 @@ class Mailbox:
     def put(self, error: DetectError) -> None:
         """Wake the main thread with an error, which ends the program."""
         self._errors.append(error)
-        self._theirs.send(bytes([ERROR]))
+        with contextlib.suppress(BlockingIOError):  # full of signals, any of which wakes the main thread as well
+            self._theirs.send(bytes([ERROR]))
 
     def wait(self, timeout: float) -> int | None:
         """Return the next signal's number, or None after `timeout` seconds; raise the error that was put in."""
@@ -38,6 +40,6 @@ class Mailbox:
             number = self._ours.recv(1)[0]
         except socket.timeout:  # its own class before Python 3.10
             return None
-        if number == ERROR:
+        if self._errors:
             raise self._errors.popleft()
-        return number
+        return number or None  # 0 of an error that a signal before it has told of

@@ -2,95 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Union
+from collections.abc import Sequence
+from typing import Union
+
+from device_defender.metrics import DEVICE_SIDE as METRICS
+from device_defender.metrics import LARGEST_COUNT, SUMMED
+from device_defender.report import Connections, ListeningPorts, Report, address_of
+
+__all__ = ["LARGEST_COUNT", "METRICS", "SUMMED", "Value", "as_count", "metric_values"]
 
 Value = Union[int, float, tuple[Union[int, float, str], ...]]  # what a metric is; lists are tuples
 
-LARGEST_COUNT = 2**63 - 1  # AWS's long; a report may claim more, and what is kept has no room for that
-METRICS = {  # every device-side metric, with the key of its value in the API
-    "aws:all-bytes-in": "count",
-    "aws:all-bytes-out": "count",
-    "aws:all-packets-in": "count",
-    "aws:all-packets-out": "count",
-    "aws:num-listening-tcp-ports": "count",
-    "aws:num-listening-udp-ports": "count",
-    "aws:num-established-tcp-connections": "count",
-    "aws:listening-tcp-ports": "ports",
-    "aws:listening-udp-ports": "ports",
-    "aws:destination-ip-addresses": "cidrs",
-}
-SUMMED = ("aws:all-bytes-in", "aws:all-bytes-out", "aws:all-packets-in", "aws:all-packets-out")  # over durationSeconds
-CUSTOM_KINDS = {"number": "number", "number_list": "numbers", "string_list": "strings", "ip_list": "cidrs"}
-NETWORK_STATS = (
-    ("bytes_in", "aws:all-bytes-in"),
-    ("bytes_out", "aws:all-bytes-out"),
-    ("packets_in", "aws:all-packets-in"),
-    ("packets_out", "aws:all-packets-out"),
-)
-LISTENING = (
-    ("listening_tcp_ports", "aws:num-listening-tcp-ports", "aws:listening-tcp-ports"),
-    ("listening_udp_ports", "aws:num-listening-udp-ports", "aws:listening-udp-ports"),
-)
 
-
-def metric_values(report: Mapping[str, Any]) -> dict[str, Value]:
-    """Return every metric of an accepted report (long names); what the report leaves out has no entry."""
+def metric_values(report: Report) -> dict[str, Value]:
+    """Return every metric of an accepted report; what the report leaves out has no entry."""
     values: dict[str, Value] = {}
-    if metrics := report.get("metrics"):
-        add_network_stats(values, metrics)
-        add_listening_ports(values, metrics)
-        add_connections(values, metrics)
-    for name, ((kind, value),) in ((name, item[0].items()) for name, item in report.get("custom_metrics", {}).items()):
-        values[name] = value if kind == "number" else tuple(value)
+    metrics = report.metrics
+    if metrics:
+        if stats := metrics.network_stats:
+            _add_count(values, "aws:all-bytes-in", stats.bytes_in)
+            _add_count(values, "aws:all-bytes-out", stats.bytes_out)
+            _add_count(values, "aws:all-packets-in", stats.packets_in)
+            _add_count(values, "aws:all-packets-out", stats.packets_out)
+        _add_ports(values, "tcp", metrics.listening_tcp_ports)
+        _add_ports(values, "udp", metrics.listening_udp_ports)
+        if metrics.tcp_connections:
+            _add_connections(values, metrics.tcp_connections.established_connections)
+    for name, metric in (report.custom_metrics or {}).items():
+        if metric:
+            (value,) = metric
+            found = value.number_list or value.string_list or value.ip_list or ()
+            values[name] = tuple(found) if value.number is None else value.number
     return values
 
 
-def add_network_stats(values: dict[str, Value], metrics: Mapping[str, Any]) -> None:
-    """Add what went in and out since the thing's last report."""
-    if stats := metrics.get("network_stats"):
-        for field, metric in NETWORK_STATS:
-            if field in stats:
-                values[metric] = as_count(stats[field])
+def _add_ports(values: dict[str, Value], protocol: str, listening: ListeningPorts | None) -> None:
+    """Add the listening ports, each once, and how many there are."""
+    if listening:
+        if listening.ports is not None:
+            values[f"aws:listening-{protocol}-ports"] = tuple({int(each.port): None for each in listening.ports})
+        _add_total(values, f"aws:num-listening-{protocol}-ports", listening.total, listening.ports)
 
 
-def add_listening_ports(values: dict[str, Value], metrics: Mapping[str, Any]) -> None:
-    """Add the listening ports, each once, and how many there are: the report's total, or else as many as it lists."""
-    for block, number, listed in LISTENING:
-        if listening := metrics.get(block):
-            ports = listening.get("ports")
-            if ports is not None:
-                values[listed] = tuple({entry["port"]: None for entry in ports})
-            add_total(values, number, listening.get("total"), ports)
-
-
-def add_connections(values: dict[str, Value], metrics: Mapping[str, Any]) -> None:
+def _add_connections(values: dict[str, Value], established: Connections | None) -> None:
     """Add the addresses that the thing is connected to, each once, and how many connections there are."""
-    if established := metrics.get("tcp_connections", {}).get("established_connections"):
-        connections = established.get("connections")
-        if connections is not None:
-            addresses = (entry["remote_addr"].rpartition(":")[0].strip("[]") for entry in connections)
-            values["aws:destination-ip-addresses"] = tuple(dict.fromkeys(addresses))
-        add_total(values, "aws:num-established-tcp-connections", established.get("total"), connections)
+    if established:
+        if established.connections is not None:
+            addresses = [address_of(each.remote_addr) for each in established.connections]
+            values["aws:destination-ip-addresses"] = tuple(dict.fromkeys(filter(None, addresses)))
+        _add_total(values, "aws:num-established-tcp-connections", established.total, established.connections)
 
 
-def add_total(values: dict[str, Value], metric: str, total: float | None, items: list[Any] | None) -> None:
-    """Add how many there are; nothing if the report says neither that nor which."""
-    if total is not None:
-        values[metric] = as_count(total)
-    elif items is not None:
-        values[metric] = len(items)
+def _add_total(values: dict[str, Value], metric: str, total: float | None, items: Sequence[object] | None) -> None:
+    """Add how many there are: the report's total, or as many as it lists; nothing if it says neither."""
+    _add_count(values, metric, len(items) if total is None and items is not None else total)
+
+
+def _add_count(values: dict[str, Value], metric: str, count: float | None) -> None:
+    if count is not None:
+        values[metric] = as_count(count)
 
 
 def as_count(value: float) -> float:
-    """Return a count, at most the largest that AWS has."""
+    """Return a count, at most the largest that AWS has: what is kept has no room for all that a report may claim."""
     return value if value <= LARGEST_COUNT else LARGEST_COUNT
-
-
-def kind_of(metric: str, value: Value) -> str:
-    """Return the key that a value has in the API; a custom metric's list of strings might be one of addresses."""
-    if metric in METRICS:
-        return METRICS[metric]
-    if not isinstance(value, tuple):
-        return "number"
-    return "strings" if value and isinstance(value[0], str) else "numbers"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from defender_detect.errors import ProfileError
 from defender_detect.metrics import Value
-from defender_detect.profile_rules import find_problems
+from device_defender.metrics import CLOUD_SIDE
+from device_defender.profile import read_documents
+from device_defender.validation import Invalid
+
+IN_THE_CLOUD = "is a cloud-side metric, which only AWS IoT measures"
+NO_ML = (
+    "ML Detect's models exist in AWS only; say what is normal with comparisonOperator and value or statisticalThreshold"
+)
 
 
 @dataclass(frozen=True)
@@ -35,21 +41,18 @@ class Behavior:
     metric: str
     criteria: Criteria
     suppress_alerts: bool = False  # nobody is notified; the violation is recorded all the same
-    export_metric: bool = False  # AWS's affair
     document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # as it is in the JSON
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A security profile; which things it is for stands elsewhere, as AWS attaches profiles with another call."""
+    """What is evaluated of a security profile; which things it is for stands elsewhere, as AWS attaches it apart."""
 
     name: str
     behaviors: tuple[Behavior, ...] = ()
-    description: str = ""
     additional_metrics: tuple[str, ...] = ()  # kept besides those of the behaviors
-    alert_targets: Mapping[str, Any] = field(default_factory=dict, compare=False)  # SNS's topic and role
-    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
-    metrics_export: Mapping[str, Any] = field(default_factory=dict, compare=False)  # AWS's affair
+    left_to_aws: tuple[str, ...] = field(default=(), compare=False)  # what nothing comes of here, a sentence each
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # as it is in the JSON
 
     @property
     def metrics(self) -> frozenset[str]:
@@ -57,77 +60,66 @@ class Profile:
         return frozenset(self.additional_metrics).union(behavior.metric for behavior in self.behaviors)
 
 
-def read_profiles(directory: Path) -> tuple[Profile, ...]:
-    """Read every `*.json` of a directory, in the order of their names; raise ProfileError with all problems of all."""
-    profiles: list[Profile] = []
-    problems: list[str] = []
-    for path in list_profiles(directory):
-        try:
-            profiles.append(read_profile(path))
-        except ProfileError as error:
-            problems += error.problems
-    problems += find_shared_names(profiles)
-    if problems:
-        raise ProfileError(problems)
-    return tuple(profiles)
+def read_profiles(path: Path) -> tuple[Profile, ...]:
+    """Read the profile in a file, or those in every `*.json` of a directory, in the order of their names.
 
-
-def list_profiles(directory: Path) -> list[Path]:
-    """Return the profiles' files; raise ProfileError if the directory cannot be read."""
+    Raises ProfileError with all problems of all.
+    """
     try:
-        return sorted(path for path in directory.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
-    except OSError as error:
-        raise ProfileError([f"{directory}: cannot be read: {error.strerror}"]) from error
-
-
-def find_shared_names(profiles: list[Profile]) -> list[str]:
-    """Return a problem for each name that more than one profile has."""
-    names = [profile.name for profile in profiles]
-    return [
-        f'securityProfileName must be unique, but {names.count(name)} files have "{name}"'
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
-    ]
+        return tuple(map(parse_profile, read_documents(path).values()))
+    except Invalid as error:
+        raise ProfileError(error.problems) from error
 
 
 def read_profile(path: Path) -> Profile:
-    """Read a profile; raise ProfileError with everything that is wrong with it."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProfileError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except (ValueError, RecursionError) as error:
-        raise ProfileError([f"{path}: must be JSON in UTF-8: {error}"]) from error
-    problems = find_problems(document)
-    if problems:
-        raise ProfileError([f"{path}: {problem}" for problem in problems])
-    return parse_profile(document)
+    """Read the one profile in a file; raise ProfileError with everything that is wrong with it."""
+    (profile,) = read_profiles(path)
+    return profile
 
 
 def parse_profile(document: Mapping[str, Any]) -> Profile:
-    """Return the profile that a valid document describes."""
-    retained = [entry["metric"] for entry in document.get("additionalMetricsToRetainV2", ())]
+    """Return what is evaluated of the profile that a valid document describes."""
+    behaviors = document.get("behaviors", ())
+    retained = [*document.get("additionalMetricsToRetain", ())]
+    retained += [each["metric"] for each in document.get("additionalMetricsToRetainV2", ())]
+    retained += [each["metric"] for each in behaviors if "metric" in each and why_not_evaluated(each)]
     return Profile(
         name=document["securityProfileName"],
-        behaviors=tuple(parse_behavior(behavior) for behavior in document.get("behaviors", ())),
-        description=document.get("securityProfileDescription", ""),
-        additional_metrics=tuple(dict.fromkeys([*document.get("additionalMetricsToRetain", ()), *retained])),
-        alert_targets=document.get("alertTargets", {}),
-        tags={tag["Key"]: tag.get("Value", "") for tag in document.get("tags", ())},
-        metrics_export=document.get("metricsExportConfig", {}),
+        behaviors=tuple(parse_behavior(each) for each in behaviors if not why_not_evaluated(each)),
+        additional_metrics=tuple(dict.fromkeys(metric for metric in retained if metric not in CLOUD_SIDE)),
+        left_to_aws=tuple(find_left_to_aws(document)),
+        document=document,
     )
+
+
+def find_left_to_aws(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each part of a valid document that is not evaluated, or not kept, here."""
+    for index, each in enumerate(document.get("behaviors", ())):
+        if reason := why_not_evaluated(each):
+            yield f'behaviors[{index}] "{each["name"]}" is not evaluated here: {reason}'
+    for key in ("additionalMetricsToRetain", "additionalMetricsToRetainV2"):
+        for index, each in enumerate(document.get(key, ())):
+            metric = each if isinstance(each, str) else each["metric"]
+            if metric in CLOUD_SIDE:
+                yield f"{key}[{index}] is not kept here: {metric} {IN_THE_CLOUD}"
+
+
+def why_not_evaluated(behavior: Mapping[str, Any]) -> str:
+    """Return why nothing is compared for a behavior of a valid document; an empty string for one that is evaluated."""
+    metric = behavior.get("metric")
+    if metric is None:
+        return "it names no metric"
+    if metric in CLOUD_SIDE:
+        return f"{metric} {IN_THE_CLOUD}"
+    if "criteria" not in behavior:
+        return f"it has no criteria, so {metric} is kept and compared with nothing"
+    return NO_ML if "mlDetectionConfig" in behavior["criteria"] else ""
 
 
 def parse_behavior(document: Mapping[str, Any]) -> Behavior:
     """Return the behavior that a valid document describes."""
-    return Behavior(
-        name=document["name"],
-        metric=document["metric"],
-        criteria=parse_criteria(document["criteria"]),
-        suppress_alerts=document.get("suppressAlerts", False),
-        export_metric=document.get("exportMetric", False),
-        document=document,
-    )
+    criteria, suppressed = parse_criteria(document["criteria"]), document.get("suppressAlerts", False)
+    return Behavior(document["name"], document["metric"], criteria, suppressed, document)
 
 
 def parse_criteria(document: Mapping[str, Any]) -> Criteria:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
 
 import msgspec
 
-from defender_detect.alerts.alerts import Alerts
-from defender_detect.alerts.command import CommandSink
-from defender_detect.alerts.queue import Sink
-from defender_detect.alerts.sns import SnsSink
-from defender_detect.alerts.topic import TopicSink
-from defender_detect.alerts.webhook import WebhookSink
+from defender_detect.alerts.queue import Alerts, Sink
+from defender_detect.alerts.target import Publish
 from defender_detect.config import Config
-from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event
-from defender_detect.evaluate.detector import Detector, Finding, Rules
+from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event, Violation
+from defender_detect.evaluate.detector import MOST_THINGS, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
 from defender_detect.judge.verdict import Accepted
 from defender_detect.store.store import DAY, Store
 
 POPULATIONS = "$populations"  # what is kept of all things together; no thing can have this name
 TURN = 60.0  # seconds between two looks for silent things
+MOST_FINDINGS = 10_000  # of a look: the store has room for 50,000 events at once; the next look goes on
+COMPLAIN_EVERY = 3600.0  # seconds between two errors about the same
+TOO_MANY_THINGS = (
+    "%d things have reported within two days, which is as many as detect.most_things allows: %d reports of others were "
+    "accepted but neither evaluated nor kept; raise detect.most_things, at about 1.3 KB of memory for each thing"
+)
 
 log = logging.getLogger(__name__)
 
@@ -31,49 +36,54 @@ log = logging.getLogger(__name__)
 class Service:
     """Evaluates what is accepted; keeps it in the store, if there is one, and tells the alerts."""
 
-    def __init__(self, rules: Rules, store: Store | None, alerts: Alerts) -> None:
-        self._detector = Detector(rules)
+    def __init__(self, rules: Rules, store: Store | None, alerts: Alerts, most_things: int = MOST_THINGS) -> None:
+        self._detector = Detector(rules, most_things=most_things)
         self._store = store
         self._alerts = alerts
         self._lock = threading.Lock()
+        self._refused = 0  # reports of things that are not admitted, when an error said so last
+        self._complained: float | None = None  # when that was; None while all things are admitted
 
     def restore(self, remember: Callable[[str, int, float], None]) -> str:
         """Go on where an earlier run was, and say in a line what there is; `remember` is given each last report."""
+        now = time.time()
         for each in self._store.load_states() if self._store is not None else ():
             if each.thing == POPULATIONS:
                 self._restore_populations(each.state or b"")
             else:
-                self._detector.restore(each.thing, each.state)
+                self._detector.restore(each.thing, each.state, each.accepted_at or 0.0, now)
                 remember(each.thing, each.report_id or 0, each.accepted_at or 0.0)
-        self._void_what_nobody_follows(time.time())
+        self._invalidate_what_nothing_follows(now)
         profiles = [each.profile for each in self._detector.rules.attachments]
         behaviors = sum(len(profile.behaviors) for profile in profiles)
         where = f"kept in {self._store.path.parent}" if self._store is not None else "nothing is kept"
         rules = f"security profiles: {len(profiles)}, behaviors: {behaviors}"
+        gc.freeze()  # what was restored stays, and looking through it again and again would hold reports up
         return f"{rules}, things known: {len(self._detector)}, {where}"
 
     def accept(self, accepted: Accepted, now: float) -> None:
         """Evaluate a report that was accepted."""
         with self._lock:
-            first, *others = self._detector.observe(accepted.thing, accepted.report, now)
-        self._take(first, now, accepted.report_id)
-        for finding in others:
-            self._take(finding, now)
+            finding = self._detector.observe(accepted.thing, accepted.report, now)
+            findings = () if finding is None else (finding,)
+            self._keep(findings, now, accepted.report_id)
+        self._tell(findings)
 
     def look_for_silence(self, now: float) -> None:
-        """Make the alarms of things void that have not reported for long; called every TURN seconds."""
+        """Invalidate the alarms of things that have not reported for long; called every TURN seconds."""
         with self._lock:
-            findings = list(self._detector.expire(now))
-        for finding in findings:
-            self._take(finding, now)
+            findings = list(islice(self._detector.expire(now), MOST_FINDINGS))
+            self._keep(findings, now)
+        self._tell(findings)
         self._keep_populations(now)
+        self._say_whether_things_are_refused(now)
 
     def reload(self, rules: Rules, now: float) -> None:
         """Go on with other profiles or groups; behaviors of the same name keep their alarms."""
         with self._lock:
             findings = self._detector.replace(rules, now)
-        for finding in findings:
-            self._take(finding, now)
+            self._keep(findings, now)
+        self._tell(findings)
 
     def close(self, now: float) -> None:
         """Write what is to be kept, and hand over what is to be told."""
@@ -82,23 +92,35 @@ class Service:
             self._store.close()
         self._alerts.close()
 
-    def _void_what_nobody_follows(self, now: float) -> None:
-        """Make the alarms of an earlier run void whose behaviors no profile has any more."""
-        for each in self._store.active() if self._store is not None else ():
-            if f"{each.profile}/{each.behavior}" not in self._detector.rules.of(each.thing).names:
-                event = Event(
-                    each.violation_id, each.thing, each.profile, each.behavior, each.metric, ALARM_INVALIDATED, now,
-                    None, each.criteria, each.kind, each.suppressed,
-                )  # fmt: skip
-                self._take(Finding(each.thing, None, [event]), now)
+    def _invalidate_what_nothing_follows(self, now: float) -> None:
+        """Invalidate the alarms of an earlier run whose behavior is gone, or whose thing has been silent for long."""
+        active = self._store.active() if self._store is not None else ()
+        for finding in invalidate_forgotten(self._detector, active, now):
+            self._keep([finding], now)
+            self._tell([finding])
 
-    def _take(self, finding: Finding, now: float, report_id: int | None = None) -> None:
-        if self._store is not None:
-            self._store.add(
-                finding.thing, now, finding.values, finding.events, finding.state, report_id, finding.lasting
+    def _say_whether_things_are_refused(self, now: float) -> None:
+        """Log an error while reports of new things are not evaluated, at once and then every hour."""
+        refused, most = self._detector.refused - self._refused, self._detector.most_things
+        if refused and (self._complained is None or not 0 <= now - self._complained < COMPLAIN_EVERY):
+            log.error(TOO_MANY_THINGS, most, refused)
+            self._refused, self._complained = self._detector.refused, now
+        elif self._complained is not None and not self._detector.is_full:
+            log.warning(
+                "new things are admitted again: %d of %d have reported within two days", len(self._detector), most
             )
-        for event in finding.events:
-            self._alerts.tell(event)
+            self._complained = None
+
+    def _keep(self, findings: Iterable[Finding], now: float, report_id: int | None = None) -> None:
+        """Add findings to the store, to be called under the lock: the last word on an alarm must be added last."""
+        if self._store is not None:
+            for each in findings:
+                self._store.add(each.thing, now, each.values, each.events, each.state, report_id, each.lasting)
+
+    def _tell(self, findings: Iterable[Finding]) -> None:
+        for each in findings:
+            for event in each.events:
+                self._alerts.tell(event)
 
     def _keep_populations(self, now: float) -> None:
         if self._store is not None and self._detector.rules.populations:
@@ -110,31 +132,45 @@ class Service:
         try:
             kept = msgspec.msgpack.decode(packed, type=dict[str, Population])
         except msgspec.DecodeError as error:
-            log.error("the percentiles of an earlier run cannot be read (%s): they begin anew", error)
+            log.error("the percentiles of an earlier run cannot be read (%s): they start over", error)
             return
         self._detector.rules.restore_populations(kept)
 
 
+def invalidate_forgotten(detector: Detector, active: Iterable[Violation], now: float) -> Iterator[Finding]:
+    """Yield the ends of the alarms that are on in the store, but not in the detector."""
+    for each in active:
+        if not detector.follows(each.thing, each.violation_id):
+            event = Event(
+                each.violation_id, each.thing, each.profile, each.behavior, each.metric, ALARM_INVALIDATED, now,
+                None, each.criteria, each.kind, each.suppressed,
+            )  # fmt: skip
+            yield Finding(each.thing, None, (event,), state=detector.pack(each.thing))
+
+
 def open_store(config: Config) -> Store | None:
     """Open the store of a configuration, None if it names no state directory; raises StoreError."""
-    if config.state_directory is None:
+    if config.agent.state_directory is None:
         return None
-    return Store(config.state_directory, config.metrics_days * DAY, config.violations_days * DAY)
+    days = config.detect.metrics_days * DAY, config.detect.violations_days * DAY
+    return Store(Path(config.agent.state_directory), *days, most_bytes=config.detect.most_bytes)
 
 
-def make_alerts(config: Config, publish: Callable[[str, bytes], object]) -> Alerts:
+def make_alerts(config: Config, publish: Publish) -> Alerts:
     """Make the alerts of a configuration; raises AlertSettingError."""
-    return Alerts(list(make_sinks(config, publish)))
+    return Alerts(make_sinks(config, publish))
 
 
-def make_sinks(config: Config, publish: Callable[[str, bytes], object]) -> Iterable[Sink]:
+def make_sinks(config: Config, publish: Publish) -> list[Sink]:
     """Make what alerts go to beside the log; raises AlertSettingError."""
-    for each in config.alerts:
-        if each["type"] == "topic":
-            yield TopicSink(each["topic"], publish)
-        elif each["type"] == "webhook":
-            yield WebhookSink(each["url"], each.get("headers"))
-        elif each["type"] == "command":
-            yield CommandSink(each["command"])
-        elif each["type"] == "sns":
-            yield SnsSink(each["topic_arn"])
+    sinks = [target.open(publish) for target in config.detect.alerts]
+    return [sink for sink in sinks if sink is not None]
+
+
+def alert_topics(config: Config) -> dict[str, frozenset[str]]:
+    """Return the topics that alerts go to, each with the names of those who may hear them at the embedded broker."""
+    readers: dict[str, frozenset[str]] = {}
+    for target in config.detect.alerts:
+        for topic, names in target.topics.items():
+            readers[topic] = readers.get(topic, frozenset()) | names
+    return readers

@@ -1,7 +1,7 @@
 """The configuration's one definition: its keys, types, limits, defaults and documentation.
 
 Everything else comes from these structs: validation (`device_defender.validation`), `configs/schema.json` and the
-README's table (`defender_publisher.reference`). Three sections, in the manner of the CloudWatch agent.
+the reference (`reference.tables`). Three sections, in the manner of the CloudWatch agent.
 """
 
 from typing import Annotated, Any, Literal, Optional, Union
@@ -9,13 +9,9 @@ from typing import Annotated, Any, Literal, Optional, Union
 import msgspec
 from msgspec import Meta, field
 
-from device_defender.metrics import BuiltInName, Name, TypeName
+from defender_publisher import PROGRAM_DIRECTORY
+from device_defender.metrics import BUILT_INS, Name, TypeName
 from device_defender.wording import SECRET
-
-PROGRAM_DIRECTORY = (
-    "/opt/aws/amazon-defender-publisher"  # /opt/aws/<name>, as the CloudWatch agent and publisher have it
-)
-DEFAULT_CONFIG_FILE = PROGRAM_DIRECTORY + "/etc/amazon-defender-publisher.json"
 
 SHORTEST_INTERVAL = 300  # seconds; Device Defender answers Throttled to a thing that reports more often
 PATH_KEYS = (  # whose relative values are taken from the config file's directory
@@ -48,10 +44,10 @@ class Authentication(Section, frozen=True):
     """Who the device is to AWS IoT, and where."""
 
     method: Annotated[
-        Literal["certificate", "websocket"],
+        Literal["certificate", "greengrass", "websocket"],
         Meta(
             description="`certificate`: MQTT over mutual TLS. `websocket`: MQTT over WebSocket, signed (SigV4) with "
-            "AWS credentials from the environment or `~/.aws/credentials`."
+            "AWS credentials from the environment or `~/.aws/credentials`. `greengrass` is what `--greengrass` sets."
         ),
     ] = "certificate"
     endpoint: Annotated[
@@ -232,7 +228,10 @@ class CustomMetric(Section, frozen=True):
         Meta(description="The metric's type in AWS IoT. Required with `command`; a built-in knows its own."),
     ] = None
     source: Annotated[
-        Optional[BuiltInName], Meta(description="A built-in. Default: the one with the metric's name.")
+        Optional[Annotated[Name, Meta(extra_json_schema={"examples": list(BUILT_INS)})]],
+        Meta(
+            description="A built-in, or a metric of an installed package. Default: the one with this metric's name.",
+        ),
     ] = None
     path: Annotated[str, Meta(description="For `disk_usage`: a path on the disk to measure.")] = "/"
     command: Annotated[

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from defender_publisher.config import Authentication
+from defender_publisher.dates import date_text, seconds_of
 from defender_publisher.errors import Problem
+from defender_publisher.transports import method_of
 
 CHECK_CLOCK = "check the clock, and let NTP keep it: timedatectl set-ntp true"
 AS_OWNER = "run this as the user who may read it, or with sudo"
@@ -24,15 +26,13 @@ def credential_problems(authentication: Authentication) -> list[str]:
 
 def file_problems(authentication: Authentication) -> list[Problem]:
     """Return what keeps the files from being read, and a mode of the key that lets others read it."""
-    paths = {"root_ca": authentication.root_ca}
-    if authentication.method == "certificate":
-        paths = {"certificate": authentication.certificate, "private_key": authentication.private_key, **paths}
+    paths = method_of(authentication).files(authentication)
     return [each for key, path in paths.items() if path for each in _file_problems(key, path)]
 
 
 def content_problems(authentication: Authentication) -> list[Problem]:
     """Return what is wrong with the content of readable files: no PEM, a pass phrase, a key of another certificate."""
-    return list(_content_problems(authentication))
+    return [*_authority_problems(authentication), *method_of(authentication).content_problems(authentication)]
 
 
 def validity_problem(certificate: str, now: float | None = None) -> str | None:
@@ -47,12 +47,12 @@ def problem_of_dates(certificate: str, now: float | None = None) -> Problem | No
     dates = validity(certificate)
     if dates is None:
         return None
-    begins, ends = (_day(each) for each in dates)
+    begins, ends = (date_text(each) for each in dates)
     if now < dates[0]:
-        says = f"the certificate {certificate} is valid from {begins} on, but this device's clock says {_day(now)}"
+        says = f"the certificate {certificate} is valid from {begins} on, but this device's clock says {date_text(now)}"
         return Problem(says, CHECK_CLOCK)
     if now > dates[1]:
-        return Problem(f"the certificate {certificate} expired on {ends}", "put a new one with its key in its place")
+        return Problem(f"the certificate {certificate} expired on {ends}", "replace it and its key with new ones")
     return None
 
 
@@ -61,7 +61,10 @@ def validity(certificate: str) -> tuple[float, float] | None:
     fields = _certificate_fields(certificate)
     if not fields:
         return None
-    return ssl.cert_time_to_seconds(fields["notBefore"]), ssl.cert_time_to_seconds(fields["notAfter"])
+    try:
+        return seconds_of(fields["notBefore"]), seconds_of(fields["notAfter"])
+    except ValueError:  # OpenSSL prints `Bad time value` for a date that is none
+        return None
 
 
 def common_name(certificate: str) -> str | None:
@@ -80,14 +83,9 @@ def certificate_id(certificate: str) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(text[begin:end] + "-----END CERTIFICATE-----")).hexdigest()
 
 
-def aws_credentials_source() -> str | None:
-    """Return where the SDK finds the AWS credentials that sign a WebSocket, or None where it finds none."""
-    from AWSIoTPythonSDK.core.protocol.connection.cores import SigV4Core  # here, because only the doctor asks
-
-    finder = SigV4Core()
-    if not finder._hasCredentialsNecessaryForWebsocket(finder._checkIAMCredentials()):
-        return None
-    return "the environment" if "aws_access_key_id" in finder._checkKeyInEnv() else "~/.aws/credentials"
+def is_certificate(path: str) -> bool:
+    """Return whether the file holds a certificate in PEM form."""
+    return _certificate_fields(path) is not None
 
 
 def _file_problems(key: str, path: str) -> Iterator[Problem]:
@@ -111,47 +109,14 @@ def _kept_by_systemd(path: str) -> bool:
     return bool(directory) and os.path.dirname(path) == os.path.normpath(str(directory))
 
 
-def _content_problems(authentication: Authentication) -> Iterator[Problem]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if authentication.root_ca:
-        try:
-            context.load_verify_locations(authentication.root_ca)
-        except ssl.SSLError:
-            says = f"agent.authentication.root_ca must hold certificates in PEM form: {authentication.root_ca}"
-            yield Problem(says, "leave it out for AWS, whose roots are shipped here")
-    if authentication.method == "certificate" and authentication.certificate and authentication.private_key:
-        yield from _pair_problems(context, authentication.certificate, authentication.private_key)
-
-
-def _pair_problems(context: ssl.SSLContext, certificate: str, private_key: str) -> Iterator[Problem]:
-    if _certificate_fields(certificate) is None:
-        says = f"agent.authentication.certificate must hold a certificate in PEM form: {certificate}"
-        yield Problem(says, "copy it to this device again")
+def _authority_problems(authentication: Authentication) -> Iterator[Problem]:
+    if not authentication.root_ca:
         return
     try:
-        context.load_cert_chain(certificate, private_key, password=_refuse_password)
-    except _EncryptedKeyError:
-        where = "agent.authentication.private_key"
-        says = f"{where} must not be encrypted, because a daemon cannot type a pass phrase: {private_key}"
-        yield Problem(says, f"decrypt it: openssl pkey -in {shlex.quote(private_key)} -out NEW")
-    except ssl.SSLError as error:
-        yield _key_problem(error, certificate, private_key)
-
-
-def _key_problem(error: ssl.SSLError, certificate: str, private_key: str) -> Problem:
-    where = "agent.authentication.private_key"
-    if error.reason == "KEY_VALUES_MISMATCH":
-        says = f"{where} must be the key of agent.authentication.certificate, but {private_key} does not belong to"
-        return Problem(f"{says} {certificate}", "put the two there that were made together")
-    return Problem(f"{where} must hold a private key in PEM form: {private_key}", "copy it to this device again")
-
-
-class _EncryptedKeyError(Exception):
-    """OpenSSL asked for a pass phrase."""
-
-
-def _refuse_password() -> str:
-    raise _EncryptedKeyError
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(authentication.root_ca)
+    except ssl.SSLError:
+        says = f"agent.authentication.root_ca must hold certificates in PEM form: {authentication.root_ca}"
+        yield Problem(says, "leave it out for AWS, whose roots are shipped here")
 
 
 def _certificate_fields(path: str) -> dict[str, Any] | None:
@@ -167,7 +132,3 @@ def _certificate_fields(path: str) -> dict[str, Any] | None:
         return dict(decode(path))
     except (ssl.SSLError, OSError):
         return None
-
-
-def _day(now: float) -> str:
-    return time.strftime("%b %d %H:%M:%S %Y GMT", time.gmtime(now))

@@ -10,11 +10,11 @@ from typing import Protocol
 from defender_publisher.collectors.attempt import attempt
 from defender_publisher.collectors.boot import boot_id
 from defender_publisher.collectors.custom import CustomMetrics
-from defender_publisher.collectors.interfaces import collect_counters
 from defender_publisher.collectors.sockets import SocketCollector
+from defender_publisher.collectors.traffic import collect_traffic
 from defender_publisher.config import Config, Connections
-from defender_publisher.encoding import MESSAGE_LIMIT
-from defender_publisher.snapshot import Counters, Snapshot, Sockets
+from defender_publisher.snapshot import Interface, Snapshot, Sockets
+from device_defender.report import LARGEST_PAYLOAD
 
 # Bytes of {"remote_addr":"[::1]:1","local_port":1}, the shortest entry of a connection, by format and short_names.
 SHORTEST_CONNECTION = {("json", False): 41, ("json", True): 25, ("cbor", False): 33, ("cbor", True): 17}
@@ -49,18 +49,24 @@ class ThisDevice:
 
     def snapshot(self, sockets: Sockets) -> Snapshot:
         """Return counters and custom metrics as they are now, with the sockets seen; what failed is left out."""
+        interfaces = self._interfaces()
         return Snapshot(
             taken_at=time.time(),
             boot_id=self._boot_id,
             sockets=sockets,
-            interfaces=self._counters(),
+            interfaces={name: each.counters for name, each in interfaces.items()} or None,
+            identities={name: each.identity for name, each in interfaces.items() if each.identity},
             custom_metrics=attempt("custom metrics", self._custom.collect) or {},
         )
 
-    def _counters(self) -> Mapping[str, Counters] | None:
-        if not self._counts_traffic:
-            return None
-        return attempt("network_stats", partial(collect_counters, self._procfs))
+    def _interfaces(self) -> Mapping[str, Interface]:
+        return attempt("network_stats", partial(collect_traffic, self._procfs)) or {} if self._counts_traffic else {}
+
+
+def collect(config: Config) -> Snapshot:
+    """Return what this device shows now, of what the configuration switches on; what fails is logged and left out."""
+    device = ThisDevice(config)
+    return device.snapshot(device.look())
 
 
 def most_connections(config: Config) -> int | None:
@@ -75,5 +81,5 @@ def most_connections(config: Config) -> int | None:
         return None
     if options.exclude_loopback or not (options.interface and options.local_port):
         return None
-    most = MESSAGE_LIMIT // SHORTEST_CONNECTION[agent.format, agent.short_names]
+    most = LARGEST_PAYLOAD // SHORTEST_CONNECTION[agent.format, agent.short_names]
     return min(options.max_list_size or config.metrics.max_list_size or most, most)

@@ -1,82 +1,134 @@
-"""The diagnosis: what a failed connection means, and the one thing to do about it, in a sentence."""
+"""The diagnosis: what a failed connection or an unanswered report means, and the one thing to do about it."""
 
 from __future__ import annotations
 
 import errno
 import socket
 import ssl
+from typing import NamedTuple
 
-from AWSIoTPythonSDK.exception.AWSIoTExceptions import connectError, publishQueueDisabledException
-
+from defender_publisher.endpoint import is_aws
 from defender_publisher.errors import Problem
 from defender_publisher.tcp import ProxyError
+from defender_publisher.transport import Link
 
 CONNACK_REASONS = {
     1: "it does not speak MQTT 3.1.1",
     2: "it refuses this client ID",
     3: "it is unavailable",
     4: "it wants a user name and password",
-    5: "the certificate's policy does not allow iot:Connect with this client ID",
+    5: "this device is not authorized",
 }  # MQTT 3.1.1, table 3.1
-
-NOT_LET_IN = (
-    "the broker closed the connection before it let us in: the certificate is inactive or unknown there, has no "
-    "policy, or its policy does not allow iot:Connect with this client ID"
+BY_PERMISSION = (2, 5)  # those of them that a policy decides
+CHANGED_POLICY = "(a changed policy takes 6 to 8 minutes to take effect)"
+LOOK_FOR_FIREWALL = "look for a firewall in between"
+SILENT = Problem("the broker did not answer in time", f"{LOOK_FOR_FIREWALL}, or try agent.authentication.port 443")
+RECONNECTING = "a new connection is being made"
+SEND_LINE = "send this line to the project"
+NO_AWS_CREDENTIALS = Problem(
+    "no AWS credentials were found", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or fill ~/.aws/credentials"
 )
-SILENT = "the broker did not answer in time: look for a firewall in between, or try agent.authentication.port 443"
-SUBSCRIPTION_REFUSED = "the certificate's policy does not allow iot:Subscribe and iot:Receive on {topic}"
-NO_CONNECTION = "Error: 4"  # how the SDK's message ends when an operation found no connection
-GONE = "the connection is gone ({error}): a new one is being made"
-NO_DESCRIPTOR = "no file can be opened ({error}): raise the limit (LimitNOFILE= in the unit), or see what holds so many"
-NO_AWS_CREDENTIALS = (
-    "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or fill ~/.aws/credentials"
-)
-ON_WEBSOCKET = "check that the AWS credentials are valid and allowed iot:Connect, and the clock"
-CLOSED_ON_PUBLISH = (
-    "the broker closed the connection right after the report: the certificate's policy probably does not allow "
-    "iot:Publish on {topic}"
-)
-NO_VERDICT = (
-    "neither accepted nor rejected within {seconds:.0f} s: is the thing registered, and does the certificate's policy "
-    "allow iot:Receive on {topic}/*?"
-)
-STOPPED_ANSWERING = "nothing came back within {seconds:.0f} s, and the broker does not answer any more: connecting anew"
 
 
-def explain_refusal(code: int) -> str:
+class Permissions(NamedTuple):
+    """What to check where a broker does not let a device connect, subscribe, publish, or hear what becomes of it."""
+
+    connect: str
+    subscribe: str
+    publish: str
+    answers: str
+
+
+AT_AWS = Permissions(
+    connect="check that the certificate is active in AWS IoT, and that its policy allows iot:Connect on "
+    f"client/{{client_id}} {CHANGED_POLICY}",
+    subscribe="let the certificate's policy allow iot:Subscribe on topicfilter/{topic}/accepted and .../rejected, and "
+    f"iot:Receive on topic/{{topic}}/* {CHANGED_POLICY}",
+    publish=f"let the certificate's policy allow iot:Publish on topic/{{topic}} {CHANGED_POLICY}",
+    answers="register the thing, if it is not, and let the certificate's policy allow iot:Receive on topic/{topic}/* "
+    f"{CHANGED_POLICY}",
+)
+BY_WEBSOCKET = AT_AWS._replace(
+    connect="check that the AWS credentials are valid and allow iot:Connect on client/{client_id}, and the clock"
+)
+ELSEWHERE = Permissions(
+    connect="look into the broker's log: it must trust the authority that signed this device's certificate, and accept "
+    "the client ID {client_id}",
+    subscribe="let the broker's access rules allow this device to read {topic}/accepted and {topic}/rejected",
+    publish="let the broker's access rules allow this device to write {topic}",
+    answers="check that something answers reports at this broker (amazon-defender-detect, for instance), and that its "
+    "access rules allow this device to read {topic}/accepted and {topic}/rejected",
+)
+
+
+def refusal(code: int, link: Link) -> Problem:
     """Say why the broker's CONNACK refused us."""
-    return f"the broker refused the connection: {CONNACK_REASONS.get(code, f'CONNACK code {code}')}"
+    says = f"the broker refused the connection: {CONNACK_REASONS.get(code, f'CONNACK code {code}')}"
+    return Problem(says, _permissions(link).connect if code in BY_PERMISSION else "look into the broker's log")
 
 
-def explain_failure(error: BaseException, host: str) -> str:
-    """Say what an exception from connecting means; the SDK's own exceptions print as an empty string."""
-    return _template(error).format(host=host, error=_reason(error))
+def not_let_in(link: Link) -> Problem:
+    """Say what it means that a broker hangs up instead of answering CONNECT."""
+    return Problem("the broker closed the connection before it accepted this device", _permissions(link).connect)
 
 
-def diagnose(error: BaseException, host: str) -> Problem:
-    """Say the same as `explain_failure`, with the thing to do apart from what is wrong."""
-    return Problem(*(part.format(host=host, error=_reason(error)) for part in problem_in(_template(error))))
+def subscription_refused(topic: str, link: Link) -> Problem:
+    """Say what it means that a broker does not grant a subscription."""
+    return Problem(f"the broker refused the subscription to {topic}", _permissions(link).subscribe)
 
 
-def problem_in(text: str) -> Problem:
-    """Take one of this module's texts apart: what there is to do stands behind the first colon."""
-    says, _, advice = text.partition(": ")
+def closed_on_publish(link: Link) -> Problem:
+    """Say what it means that a broker hangs up when a report comes."""
+    return Problem("the broker closed the connection right after the report", _permissions(link).publish)
+
+
+def no_verdict(seconds: float, link: Link) -> Problem:
+    """Say what it means that a broker is there and nobody answers a report."""
+    return Problem(f"neither accepted nor rejected within {seconds:.0f} s", _permissions(link).answers)
+
+
+def stopped_answering(seconds: float) -> Problem:
+    """Say what it means that a broker does not even acknowledge a subscription any more."""
+    return Problem(f"nothing came back within {seconds:.0f} s, and the broker no longer answers", RECONNECTING)
+
+
+def explain(error: BaseException, link: Link) -> Problem:
+    """Say what an exception from connecting means."""
+    if isinstance(error, ConnectionResetError):
+        return not_let_in(link)
+    template = _template(error)
+    says, advice = (part.format(host=link.host, error=reason_of(error)) for part in template)
     return Problem(says, advice)
 
 
-def _template(error: BaseException) -> str:
-    """Return the text, with {host} and {error} in it."""
-    if "No Access Key" in str(error):
-        return NO_AWS_CREDENTIALS
+def reason_of(error: BaseException) -> str:
+    """Return an exception's own words; the SDK's have a message, and are empty as strings, or a number alone."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate was not accepted ({{error}}): {_advice_on_certificate(error.verify_code)}"
+        return error.verify_message or str(error)
     if isinstance(error, ssl.SSLError):
-        return "the TLS connection failed ({error}): " + _advice_on_tls(_reason(error))
+        return error.reason or str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(getattr(error, "message", "")) or str(error) or type(error).__name__
+
+
+def _permissions(link: Link) -> Permissions:
+    """Return what to check at this broker; only AWS IoT has policies and a registry of things."""
+    texts = (BY_WEBSOCKET if link.websocket else AT_AWS) if is_aws(link.host) else ELSEWHERE
+    return Permissions(*(each.format(client_id=link.client_id, topic=link.topic) for each in texts))
+
+
+def _template(error: BaseException) -> Problem:
+    """Return what is wrong and what to do, with {host} and {error} in it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        advice = _advice_on_certificate(error.verify_code)
+        return Problem("the server's certificate was not accepted ({error})", advice)
+    if isinstance(error, ssl.SSLError):
+        return Problem("the TLS connection failed ({error})", _advice_on_tls(reason_of(error)))
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return NO_DESCRIPTOR
-    gone = isinstance(error, publishQueueDisabledException) or _reason(error).endswith(NO_CONNECTION)
-    otherwise = GONE if gone else f"{type(error).__name__} ({{error}}): send this line to the project"
-    return next((text for kind, text in _EXPLANATIONS if isinstance(error, kind)), otherwise)
+        return Problem("no file can be opened ({error})", "raise LimitNOFILE= in the unit, or find what holds so many")
+    otherwise = Problem(f"{type(error).__name__} ({{error}})", SEND_LINE)
+    return next((problem for kind, problem in _EXPLANATIONS if isinstance(error, kind)), otherwise)
 
 
 def _advice_on_certificate(code: int) -> str:
@@ -93,17 +145,6 @@ def _advice_on_tls(reason: str) -> str:
     return "the certificate is refused, or {host} is no MQTT broker"
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message or str(error)
-    if isinstance(error, ssl.SSLError):
-        return error.reason or str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    # the SDK's exceptions have a message; as strings they are empty, or a number alone
-    return str(getattr(error, "message", "")) or str(error) or type(error).__name__
-
-
 # By OpenSSL's numbers (openssl/x509_vfy.h), which its texts belong to.
 _CERTIFICATE_ADVICE: tuple[tuple[tuple[int, ...], str], ...] = (
     ((9, 10), "check this device's clock; if it is right, the server needs a new certificate"),
@@ -117,23 +158,26 @@ _CERTIFICATE_ADVICE: tuple[tuple[tuple[int, ...], str], ...] = (
 
 # By words of OpenSSL's reasons; those with ALERT are what the broker said.
 _TLS_ADVICE = (
-    ("EXPIRED", "put a new certificate with its key in the old one's place"),
+    ("EXPIRED", "replace the certificate and its key with new ones"),
     ("UNKNOWN_CA", "the broker must trust the authority that signed this device's certificate"),
     ("CERTIFICATE", "the broker must know this device's certificate, and have it active"),
     ("WRONG_VERSION", "check agent.authentication.port, where {host} does not speak TLS"),
 )
 
 # The first match holds, so the special cases stand before the general ones.
-_EXPLANATIONS: tuple[tuple[type[BaseException], str], ...] = (
-    (ProxyError, "{error}: check agent.proxy"),
-    (socket.gaierror, "the name {host} cannot be resolved ({error}): check agent.authentication.endpoint and the DNS"),
-    (ConnectionRefusedError, "{host} refused the connection: check agent.authentication.port and the firewall"),
+_EXPLANATIONS: tuple[tuple[type[BaseException], Problem], ...] = (
+    (ProxyError, Problem("{error}", "check agent.proxy")),
+    (
+        socket.gaierror,
+        Problem("the name {host} cannot be resolved ({error})", "check agent.authentication.endpoint and the DNS"),
+    ),
+    (
+        ConnectionRefusedError,
+        Problem("{host} refused the connection", "check agent.authentication.port and the firewall"),
+    ),
     (TimeoutError, SILENT),
     (socket.timeout, SILENT),  # its own class before Python 3.10
-    (ConnectionResetError, NOT_LET_IN),
-    (connectError, NOT_LET_IN),  # a certificate refused under TLS 1.3 shows so, or as a connection that is closed
-    (UnicodeError, "{host} is no host name ({error}): check agent.authentication.endpoint"),  # a label that is empty
-    (ValueError, "the WebSocket handshake failed ({error}): " + ON_WEBSOCKET),  # all the SDK says of it
-    (FileNotFoundError, "a file of agent.authentication is gone ({error}): put it back"),
-    (OSError, "the network cannot be used ({error}): check this device's network and route"),
+    (UnicodeError, Problem("{host} is no host name ({error})", "check agent.authentication.endpoint")),  # empty label
+    (FileNotFoundError, Problem("a file of agent.authentication is gone ({error})", "put it back")),
+    (OSError, Problem("the network cannot be used ({error})", "check this device's network and route")),
 )

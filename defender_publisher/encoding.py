@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from defender_publisher.errors import CollectError
 from defender_publisher.report import Report, sample
+from device_defender.report import LARGEST_PAYLOAD, SHORT_NAMES
 
-MESSAGE_LIMIT = 128 * 1024  # bytes; AWS IoT refuses a larger message
 SMALLEST_ENTRY = 8  # bytes; no list of more than limit/8 entries can fit, so it need not be encoded to find out
 
-SHORT_NAMES: Mapping[str, str] = {
-    "header": "hed",
-    "report_id": "rid",
-    "version": "v",
-    "metrics": "met",
-    "custom_metrics": "cmet",
-    "tcp_connections": "tc",
-    "established_connections": "ec",
-    "connections": "cs",
-    "remote_addr": "rad",
-    "local_port": "lp",
-    "local_interface": "li",
-    "total": "t",
-    "listening_tcp_ports": "tp",
-    "listening_udp_ports": "up",
-    "ports": "pts",
-    "port": "pt",
-    "interface": "if",
-    "network_stats": "ns",
-    "bytes_in": "bi",
-    "bytes_out": "bo",
-    "packets_in": "pi",
-    "packets_out": "po",
-}
 
-
-def encode(report: Report, form: str, short_names: bool) -> bytes:
+def encode(report: Report, form: str = "json", short_names: bool = False) -> bytes:
     """Return the report as the bytes of its encoding, "json" or "cbor"."""
     return _bytes(shorten(report) if short_names else report, form)
 
 
 def encode_within(
-    report: Report, form: str, short_names: bool, limit: int = MESSAGE_LIMIT, chance: random.Random | None = None
+    report: Report, form: str, short_names: bool, limit: int = LARGEST_PAYLOAD, chance: random.Random | None = None
 ) -> bytes:
     """Encode the report in at most `limit` bytes; to that end its longest lists are cut to a uniform sample, in place.
 

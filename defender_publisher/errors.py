@@ -7,17 +7,21 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """What is wrong, and the one thing to do about it; as text they are one sentence."""
+    """What is wrong, and the one thing to do about it (empty where nothing is); as text they are one sentence."""
 
     says: str
-    advice: str
+    advice: str = ""
 
     def __str__(self) -> str:
-        return f"{self.says}; {self.advice}"
+        return f"{self.says}; {self.advice}" if self.advice else self.says
 
 
 class DefenderError(Exception):
-    """The root of this package's own errors: logged as one line, without a traceback."""
+    """The root of this package's own errors: logged as one line, without a traceback; `problem` is what it says."""
+
+    def __init__(self, says: str, advice: str = "") -> None:
+        self.problem = Problem(says, advice)
+        super().__init__(str(self.problem))
 
 
 class ConfigError(DefenderError):
@@ -26,6 +30,10 @@ class ConfigError(DefenderError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+class HungError(DefenderError):
+    """The program makes no progress and cannot help itself; the service manager should start it again."""
 
 
 class CollectError(DefenderError):
@@ -54,8 +62,8 @@ class NoVerdict(TransportError):
     `healthy` says whether the broker still answered after that, so that it had the report.
     """
 
-    def __init__(self, text: str, healthy: bool = False) -> None:
-        super().__init__(text)
+    def __init__(self, says: str, advice: str = "", *, healthy: bool = False) -> None:
+        super().__init__(says, advice)
         self.healthy = healthy
 
 
@@ -63,15 +71,30 @@ class Rejected(DefenderError):
     """Device Defender refused the report; `code` and `message` are its own words."""
 
     def __init__(self, report_id: int, code: str, message: str) -> None:
-        super().__init__(f"report {report_id} rejected: {code}: {message}")
+        super().__init__(self._says(report_id, code, message))
         self.report_id = report_id
         self.code = code
         self.message = message
+
+    @staticmethod
+    def _says(report_id: int, code: str, message: str) -> str:
+        return f"report {report_id} rejected: {code}: {message}"
 
     @property
     def throttled(self) -> bool:
         """Whether the report was refused only because it came too soon after the last one."""
         return self.code == "Throttled"
+
+
+class TooSoon(Rejected):
+    """A report that came too soon after one that this device sent before it was started: a proof that the way works."""
+
+    @staticmethod
+    def _says(report_id: int, code: str, message: str) -> str:
+        return (
+            f"report {report_id} throttled: the connection works, and a report of this thing from before the start is "
+            "less than 300 s old"
+        )
 
 
 class GivenUp(Rejected):

@@ -7,6 +7,7 @@ from defender_publisher.errors import ConfigError
 from device_defender.metrics import is_name
 
 UNKNOWN_SERIAL = "000000000000"  # the CloudWatch publisher's default; good enough to try things out
+PADDING = " \t\r\n\0"  # a device tree ends its serial number with a NUL
 COMMAND_TIMEOUT = 30.0  # seconds; macOS's system_profiler takes several
 
 
@@ -45,13 +46,14 @@ def _run(command: str) -> str:
             shell=True,
             check=False,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=COMMAND_TIMEOUT,
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
         raise ConfigError([f"{where} must end within {COMMAND_TIMEOUT:.0f} s, but it did not"]) from None
-    serial = done.stdout.strip()
+    serial = done.stdout.strip(PADDING)
     if done.returncode != 0 or not serial:
         said = done.stderr.strip().splitlines()
         reason = f"failed with exit status {done.returncode}" if done.returncode else "printed nothing"

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import msgspec
 
 from defender_publisher.errors import GivenUp, NoVerdict, Rejected
-from defender_publisher.repeats import ALWAYS_LOGGED
+from defender_publisher.logs import ALWAYS_LOGGED
 from defender_publisher.snapshot import Snapshot
 from defender_publisher.state import Baseline, State
 
@@ -154,4 +154,5 @@ class Ledger:
 def _baseline_of(snapshot: Snapshot) -> dict[str, Baseline]:
     if snapshot.interfaces is None:
         return {}
-    return {"baseline": Baseline(snapshot.taken_at, snapshot.boot_id, dict(snapshot.interfaces))}
+    interfaces, identities = dict(snapshot.interfaces), dict(snapshot.identities)
+    return {"baseline": Baseline(snapshot.taken_at, snapshot.boot_id, interfaces, identities)}

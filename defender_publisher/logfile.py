@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
+from typing import cast
+
+from defender_publisher import files
 
 
 class LogFile(RotatingFileHandler):
@@ -12,9 +16,13 @@ class LogFile(RotatingFileHandler):
 
     def __init__(self, path: str, max_size: int, max_count: int) -> None:
         """Keep `max_count` old files of at most `max_size` bytes each beside the one at `path`."""
-        super().__init__(path, maxBytes=max_size, backupCount=max_count, encoding="utf-8")
+        super().__init__(path, maxBytes=max_size, backupCount=max_count, encoding="utf-8", errors="backslashreplace")
         self._instead = logging.StreamHandler(sys.stderr)
         self._error: OSError | None = None  # why the last record could not be written
+
+    def _open(self) -> TextIOWrapper:
+        """Open the file, but not where a link of another user leads, nor a FIFO that nobody reads."""
+        return cast(TextIOWrapper, open(self.baseFilename, self.mode, encoding=self.encoding, opener=files.append))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record; say so where that begins to fail, and where it works again."""

@@ -6,21 +6,16 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
-
-import AWSIoTPythonSDK
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from defender_publisher import diagnosis, verdict
 from defender_publisher.backoff import Backoff
-from defender_publisher.config import Agent
-from defender_publisher.credentials import validity_problem
-from defender_publisher.errors import ConfigError, NotConnected, NotValidNow, NoVerdict, TransportError
-from defender_publisher.session import Link, Session
-from defender_publisher.settings import Settings
-from defender_publisher.tcp import open_socket
-from defender_publisher.transport import Delivery
-from defender_publisher.watcher import Watcher
+from defender_publisher.credentials import problem_of_dates
+from defender_publisher.errors import NotConnected, NotValidNow, NoVerdict, TransportError
+from defender_publisher.inbox import Message
+from defender_publisher.transport import Delivery, Link, Watcher
+from device_defender.report import LARGEST_PAYLOAD
 
 log = logging.getLogger("defender_publisher")
 
@@ -30,33 +25,34 @@ VALIDITY_CHECK = 10.0  # seconds between two looks whether the certificate is va
 SOON_AFTER_PUBLISH = 5.0  # seconds; a connection closed within them was closed because of the report
 EVICTED_AFTER = 3  # connections lost soon in a row, from which on another client with our client ID is likely
 
-OLDEST_SDK = (1, 6, 1)
+
+class Session(Protocol):
+    """One connection to a broker, which is never used again once it is lost; `alive` says whether it is up."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is up."""
+
+    def open(self, replies_required: bool = True) -> None:
+        """Connect and subscribe to the reply topics; raises TransportError with the reason."""
+
+    def publish(self, payload: bytes) -> None:
+        """Send a report at QoS 0; raises NotConnected when it cannot be sent."""
+
+    def next_message(self, timeout: float) -> Message | None:
+        """Return the next message, or None after `timeout` seconds; raises NotConnected when the connection is lost."""
+
+    def waiting_messages(self) -> Iterator[Message]:
+        """Yield the messages that have arrived and that nobody waited for."""
+
+    def answers(self) -> bool:
+        """Whether the broker answers now, and so has received all that was sent before."""
+
+    def close(self) -> None:
+        """Disconnect, within a second or two."""
+
 
 OpenSession = Callable[[], Session]
-
-
-def open_transport(settings: Settings, watcher: Watcher | None = None) -> MqttTransport:
-    """Return the transport that the settings describe, not yet connected; raises ConfigError for an old SDK."""
-    check_sdk(AWSIoTPythonSDK.__version__)
-    agent, link = settings.agent, _link(settings)
-    make_socket = partial(open_socket, link.host, link.port, agent.proxy)
-    return MqttTransport(
-        link,
-        lambda: Session(link, make_socket),
-        agent.format,
-        answered=agent.topic is None,
-        backoff=Backoff(agent.publish_interval),
-        watcher=watcher,
-    )
-
-
-def check_sdk(version: str) -> None:
-    """Raise ConfigError for an SDK that connects to any server, whoever it claims to be."""
-    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
-    if numbers < OLDEST_SDK:
-        raise ConfigError(
-            [f"AWSIoTPythonSDK must be at least 1.6.1, which checks the server's name; this is {version}"]
-        )
 
 
 class MqttTransport:
@@ -64,6 +60,9 @@ class MqttTransport:
 
     `answered` says whether Device Defender is at the other end: on a topic of one's own silence is no failure.
     """
+
+    largest_report = LARGEST_PAYLOAD
+    needs_restart = ""
 
     def __init__(
         self,
@@ -86,6 +85,7 @@ class MqttTransport:
         self._session: Session | None = None
         self._connecting = threading.Lock()
         self._connected_at = 0.0
+        self._resets = 0
         self._late: verdict.Verdicts = {}
 
     @property
@@ -107,7 +107,7 @@ class MqttTransport:
             self._session, self._connected_at = self._open_session(), time.monotonic()
         failed = self._backoff.connected()
         after = f" after {failed} failed attempt{'s' * (failed > 1)}" if failed else ""
-        log.info("connected to %s:%d as %s%s", self._link.host, self._link.port, self._link.client_id, after)
+        log.info("connected to %s as %s%s", self._link.place, self._link.client_id, after)
         self._watcher.connected()
 
     def keep_connected(self) -> float:
@@ -143,8 +143,7 @@ class MqttTransport:
             accepted = verdict.wait_for(session, report_id, self._form, began + self._verdict_timeout, self._late)
         except NotConnected as error:
             quick = time.monotonic() - began < SOON_AFTER_PUBLISH
-            text = diagnosis.CLOSED_ON_PUBLISH.format(topic=self._link.topic) if quick else str(error)
-            raise NoVerdict(text) from error
+            raise NoVerdict(*(diagnosis.closed_on_publish(self._link) if quick else error.problem)) from error
         return Delivery(time.monotonic() - began) if accepted else self._unanswered(session)
 
     def late_verdicts(self) -> dict[int, bool]:
@@ -156,6 +155,7 @@ class MqttTransport:
 
     def reset(self) -> None:
         """Tear the connection down, from any thread, so that whatever hangs in it ends and a new one is made."""
+        self._resets += 1  # for an attempt that has no session yet
         for session in (self._opening, self._session):
             if session is not None:
                 session.close()
@@ -165,14 +165,17 @@ class MqttTransport:
         self._drop()
 
     def _open_session(self) -> Session:
+        resets = self._resets
         gc.collect()  # the SDK's clients are knots of references that hold three descriptors each
-        problem = validity_problem(self._link.certificate) if self._link.certificate else None
+        problem = problem_of_dates(self._link.certificate) if self._link.certificate else None
         if problem:
-            raise NotValidNow(problem)
+            raise NotValidNow(*problem)
         try:
             session = self._opening = self._new_session()
         except OSError as error:  # it takes descriptors, of which there may be none
-            raise TransportError(diagnosis.explain_failure(error, self._link.host)) from error
+            raise TransportError(*diagnosis.explain(error, self._link)) from error
+        if self._resets != resets:  # while there was nothing to tear down: this attempt is it
+            session.close()
         try:
             session.open(replies_required=self._answered)
         finally:
@@ -183,10 +186,9 @@ class MqttTransport:
         """Tell a broker that has the report and does not answer it from one that is not there any more."""
         if not session.answers():
             session.close()
-            raise NoVerdict(diagnosis.STOPPED_ANSWERING.format(seconds=self._verdict_timeout))
+            raise NoVerdict(*diagnosis.stopped_answering(self._verdict_timeout))
         if self._answered:
-            text = diagnosis.NO_VERDICT.format(seconds=self._verdict_timeout, topic=self._link.topic)
-            raise NoVerdict(text, healthy=True)
+            raise NoVerdict(*diagnosis.no_verdict(self._verdict_timeout, self._link), healthy=True)
         return Delivery(self._verdict_timeout, answered=False)
 
     def _note_loss(self) -> float:
@@ -206,19 +208,3 @@ class MqttTransport:
         session, self._session = self._session, None
         if session is not None:
             session.close()
-
-
-def _link(settings: Settings) -> Link:
-    agent: Agent = settings.agent
-    authentication = agent.authentication
-    mutual = authentication.method == "certificate"
-    return Link(
-        host=str(authentication.endpoint),
-        port=int(authentication.port or 0),
-        client_id=str(agent.client_id),
-        topic=settings.topic,
-        root_ca=str(authentication.root_ca),
-        certificate=str(authentication.certificate) if mutual else "",
-        private_key=str(authentication.private_key) if mutual else "",
-        websocket=not mutual,
-    )

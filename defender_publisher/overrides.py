@@ -1,14 +1,15 @@
 """The overrides: command-line options that stand for a key of the configuration and win over the file.
 
-They are the command line of AWS's first Device Defender agent (agent.py), so that its users need not learn another.
+They have the short names of AWS's first Device Defender agent (agent.py), so that its users need not learn others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from defender_publisher.config import Raw
+if TYPE_CHECKING:  # `--help` does without msgspec
+    from defender_publisher.config import Raw
 
 
 class Override(NamedTuple):
@@ -19,25 +20,23 @@ class Override(NamedTuple):
     value: Mapping[str, Any]
 
 
+ANY_VALUE = {"nargs": "?", "const": "websocket", "metavar": "YES"}  # the first agent's option wanted one
+
 OVERRIDES = (
     Override(("-e", "--endpoint"), "agent.authentication.endpoint", {"metavar": "HOST"}),
     Override(("--port",), "agent.authentication.port", {"metavar": "PORT", "type": int}),
-    Override(("-r", "--rootCA"), "agent.authentication.root_ca", {"metavar": "FILE"}),
-    Override(("-c", "--cert"), "agent.authentication.certificate", {"metavar": "FILE"}),
-    Override(("-k", "--key"), "agent.authentication.private_key", {"metavar": "FILE"}),
-    Override(("-id", "--client_id"), "agent.client_id", {"metavar": "ID"}),
-    Override(("-t", "--thing_name"), "agent.thing_name", {"metavar": "NAME"}),
+    Override(("-r", "--root-ca"), "agent.authentication.root_ca", {"metavar": "FILE"}),
+    Override(("-c", "--certificate"), "agent.authentication.certificate", {"metavar": "FILE"}),
+    Override(("-k", "--private-key"), "agent.authentication.private_key", {"metavar": "FILE"}),
+    Override(("-id", "--client-id"), "agent.client_id", {"metavar": "ID"}),
+    Override(("-t", "--thing-name"), "agent.thing_name", {"metavar": "NAME"}),
     Override(("-f", "--format"), "agent.format", {"metavar": "json|cbor"}),
-    Override(("-s", "--short_tags"), "agent.short_names", {"action": "store_const", "const": True}),
-    Override(("-w", "--use-websocket"), "agent.authentication.method", {"nargs": "?", "const": "websocket"}),
+    Override(("-s", "--short-names"), "agent.short_names", {"action": "store_const", "const": True}),
+    Override(("-w", "--use-websocket"), "agent.authentication.method", ANY_VALUE),
     Override(("-se", "--signing-region"), "agent.authentication.region", {"metavar": "REGION"}),
     Override(("-ph", "--proxy-host"), "agent.proxy.host", {"metavar": "HOST"}),
     Override(("-pp", "--proxy-port"), "agent.proxy.port", {"metavar": "PORT", "type": int}),
-    Override(
-        ("-cm", "--include-custom-metrics", "--custom-metrics"),
-        "custom_metrics.cpu_usage",
-        {"action": "store_const", "const": {}},
-    ),
+    Override(("-cm", "--custom-metrics"), "custom_metrics.cpu_usage", {"action": "store_const", "const": {}}),
     Override(("--allow-short-interval",), "agent.allow_short_interval", {"action": "store_const", "const": True}),
 )
 

@@ -10,20 +10,20 @@ import msgspec
 
 from defender_publisher.device import Device
 from defender_publisher.encoding import encode_within
-from defender_publisher.errors import DefenderError, GivenUp, NotConnected, NoVerdict, Rejected
+from defender_publisher.errors import DefenderError, GivenUp, NotConnected, NoVerdict, Rejected, TooSoon
 from defender_publisher.ledger import Ledger, Store
 from defender_publisher.report import Report, build_report, summarize
 from defender_publisher.schedule import Schedule
 from defender_publisher.settings import Settings
 from defender_publisher.snapshot import Snapshot, Sockets
-from defender_publisher.transport import Delivery, Transport
-from defender_publisher.watcher import Watcher
+from defender_publisher.transport import Delivery, Transport, Watcher
 from defender_publisher.window import Window
 
 log = logging.getLogger("defender_publisher")
 
 OFFLINE_CHECK = 2.0  # seconds between two looks whether a report that is due can go out
-AFTER_THROTTLED = 2  # cycles to wait after Throttled, and not more, so as not to be silent for long after the cure
+THROTTLED_WITHIN = 300.0  # seconds; Device Defender takes one report of a thing in them
+AFTER_THROTTLED = 2  # cycles to wait after Throttled, and not more, so as not to be silent for long afterwards
 ADVICE = {
     "InvalidPayload": "send this line to the project, with the report that debug mode logs",
     "Throttled": "one report per 300 s and thing is taken; look for a second publisher of this thing",
@@ -52,6 +52,7 @@ class Publisher:
         self._schedule = Schedule(settings.thing_name, agent.publish_interval)
         self._window = Window(agent.publish_interval)
         self._throttled = False
+        self._may_be_too_soon = self._knows_no_report(clock())
 
     @property
     def looks_between(self) -> bool:
@@ -84,8 +85,11 @@ class Publisher:
         except NotConnected as error:
             log.info("the report waits for a connection: %s", error)
             return self._due_in(None)
+        except TooSoon as error:
+            self._throttled = True
+            log.info("%s; the next report goes out in %.0f s", error, self._seconds_to_next())
         except DefenderError as error:
-            log.error("%s%s", error, _advice(error))
+            log.error("%s%s", error, f" ({advice})" if (advice := advice_on(error)) else "")
             self._throttled = isinstance(error, Rejected) and error.throttled
         else:
             self._throttled = False
@@ -114,7 +118,7 @@ class Publisher:
         except DefenderError:
             self._watcher.failed()
             raise
-        payload = encode_within(report, agent.format, agent.short_names)
+        payload = encode_within(report, agent.format, agent.short_names, self._transport.largest_report)
         log.debug("report %d: %s", report_id, msgspec.json.encode(report).decode())
         self._ledger.sent(report_id, snapshot, self._clock())
         delivery = self._deliver(report_id, payload, report)
@@ -130,8 +134,12 @@ class Publisher:
             self._ledger.not_sent()
             raise
         except Rejected as error:
+            first, self._may_be_too_soon = self._may_be_too_soon, False
             self._watcher.reported(report_id, f"rejected: {error.code}")
             self._ledger.refused(error, report)
+            if first and error.throttled:
+                self._watcher.proven(report_id)
+                raise TooSoon(report_id, error.code, error.message) from error
             raise
         except NoVerdict as error:
             if not self._ledger.unanswered(error):
@@ -139,7 +147,13 @@ class Publisher:
                 raise
             return Delivery(None, answered=False)
         self._ledger.accepted(self._clock())
+        self._may_be_too_soon = False
         return delivery
+
+    def _knows_no_report(self, now: float) -> bool:
+        """Whether an earlier start may have reported just now: it did, or nothing is kept of any (a new SD card)."""
+        sent_at = self._ledger.published_at
+        return sent_at is None or 0 <= now - sent_at < THROTTLED_WITHIN
 
     def _hear_late_verdicts(self) -> None:
         """Let the ledger know what was said of reports that nobody waited for any more."""
@@ -160,6 +174,6 @@ class Publisher:
         return OFFLINE_CHECK if seconds is None else seconds
 
 
-def _advice(error: DefenderError) -> str:
-    advice = ADVICE.get(error.code) if isinstance(error, Rejected) else None
-    return f" ({advice})" if advice else ""
+def advice_on(error: DefenderError) -> str:
+    """Return what to do about a report that was refused, nothing where only its code can tell."""
+    return ADVICE.get(error.code, "") if isinstance(error, Rejected) else ""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import fnmatch
 import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
+from functools import partial
 from typing import Any
 
+from defender_publisher.collectors.attempt import attempt
 from defender_publisher.config import Connections, Metrics, NetworkStats, Ports
 from defender_publisher.errors import CollectError
-from defender_publisher.snapshot import Connection, Counters, Port, Snapshot, Sockets
+from defender_publisher.growth import growth, names_before
+from defender_publisher.snapshot import Connection, Port, Snapshot, Sockets
 from defender_publisher.state import Baseline
 from device_defender.metrics import TYPES
 
@@ -38,18 +41,6 @@ def build_report(report_id: int, snapshot: Snapshot, baseline: Baseline | None, 
     if custom:
         report["custom_metrics"] = custom
     return report
-
-
-def growth(before: Mapping[str, Counters], now: Mapping[str, Counters]) -> Counters | None:
-    """Return how much all interfaces together counted since `before` (bytes and packets), or None if that is unknown.
-
-    Counters are compared interface by interface: one that appeared since counts from zero, one that fell was replaced
-    and is skipped, one that is gone has nothing more to tell.
-    """
-    zero = Counters(0, 0, 0, 0)
-    deltas = [_difference(before.get(name, zero), counters) for name, counters in now.items()]
-    known = [each for each in deltas if min(each) >= 0]
-    return Counters(*map(sum, zip(*known))) if known else None
 
 
 def summarize(report: Report) -> str:
@@ -103,7 +94,7 @@ def _connections(sockets: Sockets, block: bool | Connections, metrics: Metrics) 
     kept = {
         each if options.local_port and options.interface else _shortened(each, options)
         for each in sockets.tcp_connections
-        if not (options.exclude_loopback and each.local_interface in LOOPBACK_INTERFACES)
+        if not (options.exclude_loopback and _leads_to_itself(each, sockets.own_addresses))
     }
     size = options.max_list_size or metrics.max_list_size
     entries = [
@@ -112,6 +103,12 @@ def _connections(sockets: Sockets, block: bool | Connections, metrics: Metrics) 
     ]
     total = len(kept) if sockets.connections_total is None else sockets.connections_total
     return {"established_connections": {"connections": entries, "total": total}}
+
+
+def _leads_to_itself(connection: Connection, own_addresses: Collection[str]) -> bool:
+    """Whether a connection stays on this device: by the loopback interface, or to an address of its own."""
+    remote_ip = connection.remote_addr.rpartition(":")[0].strip("[]")
+    return connection.local_interface in LOOPBACK_INTERFACES or remote_ip in own_addresses
 
 
 def _shortened(connection: Connection, options: Connections) -> Connection:
@@ -126,17 +123,14 @@ def _network_stats(snapshot: Snapshot, baseline: Baseline | None, block: bool | 
         return None
     options = block if isinstance(block, NetworkStats) else NetworkStats()
     counted = {name: each for name, each in snapshot.interfaces.items() if _counts(name, options)}
-    total = growth(baseline.interfaces, counted)
+    names = names_before(baseline.identities, snapshot.identities, counted)
+    total = attempt("network_stats", partial(growth, baseline.interfaces, counted, names))
     return total._asdict() if total is not None else None
 
 
 def _counts(interface: str, options: NetworkStats) -> bool:
     wanted = any(fnmatch.fnmatchcase(interface, pattern) for pattern in options.interfaces)
     return wanted and not any(fnmatch.fnmatchcase(interface, pattern) for pattern in options.exclude_interfaces)
-
-
-def _difference(before: Counters, now: Counters) -> Counters:
-    return Counters(*(after - earlier for earlier, after in zip(before, now)))
 
 
 def _sampled(entries: Collection[Any], size: int | None) -> list[Any]:

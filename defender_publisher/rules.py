@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from defender_publisher import metrics
 from defender_publisher.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric
-from device_defender.metrics import AWS_PREFIX, BUILT_INS, TYPES
+from defender_publisher.transports import method_of
+from device_defender.metrics import AWS_PREFIX, TYPES
 from device_defender.wording import did_you_mean, shown
 
-AWS_ENDPOINT = re.compile(r"\.iot\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?$")
-AWS_PORTS = (8883, 443)
+HOST = r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(%[\w.-]+)?"  # a name, IPv4 or IPv6
 TOPIC_BYTES, TOPIC_SLASHES = 256, 7  # AWS IoT's limits of a topic
 
 
@@ -42,34 +43,12 @@ def _interval_rules(agent: Agent) -> Iterator[str]:
 
 
 def _authentication_rules(authentication: Authentication) -> Iterator[str]:
-    needed = ["endpoint"] + (["certificate", "private_key"] if authentication.method == "certificate" else [])
-    for key in needed:
-        if not getattr(authentication, key):
-            yield f"agent.authentication.{key} is missing; it is needed with the method {authentication.method}"
     endpoint = authentication.endpoint or ""
     if re.search(r"[/:\s]", endpoint):
-        yield f"agent.authentication.endpoint must be a host name alone, without https:// and port, got {endpoint!r}"
-        return
-    at_aws = AWS_ENDPOINT.search(endpoint)
-    if at_aws and authentication.port not in (None, *AWS_PORTS):
-        yield f"agent.authentication.port must be 8883 or 443 for AWS IoT, got {authentication.port}"
-    if authentication.method == "websocket" and endpoint:
-        yield from _websocket_rules(authentication, at_aws)
-
-
-def _websocket_rules(authentication: Authentication, at_aws: re.Match[str] | None) -> Iterator[str]:
-    if not at_aws:
-        yield (
-            "agent.authentication.endpoint must be AWS's own name (...-ats.iot.REGION.amazonaws.com) with the method "
-            f"websocket, because the request is signed for its region; got {authentication.endpoint!r}"
-        )
-    elif authentication.region not in (None, at_aws["region"]):
-        yield (
-            f"agent.authentication.region must be the endpoint's region {at_aws['region']}, "
-            f"got {authentication.region!r}"
-        )
-    if authentication.port not in (None, 443):
-        yield f"agent.authentication.port must be 443 with the method websocket, got {authentication.port}"
+        given = "" if "@" in endpoint else f", got {endpoint!r}"
+        yield f"agent.authentication.endpoint must be a host name alone, without https:// and port{given}"
+    else:
+        yield from method_of(authentication).broken_rules(authentication)
 
 
 def _topic_rules(agent: Agent) -> Iterator[str]:
@@ -87,15 +66,19 @@ def _topic_rules(agent: Agent) -> Iterator[str]:
 
 
 def _proxy_rules(agent: Agent) -> Iterator[str]:
+    if agent.proxy and not re.fullmatch(HOST, agent.proxy.host):
+        given = "" if "@" in agent.proxy.host else f", got {shown(agent.proxy.host)}"  # a password may be in it
+        yield (
+            "agent.proxy.host must be a host name or address alone (port, username and password have keys of their "
+            f"own){given}"
+        )
     if agent.proxy and (agent.proxy.username is None) != (agent.proxy.password is None):
         yield "agent.proxy.username and agent.proxy.password must be given together"
 
 
 def _metrics_rules(config: Config) -> Iterator[str]:
-    metrics = config.metrics
-    blocks = (
-        metrics.listening_tcp_ports, metrics.listening_udp_ports, metrics.tcp_connections, metrics.network_stats
-    )  # fmt: skip
+    given = config.metrics
+    blocks = (given.listening_tcp_ports, given.listening_udp_ports, given.tcp_connections, given.network_stats)
     if not config.custom_metrics and all(block is False for block in blocks):
         yield "metrics must leave at least one block on, or custom_metrics name one: there is nothing to report"
 
@@ -109,15 +92,19 @@ def _custom_metric_rules(name: str, metric: CustomMetric) -> Iterator[str]:
     elif metric.command is not None and metric.type is None:
         yield f"{where}.type is missing; a command needs one of {', '.join(TYPES)}"
     elif metric.command is None:
-        yield from _built_in_rules(where, metric.source or name, metric)
+        yield from _source_rules(where, metric.source or name, metric)
 
 
-def _built_in_rules(where: str, source: str, metric: CustomMetric) -> Iterator[str]:
-    built_in = BUILT_INS.get(source)
-    if built_in is None:
+def _source_rules(where: str, source: str, metric: CustomMetric) -> Iterator[str]:
+    try:
+        found = metrics.find(source)
+    except metrics.MetricError as error:
+        yield f"{where} cannot be measured: {error}"
+        return
+    if found is None:
         yield (
-            f"{where} must have a source or a command, because {shown(source)} is not the name of a built-in"
-            f"{did_you_mean(source, BUILT_INS)}"
+            f"{where} must have a source or a command, because {shown(source)} is not the name of a built-in, nor of a "
+            f"metric of an installed package{did_you_mean(source, metrics.names())}"
         )
-    elif metric.type not in (None, built_in.type):
-        yield f"{where}.type must be {built_in.type} for the built-in {source}, got {metric.type}"
+    elif metric.type not in (None, found.type):
+        yield f"{where}.type must be {found.type} for the source {source}, got {metric.type}"

@@ -12,49 +12,31 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
 from AWSIoTPythonSDK.core.protocol.internal.workers import EventConsumer
 from AWSIoTPythonSDK.core.protocol.paho import client as paho
+from AWSIoTPythonSDK.exception.AWSIoTExceptions import connectError, publishQueueDisabledException
 from AWSIoTPythonSDK.MQTTLib import AWSIoTMQTTClient
 
 from defender_publisher import diagnosis
-from defender_publisher.errors import NotConnected, SubscriptionRefused, TransportError
+from defender_publisher.errors import NotConnected, Problem, SubscriptionRefused, TransportError
+from defender_publisher.inbox import Inbox, Message
+from defender_publisher.transport import Link
 
 log = logging.getLogger("defender_publisher")
 
 KEEP_ALIVE = 60  # seconds; the SDK's 600 let a half-open connection look well for ten minutes (AWS allows 30-1200)
+HANDSHAKE_TIMEOUT = 25.0  # seconds for TCP, the proxy and TLS together, each read of which has a time-out of its own
 ANSWER_TIMEOUT = 10.0  # seconds for CONNACK, and for each SUBACK
 CLOSE_TIMEOUT = 2.0  # seconds for a DISCONNECT to go out
 DISPATCH_INTERVAL = 2.0  # seconds; the SDK's 10 ms wake an idle device 96 times a second, and an event wakes it anyway
 REFUSED = 0x80  # the SUBACK code of a filter that is not allowed (MQTT 3.1.1, 3.9.3)
 AT_MOST_ONCE, AT_LEAST_ONCE = 0, 1
-
-
-class Link(msgspec.Struct, frozen=True):
-    """Whom to connect to, and as whom; paths are of PEM files, certificate and key are empty with WebSocket."""
-
-    host: str
-    port: int
-    client_id: str
-    topic: str
-    root_ca: str
-    certificate: str = ""
-    private_key: str = ""
-    websocket: bool = False
-
-    @property
-    def reply_topics(self) -> tuple[str, str]:
-        """The topics on which Device Defender answers to `topic`."""
-        return f"{self.topic}/accepted", f"{self.topic}/rejected"
-
-
-class Message(NamedTuple):
-    """A message that arrived on a reply topic."""
-
-    topic: str
-    payload: bytes
+LARGEST_PACKET = 256 * 1024  # bytes; AWS IoT's largest message has 128 KB, and MQTT's 256 MB would fill a device
+NO_CONNECTION = "Error: 4"  # how the SDK's message ends when an operation found no connection
+GONE = "the connection is gone ({})"
+WAS_RESET = "the connection was torn down while it was being made"
 
 
 class Session:
@@ -64,10 +46,12 @@ class Session:
         self._link = link
         self._open_socket = open_socket
         self._steps: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()  # None: the connection is lost
+        self._inbox = Inbox()
         self._threads: list[threading.Thread] = []
         self._lost = threading.Event()
         self._line: socket.socket | None = None
+        self._line_wanted = False  # once the SDK has asked for its socket
+        self._overdue = False  # once the handshake took too long
         self._client = _configured_client(link, self._first_socket, self._on_offline)
 
     @property
@@ -82,11 +66,11 @@ class Session:
         Raises TransportError with the reason when that fails: SubscriptionRefused when only the second did.
         """
         try:
-            self._client.connectAsync(KEEP_ALIVE, _safely(lambda mid, data: self._steps.put(("connack", data))))
+            self._shake_hands()
             self._threads = self._sdk_threads()
             code = self._wait_for("connack")
             if code != 0:
-                raise TransportError(diagnosis.explain_refusal(code))
+                raise TransportError(*diagnosis.refusal(code, self._link))
             for topic in self._link.reply_topics:
                 self._subscribe(topic, replies_required)
         except TransportError:
@@ -94,36 +78,27 @@ class Session:
             raise
         except Exception as error:
             self.close()
-            raise TransportError(diagnosis.explain_failure(error, self._link.host)) from error
+            raise TransportError(*problem_of(error, self._link)) from error
 
     def publish(self, payload: bytes) -> None:
         """Send a report at QoS 0; raises NotConnected when it cannot be sent."""
         try:
             sent = self._client.publish(self._link.topic, bytearray(payload), AT_MOST_ONCE)
         except Exception as error:
-            raise NotConnected(diagnosis.explain_failure(error, self._link.host)) from error
+            raise NotConnected(*problem_of(error, self._link)) from error
         if sent is not True:  # the SDK's word for "put into the offline queue"
-            raise NotConnected("the connection is gone")
+            raise NotConnected("the connection is gone", diagnosis.RECONNECTING)
 
     def next_message(self, timeout: float) -> Message | None:
         """Return the next message, or None after `timeout` seconds; raises NotConnected when the connection is lost."""
         try:
-            message = self._messages.get(timeout=max(timeout, 0.0))
-        except queue.Empty:
-            return None
-        if message is None:
-            raise NotConnected("the connection is lost")
-        return message
+            return self._inbox.get(timeout)
+        except EOFError:
+            raise NotConnected("the connection is lost") from None
 
     def waiting_messages(self) -> Iterator[Message]:
-        """Yield the messages that have arrived and that nobody waited for; the loss of the connection is no message."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                message = self._messages.get_nowait()
-                if message is None:
-                    self._messages.put(None)
-                    return
-                yield message
+        """Yield the messages that have arrived and that nobody waited for."""
+        yield from self._inbox.take_all()
 
     def answers(self) -> bool:
         """Whether the broker answers now, and so has received all that was sent before.
@@ -143,12 +118,36 @@ class Session:
         self._lost.set()
         if online:  # the SDK's disconnect answers nobody when it is not
             self._say_goodbye()
+        self._hang_up()
+        self._end_threads()
+
+    def _shake_hands(self) -> None:
+        """Connect by TCP, proxy and TLS, and send CONNECT; whoever sends a byte now and then cannot draw it out."""
+        if self._lost.is_set():
+            raise TransportError(WAS_RESET)
+        timer = threading.Timer(HANDSHAKE_TIMEOUT, self._give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            self._client.connectAsync(KEEP_ALIVE, _safely(lambda mid, data: self._steps.put(("connack", data))))
+        except Exception as error:
+            if self._overdue:
+                raise TransportError(*diagnosis.SILENT) from error
+            raise
+        finally:
+            timer.cancel()
+        _bound_packets(self._client)
+
+    def _give_up(self) -> None:
+        self._overdue = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         line, self._line = self._line, None  # the job and the watchdog may close it at once
         if line is not None:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
             line.close()
-        self._end_threads()
 
     def _say_goodbye(self) -> None:
         with contextlib.suppress(Exception):
@@ -160,29 +159,32 @@ class Session:
             topic,
             AT_LEAST_ONCE,
             _safely(lambda mid, data: self._steps.put(("suback", data))),
-            _safely(lambda _client, _data, message: self._messages.put(Message(message.topic, message.payload))),
+            _safely(lambda _client, _data, message: self._inbox.put(Message(message.topic, message.payload))),
         )
         granted = self._wait_for("suback")
         if granted[0] == REFUSED and required:
-            raise SubscriptionRefused(diagnosis.SUBSCRIPTION_REFUSED.format(topic=topic))
+            raise SubscriptionRefused(*diagnosis.subscription_refused(topic, self._link))
 
     def _wait_for(self, wanted: str, timeout: float | None = None) -> Any:
         try:
             step, data = self._steps.get(timeout=timeout or ANSWER_TIMEOUT)
         except queue.Empty:
-            raise TransportError(diagnosis.SILENT) from None
+            raise TransportError(*diagnosis.SILENT) from None
         if step != wanted:
-            raise TransportError(diagnosis.NOT_LET_IN)
+            raise TransportError(*diagnosis.not_let_in(self._link))
         return data
 
     def _first_socket(self) -> socket.socket:
         """Make the connection's socket; asked for another, end the SDK's thread that wants to reconnect after all."""
-        if self._line is not None and not self._lost.is_set():
-            self._steps.put(("connack", 1))  # it meets this code by trying MQTT 3.1, and never tells it
-        if self._line is not None or self._lost.is_set():
+        if self._line_wanted:
+            if not self._lost.is_set():
+                self._steps.put(("connack", 1))  # it meets this code by trying MQTT 3.1, and never tells it
             raise SystemExit
+        self._line_wanted = True
         sock = self._open_socket()
         self._line = sock.dup()  # TLS takes the socket itself away; this one can still shut the line
+        if self._lost.is_set():  # since before there was a line to shut
+            self._hang_up()
         return sock
 
     def _sdk_threads(self) -> list[threading.Thread]:
@@ -205,7 +207,7 @@ class Session:
         self._lost.set()
         self._end_threads()
         self._steps.put(("offline", None))
-        self._messages.put(None)
+        self._inbox.close()
 
 
 def _configured_client(link: Link, make_socket: Callable[[], socket.socket], on_offline: Callable[[], None]) -> Any:
@@ -235,3 +237,43 @@ def _safely(callback: Callable[..., None]) -> Callable[..., None]:
             log.exception("unforeseen error in an MQTT callback")
 
     return call
+
+
+class _BoundedLine:
+    """The SDK's TLS connection, which ends where the SDK would read for ever: at its end, and in a huge packet."""
+
+    def __init__(self, line: Any) -> None:
+        self._line = line
+
+    def read(self, count: int) -> Any:
+        """Return up to `count` bytes; raises OSError, which the SDK takes for the end of the connection."""
+        if count > LARGEST_PACKET:
+            raise ConnectionAbortedError(f"a packet of {count} bytes")
+        data = self._line.read(count)
+        if count and not data:  # in the middle of a packet the SDK would ask again and again
+            raise ConnectionResetError("the broker closed the connection")
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._line, name)
+
+
+def _bound_packets(client: Any) -> None:
+    paho_client = client._mqtt_core._internal_async_client._paho_client
+    line = paho_client._ssl
+    if line is not None:  # or the network thread has met the connection's end already
+        paho_client._ssl = _BoundedLine(line)
+
+
+def problem_of(error: BaseException, link: Link) -> Problem:
+    """Say what an exception from the SDK means; its own print as an empty string."""
+    reason = diagnosis.reason_of(error)
+    if isinstance(error, connectError):  # so shows a certificate that is refused under TLS 1.3, or as a lost connection
+        return diagnosis.not_let_in(link)
+    if isinstance(error, publishQueueDisabledException) or reason.endswith(NO_CONNECTION):
+        return Problem(GONE.format(reason), diagnosis.RECONNECTING)
+    if "No Access Key" in reason:
+        return diagnosis.NO_AWS_CREDENTIALS
+    if type(error) is ValueError:  # all that the SDK says of a WebSocket that AWS IoT does not open
+        return Problem(f"the WebSocket handshake failed ({reason})", diagnosis.not_let_in(link).advice)
+    return diagnosis.explain(error, link)

@@ -10,23 +10,16 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from defender_publisher.config import (
-    DEFAULT_CONFIG_FILE,
-    PATH_KEYS,
-    PROGRAM_DIRECTORY,
-    Agent,
-    Config,
-    CustomMetric,
-    Raw,
-)
+from defender_publisher import DEFAULT_CONFIG_FILE, PROGRAM_DIRECTORY, metrics
+from defender_publisher.config import PATH_KEYS, Agent, Config, CustomMetric, Raw
 from defender_publisher.errors import ConfigError
 from defender_publisher.identity import thing_name_of
 from defender_publisher.rules import broken_rules
+from defender_publisher.transports import method_of
 from device_defender.metrics import BUILT_INS
 from device_defender.wording import key_path
 
 DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
-DEFAULT_PORTS = {"certificate": 8883, "websocket": 443}
 RESERVED_TOPIC = "$aws/things/{thing_name}/defender/metrics/"
 AMAZON_ROOTS = Path(__file__).with_name("roots") / "amazon-root-ca.pem"  # Amazon Root CA 1 and 3
 HIDDEN = "(hidden)"
@@ -87,7 +80,7 @@ def read_settings(path: Path | None, overrides: Raw, credentials: bool = True) -
     """
     where = f"{path}: " if path else ""
     try:
-        config, origins = read_config(path, overrides)
+        config, origins = read_as_written(path, overrides)
         name = thing_name_of(config.agent, unknown_allowed=config.agent.dry_run)
         if credentials and not config.agent.dry_run:
             _check_credentials(config.agent)
@@ -96,7 +89,15 @@ def read_settings(path: Path | None, overrides: Raw, credentials: bool = True) -
         raise ConfigError([where + problem for problem in error.problems]) from error.__cause__
 
 
-def read_config(path: Path | None, overrides: Raw) -> tuple[Config, dict[str, str]]:
+def read_config(path: str | os.PathLike[str] | None = None, overrides: Raw | None = None) -> Config:
+    """Return the configuration in the file at `path` (None: the defaults), every default filled in. No key is read.
+
+    `overrides` are laid over the file, in the shape of its JSON. Raises ConfigError with every problem found.
+    """
+    return read_settings(None if path is None else Path(path), overrides or {}, credentials=False).config
+
+
+def read_as_written(path: Path | None, overrides: Raw) -> tuple[Config, dict[str, str]]:
     """Return the configuration as it is written, checked in itself, and the origins of its values; as above."""
     text = _resolved(read_json(path), path.parent) if path else {}
     given = _resolved(overrides, Path.cwd())
@@ -165,11 +166,18 @@ def _checked(raw: Any) -> Config:
     except msgspec.ValidationError as error:
         from device_defender.validation import find_problems  # here: a valid configuration does without it
 
-        raise ConfigError(find_problems(raw, Config, name="the configuration") or [str(error)]) from error
+        problems = find_problems(raw, Config, name="the configuration")
+        raise ConfigError([_without_password(each) for each in problems] or [str(error)]) from error
     problems = broken_rules(config)
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _without_password(problem: str) -> str:
+    """Return a problem without the value that was found, where that may be a password, or a URL with one in it."""
+    key = problem.partition(" must ")[0]
+    return problem.partition(", got ")[0] if key == "agent.proxy" or key.startswith("agent.proxy.") else problem
 
 
 def _check_credentials(agent: Agent) -> None:
@@ -183,7 +191,7 @@ def _check_credentials(agent: Agent) -> None:
 def _filled(agent: Agent, thing_name: str) -> Agent:
     authentication = msgspec.structs.replace(
         agent.authentication,
-        port=agent.authentication.port or DEFAULT_PORTS[agent.authentication.method],
+        port=agent.authentication.port or method_of(agent.authentication).port,
         root_ca=agent.authentication.root_ca or str(AMAZON_ROOTS),
     )
     return msgspec.structs.replace(
@@ -217,7 +225,9 @@ def _described(metric: CustomMetric, key: str) -> str:
     if metric.command is not None:
         return f"{metric.type}, the output of {json.dumps(metric.command)} within {metric.timeout:g} s"
     source = metric.source or key.rpartition(".")[2]
-    return f"{BUILT_INS[source].type}, the built-in {source}"
+    found = metrics.find(source)
+    assert found is not None  # the rules say so
+    return f"{found.type}, the {'built-in' if source in BUILT_INS else 'metric'} {source}"
 
 
 def _value_lines(value: Any, key: str, origins: Mapping[str, str]) -> Iterator[str]:

@@ -11,6 +11,8 @@ from typing import IO, Optional, Union
 
 import msgspec
 
+from defender_publisher import files
+from defender_publisher.dates import date_stamp
 from defender_publisher.errors import DefenderError
 from defender_publisher.snapshot import Counters
 
@@ -27,6 +29,7 @@ class Baseline(msgspec.Struct, frozen=True):
     taken_at: float  # seconds since the epoch
     boot_id: Optional[str]  # counters of another boot say nothing about this one
     interfaces: dict[str, Counters]
+    identities: dict[str, str] = msgspec.field(default_factory=dict)  # by name, as far as they are known
 
 
 class State(msgspec.Struct, frozen=True):
@@ -45,12 +48,12 @@ class StateInUseError(DefenderError):
 
 
 def publisher_runs(directory: Union[str, Path]) -> bool:
-    """Whether a publisher works with this state directory; raises PermissionError for one that may not be looked into.
+    """Whether a publisher works with this state directory; raises OSError for one that cannot be looked into.
 
     Asked by taking its lock for a moment, which a publisher that starts just then waits for.
     """
     try:
-        with open(Path(directory) / LOCK_FILE) as lock:
+        with open(Path(directory) / LOCK_FILE, opener=files.open_regular) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -67,11 +70,6 @@ def _lock(file: IO[str]) -> None:
             return
         time.sleep(LOCK_PAUSE)
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _without_links(path: str, flags: int) -> int:
-    """Open a file, but not where a link leads: root may ask in a directory that is a less trusted user's."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 class MemoryState:
@@ -125,7 +123,7 @@ class StateFile:
         """Return what was kept for this thing, or the state of a thing that has never reported."""
         fresh = State(thing_name=thing_name)
         try:
-            state = msgspec.json.decode(self._path.read_bytes(), type=State)
+            state = msgspec.json.decode(files.read(self._path), type=State)
         except FileNotFoundError:
             return fresh
         except (msgspec.MsgspecError, IsADirectoryError) as error:
@@ -138,18 +136,11 @@ class StateFile:
 
     def save(self, state: State) -> None:
         """Replace what is kept by `state`: after a crash at any moment the file holds the old or the new one whole."""
-        temporary = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(temporary, "wb", opener=_without_links) as file:
-                file.write(msgspec.json.encode(state))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
+            files.replace(self._path, msgspec.json.encode(state), sync=True)
             self._note_recovery()
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()  # a half-written file on a full disk takes what others need
             self._complain(error)
 
     def __enter__(self) -> "StateFile":
@@ -163,12 +154,12 @@ class StateFile:
         path = self._path.with_name(LOCK_FILE)
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return open(path, "a", opener=_without_links)
+            return open(path, "a", opener=files.open_regular)
         except OSError:
-            return open(path)  # a lock can be held on a file system that is read-only by now
+            return open(path, opener=files.open_regular)  # a lock can be held on a file system that is read-only by now
 
     def _set_aside(self, error: Exception) -> None:
-        damaged = self._path.with_name(f"{STATE_FILE}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+        damaged = self._path.with_name(f"{STATE_FILE}.damaged-{date_stamp(time.time())}")
         log.warning("the state in %s is damaged (%s): kept as %s, starting afresh", self._path, error, damaged.name)
         with contextlib.suppress(OSError):
             os.replace(self._path, damaged)

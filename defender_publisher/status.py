@@ -1,12 +1,14 @@
 """The status: what the daemon last knew of itself, in one small file that can be asked also when the daemon hangs."""
 
 import hashlib
+import json
 import time
 from pathlib import Path
 from typing import Optional, Union
 
 import msgspec
 
+from defender_publisher import files
 from defender_publisher.errors import DefenderError
 from defender_publisher.settings import Settings
 
@@ -70,6 +72,7 @@ class Status(msgspec.Struct, frozen=True):
     connection: ConnectionStatus
     last_report: Optional[LastReport] = None
     last_accepted: Optional[LastAccepted] = None
+    proven: Optional[LastAccepted] = None  # a report that was refused only because of one from before the start
     last_error: Optional[LastError] = None
     counts: Counts = Counts()
     next_report: Optional[float] = None
@@ -91,13 +94,15 @@ def read_status(directory: Union[str, Path]) -> Optional[Status]:
     """Return the status that the daemon last wrote, None if there is none; raises StatusError if it is unreadable."""
     path = Path(directory) / STATUS_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Status)
+        return msgspec.json.decode(files.read(path), type=Status)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StatusError(f"the status file {path} cannot be read: {error.strerror}; try it with sudo") from error
+        raise StatusError(f"the status file {path} cannot be read: {error.strerror}", "try it with sudo") from error
     except msgspec.MsgspecError as error:
-        raise StatusError(f"the status file {path} is damaged ({error}); the daemon's next report mends it") from error
+        raise StatusError(
+            f"the status file {path} is damaged ({error})", "the daemon's next report repairs it"
+        ) from error
 
 
 def config_hash(settings: Settings) -> str:
@@ -108,5 +113,6 @@ def config_hash(settings: Settings) -> str:
     authentication = msgspec.structs.replace(settings.agent.authentication, private_key=None)
     agent = msgspec.structs.replace(settings.agent, authentication=authentication)
     config = msgspec.structs.replace(settings.config, agent=agent)
-    effective = msgspec.json.encode((settings.thing_name, settings.topic, config), order="sorted")
-    return hashlib.sha256(effective).hexdigest()[:HASH_LENGTH]
+    effective = msgspec.to_builtins((settings.thing_name, settings.topic, config))
+    # in ASCII, as only the json module can, because a path need not be UTF-8
+    return hashlib.sha256(json.dumps(effective, sort_keys=True).encode()).hexdigest()[:HASH_LENGTH]

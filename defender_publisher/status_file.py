@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from defender_publisher import __version__
-from defender_publisher.repeats import key_of
+from defender_publisher import __version__, files
+from defender_publisher.logs import key_of
 from defender_publisher.settings import Settings
 from defender_publisher.state import State
 from defender_publisher.status import (
@@ -27,7 +27,9 @@ from defender_publisher.status import (
     Status,
     config_hash,
 )
-from defender_publisher.watcher import Watcher
+from defender_publisher.text import name_of, valid
+from defender_publisher.transport import Watcher
+from defender_publisher.transports import method_of
 
 DELIVERED = ("accepted", "delivered")  # the verdicts after which Device Defender has the report
 LONGEST_ERROR = 1000  # characters; a report that is given up is in the log as a whole
@@ -46,7 +48,7 @@ class StatusFile(Watcher):
         announce: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Begin with the `state` that an earlier run left, and with the status of this one `before` a reload."""
-        endpoint = settings.agent.authentication
+        link = method_of(settings.agent.authentication).link(settings)
         now = time.time()
         self._path = Path(directory) / STATUS_FILE if directory else None
         self._announce = announce
@@ -58,17 +60,17 @@ class StatusFile(Watcher):
             version=__version__,
             pid=os.getpid(),
             thing_name=settings.thing_name,
-            config_file=str(settings.path.resolve()) if settings.path else None,
+            config_file=name_of(str(settings.path.resolve())) if settings.path else None,
             config_hash=config_hash(settings),
             since=now,
             interval=settings.agent.publish_interval,
-            connection=ConnectionStatus(str(endpoint.endpoint), int(endpoint.port or 0), False, now),
+            connection=ConnectionStatus(link.host, link.port, False, now),
             last_accepted=None if state.accepted_at is None else LastAccepted(None, state.accepted_at),
         )
         if before is not None:
             old = before.now
             self._change(since=old.since, counts=old.counts, last_report=old.last_report, last_error=old.last_error)
-            self._change(last_accepted=old.last_accepted)
+            self._change(last_accepted=old.last_accepted, proven=old.proven)
             self._connections = before._connections
         self._change()
 
@@ -93,6 +95,10 @@ class StatusFile(Watcher):
         with self._lock:
             self._change(counts=self._one_more(kind), **changes)
 
+    def proven(self, report_id: int) -> None:
+        """Note that a report was refused only because of one from before the start."""
+        self._change(proven=LastAccepted(report_id, time.time(), time.monotonic()))
+
     def failed(self) -> None:
         """Note that no report could be made."""
         with self._lock:
@@ -104,7 +110,7 @@ class StatusFile(Watcher):
 
     def note_error(self, text: str) -> None:
         """Note a warning or an error, or its beginning; the same again, but for its digits, is counted."""
-        text = text[:LONGEST_ERROR]
+        text = valid(text)[:LONGEST_ERROR]
         with self._lock:
             last = self.now.last_error
             count = last.count + 1 if last is not None and key_of(last.text) == key_of(text) else 1
@@ -130,10 +136,8 @@ class StatusFile(Watcher):
         content = msgspec.json.encode(self.now)
         if self._path is None or content == self._written:
             return
-        temporary = self._path.with_suffix(".new")
         with contextlib.suppress(OSError):
-            temporary.write_bytes(content)
-            os.replace(temporary, self._path)
+            files.replace(self._path, content)
             self._written = content
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import socket
+import time
 
 from defender_publisher.config import Proxy
+from defender_publisher.text import printable
 
 CONNECT_TIMEOUT = 10.0  # seconds for each step: TCP, the proxy's answer, every read of the TLS handshake
 USER_TIMEOUT = 30_000  # milliseconds after which unacknowledged data ends the connection (Linux)
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # seconds, seconds, probes
+LONGEST_HEAD = 16 * 1024  # bytes of a proxy's answer
 KEEPALIVE_ON_MACOS = {"TCP_KEEPALIVE": 60}  # what TCP_KEEPIDLE is called there
 
 
@@ -34,20 +37,56 @@ def open_socket(host: str, port: int, proxy: Proxy | None = None, timeout: float
 
 
 def _through(proxy: Proxy, host: str, port: int, timeout: float) -> socket.socket:
-    import http.client  # here, because few devices are behind a proxy and it takes a megabyte
-
-    connection = http.client.HTTPConnection(proxy.host, proxy.port, timeout=timeout)
-    connection.set_tunnel(host, port, _proxy_headers(proxy))
+    """Return a socket that the proxy has connected to the host; its answer may take `timeout` seconds as a whole."""
+    refused = f"the proxy {proxy.host}:{proxy.port} did not let us through"
     try:
-        connection.connect()
-    except (OSError, http.client.HTTPException) as error:
-        reason = str(error) or type(error).__name__
-        raise ProxyError(f"the proxy {proxy.host}:{proxy.port} did not let us through: {reason}") from error
-    return connection.sock
+        sock = socket.create_connection((proxy.host, proxy.port), timeout)
+        try:
+            sock.sendall(_request(proxy, host, port))
+            _expect_success(_read_head(sock, time.monotonic() + timeout))
+            sock.settimeout(timeout)
+        except BaseException:
+            sock.close()
+            raise
+    except OSError as error:
+        raise ProxyError(f"{refused}: {error.strerror or error}") from error
+    return sock
 
 
-def _proxy_headers(proxy: Proxy) -> dict[str, str]:
+def _request(proxy: Proxy, host: str, port: int) -> bytes:
+    """Return the head of a CONNECT (RFC 9110, 9.3.6); raises UnicodeError for what is no host name."""
+    place = (b"[%s]" if ":" in host else b"%s") % host.encode("idna")
+    lines = [b"CONNECT %s:%d HTTP/1.1" % (place, port), b"Host: %s:%d" % (place, port), *_authorization(proxy)]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _read_head(sock: socket.socket, deadline: float) -> bytes:
+    """Return a response's head, all of which must arrive until the deadline: http.client bounds each read alone."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("its answer did not end in time")
+        sock.settimeout(left)
+        piece = sock.recv(1)  # so that nothing is taken of what the host says, and a head is short
+        if not piece:
+            raise ConnectionResetError("it closed the connection")
+        head += piece
+        if len(head) > LONGEST_HEAD:
+            raise ConnectionAbortedError("its answer is too long")
+    return head
+
+
+def _expect_success(head: bytes) -> None:
+    version, _, rest = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
+    if not version.startswith("HTTP/") or not rest[:3].isdecimal():
+        raise ConnectionAbortedError(f"it does not speak HTTP: {printable(head.decode('latin-1'), 80)}")
+    if not rest.startswith("2"):
+        raise ConnectionRefusedError(printable(rest))
+
+
+def _authorization(proxy: Proxy) -> list[bytes]:
     if proxy.username is None:
-        return {}
-    token = base64.b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
-    return {"Proxy-Authorization": f"Basic {token}"}
+        return []
+    token = base64.b64encode(f"{proxy.username}:{proxy.password}".encode())
+    return [b"Proxy-Authorization: Basic " + token]

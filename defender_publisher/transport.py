@@ -8,6 +8,32 @@ from typing import Any, Protocol
 import msgspec
 
 from defender_publisher.errors import Rejected
+from defender_publisher.text import printable
+
+LONGEST_CODE = 60  # characters; Device Defender's have up to 20
+
+
+class Link(msgspec.Struct, frozen=True):
+    """Whom to connect to, and as whom; paths are of PEM files, certificate and key are empty with WebSocket."""
+
+    host: str
+    port: int
+    client_id: str
+    topic: str
+    root_ca: str
+    certificate: str = ""
+    private_key: str = ""
+    websocket: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where the broker is, as a log has it."""
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+    @property
+    def reply_topics(self) -> tuple[str, str]:
+        """The topics on which Device Defender answers to `topic`."""
+        return f"{self.topic}/accepted", f"{self.topic}/rejected"
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -22,6 +48,14 @@ class Delivery(msgspec.Struct, frozen=True):
 
 class Transport(Protocol):
     """A way to Device Defender."""
+
+    @property
+    def largest_report(self) -> int:
+        """The bytes of the largest report that it can carry."""
+
+    @property
+    def needs_restart(self) -> str:
+        """Why nothing but a new start of this program helps any more; empty as a rule."""
 
     @property
     def connected(self) -> bool:
@@ -54,6 +88,28 @@ class Transport(Protocol):
         """Disconnect, within a second or so."""
 
 
+class Watcher:
+    """Takes no notice of anything; one that does overrides what it wants to know."""
+
+    def connected(self) -> None:
+        """Note that there is a connection from now on."""
+
+    def disconnected(self) -> None:
+        """Note that there is none any more."""
+
+    def reported(self, report_id: int, verdict: str, seconds: float | None = None) -> None:
+        """Note a report's verdict ("accepted", "delivered", "rejected: CODE" or "unanswered") and its seconds."""
+
+    def proven(self, report_id: int) -> None:
+        """Note that this report was refused only because of one from before the start, which proves the way."""
+
+    def failed(self) -> None:
+        """Note that no report could be made."""
+
+    def next_report(self, seconds: float | None) -> None:
+        """Note in how many seconds the next report is due; None while it waits for a connection."""
+
+
 class Reply(msgspec.Struct, frozen=True):
     """Device Defender's answer to a report; `report_id` is None where a rejection does not name it."""
 
@@ -79,12 +135,15 @@ def parse_reply(topic: str, payload: bytes, form: str) -> Reply | None:
     if not isinstance(content, dict):
         return None
     report_id = content.get("reportId")
-    report_id = report_id if isinstance(report_id, int) else None
+    report_id = report_id if isinstance(report_id, int) and 0 < report_id < 2**63 else None
     if topic.endswith("/accepted"):
         return Reply(True, report_id) if report_id is not None else None
     details = content.get("statusDetails")
     details = details if isinstance(details, dict) else {}
-    return Reply(False, report_id, str(details.get("ErrorCode", "unknown")), str(details.get("ErrorMessage", "")))
+    code, message = (
+        str(details.get(key, default)) for key, default in (("ErrorCode", "unknown"), ("ErrorMessage", ""))
+    )
+    return Reply(False, report_id, printable(code, LONGEST_CODE), printable(message))
 
 
 def decode(payload: bytes, form: str) -> Any:

@@ -7,10 +7,14 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from defender_publisher.session import Message
+from defender_publisher.inbox import Message
+from defender_publisher.text import printable
 from defender_publisher.transport import Reply, parse_reply
 
 log = logging.getLogger("defender_publisher")
+
+MOST_OTHERS = 100  # reports whose verdicts are kept while that of another is waited for
+SHOWN = 200  # bytes of a reply that cannot be read
 
 Verdicts = dict[int, bool]  # report id -> whether it was accepted
 
@@ -31,32 +35,41 @@ def wait_for(messages: Messages, report_id: int, form: str, deadline: float, oth
     Raises Rejected when it is refused, and NotConnected when the connection is lost. A rejection may not name its
     report, and is then that of the one waited for. What is said of other reports goes into `others`.
     """
+    told = False  # of one reply to another report is enough, however many come
     while True:
         message = messages.next_message(deadline - time.monotonic())
         if message is None:
             return False
-        reply = _read(message, form)
-        if reply is None:
-            continue
-        if reply.report_id not in (None, report_id):
-            log.info("an answer to report %s, not to %s, is passed over", reply.report_id, report_id)
-            others[int(reply.report_id or 0)] = reply.accepted
-        elif reply.accepted:
-            return True
-        else:
+        reply = _read(message, form, told)
+        if reply is not None and reply.report_id in (None, report_id):
+            if reply.accepted:
+                return True
             raise reply.error(report_id)
+        if reply is not None:
+            if not told:
+                log.info("ignoring a reply to report %s while waiting for report %s", reply.report_id, report_id)
+            _note(reply, others)
+        told = True
+        if time.monotonic() > deadline:  # although there are messages
+            return False
 
 
 def note_unasked(messages: Messages, form: str, others: Verdicts) -> None:
     """Put into `others` what arrived while nobody waited, where it names its report."""
     for message in messages.waiting_messages():
-        reply = _read(message, form)
-        if reply is not None and reply.report_id is not None:
-            others[reply.report_id] = reply.accepted
+        reply = _read(message, form, told=False)
+        if reply is not None:
+            _note(reply, others)
 
 
-def _read(message: Message, form: str) -> Reply | None:
+def _note(reply: Reply, others: Verdicts) -> None:
+    if reply.report_id is not None and len(others) < MOST_OTHERS:
+        others[reply.report_id] = reply.accepted
+
+
+def _read(message: Message, form: str, told: bool) -> Reply | None:
     reply = parse_reply(message.topic, message.payload, form)
-    if reply is None:
-        log.warning("unreadable answer on %s: %r", message.topic, message.payload[:200])
+    if reply is None and not told:
+        shown = message.payload[:SHOWN]
+        log.warning("ignoring a reply on %s that cannot be read: %r", printable(message.topic), shown)
     return reply

@@ -7,17 +7,25 @@ back, and one that fails in an unforeseen way turn after turn, makes no progress
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
+import traceback
 from collections.abc import Callable, Hashable
+from threading import Thread
 from typing import Generic, TypeVar
 
 from defender_publisher.config import Config
-from defender_publisher.errors import DefenderError
+from defender_publisher.errors import HungError
+from defender_publisher.notify import Notifier
+from defender_publisher.transport import Transport
+
+log = logging.getLogger("defender_publisher")
 
 PATIENCE = 2  # intervals without progress before the watchdog acts
 LONGEST_TURN = 60.0  # seconds that a turn may take by our own time-outs: name, TCP, TLS, CONNACK, two SUBACKs, verdict
 LOOKS = 4  # times the watchdog looks within its patience
-LONGEST_SLEEP = 60.0  # seconds between two looks at most
+LONGEST_SLEEP = 30.0  # seconds between two looks at most
 WELL, RESET, WAIT, GIVE_UP = "well", "reset", "wait", "give up"
 
 
@@ -28,10 +36,6 @@ def patience_for(config: Config) -> float:
 
 
 Job = TypeVar("Job", bound=Hashable)
-
-
-class HungError(DefenderError):
-    """The program makes no progress and cannot help itself; the service manager should start it again."""
 
 
 class Watchdog(Generic[Job]):
@@ -69,3 +73,40 @@ class Watchdog(Generic[Job]):
             self._reset_at = now
             return RESET
         return GIVE_UP if now - self._reset_at >= self.patience / PATIENCE else WAIT
+
+
+class Guard:
+    """Guards the jobs of one configuration; the main thread lets it `look` from time to time."""
+
+    def __init__(self, config: Config, transport: Transport, notifier: Notifier) -> None:
+        self.watchdog: Watchdog[Thread] = Watchdog(patience_for(config))
+        self._transport = transport
+        self._notifier = notifier
+
+    def look(self) -> float:
+        """Help where a job makes no progress; return the seconds until the next look.
+
+        Raises HungError when a new connection did not help, which says where the job is, or cannot help.
+        """
+        if self._transport.needs_restart:
+            raise HungError(self._transport.needs_restart)
+        verdict = self.watchdog.judge()
+        stuck = "; ".join(f"{job.name} is at {whereabouts(job)}" for job in self.watchdog.overdue)
+        if verdict == WELL:
+            self._notifier.alive()
+        elif verdict == RESET:
+            log.error("no progress for %.0f s, so a new connection is made: %s", self.watchdog.patience, stuck)
+            self._transport.reset()
+        elif verdict == GIVE_UP:
+            raise HungError(f"no progress, and a new connection did not help: {stuck}")
+        every = self.watchdog.every
+        return min(every, (self._notifier.watchdog_interval or 2 * every) / 2)
+
+
+def whereabouts(thread: Thread) -> str:
+    """Return where a thread is now, as "FILE:LINE in FUNCTION", to say where it hangs."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    if frame is None:
+        return "its end: the thread is gone"
+    last = traceback.extract_stack(frame)[-1]
+    return f"{last.filename}:{last.lineno} in {last.name}"

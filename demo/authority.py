@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-VALIDITY = timedelta(days=1)  # long enough for a demo, and too short for anything else
+VALIDITY = timedelta(days=1)  # of the authority: long enough for a demo, and too short for anything else
+# Of what it issues, as of every certificate that AWS IoT issues: after the end of a `time_t` of 32 bits.
+END = datetime(2049, 12, 31, 23, 59, 59, tzinfo=timezone.utc)
 CLOCK_SKEW = timedelta(minutes=5)  # a certificate is valid that long before it was made
 LOCAL_HOSTS = ("localhost", "127.0.0.1")
 SIGN_CERTIFICATES, SIGN_DATA = ("key_cert_sign", "crl_sign"), ("digital_signature",)  # what a key is for
@@ -47,10 +49,13 @@ class Authority:
         not_before: datetime | None = None,
         not_after: datetime | None = None,
     ) -> Files:
-        """Issue a certificate for a thing, or for a server if it has `hosts` (names and addresses)."""
+        """Issue a certificate for a thing, or for a server if it has `hosts` (names and addresses).
+
+        It outlives the authority, without which nobody trusts it.
+        """
         start = not_before or datetime.now(timezone.utc) - CLOCK_SKEW
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = describe(name, key.public_key(), start, not_after or start + CLOCK_SKEW + self._validity)
+        builder = describe(name, key.public_key(), start, not_after or END)
         builder = builder.issuer_name(self._subject).add_extension(self._key_identifier(), critical=False)
         builder = add_uses(builder, hosts)
         certificate = builder.sign(self._key, hashes.SHA256())

@@ -132,7 +132,7 @@ def publisher(directory: Path, authority: Authority, port: int, witness: Witness
 def tell_what_next(directory: Path) -> None:
     """Say how to look at what Detect keeps, and how to try a profile on what was recorded."""
     kept = f"--state-directory {name_of(directory / 'detect')}"
-    baseline = "configs/security-profiles/network-baseline.json"
+    baseline = "configs/security-profiles/examples/network-baseline.json"
     say("what Detect keeps can be asked now, and while it runs (--json: in the shape of AWS's API):")
     say(f"  ./amazon-defender-detect violations {kept}")
     say(f"  ./amazon-defender-detect metrics {THING} aws:num-listening-tcp-ports {kept}")

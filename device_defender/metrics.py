@@ -1,14 +1,14 @@
 """The metrics of Device Defender: what each is called and holds, and which names there may be.
 
 Everybody imports from here, so these stay: `DEVICE_SIDE`, `CLOUD_SIDE`, `SUMMED`, `TYPES`, `BUILT_INS`, `AWS_PREFIX`,
-`LARGEST_COUNT`, `TypeName`, `BuiltInName`, `Name`, `is_name`, `is_custom_metric_name` and `is_thing_name`. The source
+`LARGEST_COUNT`, `TypeName`, `Name`, `is_name`, `is_custom_metric_name` and `is_thing_name`. The source
 is https://docs.aws.amazon.com/iot-device-defender/latest/devguide/device-defender-detect.html and the service's model.
 """
 
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -67,34 +67,64 @@ TYPES: Mapping[str, MetricType] = MappingProxyType(
 
 
 class BuiltIn(NamedTuple):
-    """A custom metric that the publisher measures by itself."""
+    """A custom metric that the publisher measures by itself.
+
+    `collector` is what measures it, `module:name` below `defender_publisher.collectors`: a function, or a class whose
+    instances measure over time. `given` is the argument it takes: a "path" on a disk, a "procfs_path", or none.
+    """
 
     type: TypeName
     description: str
+    collector: str
+    given: str = ""
 
 
 BUILT_INS: Mapping[str, BuiltIn] = MappingProxyType(
     {
         "cpu_usage": BuiltIn(
-            "number", "How busy the processors were since the last look, in percent of all of them (0 to 100)."
+            "number",
+            "How busy the processors were since the last look, in percent of all of them (0 to 100).",
+            "cpu:CpuUsage",
+            "procfs_path",
         ),
-        "memory_usage": BuiltIn("number", "Memory that is not available to programs, in percent."),
-        "swap_usage": BuiltIn("number", "Swap space used, in percent; left out on a machine without."),
-        "disk_usage": BuiltIn("number", "Used space of the disk that holds `path`, in percent."),
-        "load_average": BuiltIn("number-list", "The load over 1, 5 and 15 minutes."),
-        "cpu_temperature": BuiltIn("number", "The hottest processor sensor, in degrees Celsius."),
-        "process_count": BuiltIn("number", "How many processes there are, with the kernel's threads."),
-        "process_names": BuiltIn("string-list", "The running programs, without the kernel's threads."),
-        "logged_in_users": BuiltIn("string-list", "The users who are logged in."),
-        "uptime": BuiltIn("number", "Whole seconds since boot."),
-        "interface_addresses": BuiltIn("ip-address-list", "The addresses of all interfaces but the loopback."),
-        "open_file_count": BuiltIn("number", "How many files are open in the whole system (Linux)."),
+        "memory_usage": BuiltIn(
+            "number", "Memory that is not available to programs, in percent.", "machine:memory_usage", "procfs_path"
+        ),
+        "swap_usage": BuiltIn(
+            "number", "Swap space used, in percent; left out on a machine without.", "machine:swap_usage", "procfs_path"
+        ),
+        "disk_usage": BuiltIn(
+            "number", "Used space of the disk that holds `path`, in percent.", "machine:disk_usage", "path"
+        ),
+        "load_average": BuiltIn("number-list", "The load over 1, 5 and 15 minutes.", "machine:load_average"),
+        "cpu_temperature": BuiltIn(
+            "number", "The hottest processor sensor, in degrees Celsius.", "temperature:cpu_temperature"
+        ),
+        "process_count": BuiltIn(
+            "number",
+            "How many processes there are, with the kernel's threads.",
+            "processes:process_count",
+            "procfs_path",
+        ),
+        "process_names": BuiltIn(
+            "string-list",
+            "The running programs, without the kernel's threads.",
+            "processes:process_names",
+            "procfs_path",
+        ),
+        "logged_in_users": BuiltIn("string-list", "The users who are logged in.", "machine:logged_in_users"),
+        "uptime": BuiltIn("number", "Whole seconds since boot.", "machine:uptime", "procfs_path"),
+        "interface_addresses": BuiltIn(
+            "ip-address-list",
+            "The addresses of all interfaces but the loopback.",
+            "interfaces:interface_addresses",
+            "procfs_path",
+        ),
+        "open_file_count": BuiltIn(
+            "number", "How many files are open in the whole system (Linux).", "machine:open_file_count", "procfs_path"
+        ),
     }
 )
-if TYPE_CHECKING:
-    BuiltInName = str
-else:
-    BuiltInName = Literal[tuple(BUILT_INS)]
 
 # Things that CreateThing makes, metrics, security profiles and behaviors are all named alike. Python's $ allows a
 # newline after it, and \Z is unknown to the JSON Schema that is made of this.

@@ -8,49 +8,28 @@ these stay:
 * `find_problems(raw, definition, rules, name)` returns a sentence for everything that is wrong: where, what would be
   right, what was found; an empty list for a right document. `raw` is what a JSON or a CBOR decoder returns.
 * `read(raw, definition, rules, name)` returns the struct, or raises `Invalid`, whose `problems` are those sentences.
-* `that(holds, words)` makes an annotation of a condition on a single value, and what to say instead of its type:
-  `Annotated[str, that(is_cidr, "a CIDR such as 10.0.0.0/8")]`. The walker asks it, msgspec's decoders do not.
-* `SECRET` in an annotation keeps values of it, and below it, out of the sentences.
-* `describe(type)` says which values are right; `shown(value)`, `key_path(path, key)` and `did_you_mean(word, known)`
-  are for sentences of one's own. They, `that` and `SECRET` are those of `device_defender.wording`, lighter to load.
+* `read_json(path)` returns what a file holds, or raises `Invalid`; a byte order mark is no problem.
+* `describe(type)` says which values are right.
+
+`device_defender.wording` has what is lighter to load, for definitions (`that`, for a condition on a single value, and
+`SECRET`) and for sentences of one's own (`shown`, `key_path` and `did_you_mean`).
 """
 
 from __future__ import annotations
 
-import math
-import re
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import inspect
 
-from device_defender.wording import SECRET, did_you_mean, key_path, shown, that
-
-__all__ = [
-    "SECRET",
-    "Invalid",
-    "Rule",
-    "Rules",
-    "describe",
-    "did_you_mean",
-    "find_problems",
-    "key_path",
-    "read",
-    "shown",
-    "that",
-]
+from device_defender.kinds import describe as describe
+from device_defender.kinds import has_length, inspected, is_a, is_container_of, kinds_of
+from device_defender.wording import did_you_mean, key_path, nearest, shown
 
 MOST_KEYS = 10  # known ones that are listed where none is like the unknown one
-NOUNS: Mapping[type, str] = {
-    inspect.IntType: "whole number",
-    inspect.FloatType: "number",
-    inspect.StrType: "string",
-    inspect.ListType: "array",
-    inspect.StructType: "object",
-    inspect.DictType: "object",
-}
 
 Rule = Callable[[Any, str], Iterable[str]]  # a struct and its path -> what is wrong with it
 Rules = Mapping[type, Sequence[Rule]]  # by the struct's type
@@ -66,102 +45,27 @@ class Invalid(ValueError):
         self.problems = problems
 
 
-class Kind(NamedTuple):
-    """One of the types that a value may have, with what its annotations add."""
-
-    type: inspect.Type
-    words: str = ""
-    holds: Callable[[Any], bool] | None = None
-    secret: bool = False
-
-
 def read(raw: object, definition: type[S], rules: Rules = NO_RULES, name: str = "the document") -> S:
     """Return a document as its definition has it; raise Invalid with everything that is wrong."""
     problems = find_problems(raw, definition, rules, name)
     if problems:
         raise Invalid(problems)
+    return msgspec.convert(raw, definition)
+
+
+def read_json(path: Path) -> Any:
+    """Return what a file of JSON holds, with a byte order mark or without; raise Invalid if that cannot be read."""
     try:
-        return msgspec.convert(raw, definition)
-    except msgspec.ValidationError as error:  # a number beyond what a float holds, for instance
-        raise Invalid([f"{name} is not valid: {error}"]) from error
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise Invalid([f"cannot be read: {error.strerror}"]) from error
+    except (ValueError, RecursionError) as error:
+        raise Invalid([f"must be JSON in UTF-8: {error}"]) from error
 
 
-def find_problems(
-    raw: object, definition: type[msgspec.Struct], rules: Rules = NO_RULES, name: str = "the document"
-) -> list[str]:
+def find_problems(raw: object, definition: Any, rules: Rules = NO_RULES, name: str = "the document") -> list[str]:
     """Return a sentence for everything in a document that its definition or a rule does not allow."""
     return list(_value_problems(inspected(definition), raw, _Place("", name, rules)))
-
-
-@cache
-def inspected(definition: Any) -> inspect.Type:
-    """Return what msgspec knows of a type, which takes a while to find out."""
-    return inspect.type_info(definition)
-
-
-def kinds_of(kind: inspect.Type, given: Mapping[str, Any] | None = None) -> Iterator[Kind]:
-    """Yield the types that a value may have, but None."""
-    extra = {**(given or {})}
-    while isinstance(kind, inspect.Metadata):
-        extra.update(kind.extra or {})
-        kind = kind.type
-    if isinstance(kind, inspect.UnionType):
-        for each in kind.types:
-            yield from kinds_of(each, extra)
-    elif not isinstance(kind, inspect.NoneType):
-        yield Kind(kind, **{name: extra[name] for name in Kind._fields[1:] if name in extra})
-
-
-def describe(kind: Any) -> str:
-    """Say in words which values are right, for messages and for tables; takes a type, or what msgspec knows of one."""
-    kinds = _told_kinds(kind if isinstance(kind, inspect.Type) else inspected(kind))
-    words = dict.fromkeys(each.words or _describe(each.type) for each in kinds)
-    return " or ".join(words).replace("true or false or", "true, false or")
-
-
-def _told_kinds(kind: inspect.Type) -> list[Kind]:
-    kinds = list(kinds_of(kind))
-    if any(isinstance(each.type, inspect.FloatType) for each in kinds):
-        return [each for each in kinds if not isinstance(each.type, inspect.IntType)]
-    return kinds
-
-
-def _describe(kind: inspect.Type) -> str:
-    if isinstance(kind, (inspect.IntType, inspect.FloatType)):
-        is_whole = isinstance(kind, inspect.IntType) or kind.multiple_of == 1
-        return ("a whole number" if is_whole else "a number") + _bounds(kind)
-    if isinstance(kind, inspect.StrType):
-        return _describe_string(kind)
-    if isinstance(kind, inspect.LiteralType):
-        return "one of " + ", ".join(str(value) for value in kind.values)
-    if isinstance(kind, inspect.ListType):
-        return _describe_list(kind)
-    return "true or false" if isinstance(kind, inspect.BoolType) else "an object"
-
-
-def _describe_string(kind: inspect.StrType) -> str:
-    if kind.max_length:
-        return f"a string of {kind.min_length or 0} to {kind.max_length} characters"
-    return "a non-empty string" if kind.min_length else "a string"
-
-
-def _describe_list(kind: inspect.ListType) -> str:
-    item = " or ".join(dict.fromkeys(NOUNS.get(type(each.type), "value") for each in _told_kinds(kind.item_type)))
-    if kind.max_length is not None and kind.min_length == kind.max_length:
-        return f"an array of exactly {f'one {item}' if kind.max_length == 1 else f'{kind.max_length} {item}s'}"
-    article = "a non-empty array" if kind.min_length else "an array"
-    most = f"at most {kind.max_length} " if kind.max_length else ""
-    return f"{article} of {most}{item.replace(' or ', 's or ')}s"
-
-
-def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
-    if kind.ge is not None and kind.le is not None:
-        return f" from {kind.ge:.15g} to {kind.le:.15g}"
-    least = [f"of at least {kind.ge:.15g}"] if kind.ge is not None else []
-    least += [f"above {kind.gt:.15g}"] if kind.gt is not None else []
-    most = [f"at most {kind.le:.15g}"] if kind.le is not None else []
-    most += [f"below {kind.lt:.15g}"] if kind.lt is not None else []
-    return "".join(f" {bound}" for bound in [" and ".join(least + most)] if bound)
 
 
 class _Place(NamedTuple):
@@ -188,15 +92,13 @@ class _Place(NamedTuple):
 
 
 def _value_problems(kind: inspect.Type, value: Any, place: _Place) -> Iterator[str]:
-    if value is None and _may_be_none(kind):
-        return
     kinds = list(kinds_of(kind))
     if any(each.secret for each in kinds):
         place = place._replace(is_secret=True)
-    alike = [each for each in kinds if _is_container_of(each.type, value)]
+    alike = [each for each in kinds if is_container_of(each.type, value)]
     problems = list(_container_problems(kind, [each.type for each in alike], value, place)) if alike else []
     yield from problems
-    if not problems and not any(_is_a(each, value) for each in alike or kinds):
+    if not problems and not any(is_a(each, value) for each in alike or kinds):
         yield place.refuse(kind, value)
 
 
@@ -212,36 +114,35 @@ def _struct_problems(structs: list[inspect.StructType], value: Any, place: _Plac
     field = structs[0].tag_field
     struct = next((each for each in structs if field is None or each.tag == value.get(field)), None)
     if struct is None:
-        yield _explain_tag(structs, value, place.key(field))
+        tags = [str(each.tag) for each in structs]
+        got = f", got {shown(value[field])}{did_you_mean(value[field], tags)}" if field in value else ""
+        yield f"{place.key(field)} {'' if got else 'is missing; it '}must be one of {', '.join(tags)}{got}"
         return
     problems = list(_field_problems(struct, value, place))
     yield from problems
     rules = () if problems else place.rules.get(struct.cls, ())
-    if rules:
-        whole = msgspec.convert(value, struct.cls)
-        for rule in rules:
-            yield from rule(whole, place.path)
-
-
-def _explain_tag(structs: list[inspect.StructType], value: Any, place: _Place) -> str:
-    tags = [str(each.tag) for each in structs]
-    if structs[0].tag_field not in value:
-        return f"{place} is missing; it must be one of {', '.join(tags)}"
-    found = value[structs[0].tag_field]
-    near = did_you_mean(found, tags) if isinstance(found, str) else ""
-    return f"{place} must be one of {', '.join(tags)}, got {shown(found)}{near}"
+    for rule in rules:
+        yield from rule(msgspec.convert(value, struct.cls), place.path)
 
 
 def _field_problems(struct: inspect.StructType, value: Any, place: _Place) -> Iterator[str]:
     fields = {each.encode_name: each for each in struct.fields}
+    others = [key for key in value if key not in fields and key != struct.tag_field]
+    unknown = [key for key in others if struct.forbid_unknown_fields or not isinstance(key, str)]
+    meant = {nearest(key, fields) for key in unknown}
     for key, each in value.items():
         if key in fields:
             yield from _value_problems(fields[key].type, each, place.key(key))
-        elif struct.forbid_unknown_fields and key != struct.tag_field:
-            yield f"{place.key(key)} is not a known key{_suggest(key, fields)}"
+        elif key in unknown:
+            yield f"{place.key(key)} is not a known key{did_you_mean(key, fields) or _list_keys(fields)}"
     for key, field in fields.items():
-        if field.required and key not in value:
+        if field.required and key not in value and key not in meant:
             yield f"{place.key(key)} is missing; it must be {describe(field.type)}"
+
+
+def _list_keys(fields: Mapping[str, object]) -> str:
+    few = 0 < len(fields) <= MOST_KEYS
+    return f"; there {'is' if len(fields) == 1 else 'are'} {', '.join(fields)}" if few else ""
 
 
 def _mapping_problems(kind: inspect.DictType, value: Any, place: _Place) -> Iterator[str]:
@@ -251,70 +152,12 @@ def _mapping_problems(kind: inspect.DictType, value: Any, place: _Place) -> Iter
 
 
 def _item_problems(kind: inspect.Type, array: inspect.ListType, value: Any, place: _Place) -> Iterator[str]:
-    if not _has_length(array, value):
+    if not has_length(array, value):
         yield place.refuse(kind, value)
     for index, each in enumerate(value):
         yield from _value_problems(array.item_type, each, place.item(index))
 
 
-def _may_be_none(kind: inspect.Type) -> bool:
-    while isinstance(kind, inspect.Metadata):
-        kind = kind.type
-    if isinstance(kind, inspect.UnionType):
-        return any(map(_may_be_none, kind.types))
-    return isinstance(kind, (inspect.NoneType, inspect.AnyType))
-
-
-def _is_container_of(kind: inspect.Type, value: object) -> bool:
-    """Tell whether a value is an object or an array, as this type is, whatever is in it."""
-    if isinstance(kind, (inspect.StructType, inspect.DictType)):
-        return isinstance(value, dict)
-    return isinstance(kind, inspect.ListType) and isinstance(value, (list, tuple))
-
-
-def _is_a(each: Kind, value: Any) -> bool:
-    """Tell whether a value is of this kind; what a container holds is known to be right."""
-    kind = each.type
-    if isinstance(kind, inspect.LiteralType):
-        is_right = any(type(choice) is type(value) and choice == value for choice in kind.values)
-    elif isinstance(kind, (inspect.IntType, inspect.FloatType)):
-        is_right = _is_number(kind, value)
-    elif isinstance(kind, inspect.StrType):
-        is_right = isinstance(value, str) and _has_length(kind, value) and bool(re.search(kind.pattern or "", value))
-    elif isinstance(kind, inspect.BoolType):
-        is_right = isinstance(value, bool)
-    else:
-        is_right = isinstance(kind, inspect.AnyType) or _is_container_of(kind, value)
-    return is_right and (each.holds is None or each.holds(value))
-
-
-def _is_number(kind: inspect.IntType | inspect.FloatType, value: Any) -> bool:
-    types = (int,) if isinstance(kind, inspect.IntType) else (int, float)
-    if not isinstance(value, types) or isinstance(value, bool) or not _is_finite(value):
-        return False
-    is_enough = (kind.ge is None or value >= kind.ge) and (kind.gt is None or value > kind.gt)
-    is_too_much = (kind.le is not None and value > kind.le) or (kind.lt is not None and value >= kind.lt)
-    return is_enough and not is_too_much and not (kind.multiple_of and value % kind.multiple_of)
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer that no float can hold
-        return False
-
-
-def _has_length(kind: inspect.StrType | inspect.ListType, value: Any) -> bool:
-    return (kind.min_length or 0) <= len(value) <= (math.inf if kind.max_length is None else kind.max_length)
-
-
-def _suggest(key: object, fields: Mapping[str, object]) -> str:
-    near = did_you_mean(key, fields) if isinstance(key, str) else ""
-    if near or not 0 < len(fields) <= MOST_KEYS:
-        return near
-    return f"; there {'is' if len(fields) == 1 else 'are'} {', '.join(fields)}"
-
-
 def _nearest_choice(kind: inspect.Type, value: object) -> str:
-    choices = [str(each) for kind in kinds_of(kind) for each in getattr(kind.type, "values", ())]
-    return did_you_mean(value, choices) if isinstance(value, str) else ""
+    choices = [each for kind in kinds_of(kind) for each in getattr(kind.type, "values", ()) if isinstance(each, str)]
+    return did_you_mean(value, choices)

@@ -23,12 +23,19 @@ def that(holds: Callable[[Any], bool] | None, words: str) -> Meta:
     return Meta(extra={"holds": holds, "words": words})
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean "x"?` for the known word nearest to `word`, or nothing."""
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """Return the known word that is most like another, whatever their case, or None."""
     import difflib  # here: what is right does without it
 
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{near[0]}"?' if near else ""
+    words = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(word.lower(), words, n=1) if isinstance(word, str) else []
+    return words[near[0]] if near else None
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """Return `; did you mean "x"?` for the known word nearest to `word`, or nothing."""
+    near = nearest(word, known)
+    return f'; did you mean "{near}"?' if near is not None else ""
 
 
 def shown(value: object) -> str:

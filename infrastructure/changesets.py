@@ -1,4 +1,4 @@
-"""One stack brought to its template by a change set, watched until it is there, or brought back."""
+"""One stack brought to its template by a change set, watched until it is there, or rolled back."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def delete_stack(account: Account, before: DeployedStack, on_event: OnEvent, ret
     """Delete a stack and all it holds but the logical ids to retain; raises StackFailed.
 
     `before` is the stack as it was when the plan was shown: DeployError if it holds anything else now. One that is
-    gone already is as it is wished.
+    gone already is no error.
     """
     now = read_stack(account, before.name)
     if now is None:

@@ -75,11 +75,9 @@ class Deployed:
         return self.stacks.get(name)
 
 
-def read_deployed(account: Account, names: Names, also_busy: bool = False) -> Deployed:
-    """Return what of the fleet is deployed; DeployError where a stack cannot be changed now, unless `also_busy`."""
+def read_deployed(account: Account, names: Names) -> Deployed:
+    """Return what of the fleet is deployed, also where CloudFormation is at work on it."""
     stacks = {stack.name: stack for stack in _list_stacks(account, names)}
-    for stack in () if also_busy else stacks.values():
-        refuse_busy(stack, account.region)
     with ThreadPoolExecutor(WORKERS) as pool:
         read = pool.map(lambda stack: _with_template(account, stack), stacks.values())
         stacks = {stack.name: stack for stack in read}
@@ -88,15 +86,20 @@ def read_deployed(account: Account, names: Names, also_busy: bool = False) -> De
 
 def refuse_busy(stack: DeployedStack, region: str) -> None:
     """Raise DeployError if the stack cannot be changed now."""
+    refuse_stuck(stack, region)
     if stack.busy:
         raise DeployError(
             f"the stack {stack.name} is busy ({stack.status}): another deployment is under way; run this again when it "
             "has ended"
         )
+
+
+def refuse_stuck(stack: DeployedStack, region: str) -> None:
+    """Raise DeployError if only a person can let the stack go on."""
     if stack.status == "UPDATE_ROLLBACK_FAILED":
         raise DeployError(
-            f"the stack {stack.name} is stuck ({stack.status}: {stack.reason}): bring it back with `aws cloudformation "
-            f"continue-update-rollback --stack-name {stack.name} --region {region}`, then run this again"
+            f"the stack {stack.name} is stuck ({stack.status}: {stack.reason}): let its rollback continue with `aws "
+            f"cloudformation continue-update-rollback --stack-name {stack.name} --region {region}`, then run this again"
         )
 
 

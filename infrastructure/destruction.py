@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from infrastructure.account import Account, found
 from infrastructure.changesets import delete_stack
-from infrastructure.deployed import Deployed, DeployedStack
+from infrastructure.deployed import DeployedStack
 from infrastructure.errors import DeployError
-from infrastructure.names import Names
+from infrastructure.fleet import Fleet
 from infrastructure.pacing import side_by_side
 from infrastructure.registry import read_policy_targets
 from infrastructure.rollout import STACKS_AT_ONCE, attempt
-from infrastructure.screen import Bar, Screen
+from infrastructure.screen import Bar
 from infrastructure.watch import StackEvent, StackFailed
 
 # A policy counts as attached for up to five minutes after it was detached; hence six tries, the last after 6 minutes.
@@ -22,42 +22,35 @@ METRIC, PROFILE = "AWS::IoT::CustomMetric", "AWS::IoT::SecurityProfile"
 TOLD = (METRIC, PROFILE, "AWS::IoT::Thing", "AWS::IoT::Policy", "AWS::IoT::ThingGroup")
 
 
-def find_strangers(account: Account, names: Names, deployed: Deployed) -> list[str]:
+def find_strangers(fleet: Fleet) -> list[str]:
     """Return the ARNs of what has the fleet's policy and is none of the fleet's certificates."""
-    own = {account.certificate_arn(thing.certificate_id) for thing in deployed.things.values()}
-    return sorted((read_policy_targets(account.iot, names.policy) or frozenset()) - own)
+    own = {fleet.account.certificate_arn(thing.certificate_id) for thing in fleet.deployed.things.values()}
+    return sorted((read_policy_targets(fleet.account.iot, fleet.names.policy) or frozenset()) - own)
 
 
-def destroy(
-    account: Account,
-    names: Names,
-    deployed: Deployed,
-    strangers: Sequence[str],
-    screen: Screen,
-    pauses: Sequence[float] = PAUSES,
-) -> list[DeployError]:
+def destroy(fleet: Fleet, strangers: Sequence[str], pauses: Sequence[float] = PAUSES) -> list[DeployError]:
     """Delete all that is deployed of a fleet; return what could not be. What others hold of ours is detached before."""
-    stacks = {stack.name for stack in deployed.stacks.values()}
-    last = [names.fleet_stack] if names.fleet_stack in stacks else []
+    stacks = set(fleet.deployed.stacks)
+    last = [fleet.names.fleet_stack] if fleet.names.fleet_stack in stacks else []
     first = sorted(stacks - set(last))
-    _detach(account, names, strangers)
-    delete = lambda name: attempt(lambda: _delete(account, deployed, name, screen, pauses))  # noqa: E731
+    _detach(fleet, strangers)
+    delete = lambda name: attempt(lambda: _delete(fleet, name, pauses))  # noqa: E731
     errors = [error for _, error in side_by_side(delete, first, STACKS_AT_ONCE) if error is not None]
     if errors:
         return errors  # the policy and the group are still in use
     return [error for error in map(delete, last) if error is not None]
 
 
-def _detach(account: Account, names: Names, targets: Iterable[str]) -> None:
+def _detach(fleet: Fleet, targets: Iterable[str]) -> None:
     for target in targets:
-        found(account.iot.detach_policy, policyName=names.policy, target=target)
+        found(fleet.account.iot.detach_policy, policyName=fleet.names.policy, target=target)
 
 
-def _delete(account: Account, deployed: Deployed, name: str, screen: Screen, pauses: Sequence[float]) -> None:
+def _delete(fleet: Fleet, name: str, pauses: Sequence[float]) -> None:
     """Delete a stack, with patience; a custom metric that somebody else's security profile uses is left behind."""
-    stack = deployed.stacks[name]
+    account, stack = fleet.account, fleet.deployed.stacks[name]
     used = lambda name: name in stack.resources(METRIC) and _users(account, stack, name)  # noqa: E731
-    with screen.bar(name, 0) as bar:
+    with fleet.screen.bar(name, 0) as bar:
         failed: frozenset[str] = frozenset()
         for pause in (*pauses, None):
             try:

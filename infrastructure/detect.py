@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from infrastructure.account import Account, found
-from infrastructure.deployed import Deployed
 from infrastructure.description import DetectStack
 from infrastructure.errors import DeployError, Refused
-from infrastructure.names import TAG, Names
+from infrastructure.fleet import Fleet
+from infrastructure.names import TAG
 from infrastructure.plan import KEEP, UPDATE, StackPlan, change_of
 from infrastructure.profiles import Profile
 from infrastructure.refusals import explain
@@ -21,9 +22,9 @@ from infrastructure.watch import StackFailed
 CLOSED = """\
 AWS refused Detect: {reason}
 AWS closed Detect to new customers on 31 August 2026; accounts that used it before keep it. Everything else works:
-things, certificates, policy, thing group, and reports, which AWS goes on answering. If this is why, deploy with
+things, certificates, policy, thing group, and reports, which AWS still answers. If this is why, deploy with
 --no-detect from now on, and have the reports evaluated by `amazon-defender-detect`, which takes the same security
-profiles (README, "Detect on your own machine")."""
+profiles (docs/tutorials/without-aws.md)."""
 
 
 @dataclass(frozen=True)
@@ -40,28 +41,25 @@ class DetectPlan(StackPlan):
 
 
 def plan_detect(
-    account: Account, names: Names, deployed: Deployed, profiles: Sequence[Profile], metrics: Mapping[str, str],
-    alert_email: str | None,
-) -> DetectPlan:  # fmt: skip
+    fleet: Fleet, profiles: Sequence[Profile], metrics: Mapping[str, str], alert_email: str | None
+) -> DetectPlan:
     """Return what happens to Detect; asks AWS only where something is not deployed as it is to be.
 
     `metrics` are the custom metrics that are needed, name to type. `alert_email` None leaves alerts as they are, and ""
     ends them.
     """
-    stack = deployed.stack(names.detect_stack)
-    resources = stack.resources("AWS::IoT::CustomMetric").values() if stack else ()
-    own = {each["MetricName"]: each["MetricType"] for each in resources}
-    email = deployed_email(deployed, names) if alert_email is None else alert_email or None
-    name = names.detect_stack
+    account, names, name = fleet.account, fleet.names, fleet.names.detect_stack
+    own = deployed_metrics(fleet)
+    email = deployed_email(fleet) if alert_email is None else alert_email or None
     description = DetectStack(names, tuple(profiles), metrics, email)
     try:
         _refuse_other_types(own, metrics)
         shared = _shared_metrics(account, {metric: kind for metric, kind in metrics.items() if metric not in own})
         needed = {metric: kind for metric, kind in metrics.items() if metric not in shared}
         description = DetectStack(names, tuple(profiles), needed, email)
-        change = change_of(deployed, name, description.digest)
+        change = change_of(fleet.deployed, name, description.digest)
         if change != KEEP:
-            _refuse_foreign_profiles(account, names, deployed, profiles)
+            _refuse_foreign_profiles(fleet, profiles)
             _validate(account, profiles)
         return DetectPlan(name, change, description, shared)
     except ClientError as error:
@@ -71,11 +69,24 @@ def plan_detect(
     return DetectPlan(name, UPDATE, description, problem=problem)
 
 
-def deployed_email(deployed: Deployed, names: Names) -> str | None:
+def deployed_email(fleet: Fleet) -> str | None:
     """Return the address that alerts go to as deployed, None without alerts."""
-    stack = deployed.stack(names.detect_stack)
-    subscriptions = stack.resources("AWS::SNS::Subscription").values() if stack else ()
-    return next((str(each["Endpoint"]) for each in subscriptions), None)
+    return next((str(each["Endpoint"]) for each in _resources(fleet, "AWS::SNS::Subscription")), None)
+
+
+def deployed_metrics(fleet: Fleet) -> dict[str, str]:
+    """Return the custom metrics that the fleet brought, as deployed: name to type."""
+    return {each["MetricName"]: each["MetricType"] for each in _resources(fleet, "AWS::IoT::CustomMetric")}
+
+
+def deployed_profiles(fleet: Fleet) -> set[str]:
+    """Return the names of the fleet's security profiles, as deployed."""
+    return {each["SecurityProfileName"] for each in _resources(fleet, "AWS::IoT::SecurityProfile")}
+
+
+def _resources(fleet: Fleet, kind: str) -> list[Mapping[str, Any]]:
+    stack = fleet.deployed.stack(fleet.names.detect_stack)
+    return list(stack.resources(kind).values()) if stack else []
 
 
 def detect_refusal(error: ClientError) -> DeployError:
@@ -124,12 +135,10 @@ def _is_shared(account: Account, name: str, kind: str) -> bool:
     return True
 
 
-def _refuse_foreign_profiles(account: Account, names: Names, deployed: Deployed, profiles: Sequence[Profile]) -> None:
-    stack = deployed.stack(names.detect_stack)
-    resources = stack.resources("AWS::IoT::SecurityProfile").values() if stack else ()
-    own = {each["SecurityProfileName"] for each in resources}
-    for name in (names.profile(profile.name) for profile in profiles):
-        if name not in own and found(account.iot.describe_security_profile, securityProfileName=name):
+def _refuse_foreign_profiles(fleet: Fleet, profiles: Sequence[Profile]) -> None:
+    own = deployed_profiles(fleet)
+    for name in (fleet.names.profile(profile.name) for profile in profiles):
+        if name not in own and found(fleet.account.iot.describe_security_profile, securityProfileName=name):
             raise DeployError(
                 f"the security profile {name} exists in this account already, outside this fleet: delete it "
                 f"(`aws iot delete-security-profile --security-profile-name {name}`), or give --prefix"
@@ -140,7 +149,10 @@ def _validate(account: Account, profiles: Sequence[Profile]) -> None:
     """Have AWS check each profile's behaviors; DeployError with all that it finds."""
     problems = []
     for profile in profiles:
-        answer = account.iot.validate_security_profile_behaviors(behaviors=profile.document.get("behaviors", []))
+        behaviors = profile.document.get("behaviors", [])
+        if not behaviors:  # it only retains metrics
+            continue
+        answer = account.iot.validate_security_profile_behaviors(behaviors=behaviors)
         if not answer["valid"]:
             problems += [f"{profile.path}: {each['errorMessage']}" for each in answer.get("validationErrors", [])]
     if problems:

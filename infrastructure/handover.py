@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 from infrastructure.account import Account, found
 from infrastructure.bundles import write_bundle
-from infrastructure.deployed import Deployed, DeployedThing
+from infrastructure.deployed import DeployedThing
 from infrastructure.drift import DELETED
 from infrastructure.errors import DeployError
+from infrastructure.fleet import Fleet
 from infrastructure.keys import KeyStore
 from infrastructure.pacing import paced
-from infrastructure.screen import Screen
+from infrastructure.private_file import is_directory
 
 Result = TypeVar("Result")
 
@@ -31,25 +32,23 @@ class Handover:
 
 
 def hand_over(
-    account: Account,
+    fleet: Fleet,
     store: KeyStore,
-    deployed: Deployed,
     wanted: Sequence[str],
     device_config: Mapping[str, Any],
     roots: Path,
-    screen: Screen,
 ) -> Handover:
     """Write the bundles of the things whose keys are here; what is wrong with one thing holds up no other."""
-    there = [deployed.things[name] for name in wanted if name in deployed.things]
+    there = [fleet.deployed.things[name] for name in wanted if name in fleet.deployed.things]
     things = [thing for thing in there if thing.certificate_id]
     problems: dict[str, DeployError] = {}
     unsettled = [thing for thing in things if not _is_settled(store, thing)]
-    elsewhere = _settle(account, store, unsettled, screen, problems)
+    elsewhere = _settle(fleet, store, unsettled, problems)
     here = [thing.name for thing in things if thing.name not in {*elsewhere, *problems}]
     written = [
         path
         for name in here
-        if (path := _tried(problems, name, write_bundle, store, name, account.endpoint, device_config, roots))
+        if (path := _tried(problems, name, write_bundle, store, name, fleet.account.endpoint, device_config, roots))
     ]
     return Handover(tuple(written), tuple(sorted(elsewhere)), tuple(problems.values()))
 
@@ -60,19 +59,19 @@ def _is_settled(store: KeyStore, thing: DeployedThing) -> bool:
 
 
 def _settle(
-    account: Account, store: KeyStore, things: Iterable[DeployedThing], screen: Screen, problems: dict[str, DeployError]
+    fleet: Fleet, store: KeyStore, things: Iterable[DeployedThing], problems: dict[str, DeployError]
 ) -> list[str]:
     """Put certificates beside their keys; return the things whose keys are not here."""
     kept: list[DeployedThing] = []
     elsewhere: list[str] = []
     for thing in things:  # only where there is a key at all is there something to fetch for
-        if (store.directory / thing.name).is_dir():
+        if _tried(problems, thing.name, is_directory, store.directory / thing.name):
             kept.append(thing)
-        else:
+        elif thing.name not in problems:
             elsewhere.append(thing.name)
     if kept:
-        with screen.bar("certificates", len(kept)) as bar:
-            for thing, pem in paced(lambda thing: _fetch(account, thing), kept, FETCHES):
+        with fleet.screen.bar("certificates", len(kept)) as bar:
+            for thing, pem in paced(lambda thing: _fetch(fleet.account, thing), kept, FETCHES):
                 if pem is None:
                     problems[thing.name] = DeployError(f"{thing.name}: {DELETED}")
                 elif _tried(problems, thing.name, store.settle, thing.name, pem, thing.request):

@@ -142,8 +142,7 @@ class KeyStore:
         current, pending = self._current(thing), self._pending(thing)
         remove_file(self.certificate(thing))
         rename_file(pending.key, current.key)
-        if pending.request.exists():
-            rename_file(pending.request, current.request)
+        rename_file(pending.request, current.request, missing_ok=True)
 
     @contextmanager
     def locked(self, thing: str, make: bool = False) -> Iterator[bool]:

@@ -1,4 +1,4 @@
-"""What is to be done to make the account as things.txt says; pure, so that it can be shown before it is done."""
+"""What is to be done to provision the account from things.txt; shown before it is done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from infrastructure.deployed import TO_BE_REMOVED, Deployed
 from infrastructure.description import FleetStack, ThingsStack
 from infrastructure.errors import DeployError
-from infrastructure.names import Names
+from infrastructure.fleet import Fleet
 from infrastructure.placement import place
 
 CREATE, RECREATE, UPDATE, KEEP, DELETE = "create", "recreate", "update", "keep", "delete"
@@ -19,7 +19,7 @@ class StackPlan:
     """What happens to a stack."""
 
     name: str
-    change: str  # CREATE, RECREATE (the ruin of a failed creation is deleted first), UPDATE, KEEP or DELETE
+    change: str  # CREATE, RECREATE (what failed to create is deleted first), UPDATE, KEEP or DELETE
 
     @property
     def changes(self) -> bool:
@@ -52,19 +52,33 @@ class Plan:
         return self.fleet.changes or any(stack.changes for stack in self.stacks)
 
 
-def make_plan(names: Names, wanted: Sequence[str], deployed: Deployed, rotate: Collection[str] = ()) -> Plan:
+def make_plan(fleet: Fleet, wanted: Sequence[str], rotate: Collection[str] = ()) -> Plan:
     """Return what is to be done; DeployError for a thing to rotate that is not deployed or not listed."""
+    names, deployed = fleet.names, fleet.deployed
     _refuse_to_rotate(sorted(set(rotate) - set(wanted)), "is not listed")
     _refuse_to_rotate(sorted(set(rotate) - set(deployed.things)), "is not deployed yet")
     gone = tuple(sorted(set(deployed.things) - set(wanted)))
     return Plan(
         fleet=StackPlan(names.fleet_stack, change_of(deployed, names.fleet_stack, FleetStack(names).digest)),
-        stacks=tuple(_plan_things(names, wanted, deployed, rotate)),
+        stacks=tuple(_plan_things(fleet, wanted, rotate)),
         new=tuple(thing for thing in wanted if thing not in deployed.things),
         kept=tuple(thing for thing in wanted if thing in deployed.things),
         rotated=tuple(thing for thing in wanted if thing in rotate),
         gone=gone,
     )
+
+
+def refuse_mass_deletion(plan: Plan, deployed: Deployed, most: int | None) -> None:
+    """Raise DeployError if more things would be deleted than may be, since the list may have been cut short.
+
+    `most` None is a tenth of those that are deployed, and one in a small fleet.
+    """
+    most = max(1, len(deployed.things) // 10) if most is None else most
+    if len(plan.gone) > most:
+        raise DeployError(
+            f"{len(plan.gone)} of {len(deployed.things)} things are no longer listed, and without being asked this "
+            f"deletes at most {most}: look whether the list is whole; if it is, give --delete-at-most {len(plan.gone)}"
+        )
 
 
 def find_rotated(plan: Plan, before: Deployed, after: Deployed) -> list[str]:
@@ -88,22 +102,19 @@ def change_of(deployed: Deployed, name: str, digest: str | None) -> str:
     return KEEP if stack.digest == digest else UPDATE
 
 
-def _plan_things(
-    names: Names, wanted: Sequence[str], deployed: Deployed, rotate: Collection[str]
-) -> Sequence[ThingsPlan]:
-    before = {thing.name: thing.stack for thing in deployed.things.values()}
+def _plan_things(fleet: Fleet, wanted: Sequence[str], rotate: Collection[str]) -> Sequence[ThingsPlan]:
+    before = {thing.name: thing.stack for thing in fleet.deployed.things.values()}
     after = place(wanted, before)
-    ruins = [number for name in deployed.stacks if (number := names.things_stack_number(name)) is not None]
-    numbers = sorted({*before.values(), *after.values(), *ruins})
+    failed = [number for name in fleet.deployed.stacks if (number := fleet.names.things_stack_number(name)) is not None]
+    numbers = sorted({*before.values(), *after.values(), *failed})
     by_number: Mapping[int, list[str]] = {number: [] for number in numbers}
     for thing, number in after.items():
         by_number[number].append(thing)
-    return [_plan_stack(names, number, by_number[number], deployed, rotate) for number in numbers]
+    return [_plan_stack(fleet, number, by_number[number], rotate) for number in numbers]
 
 
-def _plan_stack(
-    names: Names, number: int, things: Sequence[str], deployed: Deployed, rotate: Collection[str]
-) -> ThingsPlan:
+def _plan_stack(fleet: Fleet, number: int, things: Sequence[str], rotate: Collection[str]) -> ThingsPlan:
+    names, deployed = fleet.names, fleet.deployed
     name = names.things_stack(number)
     if not things:
         return ThingsPlan(name, DELETE, number, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ _OTHERS = 0o077
 def make_directory(path: Path) -> None:
     """Make a directory (0700, whatever the umask), and those above it; one that is there keeps its mode."""
     with _explained(path):
-        if not path.is_dir():
+        if not _is_directory(path):
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(_DIRECTORY_MODE)
 
@@ -26,7 +27,7 @@ def make_directory(path: Path) -> None:
 def is_directory(path: Path) -> bool:
     """Tell whether there is a directory; one that may not be looked at is an error."""
     with _explained(path):
-        return path.is_dir()
+        return _is_directory(path)
 
 
 @contextmanager
@@ -73,11 +74,15 @@ def write_file(path: Path, content: bytes) -> None:
         _sync(path.parent)
 
 
-def rename_file(old: Path, new: Path) -> None:
-    """Give a file another name, so that after a power cut it has one of the two."""
+def rename_file(old: Path, new: Path, missing_ok: bool = False) -> None:
+    """Give a file another name, so that after a power cut it has one of the two; with `missing_ok`, if it is there."""
     with _explained(new):
         refuse_link(new)
-        old.replace(new)
+        try:
+            old.replace(new)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
         _sync(new.parent)
 
 
@@ -92,6 +97,14 @@ def refuse_link(path: Path) -> None:
     """Raise DeployError for a symbolic link, which could lead a private key anywhere."""
     if os.path.islink(path):  # which tells no error; what is done with the path does
         raise DeployError(f"{path} is a symbolic link, which no key is written to or read from: remove it")
+
+
+def _is_directory(path: Path) -> bool:
+    """Tell whether there is a directory; raises OSError where that cannot be seen, as Path.is_dir does up to 3.13."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _write_through(path: Path, content: bytes) -> None:

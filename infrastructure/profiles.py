@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infrastructure.errors import DeployError
-from infrastructure.json_file import read_json
-from infrastructure.profile_keys import find_problems
+import msgspec
+from msgspec import UNSET
 
-AWS_PREFIX = "aws:"  # of the metrics that AWS IoT has by itself
+from device_defender import profile as aws
+from device_defender import validation
+from device_defender.metrics import AWS_PREFIX, BUILT_INS, TYPES
+from device_defender.wording import key_path
+from infrastructure.errors import DeployError
+
 DEFAULT_METRIC, NUMBER = "cpu_usage", "number"
-TYPES = {
-    "number": NUMBER,
-    "numbers": "number-list",
-    "strings": "string-list",
-    "cidrs": "ip-address-list",
-}  # by a value's key
-BUILT_INS = {  # what the publisher measures by itself, with the metric's type in AWS IoT
-    "cpu_usage": NUMBER,
-    "memory_usage": NUMBER,
-    "swap_usage": NUMBER,
-    "disk_usage": NUMBER,
-    "load_average": "number-list",
-    "cpu_temperature": NUMBER,
-    "process_count": NUMBER,
-    "process_names": "string-list",
-    "logged_in_users": "string-list",
-    "uptime": NUMBER,
-    "interface_addresses": "ip-address-list",
-    "open_file_count": NUMBER,
-}
+TYPE_OF = {each.in_profile: name for name, each in TYPES.items()}  # by a value's key
+# CloudFormation looks such a text up, a secret of the account for instance; aws_cdk takes such a one for a reference.
+REFERENCES = {"{{resolve:": "CloudFormation", "${Token[": "aws_cdk", "#{Token[": "aws_cdk"}
+NUMBER_REFERENCE = b"\xfb\xff"  # how the numbers begin that aws_cdk writes for a reference, about -1.888e289
 
 
 @dataclass(frozen=True)
@@ -46,17 +35,11 @@ class Profile:
 
 def read_profiles(directory: Path) -> tuple[Profile, ...]:
     """Read every `*.json` of a directory, in the order of their names; raise DeployError with all problems of all."""
-    profiles: list[Profile] = []
-    problems: list[str] = []
-    for path in _list_profiles(directory):
-        try:
-            profiles.append(_read_profile(path))
-        except DeployError as error:
-            problems.append(str(error))
-    problems += _find_shared_names(profiles)
-    if problems:
-        raise DeployError("\n".join(problems))
-    return tuple(profiles)
+    try:
+        documents = aws.read_documents(directory, RULES)
+    except validation.Invalid as error:
+        raise DeployError(str(error)) from error
+    return tuple(Profile(each["securityProfileName"], path, each) for path, each in documents.items())
 
 
 def custom_metrics(profiles: Sequence[Profile], device_config: Mapping[str, Any]) -> dict[str, str]:
@@ -84,30 +67,8 @@ def reported_type(name: str, device_config: Mapping[str, Any]) -> str | None:
     definition = device_config.get("custom_metrics", {}).get(name)
     if definition is None:
         return None
-    found = BUILT_INS.get(definition.get("source", name)) if "command" not in definition else definition.get("type")
-    return found or definition.get("type")
-
-
-def _list_profiles(directory: Path) -> list[Path]:
-    try:
-        return sorted(path for path in directory.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
-    except OSError as error:
-        raise DeployError(f"{directory} cannot be read: {error.strerror}") from error
-
-
-def _read_profile(path: Path) -> Profile:
-    document = read_json(path)
-    if problems := find_problems(document):
-        raise DeployError("\n".join(f"{path}: {problem}" for problem in problems))
-    return Profile(document["securityProfileName"], path, document)
-
-
-def _find_shared_names(profiles: Sequence[Profile]) -> Iterator[str]:
-    first: dict[str, Path] = {}
-    for profile in profiles:
-        other = first.setdefault(profile.name, profile.path)
-        if other != profile.path:
-            yield f'{profile.path}: securityProfileName "{profile.name}" is in {other}, too'
+    found = BUILT_INS.get(definition.get("source", name)) if "command" not in definition else None
+    return found.type if found else definition.get("type")
 
 
 Use = tuple[str, "str | None", str]  # of a custom metric: its name, its type if a value tells, and where
@@ -116,7 +77,7 @@ Use = tuple[str, "str | None", str]  # of a custom metric: its name, its type if
 def _find_uses(profile: Profile) -> Iterator[Use]:
     for metric, criteria in _name_metrics(profile.document):
         if not metric.startswith(AWS_PREFIX):
-            yield metric, _type_of(metric, criteria, profile.path), str(profile.path)
+            yield metric, _type_of(criteria), str(profile.path)
 
 
 def _name_metrics(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -128,15 +89,10 @@ def _name_metrics(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[st
         yield entry["metric"], {}
 
 
-def _type_of(metric: str, criteria: Mapping[str, Any], path: Path) -> str | None:
+def _type_of(criteria: Mapping[str, Any]) -> str | None:
     if "statisticalThreshold" in criteria or "mlDetectionConfig" in criteria:
         return NUMBER  # percentiles and models are of numbers only
-    kinds = list(criteria.get("value", {}))
-    if wrong := [kind for kind in kinds if kind not in TYPES]:
-        raise DeployError(
-            f"{path}: the custom metric {metric} must have {', '.join(TYPES)} as its value, got {wrong[0]}"
-        )
-    return TYPES[kinds[0]] if kinds else None
+    return next((TYPE_OF[kind] for kind in criteria.get("value", {})), None)
 
 
 def _find_types(name: str, uses: Sequence[Use], device_config: Mapping[str, Any]) -> dict[str, str]:
@@ -144,7 +100,7 @@ def _find_types(name: str, uses: Sequence[Use], device_config: Mapping[str, Any]
     types = {kind: path for metric, kind, path in reversed(uses) if metric == name and kind}
     if reported := reported_type(name, device_config):
         types.setdefault(reported, "the devices' configuration")
-    return types or ({BUILT_INS[name]: "the publisher"} if name in BUILT_INS else {})
+    return types or ({BUILT_INS[name].type: "the publisher"} if name in BUILT_INS else {})
 
 
 def _explain_types(name: str, types: Mapping[str, str]) -> str:
@@ -153,5 +109,40 @@ def _explain_types(name: str, types: Mapping[str, str]) -> str:
         return f"the custom metric {name} must have one type, got {given}"
     return (
         f"the custom metric {name} has no type: no behavior compares it with a value, and the devices' configuration "
-        f'does not report it (custom_metrics, with "type" one of {", ".join(TYPES.values())})'
+        f'does not report it (custom_metrics, with "type" one of {", ".join(TYPES)})'
     )
+
+
+def _find_references(profile: aws.Profile, path: str) -> Iterator[str]:
+    for place, value in _find_leaves(msgspec.to_builtins(profile), path):
+        for mark, reader in REFERENCES.items():
+            if isinstance(value, str) and mark in value:
+                yield f"{place} must not have {mark}... in it, which {reader} takes for a reference"
+        if isinstance(value, (int, float)) and struct.pack(">d", value).startswith(NUMBER_REFERENCE):
+            yield f"{place} must be another number than {value}, which aws_cdk takes for a reference"
+
+
+def _find_leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        yield path, value
+    for key, each in items or ():
+        yield from _find_leaves(each, key_path(path, key) if isinstance(value, dict) else f"{path}[{key}]")
+
+
+def _demand_metric(behavior: aws.Behavior, path: str) -> Iterator[str]:
+    if behavior.metric is UNSET and behavior.criteria is UNSET:  # with criteria, AWS demands it
+        yield f"{path}.metric is missing; without it, a behavior says nothing"
+
+
+def _demand_value(tag: aws.Tag, path: str) -> Iterator[str]:
+    if not tag.Value:  # the API takes a tag without a value
+        yield f"{path}.Value must not be empty, which CloudFormation does not take"
+
+
+RULES: validation.Rules = {
+    **aws.AWS_RULES,
+    aws.Profile: (*aws.AWS_RULES[aws.Profile], _find_references),
+    aws.Behavior: (*aws.AWS_RULES[aws.Behavior], _demand_metric),
+    aws.Tag: (_demand_value,),
+}

@@ -9,7 +9,7 @@ from typing import Any
 
 from infrastructure.account import found
 from infrastructure.errors import DeployError
-from infrastructure.names import Names
+from infrastructure.fleet import Fleet
 from infrastructure.pacing import paced
 
 PAGE = 250  # the most that one answer lists
@@ -26,8 +26,9 @@ class Registry:
     missing: tuple[str, ...] = ()  # which of "policy" and "thing group" there is none of
 
 
-def read_registry(iot: Any, names: Names) -> Registry:
+def read_registry(fleet: Fleet) -> Registry:
     """Return what is registered; the account's other certificates are among them."""
+    iot, names = fleet.account.iot, fleet.names
     with ThreadPoolExecutor() as pool:
         certificates = pool.submit(read_certificates, iot)
         targets = pool.submit(read_policy_targets, iot, names.policy)

@@ -8,19 +8,18 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infrastructure.account import Account
 from infrastructure.changesets import apply_template, delete_stack
-from infrastructure.deployed import Deployed, certificates_of
+from infrastructure.deployed import certificates_of
 from infrastructure.description import FleetStack, StackDescription, ThingsStack
 from infrastructure.detect import DetectPlan, judge
 from infrastructure.errors import DeployError
+from infrastructure.fleet import Fleet
 from infrastructure.keys import KeyStore
 from infrastructure.membership import add_members
-from infrastructure.names import Names
 from infrastructure.pacing import side_by_side
 from infrastructure.plan import DELETE, Plan, ThingsPlan
 from infrastructure.refusals import explain
-from infrastructure.screen import Bar, Screen
+from infrastructure.screen import Bar
 from infrastructure.watch import STACK, LeftBehind, StackEvent
 
 STACKS_AT_ONCE = 4  # each of them makes certificates, of which AWS makes 15 a second for an account
@@ -34,12 +33,9 @@ DONE = {
 class Rollout:
     """Brings a fleet to its plan."""
 
-    def __init__(self, account: Account, names: Names, deployed: Deployed, store: KeyStore, screen: Screen) -> None:
-        self._account = account
-        self._names = names
-        self._deployed = deployed
+    def __init__(self, fleet: Fleet, store: KeyStore) -> None:
+        self._fleet = fleet
         self._store = store
-        self._screen = screen
 
     def run(self, plan: Plan, detect: DetectPlan | None, joining: Sequence[str]) -> list[DeployError]:
         """Do what is planned; return what failed. Without the fleet's own stack nothing else is tried."""
@@ -62,22 +58,23 @@ class Rollout:
 
     def _synthesize(self, plan: Plan, detect: DetectPlan | None) -> dict[str, str]:
         """Return the templates of the stacks that change; only these cost time."""
-        descriptions: list[StackDescription] = [FleetStack(self._names)] if plan.fleet.changes else []
+        descriptions: list[StackDescription] = [FleetStack(self._fleet.names)] if plan.fleet.changes else []
         descriptions += [self._describe(stack, plan) for stack in plan.stacks if stack.changes and stack.things]
         descriptions += [detect.description] if detect is not None and detect.changes else []
         if not descriptions:
             return {}
         from infrastructure.synthesis import synthesize  # imports aws_cdk, which starts Node
 
-        self._screen.say("describing what changes with the AWS CDK ...")
+        self._fleet.screen.say("describing what changes with the AWS CDK ...")
         return synthesize(descriptions)
 
     def _describe(self, stack: ThingsPlan, plan: Plan) -> ThingsStack:
-        return ThingsStack(self._names, stack.number, {thing: self._request(thing, plan) for thing in stack.things})
+        requests = {thing: self._request(thing, plan) for thing in stack.things}
+        return ThingsStack(self._fleet.names, stack.number, requests)
 
     def _request(self, thing: str, plan: Plan) -> str:
         """Return the request of a thing's certificate: another one than now is another certificate."""
-        deployed = self._deployed.things.get(thing)
+        deployed = self._fleet.deployed.things.get(thing)
         if deployed is None:
             return self._store.request(thing)
         return self._store.renew(thing, deployed.request) if thing in plan.rotated else deployed.request
@@ -105,46 +102,46 @@ class Rollout:
         return [judge(error)] if error is not None else []
 
     def _apply(self, name: str, template: str) -> None:
-        before = self._deployed.stack(name)
+        before = self._fleet.deployed.stack(name)
         owners = _changing(before.template if before else {}, json.loads(template))
-        with self._screen.bar(name, len(owners)) as bar:
-            apply_template(self._account, name, template, before, self._teller(bar, owners))
+        with self._fleet.screen.bar(name, len(owners)) as bar:
+            apply_template(self._fleet.account, name, template, before, self._teller(bar, owners))
             bar.say("done")
 
     def _delete(self, name: str) -> None:
-        before = self._deployed.stacks[name]
+        before = self._fleet.deployed.stacks[name]
         owners = certificates_of(before.template)
-        with self._screen.bar(name, len(owners)) as bar:
-            delete_stack(self._account, before, self._teller(bar, owners))
+        with self._fleet.screen.bar(name, len(owners)) as bar:
+            delete_stack(self._fleet.account, before, self._teller(bar, owners))
             bar.say("deleted")
 
     def _join(self, things: Sequence[str]) -> None:
         """Put things into the group; one that does not exist any more is drift, which is told."""
         if not things:
             return
-        with self._screen.bar(f"group {self._names.group}", len(things)) as bar:
-            for thing, exists in add_members(self._account.iot, self._names.group, things):
-                bar.step(f"{thing} joined" if exists else f"{thing} does not exist any more")
+        with self._fleet.screen.bar(f"group {self._fleet.names.group}", len(things)) as bar:
+            for thing, exists in add_members(self._fleet.account.iot, self._fleet.names.group, things):
+                bar.step(f"{thing} joined" if exists else f"{thing} no longer exists")
 
     @staticmethod
     def _teller(bar: Bar, owners: Mapping[str, str]) -> Callable[[StackEvent], None]:
         """Return what tells of a stack's events: each certificate that is made or deleted, and each failure.
 
         One that is replaced is deleted after the new one is made, so the first of the two is told; what is made and
-        deleted while CloudFormation brings back what was before is not.
+        deleted while CloudFormation rolls back is not.
         """
         waiting = set(owners)
-        brought_back = False
+        rolled_back = False
 
         def tell(event: StackEvent) -> None:
-            nonlocal brought_back
+            nonlocal rolled_back
             what = owners.get(event.logical_id, event.logical_id)
             if event.failed:
                 bar.say(f"{what}: {event.reason}")
             elif event.type == STACK and event.status.endswith("ROLLBACK_IN_PROGRESS"):
-                brought_back = True
-                bar.say("bringing back what was before")
-            elif event.logical_id in waiting and event.status in DONE and not brought_back:
+                rolled_back = True
+                bar.say("rolling back")
+            elif event.logical_id in waiting and event.status in DONE and not rolled_back:
                 waiting.remove(event.logical_id)
                 bar.step(f"{what} {DONE[event.status]}")
 

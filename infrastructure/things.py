@@ -1,4 +1,4 @@
-"""things.txt: the names of a fleet's things, one a line."""
+"""The list of a fleet: the names of its things, one a line."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from device_defender.metrics import is_name
 from infrastructure.errors import DeployError
 
 LONGEST_NAME = 128  # of a thing, and of an MQTT client id, which the thing's name is
-_NAME = re.compile(r"[a-zA-Z0-9:_-]+")
 _COMMENT = re.compile(r"(^|\s)#.*")
 _SHOWN = 40  # characters of a name that is too long to be shown whole
 
 
-def read_things(path: Path) -> tuple[str, ...]:
+def read_things(path: Path, may_be_empty: bool = False) -> tuple[str, ...]:
     """Return the names in the order of the file; raise DeployError with everything that is wrong with them.
 
     Blank lines and what follows a `#` at the beginning of a line or after a space are skipped.
@@ -23,7 +23,7 @@ def read_things(path: Path) -> tuple[str, ...]:
     names = dict(_number_names(_read_text(path)))
     if problems := _find_problems(names):
         raise DeployError("\n".join(f"{path} line {line}: {problem}" for line, problem in problems))
-    if not names:
+    if not names and not may_be_empty:
         raise DeployError(f"{path} names no thing: write one name per line, rpi-0001 for instance")
     return tuple(names.values())
 
@@ -61,11 +61,11 @@ def _find_problems(names: dict[int, str]) -> Iterable[tuple[int, str]]:
 
 def _find_problem(name: str) -> str | None:
     shown = json.dumps(name if len(name) <= LONGEST_NAME else f"{name[:_SHOWN]}...", ensure_ascii=False)
-    if not _NAME.fullmatch(name):
-        return f"{shown} has characters other than a-z A-Z 0-9 : _ -"
+    if is_name(name):
+        return None
     if len(name) > LONGEST_NAME:
         return f"{shown} has {len(name)} characters, and may have {LONGEST_NAME}"
-    return None
+    return f"{shown} has characters other than a-z A-Z 0-9 : _ -"
 
 
 def _compare_names(name: str, other: str, line: int) -> str:

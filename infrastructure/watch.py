@@ -1,4 +1,4 @@
-"""What CloudFormation does to a stack, watched until it is done, or until what was before is brought back."""
+"""What CloudFormation does to a stack, watched until it is done, or rolled back."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StackEvent:
 
 
 class StackFailed(DeployError):
-    """A stack that could not be made as it should be; CloudFormation brought back what was before."""
+    """A stack that could not be made as it should be; CloudFormation rolled it back."""
 
     def __init__(self, stack: str, verb: str, reasons: list[str], failed: frozenset[str] = frozenset()) -> None:
         self.failed = failed  # the logical ids of the resources that went wrong
@@ -75,10 +75,18 @@ class Watch:
         self._seen = {event["EventId"] for event in self._page(None)["StackEvents"]}  # they are of the past
 
     def until_settled(self) -> None:
-        """Pass on events until CloudFormation has done, or brought back, what it began.
+        """Pass on events until CloudFormation has done, or rolled back, what it began.
 
         For a moment the status may still be the one from before; so it counts when the last event says the same.
         """
+        self._follow(lambda: self._status == self._last_event)
+
+    def until_idle(self) -> str:
+        """Pass on events until CloudFormation has ended what somebody else began; return the status."""
+        self._follow(lambda: True)
+        return self._status
+
+    def _follow(self, confirmed: Callable[[], bool]) -> None:
         pause, patience = SOONEST, time.monotonic() + PATIENCE
         while True:
             time.sleep(pause)
@@ -88,7 +96,7 @@ class Watch:
                 self._note(event)
                 patience = time.monotonic() + PATIENCE
             settled = not self._status.endswith("_IN_PROGRESS")
-            if settled and (self._status == self._last_event or time.monotonic() > patience):
+            if settled and (confirmed() or time.monotonic() > patience):
                 return
 
     def _note(self, event: StackEvent) -> None:

@@ -20,13 +20,16 @@ OPERATORS = (
     "amazon-defender-publisher",
     "benchmarks/results.md",
     "configs",
+    "defender_daemon",
     "defender_detect",
     "defender_publisher",
+    "defender_start.py",
     "device_defender",
     "installers",
     "pyproject.toml",
     "requirements.txt",
 )
+UMASK = "0022"  # of what is in a release, whatever that of whoever builds it
 EXECUTABLE = "100755"  # git's mode; it knows no others for files, so that a umask does not matter
 SYMBOLIC_LINK = "120000"
 VERSION = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
@@ -60,6 +63,14 @@ def read_tracked(root: Path, paths: Iterable[str] = OPERATORS) -> list[Member]:
     if not members:
         raise ReleaseError(f"git tracks nothing of a release in {root}")
     return sorted(members, key=lambda member: member.name)
+
+
+def archive_commit(root: Path, directory: str, paths: Iterable[str] = OPERATORS) -> bytes:
+    """Return what `git archive` makes of the last commit: a tar of the files below `paths`, below one directory."""
+    read_tracked(root, paths)  # which refuses what a release cannot have
+    there = [path for path in paths if _git(root, "ls-tree", "--name-only", "HEAD", path)]
+    words = ("-c", f"tar.umask={UMASK}", "archive", "--format=tar", f"--prefix={directory}/", "HEAD", "--", *there)
+    return _git_bytes(root, *words)
 
 
 def changed_files(root: Path) -> list[str]:
@@ -107,10 +118,14 @@ def _header(name: str, member: Member, time: int) -> tarfile.TarInfo:
 
 
 def _git(root: Path, *arguments: str) -> str:
+    return _git_bytes(root, *arguments).decode("utf-8", "surrogateescape")
+
+
+def _git_bytes(root: Path, *arguments: str) -> bytes:
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
     except FileNotFoundError as error:
         raise ReleaseError("a release is built from a git checkout, and git is not installed") from error
     if done.returncode:
-        raise ReleaseError(f"a release is built from a git checkout: {done.stderr.strip()}")
+        raise ReleaseError(f"a release is built from a git checkout: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout

@@ -19,9 +19,9 @@ def main(directory: Path = ROOT / "dist") -> int:
     try:
         version, time = archive.read_version(ROOT), archive.commit_time(ROOT)
         for file in archive.changed_files(ROOT):
-            print(f"{file} is not as it was committed: do not give this release away")
-        files = {f"{NAME}-{version}.tar.gz": build_archive(ROOT, version, time)}
-        files[f"{NAME}-{version}-wheelhouse.tar"] = build_wheelhouse(ROOT / "requirements.txt", version, time)
+            print(f"{file} is not as it was committed, and is in the release as it was")
+        files = {f"{NAME}-{version}.tar.gz": build_archive(ROOT, version)}
+        files[f"{NAME}-{version}-wheelhouse.tar"] = build_wheelhouse(ROOT / "installers", version, time)
     except (archive.ReleaseError, wheelhouse.WheelError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -29,17 +29,17 @@ def main(directory: Path = ROOT / "dist") -> int:
     return 0
 
 
-def build_archive(root: Path, version: str, time: int) -> bytes:
-    """Return the release tar, compressed."""
-    return archive.compress(archive.pack(f"{NAME}-{version}", archive.read_tracked(root), time))
+def build_archive(root: Path, version: str) -> bytes:
+    """Return the release tar, compressed: the last commit."""
+    return archive.compress(archive.archive_commit(root, f"{NAME}-{version}"))
 
 
-def build_wheelhouse(requirements: Path, version: str, time: int) -> bytes:
+def build_wheelhouse(locks: Path, version: str, time: int) -> bytes:
     """Return a tar of the wheels of this machine and of the usual devices, which are compressed in themselves."""
     with tempfile.TemporaryDirectory() as directory:
         wheels = Path(directory)
-        wheelhouse.build_own(requirements, wheels, time)
-        for line in wheelhouse.fetch_others(requirements, wheels):
+        wheelhouse.build_own(locks, wheels)
+        for line in wheelhouse.fetch_others(locks, wheels):
             print(line)
         return archive.pack(f"{NAME}-{version}-wheelhouse", archive.members_of(wheels.glob("*.whl")), time)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
+import importlib
 import json
 import os
 import shutil
@@ -17,12 +16,18 @@ from types import ModuleType
 import pytest
 
 from demo.authority import Authority
+from tests.dispositions import restore_signals
 from tests.fakes.emulator import Account, Emulator
 from tests.fakes.scripted_broker import ScriptedBroker
 from tests.infrastructure.deployment import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHER = ROOT / "amazon-defender-publisher"
+
+
+def pytest_configure() -> None:
+    """Begin as on a terminal, however the tests were started."""
+    restore_signals()
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +47,8 @@ def broker(authority: Authority) -> Iterator[ScriptedBroker]:
 
 @pytest.fixture(scope="session")
 def publisher_script() -> ModuleType:
-    """The script as a module, which runs nothing."""
-    loader = importlib.machinery.SourceFileLoader("publisher_script", str(PUBLISHER))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
-    loader.exec_module(module)
-    sys.dont_write_bytecode = before
-    return module
+    """The daemon in outline, as a module."""
+    return importlib.import_module("defender_publisher.daemon")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import ctypes
 import os
 import pickle
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,6 +29,8 @@ def refusal() -> str | None:
     """Return why this process can make no network namespaces, or None if it can."""
     if not sys.platform.startswith("linux"):
         return "network namespaces are Linux's"
+    if shutil.which("ip") is None:
+        return "network namespaces are set up by ip(8), of iproute2, which is not installed"
     try:
         Namespace().close()
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -18,8 +19,22 @@ STANDARD_LIBRARY = getattr(sys, "stdlib_module_names", None) or set(sys.builtin_
 GROUND_FLOOR = sorted((ROOT / "device_defender").rglob("*.py"))
 DEVICE = sorted((ROOT / "defender_publisher").rglob("*.py"))
 DETECT = sorted((ROOT / "defender_detect").rglob("*.py"))
+ROOMS: dict[str, set[str]] = {  # Detect's, from the ground up: the rooms that each may import
+    "evaluate": set(),
+    "store": {"evaluate"},
+    "judge": set(),
+    "receive": {"judge"},
+    "alerts": {"evaluate", "judge"},
+    "ask": {"evaluate", "store", "judge", "alerts"},
+}
+IN_ROOMS = [path for path in DETECT if path.parent.name in ROOMS]
 INFRASTRUCTURE = sorted((ROOT / "infrastructure").rglob("*.py"))
 DEPLOYER = [ROOT / "deploy.py", *INFRASTRUCTURE]
+HOUSES = [
+    *(("defender_publisher", path) for path in [*DEVICE, ROOT / "amazon-defender-publisher"]),
+    *(("defender_detect", path) for path in [*DETECT, ROOT / "amazon-defender-detect"]),
+    *(("infrastructure", path) for path in DEPLOYER),
+]
 
 
 def names_imported_by(node: ast.AST) -> set[str]:
@@ -37,28 +52,63 @@ def imports_any(path: Path, *modules: str) -> set[str]:
 
 
 @pytest.mark.parametrize("path", GROUND_FLOOR, ids=lambda path: path.name)
-def test_the_ground_floor_imports_nothing_of_ours_and_msgspec_only(path: Path) -> None:
+def test_the_ground_floor_imports_msgspec_and_nothing_of_ours(path: Path) -> None:
     roots = {name.split(".")[0] for name in imports_of(path)}
     assert roots - STANDARD_LIBRARY <= {"msgspec", "device_defender"}
 
 
+@pytest.mark.parametrize(("house", "path"), HOUSES, ids=lambda each: getattr(each, "name", each))
+def test_no_house_imports_anothers(house: str, path: Path) -> None:
+    assert set() == imports_any(path, "demo", "tests", *({name for name, _ in HOUSES} - {house}))
+
+
 @pytest.mark.parametrize("path", [*DEVICE, ROOT / "amazon-defender-publisher"], ids=lambda path: path.name)
 def test_the_device_side_never_imports_the_deployers_or_detects_packages(path: Path) -> None:
-    assert set() == imports_any(
-        path, "boto3", "botocore", "aws_cdk", "defender_detect", "demo", "cryptography", "amqtt"
-    )
+    assert set() == imports_any(path, "boto3", "botocore", "aws_cdk", "cryptography", "amqtt")
+
+
+PARSE = ("arguments.py",)  # and, for the type of what was parsed, what does what it says
+CARRY_OUT = ("__main__.py", "questions.py")
+END = ("__main__.py", "daemon.py")
 
 
 @pytest.mark.parametrize("path", DEVICE + DETECT + INFRASTRUCTURE, ids=lambda path: path.name)
-def test_only_the_scripts_parse_arguments_start_timeloop_or_exit(path: Path) -> None:
-    assert set() == imports_any(path, "argparse", "timeloop")
+def test_only_the_programs_outline_parses_arguments_starts_timeloop_or_exits(path: Path) -> None:
+    assert path.name in (*PARSE, *CARRY_OUT) or set() == imports_any(path, "argparse")
+    assert path.name == "daemon.py" or set() == imports_any(path, "timeloop")
+    if path.name in END:
+        return
     calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
     assert set() == calls & {"sys.exit", "exit", "os._exit", "quit"}
 
 
-@pytest.mark.parametrize("path", DETECT, ids=lambda path: path.name)
-def test_detect_knows_nothing_of_the_publisher_but_the_format(path: Path) -> None:
-    assert imports_any(path, "defender_publisher") <= {"defender_publisher.report"}
+def test_every_room_of_detect_has_its_place_in_the_order() -> None:
+    assert set(ROOMS) == {path.parent.name for path in DETECT if path.parent != ROOT / "defender_detect"}
+    for index, (room, below) in enumerate(ROOMS.items()):
+        assert set() == below - set(list(ROOMS)[:index]), f"{room} imports upwards"
+
+
+def test_the_page_about_the_design_names_types_that_are_where_it_says() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| .* \| `(\w+/\w+\.py)` \|$", text, re.MULTILINE)
+    assert len(rows) > 10
+    for noun, path in rows:
+        tree = ast.parse((ROOT / "defender_detect" / path).read_text())
+        defined = {ast.unparse(each.targets[0]) for each in tree.body if isinstance(each, ast.Assign)}
+        defined |= {each.name for each in tree.body if isinstance(each, ast.ClassDef)}
+        assert noun in defined, f"{noun} is not in {path}"
+
+
+@pytest.mark.parametrize("path", IN_ROOMS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_no_import_of_detect_runs_upwards(path: Path) -> None:
+    names = {name.split(".")[1] for name in imports_of(path) if name.startswith("defender_detect.")}
+    assert names & set(ROOMS) <= {path.parent.name} | ROOMS[path.parent.name]
+    assert set() == names & {"attachments", "config", "mailbox", "service"}, "what stands above the rooms"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "defender_daemon").rglob("*.py")), ids=lambda path: path.name)
+def test_what_both_daemons_share_imports_the_standard_library_only(path: Path) -> None:
+    assert {name.split(".")[0] for name in imports_of(path)} <= set(STANDARD_LIBRARY)
 
 
 @pytest.mark.parametrize(
@@ -83,10 +133,9 @@ def test_imports_go_one_way(module: str, forbidden: set[str]) -> None:
 
 def test_a_json_publisher_loads_neither_cbor_nor_the_doctor_nor_anything_of_the_deployers() -> None:
     code = (
-        "import sys, importlib.machinery as m, importlib.util as u\n"
-        f"l = m.SourceFileLoader('p', {str(ROOT / 'amazon-defender-publisher')!r})\n"
-        "s = u.spec_from_loader('p', l); p = u.module_from_spec(s); l.exec_module(p)\n"
+        "import sys, defender_publisher.__main__, defender_publisher.daemon, defender_publisher.mqtt\n"
         "print(sorted({'cbor2', 'boto3', 'aws_cdk', 'cryptography', 'asyncio', 'tarfile', 'defender_publisher.doctor', "
+        "'defender_publisher.questions', "
         "'defender_publisher.support'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -97,11 +146,6 @@ def test_the_package_starts_nothing_when_it_is_imported() -> None:
     code = "import threading, defender_publisher.mqtt, defender_publisher.publisher; print(threading.active_count())"
     done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "1" == done.stdout.strip()
-
-
-@pytest.mark.parametrize("path", DEPLOYER, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_deployer_knows_nothing_of_what_runs_on_devices_or_detects(path: Path) -> None:
-    assert set() == imports_any(path, "defender_publisher", "defender_detect", "demo", "tests")
 
 
 @pytest.mark.parametrize("path", DEPLOYER, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,36 +1,35 @@
-"""The definition of the configuration, the schema for editors and the README say the same."""
+"""The definitions, the schema for editors and the generated pages of docs/reference say the same."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 
-from defender_publisher import reference
 from defender_publisher.settings import read_settings
 from device_defender.metrics import BUILT_INS
+from reference import tables, write
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "configs").glob("amazon-defender-publisher-*.json"))
 
 
-def test_the_schema_is_made_from_the_definition() -> None:
-    assert reference.json_schema() == (ROOT / "configs" / "schema.json").read_text(), "run `make docs`"
+@pytest.mark.parametrize("path", [path for path, _ in write.generated(ROOT)], ids=lambda path: path.name)
+def test_every_generated_file_is_as_make_docs_writes_it(path: Path) -> None:
+    assert dict(write.generated(ROOT))[path] == path.read_text(encoding="utf-8"), "run `make docs`"
 
 
-@pytest.mark.parametrize(("name", "expected"), [("keys", reference.table()), ("built-ins", reference.built_ins())])
-def test_the_readmes_tables_are_made_from_the_definition(name: str, expected: str) -> None:
-    text = (ROOT / "README.md").read_text()
-    match = re.search(rf"<!-- begin {name} -->\n(.*?)<!-- end {name} -->", text, re.DOTALL)
-    assert match is not None
-    assert expected == match[1], "run `make docs`"
+def test_a_page_gets_its_tables_between_their_marks_and_keeps_the_rest() -> None:
+    page = "# Page\n<!-- begin built-ins -->\nold\n<!-- end built-ins -->\nmore\n"
+    expected = f"# Page\n<!-- begin built-ins -->\n{tables.built_ins()}<!-- end built-ins -->\nmore\n"
+    assert expected == tables.with_tables(page)
 
 
 def test_every_built_in_is_in_the_schema() -> None:
-    metric = json.loads(reference.json_schema())["$defs"]["CustomMetric"]["properties"]["source"]
-    assert [{"enum": sorted(BUILT_INS)}, {"type": "null"}] == metric["anyOf"]
+    metric = json.loads(tables.json_schema())["$defs"]["CustomMetric"]["properties"]["source"]
+    (name,) = (each for each in metric["anyOf"] if each != {"type": "null"})
+    assert list(BUILT_INS) == name["examples"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

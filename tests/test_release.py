@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from release import archive, build, wheelhouse
+from release import archive, build, lock, wheelhouse
 
 ROOT = Path(__file__).resolve().parent.parent
-TIME = 1_795_000_000
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / ".git").exists() or shutil.which("git") is None, reason="a release is built from a git checkout"
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def release() -> bytes:
-    return build.build_archive(ROOT, "1.2.3", TIME)
+    return build.build_archive(ROOT, "1.2.3")
 
 
 @pytest.fixture
@@ -67,9 +68,11 @@ def test_a_release_is_below_one_directory_that_has_the_version(members: list[tar
     assert {"amazon-defender-publisher-1.2.3"} == {member.name.split("/")[0] for member in members}
 
 
-def test_everything_in_a_release_is_a_file_of_roots_that_others_cannot_write(members: list[tarfile.TarInfo]) -> None:
-    assert {(True, 0, 0, TIME)} == {(each.isfile(), each.uid, each.gid, each.mtime) for each in members}
-    assert {0o644, 0o755} == {member.mode for member in members}
+def test_everything_in_a_release_is_roots_and_others_cannot_write_it(members: list[tarfile.TarInfo]) -> None:
+    expected = {(0, 0, archive.commit_time(ROOT))}
+    assert expected == {(each.uid, each.gid, each.mtime) for each in members}
+    assert {(True, 0o644), (True, 0o755), (False, 0o755)} == {(each.isfile(), each.mode) for each in members}
+    assert [] == [each.name for each in members if not (each.isfile() or each.isdir())]
 
 
 def test_the_programs_and_the_installers_in_a_release_can_be_run_and_nothing_else(unpacked: Path) -> None:
@@ -97,14 +100,14 @@ def test_a_release_has_no_tests_and_nothing_of_the_deployers(unpacked: Path) -> 
 
 def test_two_builds_are_the_same_byte_by_byte(release: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 4_000_000_000.0)  # another day
-    assert release == build.build_archive(ROOT, "1.2.3", TIME)
+    assert release == build.build_archive(ROOT, "1.2.3")
 
 
 def test_modes_and_times_of_the_files_on_disk_do_not_matter(repository: Path) -> None:
-    before = build.build_archive(repository, "1", TIME)
+    before = build.build_archive(repository, "1")
     (repository / "README.md").chmod(0o600)
     os.utime(repository / "README.md", (1, 1))
-    assert before == build.build_archive(repository, "1", TIME)
+    assert before == build.build_archive(repository, "1")
 
 
 def test_only_what_git_tracks_is_in_a_release(repository: Path) -> None:
@@ -148,6 +151,43 @@ def test_the_checksums_are_those_that_sha256sum_checks(tmp_path: Path) -> None:
 def test_each_requirement_of_a_device_has_wheels_for_every_platform_or_is_pure() -> None:
     """A package that is added must be thought of: its wheels are fetched by platform, or it is Python throughout."""
     needed = wheelhouse.read_requirements(ROOT / "requirements.txt")
-    built_here = set(needed) - set(wheelhouse.COMPILED) - {wheelhouse.PURE}
-    assert {"awsiotpythonsdk", "timeloop"} == built_here
+    kinds = (wheelhouse.COMPILED, wheelhouse.BOTH, wheelhouse.PURE, wheelhouse.RETAGGED)
+    assert sorted(needed) == sorted(name for kind in kinds for name in kind)
     assert "cbor2>=5.4,<6" == needed["cbor2"]
+
+
+@pytest.mark.parametrize("python", wheelhouse.PYTHONS)
+def test_the_locks_have_one_version_of_each_requirement_for_each_python_and_it_is_in_range(python: str) -> None:
+    entries = {**wheelhouse.read_lock(lock.PACKAGES), **wheelhouse.read_lock(lock.RETAGGED)}
+    needed = wheelhouse.read_requirements(ROOT / "requirements.txt")
+    assert set(needed) == set(entries)
+    for name, text in needed.items():
+        versions = {each.split(" \\\n")[0] for each in re.split(r"^(?=[a-z])", entries[name], flags=re.MULTILINE)[1:]}
+        pins = [Requirement(version) for version in versions]
+        chosen = [pin for pin in pins if pin.marker is None or pin.marker.evaluate({"python_version": python})]
+        assert 1 == len(chosen), versions
+        (version,) = {each.version for each in chosen[0].specifier}
+        assert Requirement(text).specifier.contains(version)
+        assert "--hash=sha256:" in entries[name]
+
+
+def test_the_entries_for_a_python_are_those_whose_condition_holds_there() -> None:
+    conditions = ('a==1 ; python_version < "3.10"', 'a==2 ; python_version >= "3.10"', "b==1")
+    text = "".join(f"{each} \\\n    --hash=x\n" for each in conditions)
+    chosen = {python: [each.split()[0] for each in wheelhouse.entries_for(text, python)] for python in ("3.9", "3.14")}
+    assert {"3.9": ["a==1", "b==1"], "3.14": ["a==2", "b==1"]} == chosen
+    assert ["a==1 \\\n    --hash=x\n", "b==1 \\\n    --hash=x\n"] == list(wheelhouse.entries_for(text, "3.9"))
+
+
+def test_what_builds_wheels_is_locked_for_each_python_too() -> None:
+    builders = wheelhouse.read_lock(lock.BUILD)
+    assert {requirement.split("==")[0] for requirement in lock.BUILDERS} == set(builders)
+    assert all("--hash=sha256:" in text for text in builders.values())
+
+
+def test_a_condition_says_which_pythons_get_a_version() -> None:
+    every = {"3.9", "3.10", "3.11", "3.14"}
+    assert "" == lock.marker_of(every, every)
+    assert ' ; python_version < "3.10"' == lock.marker_of({"3.9"}, every)
+    assert ' ; python_version >= "3.10" and python_version < "3.14"' == lock.marker_of({"3.11", "3.10"}, every)
+    assert ' ; python_version >= "3.14"' == lock.marker_of({"3.14"}, every)

@@ -9,10 +9,14 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Annotated
 
-from defender_detect.errors import AlertError, AlertSettingError
+from msgspec import Meta
+
+from defender_detect.alerts.target import Publish, Target
+from defender_detect.errors import AlertError
 from defender_detect.evaluate.shapes import alert_body
+from device_defender.wording import that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -22,15 +26,35 @@ GIVE_UP_AFTER = 600.0  # seconds; a command that fails for so long is wrong, and
 SHOWN = 200  # characters of what the command says about its failure
 
 
+Argument = Annotated[str, Meta(max_length=1024)]
+
+
+def is_command(command: Sequence[str]) -> bool:
+    """Tell whether there is a program to run."""
+    return bool(command) and bool(command[0])
+
+
+class Command(Target, frozen=True):
+    """A program that has each alert on its standard input; no shell, at most 30 s, exit status 0 means taken."""
+
+    command: Annotated[
+        list[Argument],
+        that(is_command, "an array of strings: a program and its arguments"),
+        Meta(min_length=1, description="The program and its arguments."),
+    ]
+
+    def open(self, publish: Publish) -> CommandSink:
+        """Return what runs the command."""
+        return CommandSink(self.command)
+
+
 class CommandSink:
     """Runs a command for each alert; exit status 0 means that it was taken."""
 
     give_up_after = GIVE_UP_AFTER
 
     def __init__(self, command: Sequence[str], timeout: float = TIMEOUT) -> None:
-        """Prepare to run a program and its arguments; raises AlertSettingError if that is nothing to run."""
-        if isinstance(command, str) or not command or not command[0]:
-            raise AlertSettingError("an alert command must be a list of a program and its arguments")
+        """Prepare to run a program and its arguments."""
         self.name = f"the command {os.path.basename(command[0])}"
         self._command, self._timeout = list(command), timeout
 

@@ -6,6 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
+from defender_detect.alerts.target import Publish, Target
 from defender_detect.evaluate.shapes import metric_value
 
 if TYPE_CHECKING:
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 LONGEST_VALUE = 200  # characters
 
 log = logging.getLogger(__name__)
+
+
+class Log(Target, frozen=True):
+    """The log, which has every alert whether or not it is a target."""
+
+    def open(self, publish: Publish) -> None:
+        """Return nothing: nothing is left to be sent."""
 
 
 def log_alert(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""The queue before a sink: alerts wait in order, bounded, and are tried again with back-off until they are taken."""
+"""The alerts: each sink has a queue where they wait in order, bounded, and are retried with back-off until taken."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from defender_detect.alerts.log import log_alert
 from defender_detect.errors import AlertError, AlertRefused
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ MOST_WAITING = 1_000  # alerts
 GIVE_UP_AFTER = 24 * 3600.0  # seconds; older news is in the list of violations
 FIRST, LAST = 1.0, 300.0  # seconds; the longest wait doubles from the one to the other, with jitter
 LONGEST_ASKED = 3600.0  # seconds that the other side may ask us to wait
+STOP_TIMEOUT = 5.0  # seconds for all that waits
 
 log = logging.getLogger(__name__)
 
@@ -146,3 +148,29 @@ class AlertQueue:
         self.dropped += 1
         what = f"{event.type} of {event.thing}, {event.profile}, {event.behavior}"
         log.error("%s: this alert is given up: %s: %s", self.name, what, error)
+
+
+class Alerts:
+    """Tells the log, and each sink by a queue of its own, so that one that hangs holds up no other."""
+
+    def __init__(self, sinks: Iterable[Sink] = (), to_log: bool = True) -> None:
+        """Begin to tell."""
+        self.queues = [AlertQueue(sink) for sink in sinks]
+        self._to_log = to_log
+
+    def tell(self, event: Event) -> None:
+        """Tell of an event, unless its behavior has suppressAlerts; returns at once."""
+        if event.suppressed:
+            return
+        if self._to_log:
+            log_alert(event)
+        for queue in self.queues:
+            queue.put(event)
+
+    def close(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Hand over what waits, within so many seconds altogether."""
+        deadline = time.monotonic() + timeout
+        for queue in self.queues:
+            queue.stop_waiting()
+        for queue in self.queues:
+            queue.close(max(0.0, deadline - time.monotonic()))

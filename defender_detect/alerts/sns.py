@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
 
 from defender_detect.alerts.queue import GIVE_UP_AFTER
+from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.shapes import alert_body
+from device_defender.wording import that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
 
-TOPIC = re.compile(r"arn:aws[a-z-]*:sns:(?P<region>[a-z0-9-]+):[0-9]{12}:[a-zA-Z0-9_-]{1,256}")  # no FIFO topics
+TOPIC = r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,256}$(?!\n)"  # no FIFO topics
 LARGEST_MESSAGE = 256 * 1024  # bytes; SNS's limit
 REFUSALS = {"InvalidParameter", "InvalidParameterValue", "ParameterValueInvalid"}  # of this alert; others may pass
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 10  # seconds
+
+
+class Sns(Target, frozen=True):
+    """An Amazon SNS topic; needs boto3, and credentials with `sns:Publish`."""
+
+    topic_arn: Annotated[
+        str,
+        Meta(pattern=TOPIC, description="The topic's ARN."),
+        that(None, "the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME"),
+    ]
+
+    def open(self, publish: Publish) -> SnsSink:
+        """Return what publishes at SNS; raises AlertSettingError without boto3."""
+        return SnsSink(self.topic_arn)
 
 
 class SnsSink:
@@ -26,13 +43,10 @@ class SnsSink:
     give_up_after = GIVE_UP_AFTER
 
     def __init__(self, topic_arn: str, client: Any = None) -> None:
-        """Prepare to publish; raises AlertSettingError if the ARN is none of a topic, or boto3 is missing."""
-        match = TOPIC.fullmatch(topic_arn)
-        if match is None:
-            raise AlertSettingError(f"an SNS topic must be arn:aws:sns:REGION:ACCOUNT:NAME, got {topic_arn[:80]!a}")
+        """Prepare to publish; raises AlertSettingError if boto3 is missing."""
         self.name = f"the SNS topic {topic_arn}"
         self._arn = topic_arn
-        self._client = client or make_client(match["region"])
+        self._client = client or make_client(topic_arn.split(":")[3])
 
     def send(self, event: Event) -> None:
         """Publish an alert."""

@@ -4,25 +4,64 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
+
+from msgspec import Meta
 
 from defender_detect import __version__
 from defender_detect.alerts.queue import GIVE_UP_AFTER
-from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
+from defender_detect.alerts.target import Publish, Target
+from defender_detect.errors import AlertError, AlertRefused
 from defender_detect.evaluate.shapes import alert_body
+from device_defender.wording import SECRET, that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
 
 TIMEOUT = 10.0  # seconds for each step: connecting, sending, and the first line of the answer
 TRY_AGAIN = {408, 425, 429}  # beside 5xx; every other refusal is about the alert or the URL, and stays
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+LONGEST = 1024  # characters of a URL
+HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$(?!\n)"
+HEADER_VALUE = r"^[ -~]*$(?!\n)"  # ASCII, in one line
 HEADERS = {"Content-Type": "application/json", "User-Agent": f"amazon-defender-detect/{__version__}"}
+
+
+def is_url(url: str) -> bool:
+    """Tell whether a webhook can be at a URL; its credentials belong in a header."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port  # raises ValueError, too
+    except ValueError:
+        return False
+    is_web = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+    return is_web and url.isascii() and url.isprintable() and " " not in url and parts.username is None
+
+
+class Webhook(Target, frozen=True):
+    """An HTTP POST; any status of 2xx means taken."""
+
+    url: Annotated[
+        str,
+        SECRET,
+        Meta(min_length=1, max_length=LONGEST, description="Where to post to. Not logged beyond its host."),
+        that(is_url, "an http or https URL in ASCII with a host name, and without spaces and credentials"),
+    ]
+    headers: Annotated[
+        dict[
+            Annotated[str, Meta(pattern=HEADER_NAME), that(None, "a header's name, in ASCII and without spaces")],
+            Annotated[str, Meta(pattern=HEADER_VALUE), that(None, "one line of ASCII")],
+        ],
+        SECRET,
+        Meta(description="Further headers, with credentials for instance. Their values are never logged."),
+    ] = {}
+
+    def open(self, publish: Publish) -> WebhookSink:
+        """Return what posts."""
+        return WebhookSink(self.url, self.headers)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -40,10 +79,8 @@ class WebhookSink:
     give_up_after = GIVE_UP_AFTER
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None, timeout: float = TIMEOUT) -> None:
-        """Prepare to post to `url` with further `headers`; raises AlertSettingError for what is no URL of a webhook."""
-        origin = check_url(url)
-        check_headers(headers or {})
-        self.name = f"the webhook at {origin}"  # and not the rest of the URL, which is often the secret
+        """Prepare to post to `url` with further `headers`."""
+        self.name = f"the webhook at {origin_of(url)}"  # and not the rest of the URL, which is often the secret
         self._url, self._headers, self._timeout = url, {**HEADERS, **(headers or {})}, timeout
         self._opener = urllib.request.build_opener(_NoRedirect)
 
@@ -63,25 +100,10 @@ class WebhookSink:
             raise AlertError(f"no answer: {str(error) or type(error).__name__}") from error
 
 
-def check_url(url: str) -> str:
-    """Return the scheme and host of a webhook's URL, which may go into the log; raises AlertSettingError."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError as error:
-        raise AlertSettingError(f"a webhook must be an http or https URL: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or not (url.isascii() and url.isprintable()):
-        raise AlertSettingError("a webhook must be an http or https URL in ASCII with a host name")
-    if parts.username is not None or " " in url:
-        raise AlertSettingError("a webhook's URL must be without spaces and credentials: these belong into a header")
-    return f"{parts.scheme}://{parts.hostname}{port}"
-
-
-def check_headers(headers: Mapping[str, str]) -> None:
-    """Raise AlertSettingError for a header that cannot be sent; its value may be secret and is not shown."""
-    for name, value in headers.items():
-        if not HEADER_NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
-            raise AlertSettingError(f"a webhook's header must be one line of ASCII, which {name[:40]!a} is not")
+def origin_of(url: str) -> str:
+    """Return the scheme and host of a webhook's URL, which may go into the log."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
 
 def refusal(status: int, retry_after: str | None) -> AlertError:

@@ -2,31 +2,76 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from defender_detect.ask import tables
 from defender_detect.errors import NothingKept
 from defender_detect.evaluate.shapes import behavior_of, kind_of, metric_value
 
 if TYPE_CHECKING:
-    from defender_detect.evaluate.alarms import Event
-    from defender_detect.store.reader import Reader, Violation
+    from defender_detect.evaluate.alarms import Event, Violation
+    from defender_detect.store.reader import Reader
 
+DAY = 24 * 3600.0  # seconds
 NOBODY_LOOKED = "UNKNOWN"  # the verification state of an alarm that no one has judged
 MOST_NAMED = 5  # things or metrics in a message
+MOST_COUNTED = 900  # of the others; the reader does not return more than a thousand
+
+Answer = Mapping[str, Any]
+
+
+def answer(
+    reader: Reader,
+    question: str,
+    now: float,
+    days: float = 1.0,
+    thing: str | None = None,
+    metric: str = "",
+    active: bool = False,
+) -> Answer:
+    """Answer "violations", "metrics" or "things" in the shape of AWS's API, looking back so many days from `now`.
+
+    Raises NothingKept for a thing that never reported, or never this metric.
+    """
+    start, end = now - days * DAY, now + 1
+    if question == "things":
+        return list_things(reader)
+    if question == "metrics":
+        return list_metric_values(reader, str(thing), metric, start, end)
+    found = list_active_violations(reader, thing) if active else list_violation_events(reader, start, end, thing)
+    if thing is not None and not any(found.values()):
+        check_thing(reader, thing)
+    return found
+
+
+def as_json(found: Answer) -> str:
+    """Return an answer for a program."""
+    return json.dumps(found, indent=2)
+
+
+def as_table(question: str, found: Answer, width: int | None = None) -> str:
+    """Return an answer for a person; `width` is that of the terminal, None for a pipe."""
+    if question == "things":
+        return tables.things_table(found, width)
+    if question == "metrics":
+        return tables.metrics_table(found, width)
+    return (tables.violations_table if "activeViolations" in found else tables.events_table)(found, width)
 
 
 def list_active_violations(reader: Reader, thing: str | None = None, profile: str | None = None) -> dict[str, Any]:
     """Answer as ListActiveViolations does, the oldest first."""
-    chosen = [each for each in reader.active() if thing in (None, each.thing) and profile in (None, each.profile)]
-    return {"activeViolations": [describe_violation(each) for each in chosen]}
+    return {"activeViolations": [describe_violation(each) for each in reader.active(thing, profile)]}
 
 
 def list_violation_events(
     reader: Reader, start: float, end: float, thing: str | None = None, profile: str | None = None
 ) -> dict[str, Any]:
     """Answer as ListViolationEvents does, the newest first."""
-    return {"violationEvents": [describe_event(each) for each in reversed(reader.events(start, end, thing, profile))]}
+    events = [describe_event(each) for each in reader.events(start, end, thing, profile)]
+    return {"violationEvents": events[::-1]}
 
 
 def list_metric_values(reader: Reader, thing: str, metric: str, start: float, end: float) -> dict[str, Any]:
@@ -55,8 +100,8 @@ def list_things(reader: Reader) -> dict[str, Any]:
 
 def check_thing(reader: Reader, thing: str) -> None:
     """Raise NothingKept if a thing never reported."""
-    names = [each.name for each in reader.things()]
-    if thing not in names:
+    if not reader.knows(thing):
+        names = reader.neighbors(thing)
         near = get_close_matches(thing, names, 1)
         raise NothingKept(f"nothing is kept of the thing {thing}: {suggest(near, names, 'the things are')}")
 
@@ -77,7 +122,8 @@ def suggest(near: list[str], names: list[str], introduction: str) -> str:
     if not names:
         return "there are none"
     more = len(names) - MOST_NAMED
-    return f"{introduction} {', '.join(names[:MOST_NAMED])}" + (f" and {more} more" if more > 0 else "")
+    others = f" and {more} more" if 0 < more < MOST_COUNTED else " and others" if more > 0 else ""
+    return f"{introduction} {', '.join(names[:MOST_NAMED])}{others}"
 
 
 def describe_violation(violation: Violation) -> dict[str, Any]:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+import shutil
+import sys
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
 
 from defender_detect.alerts.log import describe_alert
 from defender_detect.ask.tables import show_time
-from defender_detect.errors import Malformed
+from defender_detect.errors import DetectError
 from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Detector
-from defender_detect.fields import check_report
-from defender_detect.judge.topics import THING_NAME, Topics
+from defender_detect.judge.topics import NAME_RULE, ReportTopic, Topics, may_report
+from defender_detect.judge.verdict import MALFORMED, Rejected, judge
+from device_defender.report import Malformed, Report
 
 MILLISECONDS = 1e11  # a time above this is in milliseconds: in seconds it would be the year 5138
 LATEST = 1e14  # milliseconds
 RESERVED = Topics()
+BOM = b"\xef\xbb\xbf"
 
 
 class Recorded(NamedTuple):
@@ -25,7 +35,9 @@ class Recorded(NamedTuple):
 
     time: float
     thing: str
-    report: dict[str, Any]
+    report: Report
+    line: int = 0
+    left_out: str = ""  # custom metrics, and why
 
 
 class Unreadable(NamedTuple):
@@ -35,76 +47,168 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def read_recorded(lines: Iterable[str], topics: Topics = RESERVED) -> Iterator[Recorded | Unreadable]:
-    """Read JSON lines: {"thingName", "timestamp", "report"}, or what `mosquitto_sub -F %J` (or %j) prints.
+class Line(msgspec.Struct):
+    """What is read of a line; a report is left as it is, so that it is read as one that arrives is."""
 
-    `topics` are those that the reports were published on. Without a time, that of the report is taken from its id,
-    which amazon-defender-publisher makes of the time.
+    thingName: Any = None  # noqa: N815 - as AWS writes it
+    topic: Any = None
+    timestamp: Any = msgspec.UNSET
+    tst: Any = msgspec.UNSET
+    report: msgspec.Raw = msgspec.Raw()  # empty if there is none
+    payload: msgspec.Raw = msgspec.Raw()
+
+
+_read_line = msgspec.json.Decoder(Line).decode
+
+
+class Recording:
+    """The reports of a file in the order of their times; in memory are only the times, and where each line begins."""
+
+    def __init__(self, file: BinaryIO, topics: Topics = RESERVED) -> None:
+        """Take a file that is at its beginning; `topics` are those that the reports were published on."""
+        self._file, self._topics = file, topics
+        self._times, self._places = array("d"), array("q")
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def read(self) -> Iterator[Unreadable | Recorded]:
+        """Find the reports, and yield the lines that hold none, and the reports of which something is left out."""
+        place = 0
+        for number, line in enumerate(self._file, 1):
+            found = read_line(number, line, self._topics)
+            if isinstance(found, Recorded):
+                self._times.append(found.time)
+                self._places.append(place)
+                if found.left_out:
+                    yield found
+            elif found is not None:
+                yield found
+            place += len(line)
+
+    def __iter__(self) -> Iterator[Recorded]:
+        for number in sorted(range(len(self._times)), key=self._times.__getitem__):
+            self._file.seek(self._places[number])
+            found = read_line(0, self._file.readline(), self._topics)
+            if isinstance(found, Recorded):
+                yield found
+
+
+@contextlib.contextmanager
+def open_recording(path: Path, topics: Topics = RESERVED) -> Iterator[Recording]:
+    """Open a file, or standard input for `-`; raise DetectError if it cannot be read."""
+    name = "standard input" if str(path) == "-" else path
+    with contextlib.ExitStack() as stack:
+        try:
+            file = sys.stdin.buffer if str(path) == "-" else stack.enter_context(open(path, "rb"))
+            if not file.seekable() or file.tell():
+                kept = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(file, kept)
+                kept.seek(0)
+                file = kept
+        except OSError as error:
+            raise DetectError(f"{name} cannot be read: {error.strerror}") from error
+        yield Recording(file, topics)
+
+
+def read_recorded(lines: Iterable[bytes], topics: Topics = RESERVED) -> Iterator[Recorded | Unreadable]:
+    """Read lines of JSON: {"thingName", "timestamp", "report"}, or what `mosquitto_sub -F %J` (or %j) prints."""
+    found = (read_line(number, line, topics) for number, line in enumerate(lines, 1))
+    return (each for each in found if each is not None)
+
+
+def read_line(number: int, line: bytes, topics: Topics = RESERVED) -> Recorded | Unreadable | None:
+    """Read one line; None if it is empty. Without a time, that of the report is taken from its id.
+
+    amazon-defender-publisher makes that of the time.
     """
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                yield _read(json.loads(line), topics)
-            except json.JSONDecodeError as error:
-                yield Unreadable(number, f"it must be JSON: {error.msg} at character {error.pos + 1}")
-            except (Malformed, ValueError, OverflowError, RecursionError) as error:
-                yield Unreadable(number, str(error))
+    try:
+        return _read(number, _parse(line.removeprefix(BOM)), topics) if line.strip() else None
+    except json.JSONDecodeError as error:
+        return Unreadable(number, f"it must be JSON: {error.msg} at character {error.pos + 1}")
+    except (Malformed, ValueError, OverflowError, RecursionError) as error:
+        return Unreadable(number, str(error))
 
 
 def replay(detector: Detector, recorded: Iterable[Recorded]) -> Iterator[Event]:
-    """Evaluate reports in the order of their times, and yield the alarms that begin and end."""
-    for each in sorted(recorded, key=lambda each: each.time):
+    """Evaluate reports, which are in the order of their times, and yield the alarms that begin and end."""
+    for each in recorded:
         for silent in detector.expire(each.time):
             yield from silent.events
-        for finding in detector.observe(each.thing, each.report, each.time):
+        finding = detector.observe(each.thing, each.report, each.time)
+        if finding is not None:
             yield from finding.events
 
 
-def tell_replay(detector: Detector, lines: Iterable[str], topics: Topics = RESERVED) -> Iterator[str]:
+def tell_replay(detector: Detector, recording: Recording) -> Iterator[str]:
     """Yield what a person reads of a replay: the lines that are no reports, the alarms, and how many there were."""
-    recorded = list(read_recorded(lines, topics))
-    reports = [each for each in recorded if isinstance(each, Recorded)]
-    for each in recorded:
+    unreadable = events = 0
+    for each in recording.read():
         if isinstance(each, Unreadable):
+            unreadable += 1
             yield f"line {each.line} is no report: {each.reason}"
-    events = 0
-    for event in replay(detector, reports):
+        else:
+            yield f"line {each.line}: {each.left_out}"
+    things: set[str] = set()
+    for event in replay(detector, _note_things(recording, things)):
         events += 1
         yield f"{show_time(event.time)}  {describe_alert(event)}"
-    things = len({each.thing for each in reports})
-    unreadable = len(recorded) - len(reports)
-    yield f"{len(reports)} reports of {things} things evaluated, {unreadable} lines unreadable, {events} events"
+    if detector.refused:
+        yield f"{detector.refused} reports not evaluated: detect.most_things allows {detector.most_things} things"
+    yield f"{len(recording)} reports of {len(things)} things evaluated, {unreadable} lines unreadable, {events} events"
 
 
-def _read(entry: Any, topics: Topics) -> Recorded:
+def _note_things(recorded: Iterable[Recorded], things: set[str]) -> Iterator[Recorded]:
+    for each in recorded:
+        things.add(each.thing)
+        yield each
+
+
+def _parse(line: bytes) -> Line:
+    """Take a line apart; raise JSONDecodeError, or Malformed if it is no object."""
+    try:
+        return _read_line(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # NaN, half a surrogate pair or no UTF-8 may still be read
+        entry = json.loads(line.decode("utf-8", "backslashreplace"))
     if not isinstance(entry, dict):
-        raise Malformed("the line must be an object")
-    report = entry.get("report", entry.get("payload"))
-    report = check_report(json.loads(report) if isinstance(report, str) else report)
-    return Recorded(_time_of(entry, report), _thing_of(entry, topics), report)
+        raise Malformed("the line", "must be an object")
+    known = {key: value for key, value in entry.items() if key in Line.__struct_fields__}
+    raw = {key: msgspec.Raw(json.dumps(known[key]).encode()) for key in ("report", "payload") if key in known}
+    return Line(**{**known, **raw})
 
 
-def _thing_of(entry: Mapping[str, Any], topics: Topics) -> str:
-    topic = topics.parse(str(entry.get("topic")), b"{")
-    thing = entry.get("thingName") or (topic.thing if topic else None)
+def _read(number: int, line: Line, topics: Topics) -> Recorded:
+    payload = bytes(line.report or line.payload).strip() or b"null"
+    if payload.startswith(b'"'):  # of `mosquitto_sub -F %j`
+        payload = json.loads(payload).encode("utf-8", "backslashreplace")
+    thing = _thing_of(line, topics)
+    verdict = judge(ReportTopic(thing, "json"), payload, 0.0)
+    if isinstance(verdict, Rejected):
+        raise ValueError(verdict.message.removeprefix(f"{MALFORMED}: "))
+    return Recorded(_time_of(line, verdict.report_id), thing, verdict.report, number, verdict.warning)
+
+
+def _thing_of(line: Line, topics: Topics) -> str:
+    topic = topics.parse(str(line.topic), b"{")
+    thing = line.thingName or (topic.thing if topic else None)
     if thing is None:
-        raise Malformed("thingName is missing, and so is a topic that reports arrive on")
-    if not isinstance(thing, str) or not THING_NAME.fullmatch(thing):
-        raise Malformed("thingName must be 1 to 128 of a-z A-Z 0-9 : _ -")
-    return thing
+        raise Malformed("thingName", "is missing, and so is a topic that reports arrive on")
+    if not may_report(thing):
+        raise Malformed("thingName", f"must be {NAME_RULE}")
+    return str(thing)
 
 
-def _time_of(entry: Mapping[str, Any], report: Mapping[str, Any]) -> float:
-    time = entry.get("timestamp", entry.get("tst", report["header"]["report_id"]))
+def _time_of(line: Line, report_id: int) -> float:
+    time = next((each for each in (line.timestamp, line.tst) if each is not msgspec.UNSET), report_id)
     if isinstance(time, str):
         return datetime.datetime.fromisoformat(_as_python_reads_it(time)).timestamp()
     if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time <= LATEST:
-        raise Malformed("timestamp must be a number of milliseconds or seconds since 1970, or an ISO time")
+        raise Malformed("timestamp", "must be a number of milliseconds or seconds since 1970, or an ISO time")
     return time / 1000 if time > MILLISECONDS else float(time)
 
 
 def _as_python_reads_it(time: str) -> str:
-    """Return an ISO time in the form that Python 3.9 knows; mosquitto_sub ends one with Z+0000."""
+    """Return an ISO time in the form that Python 3.10 knows; mosquitto_sub ends one with Z+0000."""
     time = time.replace("Z+", "+").replace("Z-", "-")
     time = time[:-1] + "+00:00" if time.endswith("Z") else time
     return time[:-2] + ":" + time[-2:] if time[-5:-4] in ("+", "-") and time[-3] != ":" else time

@@ -6,14 +6,17 @@ import io
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from defender_detect.ask.sparkline import draw_sparkline
-
 TIME = "%Y-%m-%d %H:%M:%S"
+EPOCH = datetime(1970, 1, 1)  # UTC, and shown as such
 LONGEST_VALUE = 60  # characters of a value in a table
 NO_WIDTH = 10_000  # characters; what goes into a pipe or a file is not cut
 NEWEST = 20  # values of a metric that are listed below its sparkline
+BARS = "▁▂▃▄▅▆▇█"
+GAP = " "  # no value is not a low one
+WIDTH = 60  # characters
 
 Row = Sequence[str]
 
@@ -96,8 +99,13 @@ def subject(each: Mapping[str, Any]) -> Row:
 
 
 def show_time(seconds: float | None) -> str:
-    """Show a time in the local time zone."""
-    return "-" if seconds is None else time.strftime(TIME, time.localtime(seconds))
+    """Show a time in the local time zone, or in UTC where the C library's `time_t` of 32 bits ends before it."""
+    if seconds is None:
+        return "-"
+    try:
+        return time.strftime(TIME, time.localtime(seconds))
+    except (OverflowError, OSError, ValueError):  # a replayed report can claim any time
+        return f"{EPOCH + timedelta(seconds=int(seconds))} UTC"
 
 
 def show_value(value: Mapping[str, Any]) -> str:
@@ -130,3 +138,23 @@ def measure(value: Mapping[str, Any]) -> float:
     """Return what a sparkline shows of a MetricValue: the number, or a list's length."""
     (plain,) = value.values() or (0,)
     return float(len(plain) if isinstance(plain, list) else plain)
+
+
+def draw_sparkline(points: Sequence[tuple[float, float]], width: int = WIDTH) -> str:
+    """Draw times and values, the oldest first, from the first time to the last; a character shows its highest value."""
+    if not points:
+        return ""
+    start, end = points[0][0], points[-1][0]
+    highest: list[float | None] = [None] * min(width, len(points))
+    for when, value in points:
+        place = min(int((when - start) / ((end - start) or 1) * len(highest)), len(highest) - 1)
+        before = highest[place]
+        highest[place] = value if before is None else max(before, value)
+    low, high = min(value for _, value in points), max(value for _, value in points)
+    return "".join(GAP if value is None else draw_bar(value, low, high) for value in highest)
+
+
+def draw_bar(value: float, low: float, high: float) -> str:
+    """Draw a value between the lowest and the highest; all are low if they are the same."""
+    share = (value / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.0  # halves: no overflow
+    return BARS[min(int(share * len(BARS)), len(BARS) - 1)]

@@ -1,4 +1,4 @@
-"""The alarm of one behavior of one thing: how many datapoints raise it, how many clear it, and when it is void."""
+"""The alarm of one behavior of one thing: how many datapoints raise it, how many clear it, and when it is invalid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from defender_detect.metrics import METRICS, Value
 from defender_detect.profiles import Behavior
 
 IN_ALARM, ALARM_CLEARED, ALARM_INVALIDATED = "in-alarm", "alarm-cleared", "alarm-invalidated"
-INVALID_AFTER = 2 * 24 * 3600.0  # seconds without a datapoint; AWS's
+INVALID_AFTER = 2 * 24 * 3600.0  # seconds without a report of the thing; AWS's
 
 
 class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -39,7 +39,7 @@ NORMAL = State()
 
 @dataclass(frozen=True)
 class Event:
-    """An alarm begins, is cleared or becomes void."""
+    """An alarm begins, is cleared or is invalidated."""
 
     violation_id: str
     thing: str
@@ -48,10 +48,33 @@ class Event:
     metric: str
     type: str  # IN_ALARM, ALARM_CLEARED or ALARM_INVALIDATED
     time: float  # seconds since the epoch
-    value: Value | None  # the datapoint; None if there is none, which is so when silence makes the alarm void
+    value: Value | None  # the datapoint; None if there is none, as when silence invalidates the alarm
     criteria: Mapping[str, Any]  # as in the profile's JSON
     kind: str  # the value's key in the API: "count", "cidrs", "ports", "number", "numbers" or "strings"
     suppressed: bool  # nobody is to be notified
+
+
+class Lasting(NamedTuple):
+    """An alarm that a report found still violated: its id, and the value that did."""
+
+    violation_id: str
+    value: Value | None
+
+
+class Violation(NamedTuple):
+    """An alarm that is on."""
+
+    violation_id: str
+    thing: str
+    profile: str
+    behavior: str
+    metric: str
+    started_at: float
+    last_time: float
+    last_value: Value | None
+    criteria: dict[str, object]
+    kind: str
+    suppressed: bool
 
 
 class Subject(NamedTuple):
@@ -121,9 +144,15 @@ def step_in_alarm(
     return State(count, now, state.violation_id, state.started, state.violated), None
 
 
-def expire(state: State, subject: Subject, now: float) -> tuple[State, Event | None]:
-    """Return the state after silence: two days without a datapoint make an alarm void, and begin every count anew."""
-    if state == NORMAL or now - state.updated < INVALID_AFTER:
-        return state, None
-    event = subject.describe(ALARM_INVALIDATED, state, now, None) if state.in_alarm else None
-    return NORMAL, event
+def invalidate(state: State, subject: Subject, now: float) -> Event | None:
+    """Return the event of an alarm that nothing will follow; None if it is not on."""
+    return subject.describe(ALARM_INVALIDATED, state, now, None) if state.in_alarm else None
+
+
+def is_silent(reported: float, now: float) -> bool:
+    """Whether a thing has not reported for so long that its alarms are invalid and every count begins again.
+
+    It is the thing that counts and not the alarm's metric: whoever breaks into a device and switches off a block of its
+    report must not clear the alarm by that.
+    """
+    return now - reported >= INVALID_AFTER

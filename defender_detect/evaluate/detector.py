@@ -1,23 +1,29 @@
-"""The detector: Rules Detect for all things; it remembers each one's alarms, and forgets those that are long silent."""
+"""The detector: Rules Detect for all things; it remembers the alarms of each that reported within two days."""
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
-from defender_detect.evaluate.alarms import ALARM_INVALIDATED, NORMAL, Event, State, Subject, expire, new_violation_id
-from defender_detect.evaluate.memory import Memory, forget, unpack
-from defender_detect.evaluate.ruleset import Populations, Rule, Ruleset
+from defender_detect.evaluate.alarms import (
+    Event,
+    Lasting,
+    State,
+    Subject,
+    invalidate,
+    is_silent,
+    new_violation_id,
+)
+from defender_detect.evaluate.ruleset import Memory, Populations, Rule, Ruleset, forget, unpack
 from defender_detect.metrics import Value, metric_values
 from defender_detect.profiles import Profile
-from defender_detect.store.batch import Lasting
+from device_defender.report import Report
 
-MOST_THINGS = 100_000  # remembered; a broker without access control lets anyone make up names
+MOST_THINGS = 1_000_000  # remembered, about 1.3 KB each; a broker without access control lets anyone make up names
 NOTHING = forget(()).pack(())  # the state of a thing of which nothing is remembered
 ALL_THINGS = "all"  # the target that every thing belongs to
 
@@ -80,89 +86,110 @@ class Rules:
 
 
 class Detector:
-    """Evaluates the reports of all things; not to be used by two threads at once."""
+    """Evaluates the reports of all things; not to be used by two threads at once.
+
+    It remembers the things that reported within two days. What it knows of others is worth nothing: their alarms are
+    invalid, and no window is that long. Where there are too many, new things are not admitted: to forget others would
+    be worse, because in a fleet that reports in turn that is everybody before its next report.
+    """
 
     def __init__(
         self, rules: Rules, new_id: Callable[[], str] = new_violation_id, most_things: int = MOST_THINGS
     ) -> None:
         self.rules = rules
+        self.most_things = most_things
+        self.refused = 0  # reports of things that were not admitted
         self._new_id = new_id
-        self._most_things = most_things
         self._things: OrderedDict[str, Memory] = OrderedDict()  # the one that is silent for longest comes first
 
     def __len__(self) -> int:
         return len(self._things)
 
-    def observe(self, thing: str, report: Mapping[str, Any], now: float) -> list[Finding]:
-        """Evaluate an accepted report (long names); return what it brought, and what became of a thing forgotten."""
-        ruleset = self.rules.of(thing)
-        values = metric_values(report)
-        before = self._things.get(thing) or forget(ruleset.names)
-        observation = ruleset.observe(thing, before, values, now, self._new_id)
-        memory = observation.memory
+    @property
+    def is_full(self) -> bool:
+        """Whether no new thing is admitted."""
+        return len(self._things) >= self.most_things
+
+    def observe(self, thing: str, report: Report, now: float) -> Finding | None:
+        """Evaluate an accepted report and return what it brought; None if the thing is new and not admitted."""
+        known = self._things.get(thing)
+        if known is None and self.is_full:
+            self.refused += 1
+            return None
+        ended: tuple[Event, ...] = ()
+        if known is not None and is_silent(known.reported, now):  # whether or not somebody has looked meanwhile
+            ended = self._invalidate(thing, known, now)
+            known = None
+        ruleset, values = self.rules.of(thing), metric_values(report)
+        memory, events, lasting = ruleset.observe(thing, known or forget(ruleset.names), values, now, self._new_id)
         self._things[thing] = memory
         self._things.move_to_end(thing)
         retained = {name: value for name, value in values.items() if name in ruleset.retained}
-        packed = None if memory is before else memory.pack(ruleset.names)
-        finding = Finding(thing, retained, observation.events, observation.lasting, packed)
-        return [finding, *self._forget_the_oldest(now)]
+        packed = None if known is not None and memory.is_like(known) else memory.pack(ruleset.names)
+        return Finding(thing, retained, (*ended, *events), lasting, packed)
 
     def expire(self, now: float) -> Iterator[Finding]:
-        """Yield what silence brought: an alarm of a thing that has not reported for two days is void."""
-        for thing, memory in list(self._things.items()):
-            if memory.states.count(NORMAL) < len(memory.states):  # few are; the rest has to take next to no time
-                yield from self._expire_one(thing, memory, now)
+        """Forget the things that have not reported for two days, and yield the findings of those that were in alarm."""
+        while self._things:
+            thing, memory = next(iter(self._things.items()))
+            if is_silent(memory.reported, now):
+                del self._things[thing]
+                if events := self._invalidate(thing, memory, now):
+                    yield Finding(thing, None, events, state=NOTHING)
+            elif memory.reported > now:  # the clock was set back: nobody is to wait behind this one until then
+                self._things[thing] = Memory(memory.histories, memory.states, now)
+                self._things.move_to_end(thing)
+            else:
+                return
 
-    def restore(self, thing: str, packed: bytes | None) -> None:
-        """Go on with what was packed of a thing by an earlier run, or under other rules; the longest silent first."""
-        ruleset = self.rules.of(thing)
-        try:
-            self._things[thing] = unpack(packed, ruleset.names) if packed else forget(ruleset.names)
-        except msgspec.DecodeError as error:
-            log.error("what was kept of %s cannot be read (%s): its alarms begin anew", thing, error)
-            self._things[thing] = forget(ruleset.names)
-        if len(self._things) > self._most_things:  # those that were restored first are silent for longest
+    def restore(self, thing: str, packed: bytes | None, reported: float, now: float) -> None:
+        """Go on with what was packed of a thing by an earlier run, or under other rules; the longest silent first.
+
+        Nothing is remembered of a thing that has not reported for two days, nor of the first where there are too many.
+        """
+        if is_silent(reported, now):
+            return
+        self._things[thing] = self._unpack(thing, packed, reported)
+        if len(self._things) > self.most_things:
             self._things.popitem(last=False)
 
+    def follows(self, thing: str, violation_id: str) -> bool:
+        """Whether an alarm is on as far as is remembered."""
+        memory = self._things.get(thing)
+        return memory is not None and any(state.violation_id == violation_id for state in memory.states)
+
+    def pack(self, thing: str) -> bytes:
+        """Return what is to be kept of a thing."""
+        memory = self._things.get(thing)
+        return NOTHING if memory is None else memory.pack(self.rules.of(thing).names)
+
     def replace(self, rules: Rules, now: float) -> list[Finding]:
-        """Go on with other rules; behaviors of the same name keep their alarms, those of the others are void."""
+        """Go on with other rules; behaviors of the same name keep their alarms, those of the others are invalidated."""
         before, self.rules = self.rules, rules
         rules.populations.update(before.populations)
         findings = []
         for thing, memory in list(self._things.items()):
             old, new = before.of(thing), rules.of(thing)
-            packed = memory.pack(old.names)
-            gone = [(rule, state) for rule, state in zip(old.rules, memory.states) if rule.name not in new.names]
-            self._things[thing] = unpack(packed, new.names)
-            events = _void(thing, gone, now)
-            if events:
-                findings.append(Finding(thing, None, events, state=self._things[thing].pack(new.names)))
+            if old.names != new.names:
+                gone = [(rule, state) for rule, state in zip(old.rules, memory.states) if rule.name not in new.names]
+                self._things[thing] = after = unpack(memory.pack(old.names), new.names, memory.reported)
+                if events := _invalidate(thing, gone, now):
+                    findings.append(Finding(thing, None, events, state=after.pack(new.names)))
         return findings
 
-    def _expire_one(self, thing: str, memory: Memory, now: float) -> Iterator[Finding]:
-        ruleset = self.rules.of(thing)
-        steps = [
-            expire(state, Subject(thing, rule.profile, rule.behavior), now)
-            for rule, state in zip(ruleset.rules, memory.states)
-        ]
-        after = Memory(memory.histories, tuple(state for state, _ in steps))
-        if after != memory:
-            self._things[thing] = after
-            events = [event for _, event in steps if event is not None]
-            yield Finding(thing, None, events, state=after.pack(ruleset.names))
+    def _unpack(self, thing: str, packed: bytes | None, reported: float) -> Memory:
+        names = self.rules.of(thing).names
+        try:
+            return unpack(packed or NOTHING, names, reported)
+        except msgspec.DecodeError as error:
+            log.error("what was kept of %s cannot be read (%s): its alarms start over", thing, error)
+            return unpack(NOTHING, names, reported)
 
-    def _forget_the_oldest(self, now: float) -> Iterator[Finding]:
-        """Forget the thing that is silent for longest, where there are too many; an alarm of it is void."""
-        while len(self._things) > self._most_things:
-            thing, memory = self._things.popitem(last=False)
-            events = _void(thing, list(zip(self.rules.of(thing).rules, memory.states)), now)
-            yield Finding(thing, None, events, state=NOTHING)
+    def _invalidate(self, thing: str, memory: Memory, now: float) -> tuple[Event, ...]:
+        return _invalidate(thing, zip(self.rules.of(thing).rules, memory.states), now) if memory.in_alarm else ()
 
 
-def _void(thing: str, alarms: Sequence[tuple[Rule, State]], now: float) -> list[Event]:
-    """Return the events of alarms that are on and that nobody will follow any more."""
-    return [
-        Subject(thing, rule.profile, rule.behavior).describe(ALARM_INVALIDATED, state, now, None)
-        for rule, state in alarms
-        if state.in_alarm
-    ]
+def _invalidate(thing: str, alarms: Iterable[tuple[Rule, State]], now: float) -> tuple[Event, ...]:
+    """Return the events of those alarms that are on."""
+    events = (invalidate(state, Subject(thing, rule.profile, rule.behavior), now) for rule, state in alarms)
+    return tuple(filter(None, events))

@@ -27,7 +27,10 @@ def percentile(values: Sequence[float], statistic: str) -> float | None:
 
 
 class Population(msgspec.Struct, array_like=True):
-    """One behavior's datapoints of all things, window by window; msgspec can serialise it."""
+    """One behavior's datapoints of all things, window by window; msgspec can serialise it.
+
+    Of more than it has room for it keeps a sample, and the smallest and the largest: p0 and p100 are exact.
+    """
 
     statistic: str
     duration: float  # seconds
@@ -36,13 +39,19 @@ class Population(msgspec.Struct, array_like=True):
     seen: int = 0  # datapoints in the present window
     stride: int = 1  # of how many one is kept
     values: list[float] = []
+    least: float = math.inf
+    most: float = -math.inf
 
     def add(self, datapoint: float, now: float) -> None:
         """Count a thing's datapoint."""
         self.advance(now)
-        if self.seen % self.stride == 0 or datapoint < 0:
+        if self.seen % self.stride == 0:
             self.values.append(datapoint)
         self.seen += 1
+        if datapoint < self.least:
+            self.least = datapoint
+        if datapoint > self.most:
+            self.most = datapoint
         if len(self.values) >= MOST_VALUES:
             self.values = sorted(self.values)[::2]
             self.stride *= 2
@@ -51,6 +60,13 @@ class Population(msgspec.Struct, array_like=True):
         """Return the threshold that holds now: the percentile over the last window that is complete."""
         window = int(now // self.duration)
         if window > self.window or window < self.window - 1:  # less: the clock was set back
-            self.threshold = percentile(self.values, self.statistic) if window == self.window + 1 else None
+            self.threshold = self._find_percentile() if window == self.window + 1 else None
             self.window, self.seen, self.stride, self.values = window, 0, 1, []
+            self.least, self.most = math.inf, -math.inf
         return self.threshold
+
+    def _find_percentile(self) -> float | None:
+        ordered = sorted(self.values)
+        if ordered:
+            ordered[0], ordered[-1] = min(ordered[0], self.least), max(ordered[-1], self.most)
+        return percentile(ordered, self.statistic)

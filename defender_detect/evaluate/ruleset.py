@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
-from defender_detect.evaluate.alarms import NORMAL, Event, State, Subject, step
-from defender_detect.evaluate.behaviors import Evaluation, History, compile_behavior
-from defender_detect.evaluate.memory import Memory, Name
+import msgspec
+
+from defender_detect.evaluate.alarms import NORMAL, Event, Lasting, State, Subject, step
+from defender_detect.evaluate.behaviors import NO_HISTORY, Evaluation, History, compile_behavior
 from defender_detect.evaluate.percentiles import Population
 from defender_detect.metrics import Value
 from defender_detect.profiles import Behavior, Profile
-from defender_detect.store.batch import Lasting
 
+Name = str  # of a behavior: its profile's name, "/" and its own, which have no "/"
 Populations = dict[Name, Population]
+Turn = tuple[History, State, Optional[Event], Optional[Lasting]]  # of a report for one rule; a plain one, for speed
+
+ENCODER = msgspec.msgpack.Encoder()
+DECODER = msgspec.msgpack.Decoder(dict[str, tuple[bytes, State]])
+
+
+class Memory(msgspec.Struct, frozen=True, gc=False):  # no work for the garbage collector: there are many of them
+    """A thing's histories and alarms, each in the order of the behaviors for it, and when it reported last."""
+
+    histories: tuple[History, ...]
+    states: tuple[State, ...]
+    reported: float = 0.0  # seconds since the epoch; not packed, because the store has it beside what is
+
+    @property
+    def in_alarm(self) -> bool:
+        """Whether any alarm is on."""
+        return any(state.in_alarm for state in self.states)
+
+    def is_like(self, other: Memory) -> bool:
+        """Whether the other one holds the same but for the time, so that what is packed is the same."""
+        return self.histories == other.histories and self.states == other.states
+
+    def pack(self, names: Sequence[Name]) -> bytes:
+        """Return it by the behaviors' names, so that it outlives a change of the profiles, without what is normal."""
+        remembered = zip(names, self.histories, self.states)
+        return ENCODER.encode(
+            {name: (history, state) for name, history, state in remembered if history or state != NORMAL}
+        )
 
 
 class Rule(NamedTuple):
@@ -25,15 +54,6 @@ class Rule(NamedTuple):
     metric: str
     evaluate: Evaluation
     population: Population | None  # of all things, for a statisticalThreshold
-
-
-class Turn(NamedTuple):
-    """What came of a report for one thing and one rule."""
-
-    history: History
-    state: State
-    event: Event | None
-    lasting: Lasting | None
 
 
 class Observation(NamedTuple):
@@ -65,12 +85,9 @@ class Ruleset:
             for rule, history, state in zip(self.rules, memory.histories, memory.states)
         ]
         if not turns:
-            return Observation(memory, (), ())
+            return Observation(Memory((), (), now), (), ())
         histories, states, events, lasting = zip(*turns)
-        after = Memory(histories, states)
-        return Observation(
-            memory if after == memory else after, tuple(filter(None, events)), tuple(filter(None, lasting))
-        )
+        return Observation(Memory(histories, states, now), tuple(filter(None, events)), tuple(filter(None, lasting)))
 
 
 def observe_one(
@@ -82,10 +99,10 @@ def observe_one(
     if rule.population is not None and isinstance(datapoint, (int, float)):
         rule.population.add(datapoint, now)
     if conforms is None or (conforms and state is NORMAL):
-        return Turn(history_after, state, None, None)
+        return history_after, state, None, None
     after, event = step(state, Subject(thing, rule.profile, rule.behavior), conforms, now, datapoint, new_id)
     lasts = event is None and not conforms and state.in_alarm
-    return Turn(history_after, after, event, Lasting(after.violation_id, datapoint) if lasts else None)
+    return history_after, after, event, Lasting(after.violation_id, datapoint) if lasts else None
 
 
 def make_rule(profile: Profile, behavior: Behavior, populations: Populations) -> Rule:
@@ -98,3 +115,16 @@ def make_rule(profile: Profile, behavior: Behavior, populations: Populations) ->
             populations[name] = Population(criteria.statistic, float(criteria.duration or 0))
         population = populations[name]
     return Rule(name, profile.name, behavior, behavior.metric, compile_behavior(behavior), population)
+
+
+def forget(names: Sequence[Name]) -> Memory:
+    """Return what is remembered of a thing that has not reported yet."""
+    return Memory((NO_HISTORY,) * len(names), (NORMAL,) * len(names))
+
+
+def unpack(packed: bytes, names: Sequence[Name], reported: float = 0.0) -> Memory:
+    """Return what was packed, for the behaviors there are now; raise msgspec.DecodeError for anything else."""
+    remembered = DECODER.decode(packed)
+    entries = [remembered.get(name, (NO_HISTORY, NORMAL)) for name in names]
+    states = tuple(NORMAL if state == NORMAL else state for _, state in entries)
+    return Memory(tuple(History(history) for history, _ in entries), states, reported)

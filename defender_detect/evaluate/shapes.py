@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Union
 
 from defender_detect.metrics import METRICS
-from defender_detect.rules import is_address
+from device_defender.report import is_address
 
 if TYPE_CHECKING:
-    from defender_detect.evaluate.alarms import Event
+    from defender_detect.evaluate.alarms import Event, Violation
     from defender_detect.metrics import Value
-    from defender_detect.store.reader import Violation
 
     Alarm = Union[Event, Violation]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+
+from device_defender.metrics import is_thing_name
 
 FILTERS = (  # never the bare `#`, and never without the format: that would bring our own replies back to us
     "$aws/things/+/defender/metrics/json",
     "$aws/things/+/defender/metrics/cbor",
 )
 THING_LEVEL = "{thing_name}"
-THING_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
-REPORT_TOPIC = re.compile(rf"\$aws/things/(?P<thing>{THING_NAME.pattern})/defender/metrics/(?P<encoding>json|cbor)")
+NAME_RULE = "1 to 128 bytes without control characters, / + # and a $ at its beginning"
+ENCODINGS = ("json", "cbor")
+OWN_PREFIX = "$"  # of what Detect keeps that is of no thing; MQTT keeps topics that begin with it for the server's use
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,18 @@ class ReportTopic:
         return self.own or f"$aws/things/{self.thing}/defender/metrics/{self.encoding}"
 
 
+def may_report(thing: object) -> bool:
+    """Tell whether something can be the name of a thing that reports: whatever AWS takes, but `$...`."""
+    return is_thing_name(thing) and not str(thing).startswith(OWN_PREFIX)
+
+
 def parse_topic(topic: str) -> ReportTopic | None:
     """Take a reserved report topic apart; None for every other topic, and for a thing no thing can be called."""
-    match = REPORT_TOPIC.fullmatch(topic)
-    return ReportTopic(match["thing"], match["encoding"]) if match else None
+    levels = topic.split("/")
+    if len(levels) != 6 or not may_report(levels[2]) or levels[5] not in ENCODINGS:
+        return None
+    parsed = ReportTopic(levels[2], levels[5])
+    return parsed if str(parsed) == topic else None
 
 
 class Topics:
@@ -55,7 +65,7 @@ class Topics:
         if not self._own:
             return parse_topic(topic)
         thing = topic.split("/")[self._level : self._level + 1]
-        if not thing or not THING_NAME.fullmatch(thing[0]) or self._own.replace(THING_LEVEL, thing[0]) != topic:
+        if not thing or not may_report(thing[0]) or self._own.replace(THING_LEVEL, thing[0]) != topic:
             return None
         return ReportTopic(thing[0], "json" if payload.lstrip()[:1] == b"{" else "cbor", topic)
 
@@ -68,4 +78,4 @@ def may_use(thing: str, topic: str) -> bool:
     """
     if not topic.startswith("$"):
         return True
-    return bool(THING_NAME.fullmatch(thing)) and topic.startswith(f"$aws/things/{thing}/")
+    return may_report(thing) and topic.startswith(f"$aws/things/{thing}/")

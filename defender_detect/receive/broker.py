@@ -1,169 +1,190 @@
-"""The embedded broker: amqtt with mutual TLS, Device Defender's reserved topics, and each thing kept to its own."""
+"""The embedded broker: MQTT 3.1.1 with mutual TLS, and each thing kept to its own.
+
+A connection is a stranger's until TLS has shown whose it is, and a client's from there on. What is left to do beside is
+to watch the clock: for those who say nothing, do not read, or have been shut out meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import errno
 import logging
+import resource
 import socket
 import ssl
-import sys
 import threading
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from defender_detect.errors import BrokerError, BrokerUnavailable
-from defender_detect.judge.encodings import LARGEST_PAYLOAD
-from defender_detect.judge.topics import may_use
+from defender_detect.errors import BrokerError
+from defender_detect.receive.client import Client
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint, listen, notice_silence, send_at_once
+from defender_detect.receive.exchange import Exchange
+from defender_detect.receive.gate import Gate, Peer
+from defender_detect.receive.limits import Limits
+from defender_detect.receive.notices import Notices
+from defender_detect.receive.revoked import FILE_NAME, Revoked
+from defender_detect.receive.strangers import Strangers, network_of
+from defender_detect.receive.stream import Stream
 
-INSTEAD = "or run another broker, mosquitto for instance, and connect to it without --embedded-broker"
-if sys.version_info < (3, 10):  # noqa: UP036 - the package runs on 3.9, amqtt does not
-    FOUND = ".".join(map(str, sys.version_info[:2]))
-    raise BrokerUnavailable(f"the embedded broker needs Python 3.10 or later, this is {FOUND}: take that, {INSTEAD}")
-try:
-    from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
-    from amqtt.broker import Broker
-    from amqtt.contexts import BrokerConfig, ListenerConfig
-except ImportError as error:
-    raise BrokerUnavailable(f'the embedded broker needs amqtt: pip install "amqtt>=0.12.1,<0.13", {INSTEAD}') from error
-
-LARGEST_PACKET = LARGEST_PAYLOAD + 1024  # bytes; AWS IoT's largest payload, with its topic
 START_TIMEOUT, STOP_TIMEOUT = 10.0, 1.2  # seconds
-GOODBYE_TIMEOUT = 0.5  # seconds for clients to close their side of a connection, which not every client does
-PLUGINS: dict[str, Any] = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {}}  # TLS has done the authentication
-PEER = "defender_detect.peer"  # the session's attribute that says who the client is
+GOODBYE_TIMEOUT = 0.5  # seconds for clients to close their side of a connection at the end
+KEPT_FREE = 64  # files that may be open beside the connections: the store's, the log's, those of alerts
+WATCH = 1.0  # seconds between two looks at the clock
+PAUSE = 0.1  # seconds before the next connection is taken when the system had no room for one
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Peer:
-    """Who a client is by its certificate: the thing in the common name, or Detect, which deals with all things."""
+class Broker:
+    """Serves a socket that listens; for the use of one event loop."""
 
-    thing: str
-    is_detect: bool
-
-    def may_use(self, topic: str) -> bool:
-        """Tell whether the client may publish, subscribe to or receive this topic."""
-        return self.is_detect or may_use(self.thing, topic)
-
-
-class BoundedReader(StreamReaderAdapter):  # type: ignore[misc]
-    """A connection's incoming bytes; one packet cannot ask for more memory than AWS IoT would give it."""
-
-    async def read(self, n: int = -1) -> bytes:
-        """Read `n` bytes."""
-        if n > LARGEST_PACKET:
-            raise ConnectionAbortedError(f"a packet must be at most {LARGEST_PACKET} bytes, got {n}")
-        return bytes(await super().read(n))
-
-
-class DefenderBroker(Broker):  # type: ignore[misc]
-    """amqtt's broker, made to behave as AWS IoT does towards things that report."""
-
-    def __init__(self, listening: socket.socket, credentials: Credentials) -> None:
-        """Prepare to serve a socket that listens already; the listener's own address is not used."""
-        files = {"cafile": credentials.root_ca, "certfile": credentials.certificate, "keyfile": credentials.private_key}
-        listener = ListenerConfig(bind="127.0.0.1:0", ssl=True, **files)
-        super().__init__(BrokerConfig(listeners={"default": listener}, plugins=PLUGINS))
-        self._listening = listening
+    def __init__(self, listening: socket.socket, credentials: Credentials, gate: Gate, revoked: Revoked) -> None:
+        self._listening, self._context = listening, credentials.server_context()
         self._own_certificate = credentials.read_certificate()
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._revoked, self._limits = revoked, gate.limits
+        self._notices, self._notices_of_strangers = Notices(log), Notices(log)  # so that the ones hide no others
+        self._exchange = Exchange(gate, self._notices)
+        files = max(4, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - KEPT_FREE)
+        most_strangers = min(self._limits.strangers, files // 4)
+        self._strangers = Strangers(most_strangers)
+        self._room = min(self._limits.connections_in_all, files - most_strangers)
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def hang_up(self) -> None:
-        """Close every connection without waiting for its client."""
-        for connection in self._connections:
-            connection.transport.abort()
+    async def serve(self, started: concurrent.futures.Future[Any], stopping: asyncio.Event) -> None:
+        """Serve until it is time to stop; the event loop is the result of `started`."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._notice)
+        self._listening.setblocking(False)
+        steady = [loop.create_task(self._accept()), loop.create_task(self._watch())]
+        started.set_result(loop)
+        await asyncio.wait([*steady, ending := loop.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*steady, ending, *self._tasks):
+            task.cancel()
+        await self._say_goodbye()
+        for outcome in await asyncio.gather(*steady, return_exceptions=True):
+            if isinstance(outcome, Exception):  # and not that it was cancelled
+                raise outcome
 
-    @staticmethod
-    def _create_ssl_context(listener: ListenerConfig) -> ssl.SSLContext:
-        """Demand a client certificate, which amqtt only asks for."""
-        return Credentials(listener.cafile, listener.certfile, listener.keyfile).server_context()
+    async def _say_goodbye(self) -> None:
+        """Wait a moment for what was sent to arrive, and hang up."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GOODBYE_TIMEOUT)
+        streams = [client.stream for client in self._exchange]
+        for stream in streams:
+            stream.transport.abort()
 
-    async def _create_server_instance(
-        self, listener_name: str, listener_type: Any, address: Any, port: Any, ssl_context: ssl.SSLContext
-    ) -> asyncio.Server:
-        """Serve the socket that listens already, so that a taken port is known before anything starts."""
-        connected = partial(self.stream_connected, listener_name=listener_name)
-        return await asyncio.start_server(connected, sock=self._listening, ssl=ssl_context)
+    async def _accept(self) -> None:
+        """Take the connections that come, each in a task of its own."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(self._listening)
+            except OSError as error:  # a client that is gone already, or no room
+                if error.errno in NO_ROOM:
+                    self._strangers.drop_one()
+                    self._notices_of_strangers.say("room", f"there is no room for another connection: {error.strerror}")
+                    await asyncio.sleep(PAUSE)
+                continue
+            task = loop.create_task(self._meet(connection, address[0]))
+            self._strangers.add(task, address[0])
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            await asyncio.sleep(0)  # or those that come would keep everybody else waiting
 
-    async def stream_connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
-    ) -> None:
-        """Bound the connection's packets, and notice when the client is gone: amqtt lets keep-alives time out."""
-        connection = writer.get_extra_info("socket")
-        send_at_once(connection)
-        notice_silence(connection)
-        self._connections.add(writer)
+    async def _meet(self, connection: socket.socket, address: str) -> None:
+        """Find out who it is, and serve him if he may come in."""
+        task: Any = asyncio.current_task()
         try:
-            await self._client_connected(listener_name, BoundedReader(reader), StreamWriterAdapter(writer))
-        except (OSError, asyncio.CancelledError) as error:  # asyncio would log a client that leaves with a traceback
-            self.logger.debug("connection ended: %r", error)
+            send_at_once(connection)
+            notice_silence(connection)
+            _, stream = await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Stream(self._limits.unsent),
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=self._limits.handshake,
+            )
+        except (OSError, asyncio.CancelledError) as error:
+            self._say_who_is_no_client(address, error)
+            return
         finally:
-            self._connections.discard(writer)
-            writer.close()
+            self._strangers.remove(task)
+        connected: Any = stream.transport.get_extra_info("ssl_object")
+        peer = Peer.of(connected, self._own_certificate)
+        if reason := self._reason_against(peer):
+            self._notices.say(("refused", peer.account), f"{peer}: {reason}: connection closed")
+            stream.abort()
+            return
+        await Client(stream, peer, self._exchange).serve()
 
-    async def _initialize_client_session(
-        self, reader: Any, writer: StreamWriterAdapter, remote_address: str, remote_port: int
-    ) -> Any:
-        """Put down who the client is, by this connection: amqtt resumes a session by the client ID alone."""
-        handler, session = await super()._initialize_client_session(reader, writer, remote_address, remote_port)
-        session.attributes[PEER] = self._identify(writer.get_ssl_info())
-        return handler, session
+    def _reason_against(self, peer: Peer) -> str | None:
+        """Return why a client cannot come in; None if it can."""
+        if self._revoked.covers(peer):
+            return "is shut out"
+        if len(self._exchange) >= self._room and not peer.is_detect:
+            return f"comes when all {self._room} connections are taken"
+        return None
 
-    def _identify(self, connection: ssl.SSLObject) -> Peer:
-        """Return who a client is."""
-        subject: Any = (connection.getpeercert() or {}).get("subject", ())
-        names = [value for ((key, value), *_) in subject if key == "commonName"]
-        return Peer(names[0] if names else "", connection.getpeercert(True) == self._own_certificate)
+    def _say_who_is_no_client(self, address: str, error: BaseException) -> None:
+        """Log why somebody did not become a client, but for those who only knock."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            reason = f"a certificate that is not trusted: {error.verify_message}"
+        elif isinstance(error, ssl.SSLError) and error.reason not in (None, "UNEXPECTED_EOF_WHILE_READING"):
+            reason = f"TLS failed: {str(error.reason).replace('_', ' ').lower()}"
+        elif isinstance(error, (ConnectionAbortedError, asyncio.CancelledError)):
+            reason = "TLS was not finished in time, or there were too many like it"
+        else:
+            log.debug("connection from %s ended before TLS: %r", address, error)
+            return
+        self._notices_of_strangers.say(network_of(address), f"connection from {address} closed: {reason}")
 
-    async def _topic_filtering(self, session: Any, topic: str, action: Any) -> bool:
-        """Keep each thing to its own reserved topics, as the recommended device policy does."""
-        peer = session.attributes.get(PEER)
-        return peer is not None and peer.may_use(topic)
+    async def _watch(self) -> None:
+        """Look after those who do not do what they must."""
+        while True:
+            await asyncio.sleep(WATCH)
+            self._look(asyncio.get_running_loop().time(), self._revoked.refresh())
+            self._exchange.forget_the_idle()
+            self._notices.tell_repeats()
+            self._notices_of_strangers.tell_repeats()
 
-    async def _handle_message_delivery(self, session: Any, handler: Any, delivery: Any) -> bool:
-        """Let `$aws/...` through, which amqtt refuses; after a topic that is not allowed hang up, as AWS does."""
-        message = delivery.result()
-        if message is None or not (message.topic or "").startswith("$aws/"):
-            delivered = await super()._handle_message_delivery(session, handler, delivery)
-        elif delivered := await self._topic_filtering(session, message.topic, None):
-            await self._broadcast_message(session, message.topic, message.data)
-        if not delivered:
-            self.logger.warning("%a may not publish to %a: connection closed", session.client_id, message.topic)
-            await handler.handle_connection_closed()
-        return True
+    def _look(self, now: float, is_new_list: bool) -> None:
+        for client in self._exchange:
+            if is_new_list and self._revoked.covers(client.peer):
+                client.end("is shut out: connection closed", leaves_will=False)
+            elif now > client.stream.deadline:
+                client.end("said nothing for too long: connection closed")
+            elif now - client.stream.stalled_since > self._limits.stalled:
+                client.end(f"has not read anything for {self._limits.stalled:.0f} s: connection closed")
 
-    async def _delete_session(self, client_id: str) -> None:
-        """Close the connection of the client that had this client ID so far, as MQTT wants it and AWS does it."""
-        session, handler = self._sessions.get(client_id, (None, None))
-        await super()._delete_session(client_id)
-        if session is not None and session.transitions.is_connected():
-            self.logger.warning("%a connected again: its former connection is closed", client_id)
-            await handler.handle_connection_closed()
-
-    async def _client_message_loop(self, session: Any, handler: Any) -> None:
-        """Deliver what a client sent right before it left, too; amqtt drops what has not had its turn by then."""
-        await super()._client_message_loop(session, handler)
-        while not session.delivered_message_queue.empty():
-            message = session.delivered_message_queue.get_nowait()
-            if await self._topic_filtering(session, message.topic, None):
-                await self._broadcast_message(session, message.topic, message.data)
-
-    async def retain_message(self, *_: Any, **__: Any) -> None:
-        """Keep nothing: reports are never retained, and amqtt would give them to clients that did not ask."""
+    def _notice(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what asyncio itself stumbles over."""
+        error = context.get("exception")
+        self._notices.say(("asyncio", type(error)), f"a connection failed: {context['message']}: {error!r}", error)
 
 
 class EmbeddedBroker:
-    """A DefenderBroker in a thread of its own, for programs that are not written with asyncio."""
+    """A Broker in a thread of its own, for programs that are not written with asyncio."""
 
-    def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
-        """Check the files and take the port; raise CredentialsError or BrokerError if that fails."""
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        alerts: Mapping[str, frozenset[str]] | None = None,
+        revoked: Path | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Check the files and take the port; raise CredentialsError or BrokerError if that fails.
+
+        `alerts` are the topics that Detect alerts on, with the names of who else may hear them; `revoked` is the file
+        of those who are shut out.
+        """
         credentials.server_context()
-        self._credentials = credentials
+        self._credentials, self._gate = credentials, Gate(alerts or {}, limits or Limits())
+        self._revoked = Revoked(revoked or credentials.root_ca.parent / FILE_NAME)
         self._listening = listen(endpoint)
         self.endpoint = Endpoint(endpoint.host, self._listening.getsockname()[1])
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
@@ -186,21 +207,11 @@ class EmbeddedBroker:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._serve())
+            broker = Broker(self._listening, self._credentials, self._gate, self._revoked)
+            asyncio.run(broker.serve(self._started, self._stopping))
         except Exception as error:
             log.exception("the broker on %s ended", self.endpoint)
             if not self._started.done():
                 self._started.set_exception(error)
         finally:
             self._listening.close()
-
-    async def _serve(self) -> None:
-        broker = DefenderBroker(self._listening, self._credentials)
-        await broker.start()
-        self._started.set_result(asyncio.get_running_loop())
-        await self._stopping.wait()
-        goodbye = asyncio.ensure_future(broker.shutdown())
-        _, waiting = await asyncio.wait([goodbye], timeout=GOODBYE_TIMEOUT)
-        if waiting:
-            broker.hang_up()
-            await asyncio.wait(waiting, timeout=GOODBYE_TIMEOUT)

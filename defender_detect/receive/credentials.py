@@ -28,6 +28,8 @@ class Credentials:
         """Make the context of a broker, which lets nobody in without a certificate."""
         context = self._make_context(ssl.Purpose.CLIENT_AUTH)
         context.verify_mode = ssl.CERT_REQUIRED
+        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET  # a session that is resumed is not verified again
+        context.num_tickets = 0
         return context
 
     def read_certificate(self) -> bytes:

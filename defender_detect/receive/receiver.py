@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -15,23 +16,56 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from defender_detect.errors import AlertError, CredentialsError, DetectError
-from defender_detect.judge.last_reports import LastReports
 from defender_detect.judge.topics import Topics
-from defender_detect.judge.verdict import MINIMUM_INTERVAL, Accepted, LastReport, Rejected, Verdict, judge
+from defender_detect.judge.verdict import (
+    CAPACITY,
+    MINIMUM_INTERVAL,
+    Accepted,
+    LastReport,
+    LastReports,
+    Rejected,
+    Verdict,
+    judge,
+)
 from defender_detect.receive.connection import BufferedSocket, Client
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint, send_at_once
+from defender_detect.receive.notices import Notices
 
 KEEP_ALIVE = 60  # seconds; a dead connection is noticed after at most twice that
 SHORTEST_WAIT, LONGEST_WAIT = 1, 30  # seconds between two attempts to connect
 QOS = 0  # a report that is lost has no verdict, and the thing sends a current one; a resent one would be throttled
 STOP_TIMEOUT = 0.5  # seconds
+MOST_REJECTED = (
+    10  # reports of a thing in an interval; what else it sends is not read, as reading costs more than sending
+)
+MOST_REMEMBERED = 10_000  # things that were rejected lately
 
 log = logging.getLogger(__name__)
 
 
 def ignore(*_: Any) -> None:
     """Do nothing; the default of what a receiver tells."""
+
+
+class Rejections:
+    """How often each thing was rejected in the current interval, so that none takes more than its share of our time."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._by_thing: OrderedDict[str, tuple[float, int]] = OrderedDict()  # when the first one was, and how many
+
+    def count(self, thing: str, now: float) -> None:
+        """Count a rejected report, and forget the thing for which one was counted least recently if there are many."""
+        since, number = self._by_thing.pop(thing, (now, 0))
+        self._by_thing[thing] = (since, number + 1) if now - since < self._interval else (now, 1)
+        if len(self._by_thing) > MOST_REMEMBERED:
+            self._by_thing.popitem(last=False)
+
+    def are_enough(self, thing: str, now: float) -> bool:
+        """Tell whether no more reports of a thing are to be read for now."""
+        since, number = self._by_thing.get(thing, (now, 0))
+        return number >= MOST_REJECTED and 0 <= now - since < self._interval
 
 
 class Receiver:
@@ -46,6 +80,7 @@ class Receiver:
         on_failure: Callable[[DetectError], None] = ignore,
         topic: str | None = None,
         clock: Callable[[], float] = time.time,
+        most_things: int = CAPACITY,
     ) -> None:
         """Prepare to connect; `on_ready` is called at each subscription, `on_failure` if trying again is useless.
 
@@ -57,7 +92,9 @@ class Receiver:
         self._minimum_interval = minimum_interval
         self._on_ready, self._on_failure = on_ready, on_failure
         self._clock = clock
-        self._last_reports = LastReports()
+        self._last_reports = LastReports(most_things)
+        self._rejections = Rejections(minimum_interval)
+        self._notices = Notices(log)
         self._was_connected = False
         self._stopping = threading.Event()
         self._gone = threading.Event()
@@ -88,15 +125,38 @@ class Receiver:
         """Judge what arrived, log the verdict and return the reply's topic and payload; None if it was no report."""
         parsed = self._topics.parse(topic, payload)
         if parsed is None:
-            log.warning("message on %a ignored: no thing can have this name", topic)
+            self._notices.say("name", f"message on {topic[:200]!a} ignored: no thing can have this name")
             return None
         now = self._clock()
+        if self._rejections.are_enough(parsed.thing, now):
+            self._say(parsed.thing, "unread", f"more than {MOST_REJECTED} reports rejected, what follows is not read")
+            return None
         verdict = judge(parsed, payload, now, self._last_reports.find(parsed.thing), self._minimum_interval)
         if isinstance(verdict, Accepted):
             self._last_reports.remember(verdict, now)
             self.on_accepted(verdict, now)
-        log_verdict(verdict, payload)
+        else:
+            self._rejections.count(parsed.thing, now)
+        self._log_verdict(verdict, payload)
         return verdict.reply()
+
+    def _log_verdict(self, verdict: Verdict, payload: bytes) -> None:
+        """Log one line per report: DEBUG if it was accepted, WARNING (the same once a minute) if not, or not whole."""
+        line = f"report {verdict.report_id} of {len(payload)} bytes"
+        if isinstance(verdict, Rejected):
+            self._say(verdict.thing, verdict.code, f"{line} rejected: {verdict.code}: {verdict.message}")
+            return
+        if verdict.left_out:
+            self._say(verdict.thing, "left out", f"report {verdict.report_id}: {verdict.warning}")
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: %s accepted", verdict.thing, line)
+            log.debug("%s: %.2000a", verdict.thing, payload)
+
+    def _say(self, thing: str, kind: str, text: str) -> None:
+        if log.isEnabledFor(logging.DEBUG):  # whoever debugs wants to see each of them
+            log.warning("%s: %s", thing, text)
+        else:
+            self._notices.say((thing, kind), f"{thing}: {text}")
 
     def _make_client(self, context: ssl.SSLContext) -> mqtt.Client:
         context.sslsocket_class = BufferedSocket
@@ -145,7 +205,8 @@ class Receiver:
 
     def _received(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         if message.retain:
-            log.warning("retained message on %a ignored: reports are current, and never retained", message.topic)
+            text = f"retained message on {message.topic[:200]!a} ignored: reports are current, and never retained"
+            self._notices.say("retained", text)
             return
         try:
             reply = self.answer(message.topic, bytes(message.payload))
@@ -159,13 +220,3 @@ class Receiver:
         self._gone.set()
         if reason.is_failure and not self._stopping.is_set():
             log.warning("connection to %s lost (%s); trying again", self._endpoint, reason)
-
-
-def log_verdict(verdict: Verdict, payload: bytes) -> None:
-    """Log one line per report: DEBUG if it was accepted, WARNING if it was not."""
-    line, size = "%s: report %s of %d bytes %s", len(payload)
-    if isinstance(verdict, Rejected):
-        log.warning(line, verdict.thing, verdict.report_id, size, f"rejected: {verdict.code}: {verdict.message}")
-    elif log.isEnabledFor(logging.DEBUG):
-        log.debug(line, verdict.thing, verdict.report_id, size, "accepted")
-        log.debug("%s: %.2000a", verdict.thing, payload)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from defender_detect.evaluate.alarms import Event
+    from defender_detect.evaluate.alarms import Event, Lasting
     from defender_detect.metrics import Value
 
 MOST_REPORTS = 50_000  # about 50 MB, and 14 s at 3,500 reports a second, for as long as the disk takes nothing
@@ -29,13 +29,6 @@ class Latest(NamedTuple):
     report_id: int | None
     accepted_at: float | None
     state: bytes | None
-
-
-class Lasting(NamedTuple):
-    """An alarm that a report found still violated: its id, and the value that did."""
-
-    violation_id: str
-    value: Value | None
 
 
 NOTHING_NEW = Latest(None, None, None)

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from defender_detect.errors import StoreError
-from defender_detect.evaluate.alarms import Event
+from defender_detect.evaluate.alarms import Event, Violation
 from defender_detect.metrics import Value
 from defender_detect.store.packing import unpack_value, unpack_values
 from defender_detect.store.schema import DATABASE, PATIENCE, check_version
 
 HOUR = 3600  # seconds
 
-THINGS = """SELECT name, report_id, accepted_at, (SELECT count(*) FROM active WHERE active.thing = name)
-    FROM things JOIN states ON states.thing = id WHERE accepted_at IS NOT NULL ORDER BY name"""
+PAGE = (
+    1_000  # rows that are read at once: a question about a million things neither fills the memory nor holds up Detect
+)
+NEIGHBORS = 500  # names on either side of one that is not there
+
+# A statement that is read in pages begins with the columns of its order; :key0 and so on are those of the last row.
+THINGS = """SELECT name, name, report_id, accepted_at, (SELECT count(*) FROM active WHERE active.thing = name)
+    FROM things CROSS JOIN states ON states.thing = id WHERE name > :key0 AND accepted_at IS NOT NULL
+    ORDER BY name LIMIT :page"""
+KNOWN = "SELECT 1 FROM things JOIN states ON states.thing = id WHERE name = ? AND accepted_at IS NOT NULL"
+BEFORE = (
+    "SELECT name FROM things JOIN states ON thing = id WHERE name < ? AND accepted_at IS NOT NULL ORDER BY name DESC"
+)
 STATES = """SELECT name, report_id, accepted_at, state FROM things JOIN states ON states.thing = id
     ORDER BY accepted_at"""
 VALUES = """WITH RECURSIVE hours (hour) AS (
@@ -27,11 +40,13 @@ VALUES = """WITH RECURSIVE hours (hour) AS (
         UNION ALL SELECT (SELECT min(hour) FROM reports WHERE hour > hours.hour) FROM hours WHERE hour < :last)
     SELECT time, metrics FROM hours CROSS JOIN reports USING (hour)
     WHERE thing = (SELECT id FROM things WHERE name = :thing) AND time >= :start AND time < :end ORDER BY time"""
-EVENTS = """SELECT violation_id, thing, profile, behavior, metric, type, time, value, criteria, kind, suppressed
-    FROM events WHERE time >= :start AND time < :end AND (:thing IS NULL OR thing = :thing)
-    AND (:profile IS NULL OR profile = :profile) ORDER BY time, id"""
-ACTIVE = """SELECT violation_id, thing, profile, behavior, metric, started_at, last_time, last_value, criteria, kind,
-    suppressed FROM active ORDER BY started_at, thing, profile, behavior"""
+EVENTS = """SELECT time, id, violation_id, thing, profile, behavior, metric, type, time, value, criteria, kind,
+    suppressed FROM events WHERE time >= :key0 AND (time > :key0 OR id > :key1) AND time < :end {chosen}
+    ORDER BY time, id LIMIT :page"""
+ACTIVE = """SELECT started_at, thing, profile, behavior, violation_id, thing, profile, behavior, metric, started_at,
+    last_time, last_value, criteria, kind, suppressed FROM active WHERE started_at >= :key0
+    AND (started_at, thing, profile, behavior) > (:key0, :key1, :key2, :key3) {chosen}
+    ORDER BY started_at, thing, profile, behavior LIMIT :page"""
 
 
 class Thing(NamedTuple):
@@ -52,24 +67,8 @@ class ThingState(NamedTuple):
     state: bytes | None
 
 
-class Violation(NamedTuple):
-    """An alarm that is on."""
-
-    violation_id: str
-    thing: str
-    profile: str
-    behavior: str
-    metric: str
-    started_at: float
-    last_time: float
-    last_value: Value | None
-    criteria: dict[str, object]
-    kind: str
-    suppressed: bool
-
-
 class Reader:
-    """Asks the database of a state directory; each question is a short read of its own, so that none holds up Detect.
+    """Asks the database of a state directory by short reads, a long answer page by page, so that none holds up Detect.
 
     All raise StoreError if there is no database to be read.
     """
@@ -82,10 +81,21 @@ class Reader:
         with self._ask() as connection:
             yield from map(ThingState._make, connection.execute(STATES))
 
-    def things(self) -> list[Thing]:
-        """Return the things that reported, by name."""
+    def things(self, after: str = "") -> Iterator[Thing]:
+        """Yield the things that reported, by name, from behind a name."""
+        return map(Thing._make, self._read(THINGS, (after,)))
+
+    def knows(self, thing: str) -> bool:
+        """Whether a thing has reported."""
         with self._ask() as connection:
-            return list(map(Thing._make, connection.execute(THINGS)))
+            return connection.execute(KNOWN, (thing,)).fetchone() is not None
+
+    def neighbors(self, thing: str) -> list[str]:
+        """Return the names of the things around a name, as many as can be a slip of the pen for it; all of a few."""
+        with self._ask() as connection:
+            before = connection.execute(f"{BEFORE} LIMIT ?", (thing, NEIGHBORS)).fetchall()
+        after = [each.name for each in islice(self.things(thing), 2 * NEIGHBORS - len(before))]
+        return [*(name for (name,) in reversed(before)), *after]
 
     def values(self, thing: str, metric: str, start: float, end: float) -> list[tuple[float, Value]]:
         """Return the times and values of a thing's metric from `start` until before `end`, the oldest first."""
@@ -109,18 +119,30 @@ class Reader:
             names = dict(connection.execute("SELECT id, name FROM metrics").fetchall())
         return sorted(names[number] for number, _ in unpack_values(rows[-1][1])) if rows else []
 
-    def events(self, start: float, end: float, thing: str | None = None, profile: str | None = None) -> list[Event]:
-        """Return the violation events from `start` until before `end`, the oldest first."""
-        with self._ask() as connection:
-            parameters = {"start": start, "end": end, "thing": thing, "profile": profile}
-            rows = connection.execute(EVENTS, parameters).fetchall()
-        return [Event(*_decode(row)) for row in rows]
+    def events(self, start: float, end: float, thing: str | None = None, profile: str | None = None) -> Iterator[Event]:
+        """Yield the violation events from `start` until before `end`, the oldest first."""
+        for row in self._read(EVENTS, (start, -1), thing=thing, profile=profile, end=end):
+            yield Event(*_decode(row))
 
-    def active(self) -> list[Violation]:
-        """Return the alarms that are on, the oldest first."""
-        with self._ask() as connection:
-            rows = connection.execute(ACTIVE).fetchall()
-        return [Violation(*_decode(row)) for row in rows]
+    def active(self, thing: str | None = None, profile: str | None = None) -> Iterator[Violation]:
+        """Yield the alarms that are on, the oldest first."""
+        for row in self._read(ACTIVE, (-math.inf, "", "", ""), thing=thing, profile=profile):
+            yield Violation(*_decode(row))
+
+    def _read(
+        self, statement: str, key: tuple[Any, ...], thing: str | None = None, profile: str | None = None, **more: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows from behind a key, without it, of a thing and a profile if given, page by page."""
+        chosen = {"thing": thing, "profile": profile}
+        conditions = "".join(f"AND {name} = :{name} " for name, value in chosen.items() if value is not None)
+        parameters, rows = {**chosen, **more, "page": PAGE}, [key]
+        while True:
+            parameters.update((f"key{place}", value) for place, value in enumerate(rows[-1][: len(key)]))
+            with self._ask() as connection:
+                rows = connection.execute(statement.format(chosen=conditions), parameters).fetchall()
+            yield from (row[len(key) :] for row in rows)
+            if len(rows) < PAGE:
+                return
 
     @contextlib.contextmanager
     def _ask(self) -> Iterator[sqlite3.Connection]:

@@ -38,6 +38,7 @@ CREATE TABLE active (violation_id TEXT PRIMARY KEY, thing TEXT NOT NULL, profile
     started_at REAL NOT NULL, last_time REAL NOT NULL, last_value BLOB NOT NULL,
     UNIQUE (thing, profile, behavior)) WITHOUT ROWID;
 """
+ADDED = "CREATE INDEX IF NOT EXISTS active_by_start ON active (started_at)"  # after the first release with this version
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +111,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA cache_size = -{CACHE}")
         if not is_complete:
             _make_tables(connection)
+        connection.execute(ADDED)
     except BaseException:
         connection.close()
         raise

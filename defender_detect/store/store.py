@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from defender_detect.errors import StoreError
-from defender_detect.store.batch import NOTHING_NEW, Batch, Lasting, Latest, Report
-from defender_detect.store.pruning import Cutoffs
+from defender_detect.store.batch import NOTHING_NEW, Batch, Latest, Report
+from defender_detect.store.pruning import Limits
 from defender_detect.store.reader import Reader
 from defender_detect.store.schema import is_damage, set_aside
 from defender_detect.store.writer import Writer
 
 if TYPE_CHECKING:
-    from defender_detect.evaluate.alarms import Event
+    from defender_detect.evaluate.alarms import Event, Lasting
     from defender_detect.metrics import Value
 
 DAY = 24 * 3600.0  # seconds
 KEEP_VALUES, KEEP_EVENTS = 14 * DAY, 30 * DAY  # as long as AWS does
+MOST_BYTES = 10_000_000_000  # 20,000 things for 14 days; one hostile thing can send 34 MB a day
 INTERVAL = 0.5  # seconds between two batches, which is what a SIGKILL costs at most
 PRUNE_EVERY = 3600.0  # seconds
 STOP_TIMEOUT = 10.0  # seconds for the last batch; a disk that hangs must not keep Detect from ending
@@ -43,10 +44,11 @@ class Store(Reader):
         keep_events: float = KEEP_EVENTS,
         interval: float = INTERVAL,
         clock: Callable[[], float] = time.time,
+        most_bytes: float = MOST_BYTES,
     ) -> None:
         """Open the store and begin to write; raises StoreError if the directory cannot be used."""
         super().__init__(directory)
-        self._keep_values, self._keep_events = keep_values, keep_events
+        self._keep_values, self._keep_events, self._most_bytes = keep_values, keep_events, most_bytes
         self._interval, self._clock = interval, clock
         self._lock_file = _take_directory(self.path.parent)
         try:
@@ -167,7 +169,8 @@ class Store(Reader):
         if time.monotonic() >= self._next_pruning:
             self._next_pruning = time.monotonic() + PRUNE_EVERY
             now = self._clock()
-            self._writer.start_pruning(Cutoffs(now - self._keep_values, now - self._keep_events))
+            limits = Limits(now - self._keep_values, now - self._keep_events, self._most_bytes)
+            self._writer.start_pruning(limits)
         try:
             self._writer.prune_a_step()
         except sqlite3.Error as error:

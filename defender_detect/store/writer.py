@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+import math
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from defender_detect.store.batch import Batch, Latest, Report
-from defender_detect.store.bulk import execute_bulk, find_numbers
 from defender_detect.store.packing import LARGEST_INTEGER, pack_value, pack_values
-from defender_detect.store.pruning import Cutoffs, Pruning, prune
+from defender_detect.store.pruning import Limits, Pruning, count_bytes, make_room, prune, say_what_was_removed
 from defender_detect.store.schema import open_database, transaction
 
 if TYPE_CHECKING:
@@ -20,9 +23,12 @@ if TYPE_CHECKING:
     from defender_detect.metrics import Value
 
 HOUR = 3600  # seconds
+SAY_EVERY = 3600.0  # seconds between two lines about the same
 IN_ALARM = "in-alarm"
 MOST_NUMBERS = 200_000  # names whose numbers are remembered; about 30 MB
 MOST_METRICS = 10_000  # different names that are kept; AWS takes 100 custom metrics for an account
+MOST_VARIABLES = 960  # in a statement; SQLite before 3.32 takes 999
+ROWS = "{rows}"  # where the rows go in a statement, each as (?, ?, ...)
 
 ADD_REPORTS = "INSERT OR REPLACE INTO reports VALUES {rows}"
 ADD_STATES = """INSERT INTO states VALUES {rows} ON CONFLICT (thing) DO UPDATE SET
@@ -52,7 +58,10 @@ class Writer:
         self._connection = open_database(path)
         self._things: dict[str, int] = {}
         self._metrics: dict[str, int] = {}
+        self._limits: Limits | None = None
         self._pruning: Pruning | None = None
+        self._making_room: Pruning | None = None
+        self._said_at = -math.inf  # of the monotonic clock: that room was made
         self._has_complained = False
 
     def write(self, batch: Batch) -> None:
@@ -69,12 +78,14 @@ class Writer:
             self._forget_numbers()  # some may be of names that are not there after the rollback
             raise
 
-    def start_pruning(self, cutoffs: Cutoffs) -> None:
+    def start_pruning(self, limits: Limits) -> None:
         """Begin to remove what is too old; an earlier round that is not at its end is given up."""
-        self._pruning = prune(self._connection, cutoffs)
+        self._limits, self._pruning = limits, prune(self._connection, limits)
 
     def prune_a_step(self) -> bool:
-        """Remove a little of what is too old, and return whether there may be more."""
+        """Remove a little of what does not fit or is too old, and return whether there may be more."""
+        if self._limits is not None and self._make_a_little_room(self._limits.most_bytes):
+            return True
         if self._pruning is None:
             return False
         are_things_gone = next(self._pruning, None)
@@ -84,9 +95,21 @@ class Writer:
             self._forget_numbers()
         return self._pruning is not None
 
+    def _make_a_little_room(self, most_bytes: float) -> bool:
+        if self._making_room is None:
+            if count_bytes(self._connection) <= most_bytes:
+                return False
+            self._making_room = make_room(self._connection, most_bytes)
+        if next(self._making_room, None) is None:
+            self._making_room = None
+            if time.monotonic() >= self._said_at + SAY_EVERY:
+                self._said_at = time.monotonic()
+                say_what_was_removed(self._connection, most_bytes)
+        return self._making_room is not None
+
     def close(self) -> None:
         """Close the database."""
-        self._pruning = None
+        self._pruning = self._making_room = None
         self._connection.close()
 
     def _add_reports(self, reports: Iterable[Report]) -> None:
@@ -151,3 +174,31 @@ def event_columns(event: Event) -> tuple[Any, ...]:
     value, criteria = pack_value(event.value), msgspec.json.encode(event.criteria).decode()
     of = (event.thing, event.profile, event.behavior)
     return (*of, event.metric, event.type, event.violation_id, value, criteria, event.kind, event.suppressed)
+
+
+def execute_bulk(connection: sqlite3.Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Execute a statement with all rows, which have the same number of columns, in as few steps as can be.
+
+    Each step gives the interpreter's lock away, and a thread that computes keeps it for 5 ms: row by row, a batch took
+    seconds beside one.
+    """
+    waiting = list(rows)
+    if not waiting:
+        return
+    row = f"({', '.join('?' * len(waiting[0]))})"
+    most = MOST_VARIABLES // len(waiting[0])
+    for start in range(0, len(waiting), most):
+        chunk = waiting[start : start + most]
+        connection.execute(
+            statement.replace(ROWS, ", ".join([row] * len(chunk))), [value for each in chunk for value in each]
+        )
+
+
+def find_numbers(connection: sqlite3.Connection, statement: str, names: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of names by a statement whose one row is a JSON object of both."""
+    found: dict[str, int] = {}
+    for start in range(0, len(names), MOST_VARIABLES):
+        chunk = names[start : start + MOST_VARIABLES]
+        (text,) = connection.execute(statement.replace(ROWS, ", ".join("?" * len(chunk))), chunk).fetchone()
+        found.update(json.loads(text))
+    return found

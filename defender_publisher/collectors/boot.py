@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+from defender_publisher.collectors.procfs import read_file
+from defender_publisher.errors import CollectError
+
 BOOT_TIME_STEP = 60  # seconds; where the boot time is computed from the clock it wavers with it
 
 
@@ -18,10 +21,10 @@ def boot_id(procfs_path: str = "/proc") -> str | None:
 
 def _first_line(path: str) -> str | None:
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.readline().strip() or None
-    except (OSError, ValueError):
+        lines = read_file(path).decode().splitlines()
+    except (CollectError, UnicodeDecodeError):
         return None
+    return lines[0].strip() or None if lines else None
 
 
 def _boot_minute(procfs_path: str) -> str | None:
@@ -32,5 +35,11 @@ def _boot_minute(procfs_path: str) -> str | None:
     try:
         with psutil_reading(procfs_path):
             return f"booted-{round(psutil.boot_time() / BOOT_TIME_STEP) * BOOT_TIME_STEP}"
-    except (OSError, psutil.Error, RuntimeError, ValueError):  # psutil: RuntimeError if /proc/stat has no btime
+    except (
+        OSError,
+        psutil.Error,
+        RuntimeError,
+        ValueError,
+        CollectError,
+    ):  # psutil: RuntimeError if /proc/stat has no btime
         return None

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from defender_publisher.collectors.attempt import attempt
+from defender_publisher.collectors.procfs import read_file
 from defender_publisher.errors import CollectError
 
 FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")  # proc(5)
@@ -31,8 +32,8 @@ class CpuUsage:
 
     def _read(self) -> dict[str, float]:
         if sys.platform == "linux":
-            with open(os.path.join(self._procfs_path, "stat"), encoding="ascii") as file:
-                return parse_times(file.readline())
+            table = read_file(os.path.join(self._procfs_path, "stat"))
+            return parse_times(table.partition(b"\n")[0].decode(errors="replace"))
         import psutil  # here, because Linux does without, and it takes a megabyte
 
         return dict(psutil.cpu_times()._asdict())

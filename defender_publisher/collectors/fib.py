@@ -20,6 +20,7 @@ LEAF = re.compile(r"\|-- (\S+)$")
 LOCAL = "/32 host LOCAL"
 LOOPBACK = IPv4Network("127.0.0.0/8")  # its route is in a table that /proc does not show
 UP, GATEWAY = 0x1, 0x2  # linux/route.h
+NAME, DESTINATION, FLAGS, MASK = 0, 1, 3, 7  # columns of a route
 
 Route = tuple[IPv4Network, str]
 
@@ -30,10 +31,12 @@ def read_addresses(procfs_path: str) -> list[tuple[str, str]]:
     A missing IPv6 table is none: that is how Linux looks with IPv6 switched off.
     """
     net = procfs.net_directory(procfs_path)
-    trie, routes = (procfs.read_table(os.path.join(net, name)).decode() for name in ("fib_trie", "route"))
+    trie, routes = (procfs.read_text(os.path.join(net, name)) for name in ("fib_trie", "route"))
     ipv6 = os.path.join(net, "if_inet6")
     addresses = ipv4_addresses(trie, parse_routes(routes))
-    return addresses + parse_if_inet6(procfs.read_file(ipv6).decode()) if os.path.exists(ipv6) else addresses
+    if not os.path.exists(ipv6):
+        return addresses
+    return addresses + parse_if_inet6(procfs.read_file(ipv6).decode(errors="replace"))
 
 
 def ipv4_addresses(trie: str, routes: list[Route]) -> list[tuple[str, str]]:
@@ -61,11 +64,12 @@ def parse_routes(table: str, byteorder: str = sys.byteorder) -> list[Route]:
 
 
 def _routes(table: str, word: str) -> Iterator[Route]:
-    for line in table.splitlines()[1:]:
-        name, destination, _, flags, _, _, _, mask, *_ = line.split()
-        if int(flags, 16) & (UP | GATEWAY) == UP:
-            address, netmask = (socket.inet_ntoa(struct.pack(word, int(each, 16))) for each in (destination, mask))
-            yield IPv4Network(f"{address}/{netmask}"), name
+    for line in table.split("\n")[1:]:
+        columns = line.split("\t")  # and not at blanks: a name can have any of Unicode's
+        if len(columns) > MASK and int(columns[FLAGS], 16) & (UP | GATEWAY) == UP:
+            words = (int(columns[each], 16) for each in (DESTINATION, MASK))
+            address, netmask = (socket.inet_ntoa(struct.pack(word, each)) for each in words)
+            yield IPv4Network(f"{address}/{netmask}"), columns[NAME]
 
 
 def _interface(address: IPv4Address, narrowest_first: list[Route]) -> str:
@@ -78,5 +82,5 @@ def _interface(address: IPv4Address, narrowest_first: list[Route]) -> str:
 
 def parse_if_inet6(table: str) -> list[tuple[str, str]]:
     """Return the addresses in an if_inet6 and their interfaces."""
-    fields = (line.split() for line in table.splitlines())
-    return [(str(IPv6Address(bytes.fromhex(each[0]))), each[-1]) for each in fields if len(each) == 6]
+    fields = (line.split(None, 5) for line in table.split("\n"))
+    return [(str(IPv6Address(bytes.fromhex(each[0]))), each[5].strip()) for each in fields if len(each) == 6]

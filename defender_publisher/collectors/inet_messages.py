@@ -10,6 +10,7 @@ from typing import cast
 
 from defender_publisher.collectors.netlink import is_constant
 from defender_publisher.collectors.table import LocalEnd, SocketRow, unmapped
+from defender_publisher.text import name_of
 
 Fields = tuple[int, int, int, int, bytes, bytes, bytes]  # a socket as it is in a message: what `ROW` unpacks to
 
@@ -94,7 +95,7 @@ class _Names(dict[bytes, str]):
 
     def __missing__(self, index: bytes) -> str:
         try:
-            name = self._interface_name(int.from_bytes(index, sys.byteorder))
+            name = name_of(self._interface_name(int.from_bytes(index, sys.byteorder)))
         except OSError:
             name = ""
         self[index] = name

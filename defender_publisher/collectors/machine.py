@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import psutil
 
 from defender_publisher.collectors.host import psutil_reading
+from defender_publisher.collectors.procfs import read_file
 from defender_publisher.errors import CollectError
+from defender_publisher.text import name_of
 
 LOGIN_RECORDS = ("/run/utmp", "/var/run/utmp")  # where Linux notes who is logged in (utmp(5))
 
@@ -42,19 +43,19 @@ def load_average() -> list[float]:
 
 def uptime(procfs_path: str = "/proc") -> int:
     """Return the whole seconds since boot."""
-    try:
-        return int(_first_number(os.path.join(procfs_path, "uptime")))
-    except FileNotFoundError:  # no Linux; there the file is better, because setting the clock does not change it
-        with psutil_reading(procfs_path):
-            return int(time.time() - psutil.boot_time())
+    path = os.path.join(procfs_path, "uptime")
+    if os.path.exists(path):  # on Linux; better than the boot time, because setting the clock does not change it
+        return int(_first_number(path))
+    with psutil_reading(procfs_path):
+        return int(time.time() - psutil.boot_time())
 
 
 def open_file_count(procfs_path: str = "/proc") -> int:
     """Return how many files the whole system has open (file-nr in proc(5)); raises CollectError where nobody counts."""
-    try:
-        return int(_first_number(os.path.join(procfs_path, "sys", "fs", "file-nr")))
-    except FileNotFoundError as error:
-        raise CollectError("this system does not say how many files are open") from error
+    path = os.path.join(procfs_path, "sys", "fs", "file-nr")
+    if not os.path.exists(path):
+        raise CollectError("this system does not say how many files are open")
+    return int(_first_number(path))
 
 
 def logged_in_users(login_records: Sequence[str] = LOGIN_RECORDS) -> list[str]:
@@ -65,11 +66,11 @@ def logged_in_users(login_records: Sequence[str] = LOGIN_RECORDS) -> list[str]:
     """
     if psutil.LINUX and not any(map(os.path.exists, login_records)):
         raise CollectError(f"this system keeps no record of logins (no {login_records[0]})")
-    return sorted({user.name for user in psutil.users()})
+    return sorted({name_of(user.name) for user in psutil.users()})
 
 
 def _first_number(path: str) -> float:
     try:
-        return float(Path(path).read_bytes().split()[0])
+        return float(read_file(path).split()[0])
     except (ValueError, IndexError) as error:
         raise CollectError(f"{path} holds no number") from error

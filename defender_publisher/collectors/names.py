@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from defender_publisher.collectors import fib, netlink, procfs, rtnetlink
 from defender_publisher.errors import CollectError
+from defender_publisher.text import name_of
 
 logger = logging.getLogger("defender_publisher")
 
@@ -83,7 +84,7 @@ def _psutil_addresses() -> list[tuple[str, str]]:
     import psutil  # here, because Linux does without it, and it costs start-up time and memory
 
     return [
-        (without_zone(address.address), name)
+        (without_zone(address.address), name_of(name))
         for name, addresses in psutil.net_if_addrs().items()
         for address in addresses
         if address.family in (socket.AF_INET, socket.AF_INET6)

@@ -10,6 +10,7 @@ from defender_publisher.collectors.names import without_zone
 from defender_publisher.collectors.value import Value
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Number
+from defender_publisher.text import valid
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,400}")  # far beyond the digits allowed, and below the 4,300 at which int() refuses
 NOT_FINITE = (float("inf"), float("-inf"))  # what 1e999 and JSON's Infinity become; nan is the one unequal to itself
@@ -33,15 +34,27 @@ def parse_output(text: str, metric_type: str) -> Value:
 
 
 def _items(text: str) -> list[object]:
-    """Return the items of a JSON list, or else the lines; an object, which no type has, as the only item."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """Return the items of a JSON list, or else the lines; an object, which no type has, as the only item.
+
+    A line can be a JSON string: `jq` prints each with its quotes, but for its option -r.
+    """
+    lines = [line.strip() for line in re.split(r"\r\n?|\n", text) if line.strip()]
     try:
         decoded = json.loads(text)
     except (ValueError, RecursionError):
-        return list(lines)
+        decoded = None
     if isinstance(decoded, list):
         return decoded
-    return [decoded] if isinstance(decoded, dict) else list(lines)
+    return [decoded] if isinstance(decoded, dict) else [_without_quotes(line) for line in lines]
+
+
+def _without_quotes(line: str) -> object:
+    if not (len(line) > 1 and line[0] == line[-1] == '"'):
+        return line
+    try:
+        return json.loads(line)
+    except ValueError:  # a quotation of its own
+        return line
 
 
 def _only(items: list[object]) -> object:
@@ -69,7 +82,7 @@ def _address(item: object) -> str:
 def _string(item: object) -> str:
     if not isinstance(item, str):
         raise CollectError(f"must print strings, printed {_shown(item)}")
-    return item
+    return valid(item)
 
 
 def _shown(item: object) -> str:

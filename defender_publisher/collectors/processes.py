@@ -10,6 +10,7 @@ import psutil
 
 from defender_publisher.collectors.host import psutil_reading
 from defender_publisher.errors import CollectError
+from defender_publisher.text import name_of
 
 
 def process_count(procfs_path: str = "/proc") -> int:
@@ -30,7 +31,7 @@ def names_of(processes: Iterable[Mapping[str, Any]]) -> list[str]:
     Kernel threads come and go by the second under names such as `kworker/1:2-events`, which would make the list
     useless to a behavior. They, and zombies, are what has no memory; a program that takes such a name is listed.
     """
-    return sorted({process["name"] for process in processes if process["name"] and _has_memory(process)})
+    return sorted({name_of(process["name"]) for process in processes if process["name"] and _has_memory(process)})
 
 
 @contextmanager

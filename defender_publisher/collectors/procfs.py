@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
+import stat
 import struct
 import sys
 from binascii import unhexlify
@@ -60,12 +62,29 @@ def read_table(path: str) -> bytes:
 
 
 def read_file(path: str) -> bytes:
-    """Return a file of /proc/net, which can be empty; raises CollectError."""
+    """Return a file of /proc or /sys, which can be empty; raises CollectError, also for what is no file.
+
+    A procfs_path is the operator's to name, and a FIFO that lies below it would block for ever.
+    """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             return file.read()
     except OSError as error:
         raise CollectError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, os.strerror(errno.EISDIR) if stat.S_ISDIR(mode) else "Not a regular file", path)
+
+
+def read_text(path: str) -> str:
+    """Return a table of /proc/net as text, with marks for what is not UTF-8 in an interface's name (see `text`)."""
+    return read_table(path).decode(errors="replace")
 
 
 def parse_rows(table: bytes, states: Collection[int], byteorder: str = sys.byteorder) -> list[SocketRow]:

@@ -1,4 +1,4 @@
-"""Interface addresses by netlink (rtnetlink(7)), and the kernel's word that something about them changed."""
+"""Interfaces and their addresses by netlink (rtnetlink(7)), and the kernel's word that something about them changed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,26 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from defender_publisher.collectors.netlink import AF_NETLINK, ATTEMPTS, ROUTE, Interrupted, Run, attributes, dump
+from defender_publisher.collectors.netlink import (
+    AF_NETLINK,
+    ATTEMPTS,
+    ROUTE,
+    Interrupted,
+    NetlinkError,
+    Run,
+    attributes,
+    dump,
+)
+from defender_publisher.snapshot import Counters, Interface
+from defender_publisher.text import name_of
 
-RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR = 16, 18, 20, 22
+IFLA_IFNAME, IFLA_LINK, IFLA_STATS64 = 3, 5, 23
+LINK = struct.Struct("=16x4xi")  # after the netlink header: ifinfomsg (family, type, interface index, ...)
+LINK_SIZE = 16 + 16
+INDEX = struct.Struct("=i")
+STATS = struct.Struct("=4Q")  # rtnl_link_stats64: packets in and out, bytes in and out, ...
+ALL_LINKS = bytes(16)
 IFA_ADDRESS, IFA_LOCAL = 1, 2  # on a point-to-point link ADDRESS is the peer's, and LOCAL this machine's
 ADDRESS = struct.Struct("=16xB3xI")  # after the netlink header: ifaddrmsg (family, ..., interface index)
 ALL_FAMILIES = struct.pack("=B7x", socket.AF_UNSPEC)
@@ -29,12 +46,43 @@ def read_addresses() -> list[tuple[str, str]]:
     return list(_addresses(dump(ROUTE, RTM_GETADDR, ALL_FAMILIES, RTM_NEWADDR)))
 
 
+def read_interfaces() -> list[Interface]:
+    """Return every interface of this network namespace; raises NetlinkError."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return list(_interfaces(dump(ROUTE, RTM_GETLINK, ALL_LINKS, RTM_NEWLINK)))
+        except Interrupted:
+            continue
+    return list(_interfaces(dump(ROUTE, RTM_GETLINK, ALL_LINKS, RTM_NEWLINK)))
+
+
+def _interfaces(runs: Iterator[Run]) -> Iterator[Interface]:
+    for run, stride in runs:
+        for offset in range(0, len(run), stride):
+            yield parse_interface(run[offset : offset + stride])
+
+
+def parse_interface(message: memoryview) -> Interface:
+    """Return the interface in an RTM_NEWLINK message; raises NetlinkError where it has no counters.
+
+    Of an interface that is one end of something IFLA_LINK is the index of the other, also in another namespace.
+    """
+    found = attributes(message, LINK_SIZE)
+    if IFLA_IFNAME not in found or len(found.get(IFLA_STATS64, b"")) < STATS.size:
+        raise NetlinkError("an interface has no name or no counters")
+    (index,) = LINK.unpack_from(message)
+    name = bytes(found[IFLA_IFNAME]).rstrip(b"\0").decode(errors="replace")
+    packets_in, packets_out, bytes_in, bytes_out = STATS.unpack_from(found[IFLA_STATS64])
+    other_end = f"@{INDEX.unpack_from(found[IFLA_LINK])[0]}" if IFLA_LINK in found else ""
+    return Interface(name, Counters(bytes_in, bytes_out, packets_in, packets_out), f"{index}{other_end}")
+
+
 def _addresses(runs: Iterator[Run]) -> Iterator[tuple[str, str]]:
     for run, stride in runs:
         for offset in range(0, len(run), stride):
             address, index = parse_address(run[offset : offset + stride])
             try:
-                yield address, socket.if_indextoname(index)
+                yield address, name_of(socket.if_indextoname(index))
             except OSError:  # the interface is gone already
                 continue
 

@@ -51,11 +51,13 @@ class SocketCollector:
         """
         interfaces = _Interfaces(self._names)
         tcp, udp = (self._read(protocol, interfaces) for protocol in ("tcp", "udp"))
+        connections = self._block("tcp_connections", tcp, _connections, interfaces)
         return Sockets(
             listening_tcp_ports=self._block("listening_tcp_ports", tcp, _ports, interfaces),
             listening_udp_ports=self._block("listening_udp_ports", udp, _ports, interfaces),
-            tcp_connections=self._block("tcp_connections", tcp, _connections, interfaces),
+            tcp_connections=connections,
             connections_total=None if tcp is None else tcp.connections,
+            own_addresses=interfaces.own_addresses() if connections else frozenset(),
         )
 
     def _read(self, protocol: str, interfaces: _Interfaces) -> Table | None:
@@ -117,6 +119,10 @@ class _Interfaces(dict[tuple[str, str], str]):
         local_ip, bound_to = end
         interface = self[end] = interface_of(local_ip, self._by_address(), bound_to)
         return interface
+
+    def own_addresses(self) -> frozenset[str]:
+        """Return the addresses of this device."""
+        return frozenset(self._by_address())
 
     def tell_apart(self, ends: Collection[LocalEnd]) -> bool:
         """Tell whether connections with different ends are different in a report, where addresses are not listed.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import psutil
 
+from defender_publisher.collectors.procfs import read_file
 from defender_publisher.errors import CollectError
 
 THERMAL_ZONES = "/sys/class/thermal"
@@ -51,8 +52,8 @@ def _zones(zones_path: str) -> list[Reading]:
     readings = []
     for zone in sorted(Path(zones_path).glob("thermal_zone*")):
         try:
-            name, temperature = ((zone / file).read_text("utf-8").strip() for file in ("type", "temp"))
+            name, temperature = (read_file(str(zone / file)).decode().strip() for file in ("type", "temp"))
             readings.append(Reading(name, int(temperature) / 1000))
-        except (OSError, ValueError):
+        except (CollectError, ValueError):
             continue
     return readings

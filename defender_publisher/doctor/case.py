@@ -10,9 +10,10 @@ from pathlib import Path
 
 from defender_publisher.config import Authentication, Config, Raw
 from defender_publisher.errors import TransportError
-from defender_publisher.mqtt import MqttTransport
 from defender_publisher.settings import Settings
 from defender_publisher.state import StateFile
+from defender_publisher.transport import Link, Transport
+from defender_publisher.transports import Method, method_of
 
 ALTERNATIVE_PORT = 443  # which firewalls let through; AWS IoT answers there as well
 
@@ -25,7 +26,7 @@ class Case:
     settings: Settings
     line: socket.socket
     store: StateFile
-    transport: MqttTransport
+    transport: Transport
 
     def __init__(
         self,
@@ -47,9 +48,20 @@ class Case:
         return self.settings.agent.authentication
 
     @property
-    def mutual(self) -> bool:
-        """Whether the device shows a certificate, rather than signing with AWS credentials."""
-        return self.authentication.method == "certificate"
+    def method(self) -> Method:
+        """The way to Device Defender that the configuration names."""
+        return method_of(self.authentication)
+
+    @property
+    def link(self) -> Link:
+        """Whom the device connects to, and as whom."""
+        return self.method.link(self.settings)
+
+    @property
+    def unneeded(self) -> Mapping[str, str]:
+        """The checks that this way to Device Defender does without, and a word on why."""
+        names = self.method.unneeded if hasattr(self, "settings") else ()
+        return dict.fromkeys(names, f"not needed with {self.authentication.method}" if names else "")
 
     def close(self) -> None:
         """Hang up, and let a daemon have the state; whatever of that there is."""

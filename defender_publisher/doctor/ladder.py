@@ -10,18 +10,20 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from defender_publisher.doctor.case import Case
-from defender_publisher.errors import DefenderError, Problem
+from defender_publisher.errors import DefenderError
+from defender_publisher.text import printable_lines
 
-OK, FAIL, NOT_TRIED = "ok", "fail", "not tried"
+OK, FAIL, DOUBT, NOT_TRIED = "ok", "fail", "doubt", "not tried"
 LONGEST = 15.0  # seconds that a rung may take; nobody waits longer before a screen that says nothing
-MARKS = {OK: "OK", FAIL: "FAIL", NOT_TRIED: "-"}
+MARKS = {OK: "OK", FAIL: "FAIL", DOUBT: "?", NOT_TRIED: "-"}
+SEND_OUTPUT = "send this output to the project"
 NAME_WIDTH = 22  # columns; the longest name is "issued for this thing"
 
 T = TypeVar("T")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What became of a rung: its verdict (OK, FAIL or NOT_TRIED), what was found, and what to do when it failed."""
+    """What became of a rung: its verdict (OK, FAIL, DOUBT or NOT_TRIED), what was found, and what to do about it."""
 
     rung: str
     verdict: str
@@ -29,19 +31,19 @@ class Step(msgspec.Struct, frozen=True):
     advice: str = ""
 
     def __str__(self) -> str:
-        lines = self.says.splitlines() or [""]
+        lines = printable_lines(self.says).splitlines() or [""]
         first = f"{MARKS[self.verdict]:5} {self.rung:{NAME_WIDTH}}{lines[0]}".rstrip()
         margin = " " * (6 + NAME_WIDTH)
-        advice = [f"{margin}-> {self.advice}"] if self.advice else []
+        advice = [f"{margin}-> {printable_lines(self.advice)}"] if self.advice else []
         return "\n".join([first, *(margin + line for line in lines[1:]), *advice])
 
 
 class Failed(DefenderError):
     """A rung does not hold; `problem` says why and what to do."""
 
-    def __init__(self, says: str, advice: str) -> None:
-        super().__init__(f"{says}: {advice}")
-        self.problem = Problem(says, advice)
+
+class Doubted(Failed):
+    """A rung looks wrong, and only a report can tell; the next one is tried."""
 
 
 class NotTried(DefenderError):
@@ -57,16 +59,29 @@ class Rung(NamedTuple):
 
     name: str
     attempt: Callable[[Case], str]
-    if_overdue: str = "try again; if it stays so, send this ladder to the project"
+    if_overdue: str = f"try again; if it happens again, {SEND_OUTPUT}"
     longest: float = LONGEST
+    witnessed: bool = False  # by a running daemon, whatever became of the rungs before
 
 
-def climb(rungs: Iterable[Rung], case: Case) -> Iterator[Step]:
-    """Yield a step for each rung as it is known; after the first that failed none is tried."""
-    fallen = False
+def climb(
+    rungs: Iterable[Rung], case: Case, overruling: Callable[[Case], str | None] = lambda case: None
+) -> Iterator[Step]:
+    """Yield a step for each rung as it is known; after the first that failed none is tried.
+
+    A failure that something proves to be none (`overruling` says what) is a doubt; after it only the rungs are tried
+    that a daemon bears witness to.
+    """
+    fallen = overruled = False
     for rung in rungs:
-        step = Step(rung.name, NOT_TRIED) if fallen else _try(rung, case)
-        fallen = fallen or step.verdict == FAIL
+        if fallen or (overruled and not rung.witnessed) or rung.name in case.unneeded:
+            yield Step(rung.name, NOT_TRIED, case.unneeded.get(rung.name, ""))
+            continue
+        step = _try(rung, case)
+        proof = overruling(case) if step.verdict == FAIL and not rung.witnessed else None
+        if proof is not None:
+            step = Step(rung.name, DOUBT, f"{step.says}\nbut {proof}, so this is not in the way", step.advice)
+        fallen, overruled = step.verdict == FAIL, overruled or proof is not None
         yield step
 
 
@@ -94,11 +109,11 @@ def _try(rung: Rung, case: Case) -> Step:
     try:
         return Step(rung.name, OK, within(rung.longest, lambda: rung.attempt(case)))
     except Failed as failure:
-        return Step(rung.name, FAIL, *failure.problem)
+        return Step(rung.name, DOUBT if isinstance(failure, Doubted) else FAIL, *failure.problem)
     except NotTried as reason:
         return Step(rung.name, NOT_TRIED, str(reason))
     except OverdueError as error:
         return Step(rung.name, FAIL, str(error), rung.if_overdue)
     except Exception as error:  # noqa: BLE001 - a rung that breaks must not hide the rungs before it
         says = f"unforeseen {type(error).__name__}: {error}"
-        return Step(rung.name, FAIL, says, "send this ladder to the project")
+        return Step(rung.name, FAIL, says, SEND_OUTPUT)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from defender_publisher import __version__
+from defender_publisher import __version__, files
 from defender_publisher.doctor import examination
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import Step
@@ -73,11 +73,11 @@ def _config(findings: Findings) -> Any:
 
 
 def _status(findings: Findings) -> Any:
-    return json.loads((_state_directory(findings) / STATUS_FILE).read_bytes())
+    return json.loads(files.read(_state_directory(findings) / STATUS_FILE))
 
 
 def _state(findings: Findings) -> Any:
-    return json.loads((_state_directory(findings) / STATE_FILE).read_bytes())
+    return json.loads(files.read(_state_directory(findings) / STATE_FILE))
 
 
 def _log(findings: Findings) -> str:
@@ -129,9 +129,7 @@ def _state_directory(findings: Findings) -> Path:
 
 
 def _end_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
-        return file.read().decode("utf-8", "replace")
+    return files.read(path, LOG_BYTES).decode("utf-8", "replace")
 
 
 def _journal() -> str:
@@ -149,7 +147,7 @@ def _known_secrets(findings: Findings) -> list[str]:
     secrets += [os.environ[name] for name in SECRET_VARIABLES if os.environ.get(name)]
     path = _in(findings.raw, "agent", "authentication", "private_key")
     try:
-        return secrets + key_lines(Path(str(path)).read_text(errors="replace"))
+        return secrets + key_lines(files.read(Path(str(path))).decode("utf-8", "replace"))
     except (OSError, ValueError):  # ValueError: a path with a null byte in it
         return secrets
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 REMOVED = "(removed)"
-SECRET_KEY = re.compile(r"passw|secret|token|username|credential", re.IGNORECASE)
+SECRET_KEY = re.compile(r"passw|passphrase|pwd|psk|secret|token|username|credential|api_?key|cookie", re.IGNORECASE)
 WHOLE_WORD_BELOW = 10  # characters; a shorter secret is replaced only where it stands alone, or no text would be left
 SHORTEST_LINE = 8  # characters of a key's line: fewer tell nothing, and are in every other word
 SHORTEST_ARGUMENT = 8
@@ -16,7 +16,7 @@ SHORTEST_ARGUMENT = 8
 # A private key in PEM form, also in a JSON string, or cut off; its content never has a quotation mark in it.
 PEM_KEY = re.compile(r'-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?:(?!-----)[^"])*(?:-----END [A-Z0-9 ]*PRIVATE KEY-----)?')
 PEM_END = re.compile(
-    r"[A-Za-z0-9+/=\\\s]*-----END [A-Z0-9 ]*PRIVATE KEY-----"
+    r"(?<![A-Za-z0-9+/=\\\s])[A-Za-z0-9+/=\\\s]*-----END [A-Z0-9 ]*PRIVATE KEY-----"
 )  # what is left when the log begins in it
 ACCESS_KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 # 40 characters are AWS's secret keys, more are session tokens and the lines of a key; hex digests and words are not.
@@ -25,15 +25,38 @@ RANDOM_LOOKING = re.compile(
     r"(?=[A-Za-z0-9+/=]*[0-9])(?=[A-Za-z0-9+/=]*[A-Z])(?=[A-Za-z0-9+/=]*[a-z])"
     r"[A-Za-z0-9+/=]{40,}"
 )
-NAMED = re.compile(  # password=..., "secret_key": "...", X-Amz-Security-Token=...
-    r"""(?i)([\w-]*(?:passw(?:or)?d|secret|token)[\w-]*\\?["']?\s*[:=]\s*\\?["']?)[^\s"'\\,;&}]+"""
+TOKENS = re.compile(  # that can be known by how they begin
+    r"\b(?:"
+    r"eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)*"  # JSON Web Tokens
+    r"|gh[opsru]_\w{16,}|github_pat_\w{16,}|gl[a-z]{2,6}-[\w-]{16,}|dckr_pat_[\w-]{16,}"  # forges and registries
+    r"|npm_\w{16,}|pypi-[\w-]{16,}"
+    r"|xox[a-z]-[\w-]{8,}|xapp-[\w-]{8,}|SG\.[\w-]{8,}\.[\w-]{8,}|\d{8,10}:AA[\w-]{30,}"  # Slack, SendGrid, Telegram
+    r"|[rsp]k_(?:live|test)_\w{8,}|whsec_\w{8,}"  # Stripe
+    r"|AIza[\w-]{20,}|ya29\.[\w-]{8,}|GOCSPX-[\w-]{8,}"  # Google
+    r"|sk-[\w-]{16,}|hf_\w{16,}|dop_v1_\w{16,}"
+    r")"
 )
+WEBHOOK = re.compile(r"(?<=hooks\.slack\.com/services/)\S+|(?<=/api/webhooks/)\S+")
+NAMES = r"pass(?:w(?:or)?d|wd|phrase)?|pwd|psk|secret|token|api[_-]?key|access[_-]?key|credential"
+QUOTE = r"""\\?["']?"""
+VALUE = r"""(?:(?<=")(?:(?!\\?").)*|(?<=')[^']*|[^\s"'\\,;&}]+)"""  # in quotation marks it may have blanks in it
+NAMED = re.compile(  # password=..., "secret_key": "...", X-Amz-Security-Token=..., pwd=..., x-api-key: ...
+    r"(?i)((?<![a-z])(?:[\w-]{0,60}[_-])?"  # within bounds, or a hostile line would take for ever
+    rf"(?:\w{{0,60}}(?:passw|secret|token|apikey)|{NAMES})[\w-]{{0,60}}{QUOTE}\s*[:=]\s*{QUOTE}){VALUE}"
+)
+KEY_NAMED = re.compile(rf"(?i)(private[_-]?key{QUOTE}\s*[:=]\s*{QUOTE})(?![/~.]){VALUE}")  # and not where it is
+OPTION = re.compile(
+    rf"(?i)((?<![\w-])--?(?:[\w-]{{1,60}}-)?(?:{NAMES})(?:\s+|=){QUOTE}){VALUE}"
+)  # mysqldump --pass ...
+USER_OPTION = re.compile(r"((?<![\w-])(?:-u|--user)[\s=]+['\"]?[^\s:'\"]+:)[^\s'\"]+")  # curl -u me:...
+COOKIE = re.compile(r"""(?i)((?:set-)?cookie2?\s*[:=]\s*)[^\r\n"']+""")
+BEARER = re.compile(r"(?i)(\bbearer\s+)[\w.~+/=-]{8,}")
 AUTHORIZATION = re.compile(r"(?i)(authorization\s*:\s*\w+\s+)\S+")
 IN_URL = re.compile(r"(?<=://)[^\s/@\"]+@")  # the user and the password before a host
 
 PATTERNS = [
-    *((pattern, REMOVED) for pattern in (PEM_KEY, PEM_END, ACCESS_KEY_ID, RANDOM_LOOKING)),
-    *((pattern, rf"\1{REMOVED}") for pattern in (NAMED, AUTHORIZATION)),
+    *((pattern, REMOVED) for pattern in (PEM_KEY, PEM_END, ACCESS_KEY_ID, TOKENS, WEBHOOK, RANDOM_LOOKING)),
+    *((pattern, rf"\1{REMOVED}") for pattern in (AUTHORIZATION, BEARER, COOKIE, NAMED, KEY_NAMED, OPTION, USER_OPTION)),
     (IN_URL, REMOVED + "@"),
 ]
 

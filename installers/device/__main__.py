@@ -1,4 +1,4 @@
-"""What the installers leave to Python: bundles, configurations, copies of the program, and the wait for a verdict.
+"""What the installers leave to Python: the whole story of an installation, and each of its parts as a command.
 
 Runs as `python3 -I -B device COMMAND ...` with the device's own Python, before any package is there: Python 3.9 and the
 standard library; -B because nothing is to be written beside it. Prints one line about what it did; what is wrong is one
@@ -11,18 +11,23 @@ import argparse
 import sys
 from pathlib import Path
 
+from certificate import certificate_id
 from configuration import is_secret
-from credentials import certificate_id
 from etc import keep_files, place_files
+from install import main as install
 from problem import Problem
 from program import check_copy, copy_program, name_program, point, write_launcher
 from stage import stage_files
 from verdict import wait_for_verdict
+from wheel import retag_wheels
 
 
 def main(argv: list[str] | None = None) -> int:
     """Do what the command says; return the exit status."""
-    arguments = parse_arguments(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["install"]:
+        return install(words[1:])
+    arguments = parse_arguments(words)
     try:
         line = arguments.do(arguments)
     except Problem as problem:
@@ -52,6 +57,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         write_launcher: ["root"],
         is_secret: ["config"],
         certificate_id: ["certificate"],
+        retag_wheels: ["directory"],
         wait_for_verdict: ["program", "config", "since"],
     }.items():
         command = commands.add_parser(do.__name__.replace("_", "-"), help=(do.__doc__ or "").splitlines()[0])

@@ -20,7 +20,17 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
         raise Problem(f"{where} is not JSON: {error}") from error
     if not isinstance(config, dict):
         raise Problem(f"{where} must be a JSON object")
+    compose(config, where)
     return config
+
+
+def compose(config: dict[str, Any], where: str = CONFIG) -> bytes:
+    """Return a configuration as a file holds it; raises Problem for half a surrogate, which no file can hold."""
+    try:
+        return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start].encode("ascii", "backslashreplace").decode()
+        raise Problem(f"{where} must be text, but {half} in it is half a character") from error
 
 
 def section(config: dict[str, Any], name: str) -> dict[str, Any]:
@@ -35,6 +45,13 @@ def is_secret(arguments: argparse.Namespace) -> None:
     """Fail unless a configuration holds a password, which others than the service must not read."""
     if not holds_password(read_file(arguments.config)):
         raise Problem(f"{arguments.config} holds no password")
+
+
+def makes_name_by_command(config: dict[str, Any]) -> bool:
+    """Whether a command makes the thing's name, which is for the service to run and not for root."""
+    agent = section(config, "agent")
+    instance = section(agent, "instance")
+    return not agent.get("thing_name") and not instance.get("serial") and bool(instance.get("command"))
 
 
 def holds_password(config: bytes) -> bool:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import ssl
 import sys
 from pathlib import Path
 from typing import Any
 
 from identity import ask
-from problem import Problem
 
 CERTIFICATE, KEY, ROOTS = "certificate.pem", "private.key", "roots.pem"
 PATHS = {"certificate": CERTIFICATE, "private_key": KEY, "root_ca": ROOTS}  # keys of agent.authentication
@@ -34,12 +31,3 @@ def source_of(arguments: argparse.Namespace, key: str, named: Any, origin: Path,
     if key != "root_ca" and arguments.ask and sys.stdin.isatty():
         return Path(ask(arguments, f"--{option} FILE", f"the file with the {option.replace('-', ' ')}")).expanduser()
     return None
-
-
-def certificate_id(arguments: argparse.Namespace) -> str:
-    """Print the certificate's ID in AWS IoT, which is its SHA-256 fingerprint."""
-    text = arguments.certificate.read_text("ascii", "replace")
-    begin, end = text.find("-----BEGIN CERTIFICATE-----"), text.find("-----END CERTIFICATE-----")
-    if not 0 <= begin < end:
-        raise Problem(f"{arguments.certificate} holds no certificate")
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(text[begin:end] + "-----END CERTIFICATE-----")).hexdigest()

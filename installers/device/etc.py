@@ -10,7 +10,7 @@ from pathlib import Path
 
 from configuration import CONFIG, holds_password, parse, section
 from credentials import CERTIFICATE, KEY, ROOTS
-from files import write
+from files import read_file, write
 from problem import Problem
 
 MODES = {ROOTS: 0o644, CERTIFICATE: 0o644, KEY: 0o600, CONFIG: 0o644}  # in the order in which they are put in place
@@ -21,7 +21,7 @@ def read_kept(arguments: argparse.Namespace) -> dict[str, bytes]:
     if not (arguments.etc / CONFIG).exists():
         return {}
     paths = [arguments.etc / name for name in MODES if (arguments.etc / name).exists()]
-    kept = {path.name: path.read_bytes() for path in paths if not (arguments.dry_run and not os.access(path, os.R_OK))}
+    kept = {path.name: read_file(path) for path in paths if not (arguments.dry_run and not os.access(path, os.R_OK))}
     key = section(section(parse(kept[CONFIG], str(arguments.etc / CONFIG)), "agent"), "authentication").get(
         "private_key"
     )
@@ -31,23 +31,33 @@ def read_kept(arguments: argparse.Namespace) -> dict[str, bytes]:
 
 
 def keep_files(arguments: argparse.Namespace) -> None:
-    """Copy what is in etc to another directory, to be brought back should the new not do, and beside it as `.old`."""
-    kept = {name: (arguments.etc / name).read_bytes() for name in MODES if (arguments.etc / name).exists()}
+    """Copy what is in etc to another directory, to be restored should the new not do, and beside it as `.old`."""
+    keep(arguments.etc, arguments.old)
+
+
+def keep(etc: Path, old: Path) -> None:
+    """Copy what is in etc to another directory, and beside it as `.old`."""
+    kept = {name: read_file(etc / name) for name in MODES if (etc / name).exists()}
     for name, content in kept.items():
-        write(arguments.etc / f"{name}.old", content, mode_of(name, content))
-    write_stage(arguments.old, kept)
+        write(etc / f"{name}.old", content, mode_of(name, content))
+    write_stage(old, kept)
 
 
 def place_files(arguments: argparse.Namespace) -> None:
     """Put the staged files into etc, each in one step, the configuration last."""
+    place(arguments.stage, arguments.etc)
+
+
+def place(stage: Path, etc: Path) -> None:
+    """Put the staged files into etc, each in one step, the configuration last."""
     for name in (*MODES, *(each + ".new" for each in MODES)):
-        staged = arguments.stage / name
+        staged = stage / name
         if staged.exists():
-            write(arguments.etc / name, content := staged.read_bytes(), mode_of(name, content))
+            write(etc / name, content := read_file(staged), mode_of(name, content))
         elif name not in MODES:  # put beside by an earlier run, and no longer new
             with contextlib.suppress(FileNotFoundError):
-                (arguments.etc / name).unlink()
-    shutil.rmtree(arguments.stage)
+                (etc / name).unlink()
+    shutil.rmtree(stage)
 
 
 def write_stage(directory: Path, files: dict[str, bytes]) -> None:

@@ -1,9 +1,14 @@
-"""Files: plain ones of ordinary size are read, and each is written in one step."""
+"""Files: plain ones of ordinary size are read, and each is written in one step.
+
+Whoever installs is root, and what is read may be somebody else's: no FIFO is waited for, no device is read, and no
+file is read beyond its ordinary size.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from problem import Problem
@@ -11,15 +16,32 @@ from problem import Problem
 LARGEST = 1_000_000  # bytes of a file that is taken over; a thousand times what keys and configurations have
 
 
-def read_file(path: Path) -> bytes:
-    """Return what is in a plain file of ordinary size."""
-    if path.exists() and not path.is_file():
-        raise Problem(f"{path} must be a file")
-    with path.open("rb") as file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise Problem(f"{path} has more than {LARGEST} bytes; that is neither a key nor a certificate")
+def read_file(path: Path, largest: int = LARGEST, follow: bool = True) -> bytes:
+    """Return what is in a plain file of ordinary size; `follow` is False where a lesser user can write."""
+    with os.fdopen(open_plain(path, follow), "rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise Problem(f"{path} has more than {largest} bytes; what an installation takes over has less")
     return content
+
+
+def open_plain(path: Path, follow: bool = True) -> int:
+    """Return a descriptor of a file that is a plain one, also if it was replaced a moment ago."""
+    refuse_special(path, os.stat(path, follow_symlinks=follow).st_mode)  # because to open a device may do something
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    try:
+        refuse_special(path, os.fstat(descriptor).st_mode)
+    except Problem:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def refuse_special(path: Path, mode: int) -> None:
+    """Raise Problem for what is no plain file."""
+    if not stat.S_ISREG(mode):
+        raise Problem(f"{path} must be a file")
 
 
 def write(path: Path, content: bytes, mode: int) -> None:

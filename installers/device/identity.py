@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import pwd
 import subprocess
 import sys
 from typing import Any
@@ -12,6 +14,8 @@ from problem import Problem
 
 PLACEHOLDER = "REPLACE"  # what an example's endpoint begins with
 COMMAND_TIMEOUT = 30  # seconds for the command that makes the thing's name, as the program allows it
+NOBODY = "nobody"  # who runs the example's command where root installs
+SHELL = "/bin/sh"
 
 
 def take_identity(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -25,8 +29,13 @@ def take_identity(config: dict[str, Any], other: dict[str, Any]) -> dict[str, An
     return config
 
 
-def answer(arguments: argparse.Namespace, agent: dict[str, Any], authentication: dict[str, Any]) -> None:
-    """Fill in what the options say, and ask for what nobody has said yet, if there is somebody to ask."""
+def answer(
+    arguments: argparse.Namespace, agent: dict[str, Any], authentication: dict[str, Any], carried_in: bool
+) -> None:
+    """Fill in what the options say, and ask for what nobody has said yet, if there is somebody to ask.
+
+    `carried_in` is false for the identity of our own example.
+    """
     if authentication.get("method", "certificate") != "certificate":
         raise Problem("agent.authentication.method must be certificate: the service keeps no AWS credentials")
     if PLACEHOLDER in str(authentication.get("endpoint", PLACEHOLDER)):
@@ -42,7 +51,7 @@ def answer(arguments: argparse.Namespace, agent: dict[str, Any], authentication:
         asked = ask(arguments, "--endpoint HOST", "the account's endpoint (aws iot describe-endpoint "
                     "--endpoint-type iot:Data-ATS)")  # fmt: skip
         authentication["endpoint"] = asked
-    if "thing_name" not in agent and not serial_of(agent.get("instance")):
+    if "thing_name" not in agent and not names_thing(agent.get("instance"), carried_in):
         agent["thing_name"] = ask(arguments, "--thing-name NAME", "the name of this thing")
         agent.pop("instance", None)
 
@@ -58,20 +67,36 @@ def ask(arguments: argparse.Namespace, option: str, what: str) -> str:
     return typed
 
 
-def serial_of(instance: Any) -> bool:
-    """Return whether `agent.instance` makes a thing name on this device."""
+def names_thing(instance: Any, carried_in: bool) -> bool:
+    """Return whether `agent.instance` makes a thing name on this device.
+
+    A command that was carried in is not tried: it is the service's to run, as the user that the service has.
+    """
     if not isinstance(instance, dict):
         return False
     if instance.get("serial") or not isinstance(instance.get("command"), str):
         return bool(instance.get("serial"))
+    return carried_in or prints_serial(instance["command"])
+
+
+def prints_serial(command: str) -> bool:
+    """Return whether the example's command prints a serial number on this device."""
     try:
-        done = subprocess.run(  # noqa: S602 - the configuration's own command line, as the program runs it
-            instance["command"], shell=True, check=False, capture_output=True, text=True, timeout=COMMAND_TIMEOUT,
-            stdin=subprocess.DEVNULL,
+        done = subprocess.run(
+            [SHELL, "-c", command], check=False, capture_output=True, timeout=COMMAND_TIMEOUT, cwd="/",
+            stdin=subprocess.DEVNULL, **lesser_user(),
         )  # fmt: skip
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, OSError):
         return False
     return done.returncode == 0 and bool(done.stdout.strip())
+
+
+def lesser_user() -> dict[str, Any]:
+    """Return as whom root runs a command that it need not run itself: nobody, in no other group."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam(NOBODY)
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
 def identity_of(files: dict[str, bytes]) -> tuple[str, str]:

@@ -12,53 +12,67 @@ from pathlib import Path
 
 from files import write
 from problem import Problem
+from product import PUBLISHER, Product
 
-PROGRAM = "amazon-defender-publisher"
-PARTS = (  # of the source that a device needs
-    PROGRAM, "defender_publisher", "device_defender", "requirements.txt", "configs", "installers", "LICENSE",
-)  # fmt: skip
-SUFFIXES = {".py", ".pem", ".json", ".txt", ".sh", ".bash", ".service", ".plist", ".conf", ""}
+SUFFIXES = {
+    ".py", ".pem", ".json", ".txt", ".lock", ".sh", ".bash", ".service", ".plist", ".conf", ".typed", "",
+}  # fmt: skip
 DIGEST_LENGTH = 8  # hexadecimal digits; enough to tell two states of one checkout apart
 
 
 def name_program(arguments: argparse.Namespace) -> str:
     """Print the name of the version that a source tree holds: its number and the digest of its files."""
+    return name_of(arguments.source, PUBLISHER)
+
+
+def name_of(source: Path, product: Product) -> str:
+    """Return the name of the version that a source tree holds."""
     version = ""
-    for line in (arguments.source / "defender_publisher" / "__init__.py").read_text("utf-8").splitlines():
+    for line in (source / product.versioned).read_text("utf-8").splitlines():
         if line.startswith("__version__"):
             version = line.split('"')[1]
-    return f"{version}-{digest_of(arguments.source)}"
+    return f"{version}-{digest_of(source, product)}"
 
 
 def copy_program(arguments: argparse.Namespace) -> None:
     """Copy what a device needs of a source tree into a directory."""
-    for path in parts_of(arguments.source):
-        target = arguments.directory / path
+    copy(arguments.source, arguments.directory, PUBLISHER)
+
+
+def copy(source: Path, directory: Path, product: Product) -> None:
+    """Copy what a device needs of a source tree into a directory."""
+    for path in parts_of(source, product):
+        target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(arguments.source / path, target)
+        shutil.copyfile(source / path, target)
         target.chmod(0o755 if target.suffix in ("", ".bash") and target.name != "LICENSE" else 0o644)
 
 
 def check_copy(arguments: argparse.Namespace) -> None:
     """Fail unless the directory holds the very files that its name stands for."""
-    if digest_of(arguments.directory) != arguments.directory.name.split("-")[-1].split(".")[0]:
+    if not check_copy_of(arguments.directory, PUBLISHER):
         raise Problem(f"{arguments.directory} is damaged")
 
 
-def digest_of(source: Path) -> str:
+def check_copy_of(directory: Path, product: Product) -> bool:
+    """Whether a directory holds the very files that its name stands for."""
+    return digest_of(directory, product) == directory.name.split("-")[-1].split(".")[0]
+
+
+def digest_of(source: Path, product: Product) -> str:
     """Return the digest of the names and contents of all files that a device needs."""
     digest = hashlib.sha256()
-    for path in parts_of(source):
+    for path in parts_of(source, product):
         content = (source / path).read_bytes()
         digest.update(f"{path.as_posix()} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()[:DIGEST_LENGTH]
 
 
-def parts_of(source: Path) -> list[Path]:
+def parts_of(source: Path, product: Product) -> list[Path]:
     """Return the files that a device needs, relative to the source tree, in one order everywhere."""
     found = []
-    for part in PARTS:
+    for part in product.parts:
         inside = source / part
         files = inside.rglob("*") if inside.is_dir() else [inside] if inside.is_file() else []
         found += [each for each in files if each.is_file() and each.suffix in SUFFIXES]
@@ -67,15 +81,32 @@ def parts_of(source: Path) -> list[Path]:
 
 def point(arguments: argparse.Namespace) -> None:
     """Let a symbolic link point to a target, in one step: whoever follows it finds the old one or the new one."""
-    new = arguments.link.with_name(arguments.link.name + ".new")
+    link(arguments.link, arguments.target)
+
+
+def link(name: Path, target: Path | str) -> None:
+    """Let a symbolic link point to a target, in one step."""
+    new = name.with_name(name.name + ".new")
     with contextlib.suppress(FileNotFoundError):
         new.unlink()
-    new.symlink_to(arguments.target)
-    os.replace(new, arguments.link)
+    new.symlink_to(target)
+    os.replace(new, name)
 
 
 def write_launcher(arguments: argparse.Namespace) -> None:
     """Write the command that a person runs: the current version, with its own Python and nobody's environment."""
-    current = shlex.quote(str(arguments.root / "current"))
-    text = f'#!/bin/sh\nexec {current}/venv/bin/python -Es {current}/{PROGRAM} "$@"\n'
-    write(arguments.root / "bin" / PROGRAM, text.encode(), 0o755)
+    write_command(arguments.root, PUBLISHER)
+
+
+def write_command(root: Path, product: Product) -> None:
+    """Write the command that a person runs; it says so where an update of the system has taken its Python away."""
+    current = shlex.quote(str(root / "current"))
+    text = f"""#!/bin/sh
+if [ ! -x {current}/venv/bin/python ]; then
+    echo "{product.name}: its Python is gone, as after some updates of a system;" \\
+        "run the installer again, which is in" {current}/installers >&2
+    exit 1
+fi
+exec {current}/venv/bin/python -Es {current}/{product.name} "$@"
+"""
+    write(root / "bin" / product.name, text.encode(), 0o755)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+from dataclasses import dataclass
 
 from bundle import read_bundle
-from configuration import CONFIG, parse, section
-from credentials import PATHS, source_of
+from certificate import is_newer
+from configuration import CONFIG, compose, parse, section
+from credentials import CERTIFICATE, KEY, PATHS, source_of
 from etc import read_kept, write_stage
 from files import read_file
 from identity import answer, identity_of, take_identity
@@ -18,31 +19,63 @@ GIVEN = ("bundle", "config", "endpoint", "thing_name", "certificate", "private_k
 SCHEMA = "../current/configs/schema.json"  # as seen from the configuration, for editors
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What there was, what was given, and what etc is going to hold of both."""
+
+    kept: dict[str, bytes]
+    given: dict[str, bytes]
+    files: dict[str, bytes]
+    renewed: bool = False  # certificate and key are newer ones for the same thing, and take the place of those there
+
+
 def stage_files(arguments: argparse.Namespace) -> str:
     """Gather configuration, certificate, key and roots in a directory of their own, as they will be in etc."""
-    kept, given = read_kept(arguments), read_given(arguments)
-    files = dict(given) if not kept or arguments.replace else {**kept, **beside(kept, given)}
+    stage = gather(arguments)
+    found = describe(stage, arguments)
     if not arguments.dry_run:
-        write_stage(arguments.into, files)
-    return describe(kept, given, files, arguments)
+        write_stage(arguments.into, stage.files)
+    return found
+
+
+def gather(arguments: argparse.Namespace) -> Stage:
+    """Return what etc is going to hold; nothing is written."""
+    kept, given = read_kept(arguments), read_given(arguments)
+    if not kept or arguments.replace:
+        return Stage(kept, given, dict(given))
+    files = {**kept, **beside(kept, given)}
+    if not renews(kept, given):
+        return Stage(kept, given, files)
+    for name in (CERTIFICATE, KEY):
+        files[name] = given[name]
+        files.pop(f"{name}.new", None)
+    return Stage(kept, given, files, renewed=True)
+
+
+def renews(kept: dict[str, bytes], given: dict[str, bytes]) -> bool:
+    """Whether what was given is a newer certificate with its key, for the thing and the endpoint that there are."""
+    if not {CERTIFICATE, KEY} <= set(kept) & set(given) or identity_of(kept) != identity_of(given):
+        return False
+    return is_newer(given[CERTIFICATE], kept[CERTIFICATE])
 
 
 def read_given(arguments: argparse.Namespace) -> dict[str, bytes]:
     """Return what was given this time, completed from what is there; raises Problem for what is still missing."""
     files: dict[str, bytes] = {}
-    origin = arguments.etc
+    origin, carried_in = arguments.etc, True
     if arguments.bundle:
         files = read_bundle(arguments.bundle)
         config = parse(files[CONFIG], f"{arguments.bundle}: {CONFIG}")
     else:
         there = arguments.etc / CONFIG
-        identity = parse(there.read_bytes(), str(there)) if there.exists() and not arguments.config else {}
+        identity = parse(read_file(there), str(there)) if there.exists() and not arguments.config else {}
         base = arguments.config or arguments.template
         origin = arguments.etc if identity else base.parent
-        config = take_identity(parse(base.read_bytes(), str(base)), identity)
+        carried_in = bool(identity or arguments.config)
+        config = take_identity(parse(read_file(base), str(base)), identity)
     agent = section(config, "agent")
     authentication = section(agent, "authentication")
-    answer(arguments, agent, authentication)
+    answer(arguments, agent, authentication, carried_in)
     missing = []
     for key, name in PATHS.items():
         path = source_of(arguments, key, authentication.get(key), origin, name in files)
@@ -60,7 +93,7 @@ def read_given(arguments: argparse.Namespace) -> dict[str, bytes]:
         agent["logfile"] = arguments.logfile
     if "$schema" in config:
         config["$schema"] = SCHEMA
-    files[CONFIG] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+    files[CONFIG] = compose(config)
     return files
 
 
@@ -78,18 +111,18 @@ def same(name: str, one: bytes | None, other: bytes) -> bool:
     return one == other or (name == CONFIG and one is not None and parse(one, name) == parse(other, name))
 
 
-def describe(
-    kept: dict[str, bytes], given: dict[str, bytes], files: dict[str, bytes], arguments: argparse.Namespace
-) -> str:
+def describe(stage: Stage, arguments: argparse.Namespace) -> str:
     """Return the line about identity; raises Problem for a bundle that is another thing's."""
-    mine, theirs = (identity_of(each) if each else None for each in (kept, given))
+    mine, theirs = (identity_of(each) if each else None for each in (stage.kept, stage.given))
     if mine and theirs and mine[0] != theirs[0] and not arguments.replace:
         raise Problem(
             f"this device is {mine[0]}, and what was given is for {theirs[0]}; --replace lets it become that one"
         )
-    name, endpoint = identity_of(files)
-    from_where = "kept" if mine and not arguments.replace else f"from {arguments.bundle or arguments.config or 'you'}"
-    new = [each for each in files if each.endswith(".new")]
+    name, endpoint = identity_of(stage.files)
+    origin = arguments.bundle or arguments.config or "you"
+    from_where = "kept" if mine and not arguments.replace else f"from {origin}"
+    renewed = f", with the newer certificate and key from {origin}" if stage.renewed else ""
+    new = [each for each in stage.files if each.endswith(".new")]
     what = "what was given" if any(getattr(arguments, each) for each in GIVEN) else "a new default"
     aside = f"; {what} is in {', '.join(new)} (--replace takes it over)" if new else ""
-    return f"{name} at {endpoint}, {from_where}{aside}"
+    return f"{name} at {endpoint}, {from_where}{renewed}{aside}"

@@ -14,6 +14,7 @@ from defender_publisher.settings import read_settings
 from defender_publisher.snapshot import Counters, Snapshot, Sockets
 from defender_publisher.state import StateFile
 from defender_publisher.transport import Delivery
+from device_defender.report import LARGEST_PAYLOAD
 
 THING = "rpi-killed"
 RECEIPT = struct.Struct("!qq")  # a report that was received: its id and its growth in bytes
@@ -37,6 +38,7 @@ class Pipe:
     """A transport to whoever reads the pipe: what is written has arrived, also when the writer ends right after it."""
 
     connected = True
+    largest_report = LARGEST_PAYLOAD
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from defender_publisher import logs, session
 from defender_publisher.device import ThisDevice
-from defender_publisher.mqtt import open_transport
 from defender_publisher.publisher import Publisher
 from defender_publisher.settings import read_settings
 from defender_publisher.snapshot import Counters
 from defender_publisher.state import StateFile
 from defender_publisher.status_file import LastErrorHandler, StatusFile
+from defender_publisher.transports import open_transport
 
 SETTLE = 10.0  # seconds that threads of closed sessions have to end
 STEADY = 1.2  # seconds without a change, after which all have: the SDK looks once a second whether to end

@@ -38,6 +38,7 @@ from defender_publisher.tcp import open_socket
 from defender_publisher.transport import Delivery
 from demo.authority import Authority
 from device_defender.metrics import BUILT_INS
+from device_defender.report import LARGEST_PAYLOAD
 from tests.chaos.injection import Calls, Injection, name_of, watched
 from tests.chaos.table import Fault
 from tests.fakes.scripted_broker import ScriptedBroker
@@ -56,6 +57,7 @@ class Receiver:
     """A transport that accepts everything."""
 
     connected: bool = True
+    largest_report: int = LARGEST_PAYLOAD
     reports: list[dict[str, Any]] = field(default_factory=list)
     growth: Counter[str] = field(default_factory=Counter)
 

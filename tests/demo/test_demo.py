@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from defender_detect.ask.replay import Recorded, read_recorded
@@ -58,9 +59,11 @@ def test_what_is_recorded_can_be_replayed(tmp_path: Path) -> None:
     before = time.time()
     for _ in range(2):
         record_report(tmp_path / "reports.jsonl", "rpi-1", REPORT)
-    recorded = list(read_recorded((tmp_path / "reports.jsonl").read_text().splitlines()))
-    assert [("rpi-1", REPORT)] * 2 == [(each.thing, each.report) for each in recorded if isinstance(each, Recorded)]
+    recorded = list(read_recorded((tmp_path / "reports.jsonl").read_bytes().splitlines()))
     assert all(isinstance(each, Recorded) and abs(each.time - before) < 60 for each in recorded)
+    assert [("rpi-1", REPORT)] * 2 == [
+        (each.thing, msgspec.to_builtins(each.report)) for each in recorded if isinstance(each, Recorded)
+    ]
 
 
 def test_a_demo_that_ends_too_soon_says_what_was_not_seen() -> None:

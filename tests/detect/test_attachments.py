@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 pytest.importorskip("msgspec")
 
 from defender_detect.attachments import read_rules
-from defender_detect.config import Config, ProfileSource
+from defender_detect.config import Config, Detect, Source
 from defender_detect.errors import ConfigError
 
 
@@ -28,9 +29,13 @@ def write(path: Path, document: Any) -> Path:
     return path
 
 
-def source(directory: Path, name: str, *targets: str) -> ProfileSource:
+def source(directory: Path, name: str, *targets: str) -> Source:
     path = write(directory / f"{name}.json", body(name))
-    return ProfileSource(path, frozenset(targets)) if targets else ProfileSource(path)
+    return Source(path=str(path), targets=list(targets)) if targets else Source(path=str(path))
+
+
+def config(profiles: Sequence[Source], groups: Path | None = None) -> Config:
+    return Config(detect=Detect(profiles=list(profiles), thing_groups=None if groups is None else str(groups)))
 
 
 def problems_of(config: Config) -> list[str]:
@@ -47,7 +52,7 @@ def test_a_profile_is_for_all_things_or_for_those_of_its_groups(tmp_path: Path) 
         source(tmp_path, "both", "cameras", "doors"),
         source(tmp_path, "closing", "doors"),
     )
-    rules = read_rules(Config(profiles=profiles, thing_groups=groups))
+    rules = read_rules(config(profiles, groups))
     names = {
         thing: [rule.profile for rule in rules.of(thing).rules] for thing in ("cam-1", "cam-2", "door-1", "stranger")
     }
@@ -63,20 +68,20 @@ def test_a_directory_is_all_profiles_in_it(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(tmp_path / "profiles" / f"{name}.json", body(name))
     (tmp_path / "profiles" / "README.md").write_text("no profile")
-    rules = read_rules(Config(profiles=(ProfileSource(tmp_path / "profiles", frozenset({"all"})),)))
+    rules = read_rules(config((Source(path=str(tmp_path / "profiles"), targets=["all"]),)))
     assert [each.profile.name for each in rules.attachments] == ["a", "b"]
 
 
 def test_a_target_that_is_no_group_is_said(tmp_path: Path) -> None:
     groups = write(tmp_path / "groups.json", {"cameras": []})
-    config = Config(profiles=(source(tmp_path, "x", "camera", "cameras"),), thing_groups=groups)
-    assert problems_of(config) == [
+    configured = config((source(tmp_path, "x", "camera", "cameras"),), groups)
+    assert problems_of(configured) == [
         'detect.profiles: the target "camera" is neither "all" nor a group of detect.thing_groups'
     ]
 
 
 def test_a_target_without_any_groups_is_said(tmp_path: Path) -> None:
-    (problem,) = problems_of(Config(profiles=(source(tmp_path, "x", "cameras"),)))
+    (problem,) = problems_of(config((source(tmp_path, "x", "cameras"),)))
     assert 'the target "cameras" is neither "all" nor' in problem
 
 
@@ -84,9 +89,9 @@ def test_a_target_has_five_profiles_as_at_aws(tmp_path: Path) -> None:
     groups = write(tmp_path / "groups.json", {"g": ["x"]})
     five = tuple(source(tmp_path, f"p{number}", "g") for number in range(5))
     for_all = tuple(source(tmp_path, f"a{number}") for number in range(5))
-    assert len(read_rules(Config(profiles=five + for_all, thing_groups=groups)).of("x").rules) == 10
+    assert len(read_rules(config(five + for_all, groups)).of("x").rules) == 10
     six = (*five, source(tmp_path, "p5", "g"), *for_all, source(tmp_path, "a5"))
-    assert problems_of(Config(profiles=six, thing_groups=groups)) == [
+    assert problems_of(config(six, groups)) == [
         'detect.profiles: "all" must have at most 5 profiles, got 6',
         'detect.profiles: "g" must have at most 5 profiles, got 6',
     ]
@@ -94,27 +99,39 @@ def test_a_target_has_five_profiles_as_at_aws(tmp_path: Path) -> None:
 
 def test_two_profiles_of_one_name_are_said(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a.json", body("x")), write(tmp_path / "b.json", body("x"))
-    (problem,) = problems_of(Config(profiles=(ProfileSource(first), ProfileSource(second))))
+    (problem,) = problems_of(config((Source(path=str(first)), Source(path=str(second)))))
     assert '"x"' in problem
 
 
 def test_every_problem_of_all_files_is_said(tmp_path: Path) -> None:
     wrong = write(tmp_path / "wrong.json", body("x", metric="aws:num-listening-tcp-port"))
     groups = write(tmp_path / "groups.json", {"g": 1})
-    missing = ProfileSource(tmp_path / "missing.json", frozenset({"g"}))
-    problems = problems_of(Config(profiles=(ProfileSource(wrong), missing), thing_groups=groups))
-    assert problems[0] == f"{groups}: g must be an array, got 1"
+    missing = Source(path=str(tmp_path / "missing.json"), targets=["g"])
+    problems = problems_of(config((Source(path=str(wrong)), missing), groups))
+    assert problems[0] == f"{groups}: g must be an array of strings, got 1"
     assert any(each.startswith(f"{wrong}: behaviors[0].metric") for each in problems)
     assert f"{tmp_path / 'missing.json'}: cannot be read: No such file or directory" in problems
 
 
 def test_a_group_cannot_be_called_all(tmp_path: Path) -> None:
     groups = write(tmp_path / "groups.json", {"all": ["cam-1"]})
-    (problem,) = problems_of(Config(profiles=(source(tmp_path, "every"),), thing_groups=groups))
+    (problem,) = problems_of(config((source(tmp_path, "every"),), groups))
     assert problem.endswith("groups.json: all must have another name, because this one means every thing")
 
 
 def test_groups_that_cannot_be_read_are_the_only_problem(tmp_path: Path) -> None:
-    config = Config(profiles=(source(tmp_path, "seeing", "cameras"),), thing_groups=tmp_path / "gone.json")
-    (problem,) = problems_of(config)
+    configured = config((source(tmp_path, "seeing", "cameras"),), tmp_path / "gone.json")
+    (problem,) = problems_of(configured)
     assert problem.endswith("gone.json: cannot be read: No such file or directory")
+
+
+def test_what_only_aws_evaluates_is_warned_of_with_the_profile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = body("p") | {"additionalMetricsToRetain": ["aws:num-disconnects"]}
+    rules = read_rules(config((Source(path=str(write(tmp_path / "p.json", document))),)))
+    assert ["few-ports"] == [behavior.name for behavior in rules.attachments[0].profile.behaviors]
+    assert caplog.messages == [
+        "security profile p: additionalMetricsToRetain[0] is not kept here: aws:num-disconnects is a "
+        "cloud-side metric, which only AWS IoT measures"
+    ]

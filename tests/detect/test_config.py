@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("msgspec")
 
-from defender_detect.config import Config, ProfileSource, read_config, read_groups
+from defender_detect.config import Config, Source, read_config, read_groups
 from defender_detect.errors import ConfigError
 
 Write = Callable[[Any], Path]
@@ -55,15 +55,18 @@ def alert(**values: Any) -> dict[str, Any]:
 TOPIC_RULE = "agent.topic must be a topic with {thing_name} as one of its levels, and without + and #, got "
 HOST_RULE = "agent.authentication.endpoint must be a host name or an address, got "
 PORT_RULE = "agent.authentication.port must be a whole number from 0 to 65535, got "
+PATH = "must be a path of 1 to 1024 characters, got "
+COMMAND = "detect.alerts[1].command must be an array of strings: a program and its arguments, got "
+ARN = "arn:aws:sns:eu-west-1:123456789012:x"
 KINDS = "must be one of log, topic, webhook, command, sns, got "
 WRONG = [
     (7, "the document must be an object, got 7"),
     ([], "the document must be an object, got an array of 0"),
-    ({"agnet": {}}, 'the document has no key "agnet": did you mean "agent"?'),
+    ({"agnet": {}}, 'agnet is not a known key; did you mean "agent"?'),
     ({"agent": []}, "agent must be an object, got an array of 0"),
     ({"detect": None}, "detect must be an object, got null"),
     (agent(authentication="x"), 'agent.authentication must be an object, got "x"'),
-    (agent(minimum_intervall=1), 'agent has no key "minimum_intervall": did you mean "minimum_interval"?'),
+    (agent(minimum_intervall=1), 'agent.minimum_intervall is not a known key; did you mean "minimum_interval"?'),
     (agent(minimum_interval=-1), "agent.minimum_interval must be a number from 0 to 31536000, got -1"),
     (agent(minimum_interval=True), "agent.minimum_interval must be a number from 0 to 31536000, got true"),
     (agent(minimum_interval=float("nan")), "agent.minimum_interval must be a number from 0 to 31536000, got NaN"),
@@ -73,48 +76,71 @@ WRONG = [
     (agent(topic="a/{thing_name}/+"), TOPIC_RULE + '"a/{thing_name}/+"'),
     (agent(topic="a/x{thing_name}"), TOPIC_RULE + '"a/x{thing_name}"'),
     (agent(topic="{thing_name}/{thing_name}"), TOPIC_RULE + '"{thing_name}/{thing_name}"'),
-    (agent(state_directory=""), 'agent.state_directory must be a string of 1 to 1024 characters, got ""'),
-    (agent(state_directory="a\0b"), 'agent.state_directory must be a path, got "a\\u0000b"'),
-    (agent(state_directory="~no-such-user/x"), 'agent.state_directory must be a path, got "~no-such-user/x"'),
+    (agent(state_directory=""), f'agent.state_directory {PATH}""'),
+    (agent(state_directory="a\0b"), f'agent.state_directory {PATH}"a\\u0000b"'),
+    (
+        agent(state_directory="~no-such-user/x"),
+        f'agent.state_directory {PATH}"~no-such-user/x"',
+    ),
     (authentication(port="8883"), PORT_RULE + '"8883"'),
     (authentication(port=65536), PORT_RULE + "65536"),
     (authentication(port=True), PORT_RULE + "true"),
     (authentication(endpoint=""), HOST_RULE + '""'),
     (authentication(endpoint="a..b"), HOST_RULE + '"a..b"'),
-    (authentication(rot_ca="x"), 'agent.authentication has no key "rot_ca": did you mean "root_ca"?'),
-    (authentication(root_ca=1), "agent.authentication.root_ca must be a string of 1 to 1024 characters, got 1"),
-    (detect(profils=[]), 'detect has no key "profils": did you mean "profiles"?'),
-    (detect(profiles="x.json"), 'detect.profiles must be an array, got "x.json"'),
-    (detect(profiles=[3]), "detect.profiles[0] must be an object, got 3"),
-    (detect(profiles=[{}]), "detect.profiles[0].path is missing"),
+    (authentication(rot_ca="x"), 'agent.authentication.rot_ca is not a known key; did you mean "root_ca"?'),
+    (authentication(root_ca=1), "agent.authentication.root_ca must be a path of 1 to 1024 characters, got 1"),
+    (authentication(revoked=""), 'agent.authentication.revoked must be a path of 1 to 1024 characters, got ""'),
+    (detect(profils=[]), 'detect.profils is not a known key; did you mean "profiles"?'),
+    (detect(profiles="x.json"), 'detect.profiles must be an array of strings or objects, got "x.json"'),
+    (detect(profiles=[3]), "detect.profiles[0] must be a path of 1 to 1024 characters or an object, got 3"),
+    (detect(profiles=[{}]), "detect.profiles[0].path is missing; it must be a path of 1 to 1024 characters"),
     (
         detect(profiles=[{"path": "x", "target": []}]),
-        'detect.profiles[0] has no key "target": did you mean "targets"?',
+        'detect.profiles[0].target is not a known key; did you mean "targets"?',
     ),
     (
         detect(profiles=[{"path": "x", "targets": [1]}]),
-        "detect.profiles[0].targets[0] must be a string of 1 to 128 characters, got 1",
+        "detect.profiles[0].targets[0] must be a string of 1 to 2048 characters, got 1",
     ),
     (
         detect(profiles=[{"path": "x", "targets": []}]),
-        "detect.profiles[0].targets must have at least one target, got an array of 0",
+        "detect.profiles[0].targets must be a non-empty array of strings, got an array of 0",
     ),
-    (detect(thing_groups=7), "detect.thing_groups must be a string of 1 to 1024 characters, got 7"),
+    (detect(thing_groups=7), "detect.thing_groups must be a path of 1 to 1024 characters, got 7"),
     (detect(metrics_days=0), "detect.metrics_days must be a number from 0.01 to 36500, got 0"),
+    *(
+        (detect(most_things=each), f"detect.most_things must be a whole number from 1 to 9007199254740992, got {shown}")
+        for each, shown in ((0, "0"), (1.5, "1.5"), (True, "true"), (2**53 + 1, "9007199254740993"))
+    ),
+    (detect(most_bytes=5), "detect.most_bytes must be a whole number from 10000000 to 9007199254740992, got 5"),
     (detect(violations_days="30"), 'detect.violations_days must be a number from 0.01 to 36500, got "30"'),
-    (detect(alerts={}), "detect.alerts must be an array, got an object"),
+    (detect(alerts={}), "detect.alerts must be an array of objects, got an object"),
     (alert(type="web"), "detect.alerts[1].type " + KINDS + '"web"'),
-    (alert(typ="log"), "detect.alerts[1].type " + KINDS + "null"),
+    (alert(typ="log"), "detect.alerts[1].type is missing; it " + KINDS[:-6]),
     (alert(type=["log"]), "detect.alerts[1].type " + KINDS + "an array of 1"),
-    (alert(type="webhook"), "detect.alerts[1].url is missing"),
+    (alert(type="webhook"), "detect.alerts[1].url is missing; it must be an http or https URL"),
     (
         alert(type="webhook", url="ftp://x"),
-        "detect.alerts[1].url cannot be used: a webhook must be an http or https URL in ASCII with a host name",
+        "detect.alerts[1].url must be an http or https URL in ASCII with a host name, and without spaces and "
+        "credentials, got something else, which is not shown here",
     ),
-    (alert(type="command", command=[]), "detect.alerts[1].command must be a program and its arguments, got an array"),
-    (alert(type="command", command="x"), 'detect.alerts[1].command must be an array, got "x"'),
-    (alert(type="topic", topic="a/#"), "detect.alerts[1].topic cannot be used: an alert topic must be 1 to 256 bytes"),
-    (alert(type="sns", topic="x", topic_arn="x"), 'detect.alerts[1] has no key "topic": did you mean "topic_arn"?'),
+    (
+        alert(type="command", command=[]),
+        COMMAND + "an array of 0",
+    ),
+    (
+        alert(type="command", command="x"),
+        COMMAND + '"x"',
+    ),
+    (alert(type="topic", topic="a/#"), "detect.alerts[1].topic must be a topic of 1 to 256 bytes"),
+    (
+        alert(type="topic", topic="a", readers="dashboard"),
+        'detect.alerts[1].readers must be an array of strings, got "dashboard"',
+    ),
+    (
+        alert(type="sns", topic="x", topic_arn=ARN),
+        'detect.alerts[1].topic is not a known key; did you mean "topic_arn"?',
+    ),
 ]
 
 
@@ -127,7 +153,7 @@ def test_what_is_wrong_is_said_with_its_place(document: Any, problem: str, write
 def test_all_that_is_wrong_is_said_at_once(write: Write) -> None:
     document = {"agent": {"debug": 0, "authentication": {"port": -1}}, "detect": {"metrics_days": None, "x": 1}, "y": 2}
     places = [problem.split(" ")[0] for problem in problems_of(write(document))]
-    assert places == ["agent.debug", "agent.authentication.port", "detect.metrics_days", "detect", "the"]
+    assert places == ["agent.debug", "agent.authentication.port", "detect.metrics_days", "detect.x", "y"]
 
 
 def test_a_number_of_a_thousand_digits_is_a_problem_and_no_crash(write: Write) -> None:
@@ -140,7 +166,7 @@ def test_a_number_of_a_thousand_digits_is_a_problem_and_no_crash(write: Write) -
 )
 def test_a_secret_in_a_header_is_not_shown(headers: Any, write: Write) -> None:
     (problem,) = problems_of(write(alert(type="webhook", url="http://x/", headers=headers)))
-    assert problem.startswith("detect.alerts[1].headers ")
+    assert problem.startswith("detect.alerts[1].headers")
     assert "s3cret" not in problem
 
 
@@ -168,18 +194,19 @@ def test_relative_paths_start_at_the_file(write: Write, tmp_path: Path, monkeypa
     monkeypatch.chdir(path.parent)
     for given in (path, Path(path.name)):
         config = read_config(given, {})
-        assert config.state_directory == tmp_path / "state"
-        assert (config.root_ca, config.private_key) == (tmp_path / "ca.pem", Path("/keys/my.key"))
-        assert config.profiles == (
-            ProfileSource(tmp_path / "profiles"),
-            ProfileSource(tmp_path / "x.json", frozenset({"a"})),
-        )
-        assert config.thing_groups == tmp_path / "groups.json"
+        assert config.agent.state_directory == str(tmp_path / "state")
+        authentication = config.agent.authentication
+        assert (authentication.root_ca, authentication.private_key) == (str(tmp_path / "ca.pem"), "/keys/my.key")
+        assert config.detect.sources == [
+            Source(path=str(tmp_path / "profiles")),
+            Source(path=str(tmp_path / "x.json"), targets=["a"]),
+        ]
+        assert config.detect.thing_groups == str(tmp_path / "groups.json")
 
 
 def test_a_tilde_is_the_home_directory(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    assert read_config(write(agent(state_directory="~/state")), {}).state_directory == Path("/home/me/state")
+    assert read_config(write(agent(state_directory="~/state")), {}).agent.state_directory == "/home/me/state"
 
 
 def test_options_win_over_the_file(write: Write) -> None:
@@ -189,42 +216,44 @@ def test_options_win_over_the_file(write: Write) -> None:
             "detect": {"profiles": ["x"]},
         }
     )
-    config = read_config(path, {"endpoint": "b", "port": None, "profiles": (ProfileSource(Path("y")),)})
-    assert (config.endpoint, config.port, config.minimum_interval, config.debug) == ("b", 1, 5, True)
-    assert config.profiles == (ProfileSource(Path("y")),)
+    config = read_config(path, {"endpoint": "b", "port": None, "profiles": ["y"]})
+    agent = config.agent
+    assert (agent.authentication.endpoint, agent.authentication.port) == ("b", 1)
+    assert (agent.minimum_interval, agent.debug) == (5, True)
+    assert config.detect.sources == [Source(path="y")]
 
 
 def test_without_a_file_and_options_there_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     assert read_config(None, {}) == Config()
-    assert Config().minimum_interval == 300
-    assert (Config().metrics_days, Config().violations_days, Config().port) == (14, 30, 8883)
+    assert (Config().agent.minimum_interval, Config().agent.authentication.port) == (300, 8883)
+    assert (Config().detect.metrics_days, Config().detect.violations_days) == (14, 30)
 
 
 def test_the_state_directory_is_that_of_systemd_unless_another_is_named(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/detect:/var/lib/other")
-    assert read_config(None, {}).state_directory == Path("/var/lib/detect")
-    assert read_config(write(agent(state_directory="s")), {}).state_directory == tmp_path / "s"
-    assert read_config(None, {"state_directory": Path("o")}).state_directory == Path("o")
+    assert read_config(None, {}).agent.state_directory == "/var/lib/detect"
+    assert read_config(write(agent(state_directory="s")), {}).agent.state_directory == str(tmp_path / "s")
+    assert read_config(None, {"state_directory": "o"}).agent.state_directory == "o"
 
 
 def test_a_topic_of_null_is_none(write: Write) -> None:
-    assert read_config(write(agent(topic=None)), {}).topic is None
+    assert read_config(write(agent(topic=None)), {}).agent.topic is None
 
 
 def test_a_schema_and_a_byte_order_mark_do_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "detect.json"
     path.write_bytes(b"\xef\xbb\xbf" + b'{"$schema": "x.json", "agent": {"debug": true}}')
-    assert read_config(path, {}).debug
+    assert read_config(path, {}).agent.debug
 
 
 @pytest.mark.parametrize(
     ("groups", "problem"),
     [
-        ([], "the document must be an object of group names and lists of things, got an array of 0"),
-        ({"a": "b"}, 'a must be an array, got "b"'),
+        ([], "the document must be an object, got an array of 0"),
+        ({"a": "b"}, 'a must be an array of strings, got "b"'),
         ({"a": ["b", 1]}, "a[1] must be a string of 1 to 128 characters, got 1"),
     ],
 )
@@ -237,3 +266,10 @@ def test_what_is_wrong_with_thing_groups_is_said(groups: Any, problem: str, writ
 
 def test_thing_groups_are_read(write: Write) -> None:
     assert read_groups(write({"a": ["x", "y"], "b": []})) == {"a": ["x", "y"], "b": []}
+
+
+def test_a_target_may_be_the_arn_of_a_group_with_a_long_name(write: Write) -> None:
+    arn = f"arn:aws:iot:eu-west-1:123456789012:thinggroup/{'g' * 128}"
+    document = {"profiles": [{"path": "x", "targets": [arn]}]}
+    assert [arn] == read_config(write(detect(**document)), {}).detect.sources[0].targets
+    assert [arn] == list(read_groups(write({arn: ["x"]})))

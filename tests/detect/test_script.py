@@ -198,7 +198,10 @@ def test_each_missing_file_is_named():
 def test_without_endpoint_and_broker_it_says_what_to_choose_from(files):
     ended = run(*files)
     assert ended.returncode == WRONG_CONFIGURATION
-    assert "--endpoint is missing (agent.authentication.endpoint); to be the broker: --embedded-broker" in ended.stderr
+    assert (
+        "--endpoint is missing (agent.authentication.endpoint); to run the built-in broker: --embedded-broker"
+        in ended.stderr
+    )
 
 
 @needs_amqtt
@@ -242,8 +245,10 @@ def test_it_runs_through_a_symbolic_link_and_from_elsewhere(programs, files, tmp
 def checkout(tmp_path: Path) -> Path:
     """A copy of the script and its package, to put a .venv beside them."""
     directory = tmp_path / "checkout"
-    shutil.copytree(ROOT / "defender_detect", directory / "defender_detect")
-    shutil.copy(SCRIPT, directory)
+    for name in ("defender_daemon", "defender_detect", "device_defender"):
+        shutil.copytree(ROOT / name, directory / name)
+    for name in (SCRIPT.name, "defender_start.py"):
+        shutil.copy(ROOT / name, directory)
     return directory
 
 
@@ -272,12 +277,41 @@ def test_an_environment_without_the_packages_is_tried_once(checkout, files):
     assert ended.stderr.count("\n") == 1
 
 
-def test_without_packages_and_environment_it_says_how_to_install_them(checkout, files):
-    ended = run("--endpoint", HOST, *files, command=without_packages(checkout))
+@pytest.mark.parametrize("asks", [["--endpoint", HOST], ["things"], ["--check-config"], ["--embedded-broker"]])
+def test_without_packages_and_environment_it_says_how_to_install_them(asks, checkout):
+    shutil.copy(ROOT / "Makefile", checkout)
+    ended = run(*asks, command=without_packages(checkout))
     assert ended.returncode == WRONG_CONFIGURATION
-    assert "amazon-defender-detect: a Python package is missing (No module named '" in ended.stderr
-    assert f'pip install "{checkout}[detect]"' in ended.stderr
+    advice = rf"the Python package \w+ is missing; run: make -C {re.escape(str(checkout))} install-detect"
+    assert re.fullmatch(f"amazon-defender-detect: {advice}\n", ended.stderr)
+
+
+def test_without_packages_a_release_says_how_to_install_those_of_detect(checkout):
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    ended = run("--endpoint", HOST, command=without_packages(checkout))
+    assert f'-m venv {checkout}/.venv && {checkout}/.venv/bin/pip install "{checkout}[detect]"' in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_without_packages_an_installed_detect_says_which_extra_it_needs(checkout):
+    """What pip installed has neither a Makefile nor pyproject.toml beside it."""
+    ended = run("--endpoint", HOST, command=without_packages(checkout))
+    assert re.search(r"pip install .*\"amazon-defender-publisher\[detect\]\"\n$", ended.stderr)
+    assert ended.stderr.count("\n") == 1
+
+
+@needs_amqtt
+def test_without_amqtt_alone_the_advice_can_be_followed_as_well(checkout, files):
+    shutil.copy(ROOT / "Makefile", checkout)
+    (checkout / "amqtt.py").write_text('raise ModuleNotFoundError("No module named \'amqtt\'", name="amqtt")\n')
+    ended = run("--embedded-broker", *files, command=(sys.executable, str(checkout / SCRIPT.name)))
+    advice = f"the Python package amqtt is missing; run: make -C {checkout} install-detect"
+    assert (WRONG_CONFIGURATION, f"amazon-defender-detect: {advice}\n") == (ended.returncode, ended.stderr)
+
+
+def test_it_is_a_module_too():
+    ended = run("--version", command=(sys.executable, "-m", "defender_detect"), cwd=ROOT)
+    assert (0, "amazon-defender-detect 0.1.0\n") == (ended.returncode, ended.stdout)
 
 
 @pytest.mark.skipif(HAS_AMQTT, reason="needs a Python before 3.10")
@@ -335,16 +369,32 @@ def test_profiles_alone_can_be_checked(profile):
     assert ended.stdout == "cpu: 1 behavior, for all\nnothing is kept: no state directory\n"
 
 
+def test_the_check_says_line_by_line_what_only_aws_evaluates(profile):
+    document = json.loads(profile.read_text())
+    learnt = {"name": "ml", "metric": "cpu_usage", "criteria": {"mlDetectionConfig": {"confidenceLevel": "HIGH"}}}
+    document["behaviors"].append(learnt)
+    profile.write_text(json.dumps({**document, "additionalMetricsToRetain": ["aws:source-ip-address"]}))
+    ended = run("--check-config", "--profiles", str(profile))
+    assert (0, "cpu: 1 behavior, for all") == (ended.returncode, ended.stdout.splitlines()[0])
+    first, second = ended.stderr.splitlines()
+    assert 'security profile cpu: behaviors[1] "ml" is not evaluated here: ' in first
+    assert "security profile cpu: additionalMetricsToRetain[0] is not kept here: aws:source-ip-address is a" in second
+
+
 @pytest.mark.parametrize(
     ("agent", "detect", "message"),
     [
         ({"authentication": {}}, {}, "--endpoint is missing"),
         ({"authentication": {"endpoint": HOST}}, {}, "--root-ca is missing"),
-        ({"debugg": True}, {}, 'agent has no key "debugg": did you mean "debug"?'),
+        ({"debugg": True}, {}, 'agent.debugg is not a known key; did you mean "debug"?'),
         ({"topic": "a/{thing_name}", "embedded_broker": True}, {}, "agent.topic needs a broker of your own"),
         ({}, {"profiles": ["missing.json"]}, "missing.json: cannot be read: No such file or directory"),
-        ({}, {"alerts": [{"type": "webhook", "url": "x"}]}, "detect.alerts[0].url cannot be used: "),
-        ({}, {"alerts": [{"type": "sns", "topic_arn": "x"}]}, "an SNS topic must be arn:aws:sns:"),
+        ({}, {"alerts": [{"type": "webhook", "url": "x"}]}, "detect.alerts[0].url must be an http or https URL"),
+        (
+            {},
+            {"alerts": [{"type": "sns", "topic_arn": "x"}]},
+            "topic_arn must be the ARN of an SNS topic, ",
+        ),
     ],
 )
 def test_a_configuration_that_is_wrong_is_not_passed(agent, detect, message, files, tmp_path):

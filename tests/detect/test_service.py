@@ -24,12 +24,17 @@ pytest.importorskip("msgspec")
 
 import cbor2
 
-from defender_detect.alerts.alerts import Alerts
+from defender_detect.alerts.log import Log
+from defender_detect.alerts.queue import Alerts
+from defender_detect.alerts.topic import Topic
+from defender_detect.config import Config
+from defender_detect.config import Detect as DetectSection
 from defender_detect.evaluate.detector import Attachment, Rules
+from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted
 from defender_detect.profiles import read_profile
-from defender_detect.service import Service
+from defender_detect.service import Service, alert_topics
 from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
@@ -63,6 +68,30 @@ def report(report_id: int, cpu: float) -> dict[str, Any]:
 
 def encoded(report_id: int, cpu: float) -> bytes:
     return json.dumps(report(report_id, cpu)).encode()
+
+
+def test_what_was_restored_is_kept_from_the_garbage_collector(tmp_path: Path) -> None:
+    """A full collection looks at each of its objects, and holds reports up meanwhile."""
+    code = (
+        "import gc; from defender_detect.service import Service; from defender_detect.alerts.queue import Alerts\n"
+        "from defender_detect.evaluate.detector import Rules\n"
+        "service = Service(Rules([]), None, Alerts([])); before = gc.get_freeze_count()\n"
+        "service.restore(lambda *_: None)\n"
+        "print(before, gc.get_freeze_count() > 10_000, len(gc.get_objects(2)) < 1_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "0 True True\n" == done.stdout
+
+
+def test_who_hears_an_alert_at_the_embedded_broker_is_in_the_configuration() -> None:
+    alerts = [
+        Topic(topic="alerts/a", readers=["dashboard"]),
+        Topic(topic="alerts/b"),
+        Topic(topic="alerts/a", readers=["phone"]),
+        Log(),
+    ]
+    expected = {"alerts/a": {"dashboard", "phone"}, "alerts/b": set()}
+    assert expected == alert_topics(Config(detect=DetectSection(alerts=alerts)))
 
 
 class Setup:
@@ -383,7 +412,7 @@ def test_the_percentiles_of_all_things_survive_a_restart(tmp_path: Path) -> None
 
     def accepted(thing: str, ports: int) -> Accepted:
         body = {"header": {"report_id": 1, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"total": ports}}}
-        return Accepted(ReportTopic(thing, "json"), 1, 0, body)
+        return Accepted(ReportTopic(thing, "json"), 1, 0, read_report(body).report)
 
     first, _ = service()
     first.restore(lambda *_: None)
@@ -407,9 +436,114 @@ def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_void(tmp_path: Path)
         store = Store(tmp_path / "state")
         service = Service(attached, store, Alerts(to_log=False))
         service.restore(lambda *_: None)
-        if attached is rules and not store.active():
-            service.accept(Accepted(ReportTopic("rpi-1", "json"), 1, 0, body), time.time())
+        if attached is rules and not list(store.active()):
+            service.accept(Accepted(ReportTopic("rpi-1", "json"), 1, 0, read_report(body).report), time.time())
         service.close(time.time())
-        assert expected == len(Reader(tmp_path / "state").active())
+        assert expected == len(list(Reader(tmp_path / "state").active()))
     kinds = [event.type for event in Reader(tmp_path / "state").events(0, time.time() + 1)]
     assert ["in-alarm", "alarm-invalidated"] == kinds
+
+
+LISTENING = {"metric": "aws:num-listening-tcp-ports", "value": {"count": 1}}
+DAY = 24 * 3600.0
+
+
+def with_ports(thing: str, ports: int) -> Accepted:
+    body = {"header": {"report_id": 1, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"total": ports}}}
+    return Accepted(ReportTopic(thing, "json"), 1, 0, read_report(body).report)
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Rules:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(profile(**LISTENING)))
+    return Rules([Attachment(read_profile(path))])
+
+
+def test_an_alarm_of_a_thing_that_was_silent_for_two_days_is_invalidated_at_a_restart_and_once(
+    tmp_path: Path, rules: Rules
+) -> None:
+    now = time.time()
+    for expected in (["in-alarm"], ["in-alarm", "alarm-invalidated"], ["in-alarm", "alarm-invalidated"]):
+        service = Service(Rules(rules.attachments), Store(tmp_path / "state"), Alerts(to_log=False))
+        service.restore(lambda *_: None)
+        if len(expected) == 1:
+            service.accept(with_ports("rpi-1", 3), now - 3 * DAY)
+        service.look_for_silence(now - 3 * DAY if len(expected) == 1 else now)
+        service.close(now)
+        events = list(Reader(tmp_path / "state").events(0, now + DAY))
+        assert expected == [event.type for event in events]
+        assert 1 == len({event.violation_id for event in events})
+    assert [] == list(Reader(tmp_path / "state").active())
+
+
+def test_an_alarm_whose_state_cannot_be_read_does_not_stay_on_for_ever(tmp_path: Path, rules: Rules) -> None:
+    store, now = Store(tmp_path / "state"), time.time()
+    service = Service(rules, store, Alerts(to_log=False))
+    service.accept(with_ports("rpi-1", 3), now)
+    store.add("rpi-1", now, None, state=b"\xc1")
+    service.close(now)
+    again = Service(Rules(rules.attachments), Store(tmp_path / "state"), Alerts(to_log=False))
+    again.restore(lambda *_: None)
+    again.accept(with_ports("rpi-1", 0), now + 300)
+    again.close(now)
+    reader = Reader(tmp_path / "state")
+    assert [] == list(reader.active())
+    assert ["in-alarm", "alarm-invalidated"] == [event.type for event in reader.events(0, now + DAY)]
+
+
+def test_that_new_things_are_not_admitted_is_an_error_at_once_and_then_every_hour_while_it_lasts(
+    rules: Rules, caplog: pytest.LogCaptureFixture
+) -> None:
+    service, now = Service(rules, None, Alerts(to_log=False), most_things=2), 1.8e9
+
+    def report(*things: str) -> None:
+        for thing in things:
+            service.accept(with_ports(thing, 0), now)
+
+    def told() -> list[tuple[str, str]]:
+        service.look_for_silence(now)
+        found = [(each.levelname, each.getMessage()) for each in caplog.records]
+        caplog.clear()
+        return found
+
+    report("a", "b")
+    assert [] == told()
+    report("c", "d", "c", "a")
+    ((level, message),) = told()
+    assert "ERROR" == level
+    assert message.startswith(
+        "2 things have reported within two days, which is as many as detect.most_things allows: 3 reports of others"
+    )
+    for _ in range(59):
+        now += 60
+        report("c", "a", "b")
+        assert [] == told()
+    now += 60
+    ((level, message),) = told()
+    assert "59 reports of others" in message
+    now += 60
+    assert [] == told()  # nobody else has reported since
+    now += 3 * DAY
+    assert [("WARNING", "new things are admitted again: 0 of 2 have reported within two days")] == told()
+    report("c", "d")
+    assert [] == told()
+
+
+def test_after_a_long_outage_every_alarm_is_invalidated_and_no_event_is_lost(
+    tmp_path: Path, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("defender_detect.service.MOST_FINDINGS", 30)
+    monkeypatch.setattr("defender_detect.store.batch.MOST_EVENTS", 50)
+    store, now = Store(tmp_path / "state", interval=60, clock=lambda: now), 1.8e9
+    service = Service(rules, store, Alerts(to_log=False))
+    for number in range(100):
+        service.accept(with_ports(f"rpi-{number}", 3), now)
+        store.flush()
+    now += 3 * DAY
+    for left in (70, 40, 10, 0, 0):
+        service.look_for_silence(now)
+        store.flush()
+        assert left == len(list(store.active()))
+    assert 200 == len(list(store.events(0, now + 1)))
+    service.close(now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import math
 from typing import Annotated, Any, Literal, Optional, Union
@@ -14,7 +13,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Meta, UnsetType
 
 from device_defender.metrics import Name
-from device_defender.validation import SECRET, Invalid, describe, find_problems, key_path, read, shown, that
+from device_defender.validation import Invalid, find_problems, read
+from device_defender.wording import SECRET, key_path, shown, that
 
 Number = Union[int, float]
 
@@ -131,6 +131,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"a\n\x1b[2J": 1}, '"a\\n\\u001b[2J" is not a known key'),
     ({3: 1}, "3 is not a known key"),
+    ({"lenient": {3: 1}}, "lenient.3 is not a known key; there is known"),
 ]
 RIGHT: dict[str, Any] = {
     "name": "a:b_c-1",
@@ -205,38 +206,6 @@ def test_a_rule_is_asked_only_where_everything_below_is_right() -> None:
 def test_what_a_rule_refuses_is_not_read() -> None:
     with pytest.raises(Invalid, match="^name must be named, got"):
         read({"name": "other"}, Document, RULES)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("K\u00fcche", '"K\\u00fcche"'),
-        ("x" * 500, f'"{"x" * 60}...'),
-        ([[]] * 3, "an array of 3"),
-        ({"password": "s3cret"}, "an object"),
-        (None, "null"),
-        (True, "true"),
-        (0.1, "0.1"),
-        (math.nan, "NaN"),
-        (int("9" * 1000), f"999{'9' * 57}..."),
-        (b"\xff", "a byte string"),
-        (datetime.date(2026, 1, 1), "a CBOR date"),
-    ],
-)
-def test_a_value_is_shown_in_one_short_line_of_ascii(value: object, expected: str) -> None:
-    assert expected == shown(value)
-
-
-def test_a_number_with_more_digits_than_python_prints_is_shown() -> None:
-    assert "0x" == shown(10**5000)[:2]
-
-
-def test_what_is_right_is_said_in_words() -> None:
-    assert "a number" == describe(Number)
-    assert "an array of strings or objects" == describe(list[Union[str, Inner]])
-    assert "a non-empty array of strings" == describe(Annotated[list[str], Meta(min_length=1)])
-    assert "a whole number from 1 to 65535" == describe(Annotated[int, Meta(ge=1, le=65535)])
-    assert "a number from 0.01 to 36500" == describe(Annotated[float, Meta(ge=0.01, le=36500)])
 
 
 JSON = st.recursive(

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import botocore.session
+import msgspec
 from botocore.validate import ParamValidator
 from ministack.core.iam_actions import _match_rest_action
 from ministack.core.responses import (
@@ -28,7 +29,8 @@ from ministack.services.cloudformation import provisioners
 
 from defender_detect.judge.topics import parse_topic
 from defender_detect.judge.verdict import MINIMUM_INTERVAL, Accepted, LastReport, judge
-from defender_detect.profile_rules import find_problems
+from device_defender.profile import AWS_RULES, Profile
+from device_defender.validation import find_problems
 
 METRIC, PROFILE = "AWS::IoT::CustomMetric", "AWS::IoT::SecurityProfile"
 MOST_METRICS, MOST_PROFILES_PER_TARGET = 100, 5
@@ -129,7 +131,7 @@ def find_unknown(document: Mapping[str, Any]) -> list[str]:
 
 def check_profile(operation: str, name: str, document: Mapping[str, Any]) -> None:
     check_shape(operation, {"securityProfileName": name, **document})
-    problems = find_problems({"securityProfileName": name, **document}) + find_unknown(document)
+    problems = find_problems({"securityProfileName": name, **document}, Profile, AWS_RULES) + find_unknown(document)
     if problems:
         raise invalid("; ".join(problems))
 
@@ -203,7 +205,7 @@ def list_targets(name: str) -> dict[str, Any]:
 def validate_behaviors(document: Mapping[str, Any]) -> dict[str, Any]:
     """Say what is wrong with behaviors; whether AWS wants the custom metrics to exist already, nothing says."""
     check_shape("ValidateSecurityProfileBehaviors", document)
-    problems = find_problems({"securityProfileName": "any", **document})
+    problems = find_problems({"securityProfileName": "any", **document}, Profile, AWS_RULES)
     return {"valid": not problems, "validationErrors": [{"errorMessage": problem} for problem in problems]}
 
 
@@ -319,7 +321,7 @@ async def publish(account: str, region: str, topic: str, payload: bytes, *rest: 
     verdict = judge(parsed, payload, time.time(), last, intervals.get(account, MINIMUM_INTERVAL))
     entry = {"account": account, "region": region, "thing": verdict.thing, "report_id": verdict.report_id}
     reason = {} if isinstance(verdict, Accepted) else {"code": verdict.code, "message": verdict.message}
-    report = verdict.report if isinstance(verdict, Accepted) else None
+    report = msgspec.to_builtins(verdict.report) if isinstance(verdict, Accepted) else None
     accepted = isinstance(verdict, Accepted)
     reports.append({**entry, "accepted": accepted, "at": verdict.timestamp / 1000, "report": report, **reason})
     with request_scope(account, region):

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from infrastructure.account import Account
-from infrastructure.deployed import DeployedStack, read_stack
+from infrastructure.deployed import Deployed, DeployedStack, read_stack
+from infrastructure.fleet import Fleet
+from infrastructure.names import Names
 from infrastructure.screen import Screen
 from tests.fakes.fake_cloudformation import FakeCloudFormation, refuse
 
@@ -129,6 +131,17 @@ def make_account(cloudformation: FakeCloudFormation | None = None, iot: FakeIot 
         cloudformation=cloudformation or FakeCloudFormation(),
         iot=iot or FakeIot(),
     )
+
+
+def make_fleet(
+    names: Names | None = None,
+    deployed: Deployed | None = None,
+    cloudformation: FakeCloudFormation | None = None,
+    iot: FakeIot | None = None,
+) -> Fleet:
+    """Return a fleet in an account with these clients; nothing that it prints is seen."""
+    account = make_account(cloudformation, iot)
+    return Fleet(account, names or Names("lab"), make_screen()[0], deployed or Deployed())
 
 
 def make_screen() -> tuple[Screen, io.StringIO]:

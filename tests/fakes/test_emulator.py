@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -12,10 +13,12 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from tests.fakes.emulator import ROOT, Account, Emulator, wait_for_stack
 from tests.fakes.mqtt_client import MqttClient
@@ -246,12 +249,15 @@ class Device:
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
         iot.create_policy(policyName=name, policyDocument=document)
         iot.create_thing(thingName=name)
-        made = iot.create_keys_and_certificate(setAsActive=True)
+        from infrastructure.keys import KeyStore
+
+        request = KeyStore(directory / "keys").request(name)
+        made = iot.create_certificate_from_csr(certificateSigningRequest=request, setAsActive=True)
         self.certificate_id, self.arn = made["certificateId"], made["certificateArn"]
         iot.attach_policy(policyName=name, target=self.arn)
         iot.attach_thing_principal(thingName=name, principal=self.arn)
         (directory / "certificate.pem").write_text(made["certificatePem"])
-        (directory / "private.key").write_text(made["keyPair"]["PrivateKey"])
+        shutil.copy(directory / "keys" / name / "private.key.new", directory / "private.key")
 
     def client(self, client_id: str | None = None) -> MqttClient:
         certificate, private_key = self._directory / "certificate.pem", self._directory / "private.key"
@@ -273,6 +279,13 @@ def test_a_certificates_id_is_the_sha_256_of_its_der(device: Device) -> None:
     described = device.account.client("iot").describe_certificate(certificateId=device.certificate_id)
     der = ssl.PEM_cert_to_DER_cert(described["certificateDescription"]["certificatePem"])
     assert hashlib.sha256(der).hexdigest() == device.certificate_id
+
+
+def test_a_certificate_ends_when_those_of_aws_do(device: Device) -> None:
+    """The end that every certificate of AWS IoT has, beyond what 32 bits can count."""
+    described = device.account.client("iot").describe_certificate(certificateId=device.certificate_id)
+    certificate = x509.load_pem_x509_certificate(described["certificateDescription"]["certificatePem"].encode())
+    assert datetime(2049, 12, 31, 23, 59, 59, tzinfo=timezone.utc) == certificate.not_valid_after_utc
 
 
 def test_a_report_is_accepted_and_one_that_comes_too_soon_is_throttled(device: Device) -> None:

@@ -397,7 +397,7 @@ def test_a_stack_that_holds_more_than_was_shown_is_not_deleted(aws: FakeCloudFor
     assert "bThing" in aws.resources(NAME)
 
 
-def test_a_stack_that_was_made_anew_is_not_deleted_though_it_looks_the_same(aws: FakeCloudFormation) -> None:
+def test_a_stack_that_was_recreated_is_not_deleted_though_it_looks_the_same(aws: FakeCloudFormation) -> None:
     before = deployed(aws, ONE)
     aws.stack(NAME).status = "DELETE_COMPLETE"  # type: ignore[union-attr]
     aws.add(NAME, template=things_template(ONE))

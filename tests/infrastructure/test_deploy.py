@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import ssl
 import stat
 import tarfile
@@ -60,7 +61,7 @@ def test_everything_that_is_wished_is_there_and_tagged(machine: Machine) -> None
     assert sorted(certificate_of(account, thing) for thing in found["things"]) == found["certificates"]
     assert [FLEET] == found["policies"] == found["groups"]
     assert ["cpu_usage"] == found["metrics"]
-    assert ["cpu-usage", "network-baseline"] == found["profiles"]
+    assert ["cpu-usage", "network-metrics"] == found["profiles"]
     assert {"CREATE_COMPLETE"} == set(found["stacks"].values())
     group = iot.describe_thing_group(thingGroupName=FLEET)["thingGroupArn"]
     for profile in found["profiles"]:
@@ -75,7 +76,7 @@ def test_everything_that_is_wished_is_there_and_tagged(machine: Machine) -> None
     for arn in tagged:
         assert {"Key": FLEET, "Value": FLEET} in iot.list_tags_for_resource(resourceArn=arn)["tags"]
     for thing in found["things"]:
-        assert f"sudo installers/install-rpi.bash --bundle fleet/{thing}.tar" in run.output
+        assert re.search(rf"scp fleet/(install-)?{thing}\.(tar|bash) {thing}:", run.output)
     assert iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"] in run.output
 
 
@@ -108,7 +109,7 @@ def test_a_second_run_changes_nothing_and_asks_little(machine: Machine) -> None:
     run = machine.deploy()  # nothing to agree to
     assert os.times().children_user - before_it.children_user < 3  # seconds; it takes 0.4
     assert (0, "") == (run.status, run.errors), run.text
-    assert "All is as wished." in run.output
+    assert "Everything is up to date." in run.output
     calls = machine.account.calls()
     assert {} == machine.account.writes()
     assert sum(calls.values()) <= 10, calls
@@ -217,7 +218,7 @@ def test_two_fleets_share_an_account_and_cpu_usage(machine: Machine, tmp_path_fa
     assert (0, "") == (run.status, run.errors), run.text
     found = account.snapshot()
     assert ["gate-1", "rpi-0001"] == found["things"]
-    assert ["cpu-usage", "gates-cpu-usage", "gates-network-baseline", "network-baseline"] == found["profiles"]
+    assert ["cpu-usage", "gates-cpu-usage", "gates-network-metrics", "network-metrics"] == found["profiles"]
     assert ["cpu_usage"] == found["metrics"]
     assert ["gate-1"] == members_of(account, "gates")
     assert 0 == second.install("gate-1").publish().returncode

@@ -51,7 +51,7 @@ def test_without_detect_its_stack_is_left_as_it_is(machine: Machine) -> None:
     machine.list("rpi-0001").deploy("--yes")
     run = machine.list("rpi-0001", "rpi-0002").deploy("--yes", "--no-detect")
     assert (0, "") == (run.status, run.errors), run.text
-    assert ["cpu-usage", "network-baseline"] == machine.account.snapshot()["profiles"]
+    assert ["cpu-usage", "network-metrics"] == machine.account.snapshot()["profiles"]
     assert {DETECT: "CREATE_COMPLETE", THINGS: "UPDATE_COMPLETE"}.items() <= machine.account.snapshot()[
         "stacks"
     ].items()
@@ -184,7 +184,7 @@ def test_a_fleet_whose_metric_another_one_uses_is_destroyed_but_for_that_metric(
     assert (0, "") == (run.status, run.errors), run.text
     found = machine.account.snapshot()
     assert (["gate-1"], ["cpu_usage"]) == (found["things"], found["metrics"])
-    assert ["gates-cpu-usage", "gates-network-baseline"] == found["profiles"]
+    assert ["gates-cpu-usage", "gates-network-metrics"] == found["profiles"]
     machine.account.forget_calls()
     assert (0, {}) == (second.deploy("--prefix", "gates").status, machine.account.writes())
     run = machine.deploy("--yes")
@@ -278,14 +278,15 @@ def test_an_output_directory_that_is_a_file_is_said_before_anything_is_deployed(
 def test_what_is_missing_on_the_machine_is_said_with_the_command_that_brings_it(
     emulator: Emulator, tmp_path: Path
 ) -> None:
-    shutil.copy(DEPLOY, tmp_path)
+    for script in (DEPLOY, ROOT / "defender_start.py"):
+        shutil.copy(script, tmp_path)
     shutil.copytree(ROOT / "infrastructure", tmp_path / "infrastructure", ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-S", str(tmp_path / "deploy.py"), "--plan"]  # -S: without what pip installed
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert 1 == done.returncode
     assert "Traceback" not in done.stderr
     assert "aws-cdk-lib" in done.stderr
-    assert "-m pip install -r infrastructure/requirements.txt" in done.stderr
+    assert f"install -r {tmp_path}/infrastructure/requirements.txt" in done.stderr
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 10), reason="is for Pythons older than 3.10")
@@ -293,7 +294,7 @@ def test_on_an_older_python_it_says_which_one_it_needs(tmp_path: Path) -> None:
     command = [sys.executable, str(DEPLOY), "--plan"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert 1 == done.returncode
-    assert "Python 3.10 or later is needed" in done.stderr
+    assert "deploy.py needs Python 3.10 or later" in done.stderr
     assert 1 == len(done.stderr.splitlines())
 
 
@@ -301,3 +302,24 @@ def test_without_node_it_says_so(machine: Machine) -> None:
     run = machine.list("rpi-0001").deploy("--plan", JSII_NODE="/nonexistent/node")
     assert 1 == run.status
     assert "Node" in run.sentence
+
+
+def test_a_list_that_was_cut_short_ends_no_fleet_however_often_a_script_agrees(machine: Machine) -> None:
+    things = [f"rpi-{number:04}" for number in range(4)]
+    machine.list(*things).deploy("--yes", "--no-detect")
+    machine.list(things[0]).account.forget_calls()
+    run = machine.deploy("--yes", "--no-detect")
+    assert 1 == run.status
+    assert "3 of 4 things are no longer listed" in run.sentence
+    assert "--delete-at-most 3" in run.sentence
+    assert {} == machine.account.writes()
+    run = machine.deploy("--yes", "--no-detect", "--delete-at-most", "3")
+    assert (0, "") == (run.status, run.errors), run.text
+    assert [things[0]] == machine.account.snapshot()["things"]
+
+
+def test_what_a_profile_will_do_is_in_the_plan(machine: Machine) -> None:
+    plan = machine.list("rpi-0001").deploy("--plan")
+    assert "profile   cpu-usage, new" in plan.output
+    assert "processors-not-busy: alarms when cpu_usage is above 75, 3 times in a row" in plan.output
+    assert "metrics   1: cpu_usage (a number), new" in plan.output

@@ -16,6 +16,8 @@ from infrastructure.deployed import (  # noqa: E402
     certificates_of,
     read_deployed,
     read_stack,
+    refuse_busy,
+    refuse_stuck,
 )
 from infrastructure.errors import DeployError  # noqa: E402
 from infrastructure.names import Names  # noqa: E402
@@ -30,8 +32,8 @@ def aws() -> FakeCloudFormation:
     return FakeCloudFormation()
 
 
-def read(aws: FakeCloudFormation, also_busy: bool = False) -> Deployed:
-    return read_deployed(make_account(aws), NAMES, also_busy)
+def read(aws: FakeCloudFormation) -> Deployed:
+    return read_deployed(make_account(aws), NAMES)
 
 
 def test_things_are_read_from_all_stacks_of_the_fleet_and_of_no_other(aws: FakeCloudFormation) -> None:
@@ -81,20 +83,21 @@ def test_a_stack_that_is_worked_on_is_busy(aws: FakeCloudFormation, status: str)
     expected = (
         f"the stack lab-things-1 is busy ({status}): another deployment is under way; run this again when it has ended"
     )
+    deployed = read(aws)
+    assert {"a"} == set(deployed.things)
     with pytest.raises(DeployError) as raised:
-        read(aws)
+        refuse_busy(deployed.stacks["lab-things-1"], "eu-west-1")
     assert expected == str(raised.value)
-    assert {"a"} == set(read(aws, also_busy=True).things)
 
 
 def test_a_stack_that_is_stuck_says_how_it_gets_free(aws: FakeCloudFormation) -> None:
     aws.add("lab-fleet", "UPDATE_ROLLBACK_FAILED").reason = "no permission"
     expected = (
-        "the stack lab-fleet is stuck (UPDATE_ROLLBACK_FAILED: no permission): bring it back with `aws cloudformation "
-        "continue-update-rollback --stack-name lab-fleet --region eu-west-1`, then run this again"
+        "the stack lab-fleet is stuck (UPDATE_ROLLBACK_FAILED: no permission): let its rollback continue with `aws "
+        "cloudformation continue-update-rollback --stack-name lab-fleet --region eu-west-1`, then run this again"
     )
     with pytest.raises(DeployError) as raised:
-        read(aws)
+        refuse_stuck(read(aws).stacks["lab-fleet"], "eu-west-1")
     assert expected == str(raised.value)
 
 

@@ -17,7 +17,7 @@ from infrastructure.names import TAG, Names  # noqa: E402
 from infrastructure.profiles import Profile  # noqa: E402
 from infrastructure.refusals import explain  # noqa: E402
 from infrastructure.watch import LeftBehind, StackFailed  # noqa: E402
-from tests.fakes.fake_account import FakeIot, make_account  # noqa: E402
+from tests.fakes.fake_account import FakeIot, make_fleet  # noqa: E402
 from tests.fakes.fake_cloudformation import refuse  # noqa: E402
 
 NAMES = Names("lab")
@@ -53,7 +53,7 @@ def plan(
     alert_email: str | None = None,
     profiles: tuple[Profile, ...] = (PORTS,),
 ) -> DetectPlan:
-    return plan_detect(make_account(iot=iot), NAMES, fleet, profiles, metrics, alert_email)
+    return plan_detect(make_fleet(NAMES, fleet, iot=iot), profiles, metrics, alert_email)
 
 
 def test_at_first_metrics_and_profiles_are_created() -> None:
@@ -147,15 +147,15 @@ def test_aws_checks_the_behaviors_and_all_that_it_finds_is_told() -> None:
 )
 def test_alerts_stay_change_or_end(asked: str | None, expected: str | None) -> None:
     fleet = deployed(DetectStack(NAMES, (PORTS,), METRICS, "old@example.com"))
-    assert "old@example.com" == deployed_email(fleet, NAMES)
+    assert "old@example.com" == deployed_email(make_fleet(NAMES, fleet))
     result = plan(FakeIot(), fleet, alert_email=asked)
     assert (expected, asked is not None) == (result.description.alert_email, result.changes)
     assert asked != "new@example.com" or result.change == "update"
 
 
 def test_without_alerts_there_is_no_address() -> None:
-    assert deployed_email(Deployed(), NAMES) is None
-    assert deployed_email(deployed(DetectStack(NAMES, (PORTS,), METRICS)), NAMES) is None
+    assert deployed_email(make_fleet(NAMES)) is None
+    assert deployed_email(make_fleet(NAMES, deployed(DetectStack(NAMES, (PORTS,), METRICS)))) is None
 
 
 def test_the_ruin_of_a_creation_is_made_again() -> None:

@@ -14,7 +14,7 @@ from infrastructure.drift import Drift, find_drift, refuse_missing  # noqa: E402
 from infrastructure.errors import DeployError  # noqa: E402
 from infrastructure.names import Names  # noqa: E402
 from infrastructure.registry import read_registry  # noqa: E402
-from tests.fakes.fake_account import FakeIot, certificate_arn, make_account  # noqa: E402
+from tests.fakes.fake_account import FakeIot, certificate_arn, make_fleet  # noqa: E402
 
 NAMES = Names("lab")
 THING = DeployedThing("a", 1, "csr", "c1")
@@ -29,7 +29,8 @@ def iot() -> FakeIot:
 
 
 def drift_of(iot: FakeIot, *things: DeployedThing) -> list[Drift]:
-    return find_drift(make_account(iot=iot), NAMES, things or (THING,), read_registry(iot, NAMES))
+    fleet = make_fleet(NAMES, iot=iot)
+    return find_drift(fleet, things or (THING,), read_registry(fleet))
 
 
 def test_what_is_as_deployed_is_no_drift_and_costs_no_look(iot: FakeIot) -> None:
@@ -37,11 +38,11 @@ def test_what_is_as_deployed_is_no_drift_and_costs_no_look(iot: FakeIot) -> None
     assert [] == iot.calls
 
 
-def test_a_certificate_that_was_deleted_is_named_and_mended_by_rotation(iot: FakeIot) -> None:
+def test_a_certificate_that_was_deleted_is_named_and_repaired_by_rotation(iot: FakeIot) -> None:
     del iot.certificates["c1"]
     (found,) = drift_of(iot)
     assert "a: its certificate was deleted; --rotate makes a new one" == str(found)
-    assert found.rotation_mends
+    assert found.rotation_repairs
 
 
 @pytest.mark.parametrize("status", ["INACTIVE", "REVOKED"])
@@ -50,22 +51,22 @@ def test_a_certificate_that_is_not_active_is_named_with_both_ways_out(iot: FakeI
     (found,) = drift_of(iot)
     command = "aws iot update-certificate --certificate-id c1 --new-status ACTIVE"
     assert f"a: its certificate is {status}; --rotate makes a new one, or `{command}`" == str(found)
-    assert found.rotation_mends
+    assert found.rotation_repairs
 
 
 def test_a_policy_that_was_detached_is_named(iot: FakeIot) -> None:
     iot.policies["lab"].clear()
     (found,) = drift_of(iot)
     assert "a: the policy was detached from its certificate; --rotate makes a new one" == str(found)
-    assert found.rotation_mends
+    assert found.rotation_repairs
 
 
-def test_a_thing_that_was_deleted_is_named_and_rotation_does_not_mend_it(iot: FakeIot) -> None:
+def test_a_thing_that_was_deleted_is_named_and_rotation_does_not_repair_it(iot: FakeIot) -> None:
     iot.things.clear()
     iot.groups["lab"].clear()
     (found,) = drift_of(iot)
     assert "a: the thing itself was deleted; take it out of the list, deploy, and list it again" == str(found)
-    assert not found.rotation_mends
+    assert not found.rotation_repairs
 
 
 def test_a_thing_outside_the_group_is_no_drift_since_it_joins(iot: FakeIot) -> None:
@@ -102,17 +103,20 @@ def test_what_all_things_share_is_missed(policies: Any, groups: Any, expected: s
     iot = FakeIot()
     iot.policies, iot.groups = policies, groups
     deployed = Deployed({"lab-fleet": DeployedStack("lab-fleet", "CREATE_COMPLETE")})
+    fleet = make_fleet(NAMES, deployed, iot=iot)
     with pytest.raises(DeployError) as raised:
-        refuse_missing(NAMES, deployed, read_registry(iot, NAMES))
+        refuse_missing(fleet, read_registry(fleet))
     assert str(raised.value).startswith(expected)
 
 
 @pytest.mark.parametrize("status", [None, "ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
 def test_what_was_never_deployed_is_not_missed(status: str | None) -> None:
     deployed = Deployed({"lab-fleet": DeployedStack("lab-fleet", status)} if status else {})
-    refuse_missing(NAMES, deployed, read_registry(FakeIot(), NAMES))
+    fleet = make_fleet(NAMES, deployed)
+    refuse_missing(fleet, read_registry(fleet))
 
 
 def test_what_is_there_is_not_missed(iot: FakeIot) -> None:
     deployed = Deployed({"lab-fleet": DeployedStack("lab-fleet", "CREATE_COMPLETE")})
-    refuse_missing(NAMES, deployed, read_registry(iot, NAMES))
+    fleet = make_fleet(NAMES, deployed, iot=iot)
+    refuse_missing(fleet, read_registry(fleet))

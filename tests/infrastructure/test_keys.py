@@ -11,7 +11,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.infrastructure.deployer import Issued, issue, skip_without
+from tests.infrastructure.deployer import Issued, acting_as, issue, skip_without
 from tests.infrastructure.interruptions import Killer
 
 skip_without("cryptography")
@@ -66,16 +66,6 @@ def umask(mask: int) -> Iterator[None]:
 
 
 @contextmanager
-def acting_as(user: int) -> Iterator[None]:
-    before = os.geteuid()
-    os.seteuid(user)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
-
-
-@contextmanager
 def full_disk() -> Iterator[None]:
     """No file may grow beyond ten bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -124,7 +114,7 @@ def test_the_request_for_a_key_stays_the_same(store: KeyStore) -> None:
     assert first == store.request(THING)
 
 
-def test_a_request_that_is_lost_is_made_anew_for_the_same_key(store: KeyStore) -> None:
+def test_a_request_that_is_lost_is_recreated_for_the_same_key(store: KeyStore) -> None:
     deploy(store, store.request(THING))
     (store.directory / THING / "request.csr").unlink()
     key = read_key(store.private_key(THING))
@@ -313,7 +303,7 @@ def begin_rotation(store: KeyStore) -> str:
 
 
 @pytest.mark.parametrize("begin", [begin_first, begin_rotation])
-def test_settling_that_is_killed_anywhere_is_mended_by_the_next(
+def test_settling_that_is_killed_anywhere_is_completed_by_the_next(
     tmp_path: Path, killer: Killer, begin: Callable[[KeyStore], str]
 ) -> None:
     for access in range(1, MOST_ACCESSES):
@@ -454,7 +444,7 @@ def test_a_full_disk_is_told_with_the_path_and_costs_no_key(store: KeyStore) -> 
     assert before == files_of(store)
 
 
-def test_a_disk_that_is_full_while_settling_is_mended_when_it_is_not(store: KeyStore) -> None:
+def test_a_disk_that_is_full_while_settling_is_no_obstacle_when_it_is_not(store: KeyStore) -> None:
     request = begin_rotation(store)
     issued = issue(request)
     with full_disk(), pytest.raises(DeployError, match="cannot be read or written: File too large"):

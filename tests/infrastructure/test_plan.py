@@ -14,7 +14,16 @@ from infrastructure.description import FleetStack, ThingsStack  # noqa: E402
 from infrastructure.errors import DeployError  # noqa: E402
 from infrastructure.names import TAG, Names  # noqa: E402
 from infrastructure.placement import THINGS_PER_STACK  # noqa: E402
-from infrastructure.plan import Plan, StackPlan, ThingsPlan, change_of, find_rotated, make_plan  # noqa: E402
+from infrastructure.plan import (  # noqa: E402
+    Plan,
+    StackPlan,
+    ThingsPlan,
+    change_of,
+    find_rotated,
+    make_plan,
+    refuse_mass_deletion,
+)
+from tests.fakes.fake_account import make_fleet  # noqa: E402
 
 NAMES = Names("lab")
 
@@ -36,7 +45,7 @@ def deployed(*stacks: dict[str, str], **others: DeployedStack) -> Deployed:
 
 
 def plan(wanted: str, fleet: Deployed, rotate: Collection[str] = ()) -> Plan:
-    return make_plan(NAMES, list(wanted), fleet, rotate)
+    return make_plan(make_fleet(NAMES, fleet), list(wanted), rotate)
 
 
 def changes_of(plan: Plan) -> dict[str, str]:
@@ -86,7 +95,7 @@ def test_each_thing_is_new_kept_rotated_or_gone() -> None:
 
 def test_a_full_stack_is_followed_by_another() -> None:
     names = [f"t{number}" for number in range(THINGS_PER_STACK + 1)]
-    result = make_plan(NAMES, names, Deployed())
+    result = make_plan(make_fleet(NAMES), names)
     assert [THINGS_PER_STACK, 1] == [len(each.things) for each in result.stacks]
 
 
@@ -153,3 +162,33 @@ def test_a_half_deleted_stack_of_things_that_are_gone_is_deleted_to_its_end() ->
     name = NAMES.things_stack(2)
     stacks = {**fleet.stacks, name: half_deleted(name, "d")}
     assert "delete" == changes_of(plan("a", Deployed(stacks, fleet.things)))["things-2"]
+
+
+def fleet_of(count: int) -> Deployed:
+    return Deployed({}, {f"t{number}": DeployedThing(f"t{number}", 1, "", "") for number in range(count)})
+
+
+@pytest.mark.parametrize(
+    ("things", "gone", "most", "refused"),
+    [
+        (1, 1, None, False),
+        (2, 2, None, True),
+        (19, 1, None, False),
+        (19, 2, None, True),
+        (20, 2, None, False),
+        (20, 20, None, True),
+        (20, 20, 20, False),
+        (20, 3, 2, True),
+        (20, 1, 0, True),
+        (20, 0, 0, False),
+    ],
+)
+def test_more_than_a_tenth_is_not_deleted_unasked(things: int, gone: int, most: int | None, refused: bool) -> None:
+    before = fleet_of(things)
+    left = list(before.things)[gone:] or ["new"]
+    plan = make_plan(make_fleet(NAMES, before), left)
+    if not refused:
+        return refuse_mass_deletion(plan, before, most)
+    with pytest.raises(DeployError, match=f"{gone} of {things} things are no longer .* give --delete-at-most {gone}$"):
+        refuse_mass_deletion(plan, before, most)
+    return None

@@ -8,9 +8,8 @@ skip_without("boto3", "rich")
 
 from infrastructure import registry  # noqa: E402
 from infrastructure.errors import DeployError  # noqa: E402
-from infrastructure.names import Names  # noqa: E402
 from infrastructure.registry import Registry, read_policy_targets, read_registry, refuse_foreign_things  # noqa: E402
-from tests.fakes.fake_account import FakeIot, certificate_arn  # noqa: E402
+from tests.fakes.fake_account import FakeIot, certificate_arn, make_fleet  # noqa: E402
 
 IDS = [f"c{number}" for number in range(5)]  # three pages
 GROUP = "arn:aws:iot:eu-west-1:123456789012:thinggroup/doors"
@@ -26,17 +25,17 @@ def test_certificates_targets_and_members_are_read_to_the_last_page() -> None:
         frozenset(IDS),
         frozenset("abc"),
     )
-    assert expected == read_registry(iot, Names("lab"))
+    assert expected == read_registry(make_fleet(iot=iot))
 
 
 def test_before_the_first_deployment_there_is_no_policy_and_no_group() -> None:
-    assert Registry({}, frozenset(), frozenset(), ("policy", "thing group")) == read_registry(FakeIot(), Names())
+    assert Registry({}, frozenset(), frozenset(), ("policy", "thing group")) == read_registry(make_fleet())
 
 
 def test_a_policy_and_a_group_that_nobody_has_are_not_missing() -> None:
     iot = FakeIot()
     iot.policies, iot.groups = {"lab": set()}, {"lab": set()}
-    assert Registry({}, frozenset(), frozenset()) == read_registry(iot, Names("lab"))
+    assert Registry({}, frozenset(), frozenset()) == read_registry(make_fleet(iot=iot))
 
 
 def test_a_policys_targets_are_whatever_has_it() -> None:

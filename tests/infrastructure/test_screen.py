@@ -1,26 +1,17 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import pytest
 
 from tests.infrastructure.deployer import skip_without
 
-skip_without("aws_cdk", "boto3", "rich")
+skip_without("rich")
 
-from infrastructure.deployed import Deployed, DeployedStack, DeployedThing  # noqa: E402
-from infrastructure.description import DetectStack  # noqa: E402
-from infrastructure.detect import DetectPlan  # noqa: E402
-from infrastructure.drift import Drift  # noqa: E402
 from infrastructure.errors import DeployError  # noqa: E402
-from infrastructure.names import Names  # noqa: E402
-from infrastructure.plan import Plan, StackPlan, ThingsPlan  # noqa: E402
 from infrastructure.screen import Screen  # noqa: E402
-from tests.fakes.fake_account import make_account  # noqa: E402
 
 ODD = "rack:key:[red]1[/red]"  # to rich an emoji and markup
-DETECT = DetectStack(Names(), (), {})
 
 
 class Output(io.StringIO):
@@ -51,23 +42,6 @@ def lines(output: Output) -> list[str]:
     return output.getvalue().splitlines()
 
 
-def plan(**things: tuple[str, ...]) -> Plan:
-    groups = {"new": (), "kept": (), "rotated": (), "gone": (), **things}
-    return Plan(StackPlan("lab-fleet", "keep"), (), **groups)
-
-
-def test_the_account_comes_first(output: Output) -> None:
-    Screen(output).show_account(make_account(), "lab")
-    expected = [
-        "account   123456789012, as arn:aws:iam::123456789012:user/deployer",
-        "region    eu-west-1",
-        "endpoint  a1b2c3-ats.iot.eu-west-1.amazonaws.com",
-        "fleet     lab",
-        "",
-    ]
-    assert expected == lines(output)
-
-
 def test_names_are_printed_as_they_are(output: Output) -> None:
     Screen(output).say(ODD)
     assert [ODD] == lines(output)
@@ -80,100 +54,6 @@ def test_names_are_printed_as_they_are_beside_bars_too(terminal: Output) -> None
     said = terminal.getvalue()
     assert f"{ODD}: {ODD} (1 of 1)" in said
     assert f"{ODD} \x1b" in said  # beside the bar
-
-
-def test_all_that_goes_is_shown_and_of_the_rest_the_first_ones(output: Output) -> None:
-    many = tuple(f"t{number}" for number in range(12))
-    Screen(output).show_plan(plan(new=many, gone=many), [], [])
-    ten = ", ".join(many[:10])
-    assert [
-        f"new       12: {ten} and 2 more",
-        f"gone      12: {', '.join(many)} (no longer listed: thing and certificate are DELETED)",
-    ] == lines(output)
-
-
-def test_the_plan_names_stacks_that_change_things_that_join_and_drift(output: Output) -> None:
-    stacks = (
-        ThingsPlan("lab-things-1", "recreate", 1, ("a",)),
-        ThingsPlan("lab-things-2", "keep", 2, ("b",)),
-        ThingsPlan("lab-things-3", "delete", 3, ()),
-    )
-    whole = Plan(StackPlan("lab-fleet", "create"), stacks, ("a",), ("b", "c"), ("b",), ())
-    drift = [Drift("b", "its certificate was deleted", True), Drift("c", "its certificate is INACTIVE", True)]
-    Screen(output).show_plan(whole, ["a", "c"], drift)
-    assert [
-        "new       1: a",
-        "kept      2: b, c",
-        "rotated   1: b (cut off until their devices have the new certificate and key)",
-        "to join   1: c (not in the thing group yet)",
-        "stack     lab-fleet is created",
-        "stack     lab-things-1 is left of a creation that failed: deleted, and created again",
-        "stack     lab-things-3 is deleted, it holds no thing any more",
-        "drift     b: its certificate was deleted (which is done now)",
-        "drift     c: its certificate is INACTIVE",
-    ] == lines(output)
-
-
-@pytest.mark.parametrize(
-    ("detect", "expected"),
-    [
-        (None, ["Detect    is left alone (--no-detect)"]),
-        (DetectPlan("d", "keep", DETECT), ["note      the security profiles name m, which"]),
-        (
-            DetectPlan("d", "update", DETECT),
-            ["note      the security profiles name m, which", "stack     d is updated"],
-        ),
-        (
-            DetectPlan("d", "create", DETECT, shared=("x",)),
-            [
-                "Detect    uses the custom metric x, which is there already, of another fleet or an earlier one",
-                "note      the security profiles name m",
-                "stack     d is created",
-            ],
-        ),
-        (
-            DetectPlan("d", "update", DETECT, problem=DeployError("Detect is over")),
-            ["note      the", "Detect    cannot be deployed, everything else can: Detect is over"],
-        ),
-    ],
-)
-def test_what_happens_to_detect_and_why_it_does_not(
-    output: Output, detect: DetectPlan | None, expected: list[str]
-) -> None:
-    Screen(output).show_detect(detect, ["m"])
-    assert len(expected) == len(lines(output))
-    assert all(line.startswith(begin) for line, begin in zip(lines(output), expected))
-
-
-def test_a_destruction_names_everything_that_goes(output: Output) -> None:
-    things = {f"t{number:02}": DeployedThing(f"t{number:02}", 1, "", "") for number in range(11)}
-    stacks = {name: DeployedStack(name, "CREATE_COMPLETE") for name in ("lab-things-1", "lab-fleet")}
-    Screen(output).show_destruction(Deployed(stacks, things), ["arn:x"])
-    assert [
-        "stack     lab-fleet is deleted",
-        "stack     lab-things-1 is deleted",
-        f"things    11: {', '.join(things)} (deleted with their certificates)",
-        "detached  1: arn:x (what is not of this fleet and loses its policy)",
-    ] == lines(output)
-
-
-def test_where_nothing_is_deployed_nothing_is_destroyed(output: Output) -> None:
-    Screen(output).show_destruction(Deployed(), [])
-    assert ["nothing of this fleet is deployed"] == lines(output)
-
-
-def test_each_bundle_has_its_command_quoted_for_a_shell(output: Output) -> None:
-    Screen(output).show_bundles([Path("my fleet/a.tar"), Path("b.tar")], ["c"], ["b"])
-    told = lines(output)
-    assert "no bundle 1: c (their keys are on another machine; --rotate makes new ones here)" == told[0]
-    assert "  sudo installers/install-rpi.bash --bundle 'my fleet/a.tar'" in told
-    assert "  sudo installers/install-rpi.bash --bundle b.tar --replace" in told  # or its old key would be kept
-    assert "Cut off until this is done: b" == told[-1]
-
-
-def test_without_bundles_nothing_is_to_be_installed(output: Output) -> None:
-    Screen(output).show_bundles([], [], [])
-    assert [] == lines(output)
 
 
 def test_a_pipe_gets_plain_lines_however_long_and_steps_that_count(output: Output) -> None:

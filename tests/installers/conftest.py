@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from demo.authority import Authority
-from release import build, wheelhouse
+from release import archive, lock, wheelhouse
 from tests import namespaces
 from tests.installers import roots
 from tests.installers.machine import Machine
@@ -51,9 +51,9 @@ def minimal_root(distribution: roots.Distribution, tmp_path_factory: pytest.Temp
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is released, as `tar -xf` leaves it."""
+    """What is released of this work tree, as `tar -xf` leaves it."""
     directory = tmp_path_factory.mktemp("source")
-    with tarfile.open(fileobj=BytesIO(build.build_archive(ROOT, "test", TIME))) as release:
+    with tarfile.open(fileobj=BytesIO(archive.pack("release", archive.read_tracked(ROOT), TIME))) as release:
         release.extractall(directory)
     (unpacked,) = directory.iterdir()
     return unpacked
@@ -61,19 +61,20 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wheels() -> Path:
-    """The wheelhouse of this release; it is kept until requirements.txt changes."""
-    requirements = ROOT / "requirements.txt"
-    kept = roots.CACHE / "wheelhouses" / hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    """The wheelhouse of this release; it is kept until the locks change."""
+    locks = lock.LOCKS
+    content = b"".join(path.read_bytes() for path in (lock.PACKAGES, lock.RETAGGED))
+    kept = roots.CACHE / "wheelhouses" / hashlib.sha256(content).hexdigest()[:12]
     with roots.locked(kept):
         if kept.exists():
             return kept
         part = kept.with_name(f"{kept.name}.{os.getpid()}")
         part.mkdir(parents=True)
         try:
-            wheelhouse.build_own(requirements, part, TIME)
+            wheelhouse.build_own(locks, part)
         except wheelhouse.WheelError as error:
             pytest.skip(f"no wheels can be had here: {error}")
-        lost = list(wheelhouse.fetch_others(requirements, part))
+        lost = list(wheelhouse.fetch_others(locks, part))
         if any("x86-64" in line for line in lost):
             pytest.skip(f"no wheels can be had here: {'; '.join(lost)}")
         part.rename(kept)

@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import os
+import pwd
 import ssl
 import stat
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from cryptography import x509
 
 from demo.authority import Authority
 
@@ -192,12 +194,67 @@ def test_what_is_no_tar_is_no_bundle(tmp_path: Path, stage: Stage, content: byte
     assert "Traceback" not in done.stderr
 
 
+def headers_of(kind: bytes, size: int, times: int = 1) -> bytes:
+    """Headers that speak of the header after them, as any tar may have one."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = kind, size
+    content = b"12 comment=x\n".ljust(512, b"\0") if size == 13 else b""
+    return (info.tobuf(tarfile.GNU_FORMAT) + content) * times
+
+
+@pytest.mark.parametrize(
+    ("headers", "length", "says"),
+    [
+        (headers_of(b"x", 600 * 2**20), 600 * 2**20, "has more than 4065536 bytes"),  # a sparse file: it has no blocks
+        (headers_of(b"x", 600 * 2**20), 4_000_000, "is no bundle: "),
+        (headers_of(b"L", 600 * 2**20), 4_000_000, "is no bundle: "),
+        (headers_of(b"g", 13, 3000), 0, "is no bundle: it has headers upon headers"),
+        (headers_of(b"x", 13, 3000), 0, "is no bundle: it has headers upon headers"),
+    ],
+)
+def test_a_bundle_whose_headers_are_too_large_or_too_deep_is_refused_in_a_sentence(
+    tmp_path: Path, stage: Stage, headers: bytes, length: int, says: str
+) -> None:
+    with (tmp_path / "b.tar").open("wb") as file:
+        file.write(headers)
+        file.truncate(max(length, len(headers)))
+    done = stage("--bundle", tmp_path / "b.tar")
+    assert (1, True, 1) == (done.returncode, says in done.stderr, done.stderr.count("\n")), done.stderr
+
+
+def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, stage: Stage, files: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for options in (["--bundle"], ["--config"], ["--endpoint", "e", "--thing-name", "t", *files[:3]]):
+        done = stage(*options, tmp_path / "pipe")
+        assert (1, f"{tmp_path}/pipe must be a file\n") == (done.returncode, done.stderr)
+
+
+def test_a_link_is_not_followed_in_a_directory_that_another_user_can_write(
+    tmp_path: Path, files_module: ModuleType
+) -> None:
+    (tmp_path / "secret").write_text("root's")
+    (tmp_path / "link").symlink_to("secret")
+    assert b"root's" == files_module.read_file(tmp_path / "link")
+    with pytest.raises(load()["problem"].Problem, match="link must be a file"):
+        files_module.read_file(tmp_path / "link", follow=False)
+
+
 def test_a_bundle_that_is_compressed_is_refused(tmp_path: Path, stage: Stage) -> None:
     done = stage("--bundle", bundle(tmp_path / "b.tar.gz", mode="w:gz"))
     assert (1, True) == (done.returncode, "is no bundle" in done.stderr)
 
 
-@pytest.mark.parametrize("config", [b"{", b"[]", b"\xff", b'{"agent": 1}', b'{"agent": {"authentication": []}}'])
+@pytest.mark.parametrize(
+    "config",
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"agent": 1}',
+        b'{"agent": {"authentication": []}}',
+        b'{"agent": {"thing_name": "\\ud83d"}}',
+    ],
+)
 def test_a_bundle_whose_configuration_is_none_is_refused_in_a_sentence(
     tmp_path: Path, stage: Stage, config: bytes
 ) -> None:
@@ -255,6 +312,36 @@ def test_on_a_terminal_what_is_missing_is_asked_for(tmp_path: Path, files: list[
     ]
     assert all(question.startswith(begins) for question, begins in zip(asked, expected)), asked
     assert b"secret" == (tmp_path / "stage" / KEY).read_bytes()
+
+
+def test_the_command_of_a_bundle_or_of_a_configuration_is_left_to_the_service(
+    tmp_path: Path, stage: Stage, files: list[str]
+) -> None:
+    agent = {**AGENT, "instance": {"prefix": "rpi", "command": f"touch '{tmp_path}/ran'; echo 1"}}
+    del agent["thing_name"]
+    config = json.dumps({"agent": agent}).encode()
+    given = bundle(tmp_path / "b.tar", member(CONFIG, config), leave_out=CONFIG)
+    (mine := tmp_path / "mine.json").write_bytes(config)
+    for options in (["--bundle", given], ["--bundle", given, "--dry-run"], ["--config", mine, *files]):
+        done = stage(*options, place=False)
+        assert (0, "") == (done.returncode, done.stderr)
+        assert done.stdout.startswith("rpi-(serial number) at e, ")
+    assert 0 == stage("--bundle", given).returncode
+    assert 0 == stage().returncode, "nor is that of what is kept"
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_examples_own_command_is_tried_as_nobody(tmp_path: Path) -> None:
+    identity = load()["identity"]
+    me = pwd.getpwnam("nobody").pw_uid
+    assert identity.prints_serial(f'[ "$(id -u) $(id -G)" = "{me} $(id -g)" ] && echo 1')
+    assert not identity.prints_serial("exit 1")
+
+
+@pytest.mark.parametrize("printed", ["\\377\\376", "\\303", "C02\\351ABC"])
+def test_a_serial_number_that_is_no_utf_8_is_one(printed: str) -> None:
+    assert load()["identity"].prints_serial(f"printf '{printed}'")
 
 
 def test_an_option_wins_over_the_bundle(tmp_path: Path, stage: Stage) -> None:
@@ -341,6 +428,83 @@ def test_a_certificate_that_was_lost_comes_back_from_the_bundle(tmp_path: Path, 
     (tmp_path / "etc" / CERTIFICATE).unlink()
     assert 0 == stage("--bundle", tmp_path / "b.tar").returncode
     assert CONTENTS == {**read(tmp_path / "etc"), CONFIG: CONTENTS[CONFIG]}
+
+
+# Certificates as AWS issues them, to the day on which they end, and one from before 2000; the rest is ours.
+UTC_2026, UTC_1999, GENERALIZED = b"\x17\x0d260101000000Z", b"\x17\x0d991231235959Z", b"\x18\x0f20500101000000Z"
+
+
+def certificate(
+    since: bytes, until: bytes = b"\x17\x0d491231235959Z", version: bytes = b"\xa0\x03\x02\x01\x02"
+) -> bytes:
+    """Return what of a certificate says since when it is valid, as PEM."""
+    validity = since + until
+    inside = version + b"\x02\x01\x07" + b"\x30\x00" * 2 + bytes([0x30, len(validity)]) + validity
+    return ssl.DER_cert_to_PEM_cert(bytes([0x30, 0x81, len(inside) + 3, 0x30, 0x81, len(inside)]) + inside).encode()
+
+
+@pytest.mark.parametrize(
+    ("pem", "expected"),
+    [
+        (certificate(UTC_2026), "20260101000000"),
+        (certificate(UTC_2026, version=b""), "20260101000000"),
+        (certificate(UTC_1999), "19991231235959"),
+        (certificate(GENERALIZED), "20500101000000"),
+        (b"certificate", ""),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ""),
+        (b"-----BEGIN CERTIFICATE-----\nMIL/////\n-----END CERTIFICATE-----\n", ""),
+        (b"-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n", ""),
+    ],
+)
+def test_since_when_a_certificate_is_valid_is_read_without_the_c_library(pem: bytes, expected: str) -> None:
+    assert expected == load()["certificate"].valid_since(pem)
+
+
+def test_since_when_a_real_certificate_is_valid_is_read(authority: Authority) -> None:
+    pem = authority.issue("rpi-0001").certificate.read_bytes()
+    expected = x509.load_pem_x509_certificate(pem).not_valid_before_utc
+    assert f"{expected:%Y%m%d%H%M%S}" == load()["certificate"].valid_since(pem)
+
+
+def renewed(path: Path, since: bytes, **agent: object) -> Path:
+    """Write a bundle of a thing with a certificate that is valid since a moment, and a key for it."""
+    config = json.dumps({"agent": {**AGENT, **agent}}).encode()
+    with tarfile.open(path, "w") as tar:
+        contents = {**CONTENTS, CONFIG: config, CERTIFICATE: certificate(since), KEY: b"secret" + since}
+        for name, content in contents.items():
+            tar.addfile(member(name, content)[0], io.BytesIO(content))
+    return path
+
+
+def test_a_bundle_with_a_newer_certificate_for_the_same_thing_replaces_certificate_and_key(
+    tmp_path: Path, stage: Stage
+) -> None:
+    stage("--bundle", renewed(tmp_path / "old.tar", UTC_1999))
+    before = read(tmp_path / "etc")
+    done = stage("--bundle", renewed(tmp_path / "new.tar", UTC_2026, publish_interval=600))
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f"rpi-0001 at e, kept, with the newer certificate and key from {tmp_path}/new.tar" in done.stdout
+    found = read(tmp_path / "etc")
+    assert (certificate(UTC_2026), b"secret" + UTC_2026) == (found[CERTIFICATE], found[KEY])
+    assert before[CONFIG] == found[CONFIG], "what an operator has changed stays"
+    assert {*before, f"{CONFIG}.new"} == set(found)
+    again = stage("--bundle", tmp_path / "old.tar")
+    assert f"what was given is in {CERTIFICATE}.new, {KEY}.new (--replace takes it over)" in again.stdout, "not back"
+    assert certificate(UTC_2026) == (tmp_path / "etc" / CERTIFICATE).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [{"authentication": {**AGENT["authentication"], "endpoint": "another account's"}}, {"thing_name": "rpi-0002"}],  # type: ignore[dict-item]
+)
+def test_a_newer_certificate_for_something_else_replaces_nothing(
+    tmp_path: Path, stage: Stage, agent: dict[str, object]
+) -> None:
+    stage("--bundle", renewed(tmp_path / "old.tar", UTC_1999))
+    before = read(tmp_path / "etc")
+    stage("--bundle", renewed(tmp_path / "new.tar", UTC_2026, **agent))
+    found = read(tmp_path / "etc")
+    assert before == {name: found[name] for name in before}
 
 
 def test_another_things_bundle_is_refused_before_anything_changes(tmp_path: Path, stage: Stage) -> None:
@@ -442,6 +606,7 @@ def test_a_copy_can_install_and_remove_and_holds_no_tests_and_nothing_of_the_dep
         "amazon-defender-publisher",
         "defender_publisher",
         "device_defender",
+        "defender_start.py",
         "requirements.txt",
         "configs",
         "installers",
@@ -452,6 +617,14 @@ def test_a_copy_can_install_and_remove_and_holds_no_tests_and_nothing_of_the_dep
     assert {".service"} <= {path.suffix for path in (tmp_path / "installers").iterdir()}
     device = tmp_path / "installers" / "device"
     assert {"__main__.py", *(path.name for path in MODULES)} == {path.name for path in device.iterdir()}
+
+
+def test_a_copy_has_all_that_the_program_imports(tmp_path: Path) -> None:
+    run("copy-program", ROOT, tmp_path)
+    command = [sys.executable, "-Es", str(tmp_path / "amazon-defender-publisher"), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert '"metrics"' in done.stdout
 
 
 def test_a_link_points_to_its_new_target_in_one_step(tmp_path: Path) -> None:
@@ -481,23 +654,28 @@ def test_the_command_runs_the_current_version_also_below_a_directory_with_a_blan
 
 @pytest.fixture
 def ask(tmp_path: Path, verdict_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
-    """Wait for the verdict of a program that answers --status and --doctor as given."""
+    """Wait for the verdict of a program whose status is as given, and which answers --doctor as given."""
     for name, seconds in {"POLL": 0.02, "CONNECT_WITHIN": 0.4, "REPORT_WITHIN": 0.4}.items():
         monkeypatch.setattr(verdict_module, name, seconds)
 
-    def ask(capsys: pytest.CaptureFixture[str], status: object, *failed: dict[str, str]) -> tuple[int, str]:
-        (tmp_path / "--status").write_text(json.dumps({"status": status}))
+    def ask(
+        capsys: pytest.CaptureFixture[str], status: object, *failed: dict[str, str], endpoint: str = AT_AWS
+    ) -> tuple[int, str]:
+        agent = {"state_directory": str(tmp_path), "authentication": {"endpoint": endpoint}}
+        (tmp_path / "config").write_text(json.dumps({"agent": agent}))
+        (tmp_path / "status.json").write_text(json.dumps(status))
         (tmp_path / "--doctor").write_text(json.dumps({"rungs": [{"rung": "config", "verdict": "ok"}, *failed]}))
         program = tmp_path / "program"
         program.write_text(f'#!/bin/sh\ncat "{tmp_path}/$1"\n')
         program.chmod(0o755)
-        code = load()["__main__"].main(["wait-for-verdict", str(program), "config", str(SINCE)])
+        code = load()["__main__"].main(["wait-for-verdict", str(program), f"{tmp_path}/config", str(SINCE)])
         said = capsys.readouterr()
         return code, said.out + said.err
 
     return ask
 
 
+AT_AWS = "a1b2c3-ats.iot.eu-west-1.amazonaws.com"
 SINCE = 1000.0
 CONNECTED = {"since": SINCE, "connection": {"connected": True}}
 TCP = {"rung": "TCP", "verdict": "fail", "says": "no answer", "advice": "set port 443"}
@@ -512,8 +690,8 @@ def report(verdict: str, moment: float = SINCE + 1) -> dict[str, object]:
     [
         (report("accepted"), [], (0, "report 7 accepted by AWS IoT Device Defender\n")),
         (report("delivered"), [], (0, "report 7 delivered; nobody answers on a topic of your own\n")),
-        (report("accepted"), [TCP], (1, "report 7 accepted, but TCP: no answer; set port 443\n")),
-        (report("rejected: Throttled"), [TCP], (1, "no report was accepted: TCP: no answer; set port 443\n")),
+        (report("accepted"), [TCP], (0, "report 7 accepted by AWS IoT Device Defender\n")),
+        (report("rejected: InvalidPayload"), [TCP], (1, "no report was accepted: TCP: no answer; set port 443\n")),
         (report("accepted", SINCE - 1), [TCP], (1, "no report was accepted: TCP: no answer; set port 443\n")),
         ({"since": SINCE}, [TCP], (1, "no report was accepted: TCP: no answer; set port 443\n")),
         ({"since": SINCE, "last_error": {"text": "why"}}, [], (1, "no report was accepted: why\n")),
@@ -530,6 +708,76 @@ def test_the_verdict_is_that_of_a_report_since_the_start_or_the_one_thing_to_do(
     failed: list[dict[str, str]], expected: tuple[int, str],
 ) -> None:  # fmt: skip
     assert expected == ask(capsys, status, *failed)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "by"),
+    [
+        ("a1-ats.iot.cn-north-1.amazonaws.com.cn", "AWS IoT Device Defender"),
+        ("localhost", "localhost"),
+        ("broker.example", "broker.example"),
+        ("amazonaws.com.example", "amazonaws.com.example"),
+    ],
+)
+def test_aws_is_named_only_where_the_endpoint_is_one_of_aws(
+    ask: Callable[..., tuple[int, str]], capsys: pytest.CaptureFixture[str], endpoint: str, by: str
+) -> None:
+    assert (0, f"report 7 accepted by {by}\n") == ask(capsys, report("accepted"), endpoint=endpoint)
+
+
+@pytest.mark.parametrize(
+    ("next_report", "due"), [(SINCE + 290, SINCE + 301), (SINCE + 305, SINCE + 305), (None, SINCE + 301)]
+)
+def test_a_report_that_is_throttled_proves_the_way_and_the_time_of_the_next_one_is_said(
+    ask: Callable[..., tuple[int, str]], capsys: pytest.CaptureFixture[str], next_report: float | None, due: float
+) -> None:
+    """AWS takes a report of a thing once in 5 minutes: a card that is flashed again, `--once` before the service."""
+    status = {**report("rejected: Throttled"), "interval": 300, "next_report": next_report}
+    code, said = ask(capsys, status, TCP)
+    assert 0 == code
+    assert said.startswith("report 7 throttled, ")
+    assert said.endswith(f" {time.strftime('%H:%M:%S', time.localtime(due))}\n")
+
+
+def test_waiting_for_the_verdict_starts_no_process(
+    ask: Callable[..., tuple[int, str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    sys.addaudithook(lambda event, arguments: started.append(arguments[1]) if event == "subprocess.Popen" else None)
+    ask(capsys, report("accepted"))
+    assert [] == started
+    ask(capsys, CONNECTED, TCP)
+    assert [["--doctor"]] == [words[1:2] for words in started], "only for what is wrong"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("trick", ["link", "pipe", "directory", "nothing", "endless", "no UTF-8", "deep"])
+def test_a_status_that_plays_a_trick_is_no_status(tmp_path: Path, verdict_module: ModuleType, trick: str) -> None:
+    path = tmp_path / "status.json"
+    (tmp_path / "shadow").write_text('{"since": 1}')
+    {
+        "link": lambda: path.symlink_to("shadow"),
+        "pipe": lambda: os.mkfifo(path),
+        "directory": path.mkdir,
+        "nothing": lambda: None,
+        "endless": lambda: path.write_bytes(b'{"a": "' + b"x" * 2_000_000),
+        "no UTF-8": lambda: path.write_bytes(b"\xff\xfe"),
+        "deep": lambda: path.write_bytes(b"[" * 100_000),
+    }[trick]()
+    assert {} == verdict_module.read_status(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_doctor_of_root_runs_as_the_services_user_with_a_copy_of_the_key(
+    tmp_path: Path, verdict_module: ModuleType
+) -> None:
+    (tmp_path / KEY).write_text("secret")
+    (tmp_path / KEY).chmod(0o600)
+    with verdict_module.as_service("nobody", tmp_path / KEY) as (options, identity):
+        done = subprocess.run(["sh", "-c", f"id -un; cat {options[1]}"], capture_output=True, text=True, **identity)
+        assert ("-k", "nobody\nsecret") == (options[0], done.stdout)
+    assert not Path(options[1]).exists()
+    with verdict_module.as_service("there is no such user", tmp_path / KEY) as nobody:
+        assert ([], {}) == nobody
 
 
 def test_a_report_that_is_due_later_is_waited_for_and_that_is_said(

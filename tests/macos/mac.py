@@ -17,10 +17,7 @@ TOOLS = Path(__file__).resolve().parent / "tools"
 SHELLS = {
     "bash": ["bash"],
     "bash 3.2": ["bash-3.2"],  # macOS's; elsewhere one that somebody built and put on the path under this name
-    "bash --posix": ["bash", "--posix"],
-    "dash": ["dash"],
-    "mksh": ["mksh"],
-    "yash": ["yash"],
+    "bash --posix": ["bash", "--posix"],  # macOS's, when it is called as sh
 }
 BSD_TOOLS = """
     awk basename cat chmod cmp cp cut date df diff dirname du env expr find grep head install kill ln ls mkdir mktemp mv

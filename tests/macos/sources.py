@@ -7,15 +7,16 @@ from pathlib import Path
 
 from tests.macos.mac import NAME, ROOT
 
+PARTS = ("device_defender", "defender_publisher", "configs", "installers")
 BREAKS = "if len(sys.argv) == 2 and not sys.argv[1].startswith('-'):"  # as a daemon, and only then
 
 
 def copy_source(directory: Path) -> Path:
     """Return a copy of what is installed, in which a test can change something."""
     directory.mkdir()
-    for name in (NAME, "requirements.txt", "LICENSE"):
+    for name in (NAME, "defender_start.py", "requirements.txt", "LICENSE"):
         shutil.copy2(ROOT / name, directory / name)
-    for name in ("defender_publisher", "device_defender", "configs", "installers"):
+    for name in PARTS:
         shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
     return directory
 

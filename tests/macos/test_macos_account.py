@@ -67,3 +67,40 @@ def test_an_account_that_is_an_administrators_is_refused(mac: Mac, bundle: Path)
     done = mac.install("--bundle", bundle)
     assert (1, f"user: the account {ACCOUNT} must not be an administrator's\n") == (done.returncode, done.stderr)
     assert mac.job() is None
+
+
+FULL_DISK_ACCESS = (
+    "macOS refuses it (-14120) to a program without Full Disk Access: allow it to Terminal, or for ssh to"
+)
+
+
+def test_an_account_that_is_as_it_should_be_is_not_touched_again(mac: Mac, bundle: Path) -> None:
+    """Since macOS 10.15 a change of an account, but not its creation, needs Full Disk Access."""
+    mac.install("--bundle", bundle)
+    (mac.state / "no-full-disk-access").touch()
+    before = len(mac.calls("dscl"))
+    done = mac.install("--bundle", bundle)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert [] == [call for call in mac.calls("dscl")[before:] if "-read" not in call]
+
+
+def test_an_account_that_differs_and_cannot_be_changed_is_said_with_what_to_do(mac: Mac, bundle: Path) -> None:
+    mac.install("--bundle", bundle)
+    (mac.state / "no-full-disk-access").touch()
+    (mac.state / "dscl" / "Users" / ACCOUNT / "UserShell").write_text("/bin/zsh\n")
+    done = mac.install("--bundle", bundle)
+    assert (1, True) == (done.returncode, f"dscl . -create /Users/{ACCOUNT} UserShell did not work" in done.stderr)
+    assert FULL_DISK_ACCESS in done.stderr
+
+
+def test_a_purge_removes_all_else_where_the_account_cannot_be_deleted(mac: Mac, bundle: Path) -> None:
+    mac.install("--bundle", bundle)
+    (mac.state / "no-full-disk-access").touch()
+    done = mac.uninstall("--purge")
+    assert 1 == done.returncode
+    assert f"all is removed but /Users/{ACCOUNT}: macOS refuses that (-14120)" in done.stderr
+    assert not mac.program.exists()
+    assert not mac.plist.exists()
+    (mac.state / "no-full-disk-access").unlink()
+    assert 0 == mac.uninstall("--purge").returncode
+    assert mac.account() is None

@@ -30,7 +30,7 @@ def test_the_last_line_is_the_verdict_and_each_step_is_one_line(mac: Mac, each_s
     lines = done.stdout.splitlines()
     assert STEPS == steps_of(done.stdout)
     assert len(STEPS) == len(lines)
-    assert re.fullmatch(r"10/10  verdict +report \d+ accepted by AWS IoT Device Defender", lines[-1])
+    assert re.fullmatch(r"10/10  verdict +report \d+ accepted by localhost", lines[-1])
 
 
 def test_the_job_is_launchds_and_runs(mac: Mac, bundle: Path) -> None:
@@ -127,6 +127,9 @@ def test_the_example_is_completed_with_the_macs_serial_number(mac: Mac, new_bund
     ioreg = mac.root / "bin" / "ioreg"
     ioreg.write_text("""#!/bin/sh\necho '  "IOPlatformSerialNumber" = "C02ABC"'\n""")
     ioreg.chmod(0o755)
+    for directory in ioreg.parents:
+        if directory.stat().st_mode & 0o777 == 0o700:  # pytest's own, in which nobody runs the example's command
+            directory.chmod(0o711)
     for name in ("certificate", "key"):
         (tmp_path / name).write_text("")
     done = mac.install(

@@ -43,9 +43,10 @@ def test_a_job_that_runs_without_a_plist_is_taken_over(mac: Mac, bundle: Path) -
     assert mac.runs()
 
 
-def test_an_upgrade_keeps_configuration_and_key_and_replaces_the_program(
+def test_an_upgrade_keeps_the_configuration_and_replaces_the_program(
     new_mac: Macs, each_shell: str, bundle: Path, new_bundle: Bundles, tmp_path: Path
 ) -> None:
+    """The bundle is one with a newer certificate for the same thing, which takes the place of the one that is there."""
     mac = new_mac()
     mac.install("--bundle", bundle)
     old, job = mac.version(), mac.job()
@@ -56,7 +57,10 @@ def test_an_upgrade_keeps_configuration_and_key_and_replaces_the_program(
     assert old != mac.version()
     assert [mac.version()] == [path.name for path in (mac.program / "versions").iterdir()]
     now = {path.name: path.read_bytes() for path in mac.etc.iterdir()}
-    assert kept == {name: now[name] for name in kept}
+    assert kept == {name: now.get(f"{name}.old") for name in kept}
+    assert {"certificate.pem", "private.key"} == {name for name in kept if now[name] != kept[name]}
+    assert "kept, with the newer certificate and key from " in done.stdout
+    assert OWN == mac.owner(mac.etc / "private.key")
     assert b'"cbor"' in now[f"{NAME}.json.new"]
     assert job != mac.job()
     assert mac.runs()
@@ -70,7 +74,7 @@ def test_a_new_version_that_does_not_start_gives_way_to_the_old_one(
     mac.source = changed_source(tmp_path / "broken", BREAKS, "    sys.exit(1)")
     done = mac.install("--bundle", bundle)
     assert 1 == done.returncode
-    assert f"{old} is back and runs" in done.stderr
+    assert f"restored {old}, which is running" in done.stderr
     assert (old, OWN) == (mac.version(), mac.owner(mac.etc / "private.key"))
     assert mac.runs()
     assert not (mac.program / "previous").exists()

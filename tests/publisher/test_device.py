@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from defender_publisher.collectors.custom import CustomMetrics
 from defender_publisher.collectors.sockets import SocketCollector
-from defender_publisher.config import Agent, Config, Connections, Metrics
+from defender_publisher.config import Agent, Config, Connections, CustomMetric, Metrics
 from defender_publisher.device import SHORTEST_CONNECTION, ThisDevice, most_connections
 from defender_publisher.encoding import encode
 from defender_publisher.snapshot import Sockets
@@ -78,3 +80,28 @@ def test_a_bug_in_what_holds_the_collectors_together_costs_what_they_collect_and
     assert snapshot.interfaces
     assert "sockets left out of the report, unexpectedly" in caplog.text
     assert "custom metrics left out of the report, unexpectedly" in caplog.text
+
+
+TABLES = ("tcp", "tcp6", "udp", "udp6", "dev", "igmp", "dev_mcast", "if_inet6", "fib_trie", "route")
+OF_THE_MACHINE = ("stat", "meminfo", "vmstat", "uptime", "sys/fs/file-nr", "sys/kernel/random/boot_id")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no /proc")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["FIFO", "device"])
+def test_a_proc_full_of_what_is_no_file_is_said_and_never_waited_for(
+    tmp_path: Path, make: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in [tmp_path / "1" / "net" / name for name in TABLES] + [tmp_path / name for name in OF_THE_MACHINE]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make(path)
+    reading = ("cpu_usage", "memory_usage", "swap_usage", "uptime", "open_file_count", "interface_addresses")
+    config = Config(agent=Agent(procfs_path=str(tmp_path)), custom_metrics={name: CustomMetric() for name in reading})
+    device = ThisDevice(config)
+    snapshot = device.snapshot(device.look())
+    assert (Sockets(), None, None, {}) == (
+        snapshot.sockets, snapshot.interfaces, snapshot.boot_id, snapshot.custom_metrics
+    )  # fmt: skip
+    said = "\n".join(record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert caplog.text.count("left out of the report: cannot read") == caplog.text.count("left out of the report")
+    for name in (*reading, "network_stats", "listening_udp_ports"):
+        assert f"{name} left out of the report: cannot read {tmp_path}" in said

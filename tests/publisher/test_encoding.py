@@ -9,8 +9,9 @@ from typing import Any
 import cbor2
 import pytest
 
-from defender_publisher.encoding import MESSAGE_LIMIT, encode, encode_within, shorten
+from defender_publisher.encoding import encode, encode_within, shorten
 from defender_publisher.errors import CollectError
+from device_defender.report import LARGEST_PAYLOAD
 
 REPORT: dict[str, Any] = {
     "header": {"report_id": 1, "version": "1.0"},
@@ -78,7 +79,7 @@ def test_a_report_never_exceeds_a_message_nor_wastes_it(
     form: str, short_names: bool, sizes: tuple[int, int, int]
 ) -> None:
     payload = encode_within(big_report(*sizes), form, short_names, chance=random.Random(2))
-    assert 0.8 * MESSAGE_LIMIT < len(payload) <= MESSAGE_LIMIT
+    assert 0.8 * LARGEST_PAYLOAD < len(payload) <= LARGEST_PAYLOAD
 
 
 def test_only_long_lists_are_cut_and_totals_stay_true() -> None:
@@ -94,6 +95,6 @@ def test_a_report_that_fits_is_not_touched() -> None:
 
 
 def test_what_cannot_be_made_to_fit_is_an_error_and_no_empty_list() -> None:
-    report = {"header": {}, "custom_metrics": {"x": [{"string_list": ["y" * MESSAGE_LIMIT]}]}}
+    report = {"header": {}, "custom_metrics": {"x": [{"string_list": ["y" * LARGEST_PAYLOAD]}]}}
     with pytest.raises(CollectError, match="does not fit"):
         encode_within(report, "json", False)

@@ -19,6 +19,7 @@ from defender_publisher.identity import thing_name_of
         (Agent(instance=Instance(prefix="rpi", command="echo ' 00AB '")), "rpi-00ab"),
         (Agent(instance=Instance(command="printf 'x y' | cut -d' ' -f2")), "sys-y"),
         (Agent(instance=Instance(serial="s", command="exit 1")), "sys-s"),
+        (Agent(instance=Instance(command="printf '10000000A1B2C3D4\\0'")), "sys-10000000a1b2c3d4"),  # a device tree's
     ],
 )
 def test_the_name_is_made_as_the_cloudwatch_publisher_makes_it(agent: Agent, expected: str) -> None:
@@ -34,6 +35,8 @@ def test_the_name_is_made_as_the_cloudwatch_publisher_makes_it(agent: Agent, exp
         (Instance(command="echo a; echo b"), "makes the thing name 'sys-a\\nb'; it must be 1 to 128"),
         (Instance(serial="a b"), "makes the thing name 'sys-a b'"),
         (Instance(serial="x" * 128), "it must be 1 to 128"),
+        (Instance(command="printf '\\377\\376'"), "makes the thing name 'sys-\ufffd\ufffd'; it must be 1 to 128"),
+        (Instance(command="printf 'caf\\351' >&2; exit 1"), "failed with exit status 1: caf\ufffd"),
         (Instance(), "agent.thing_name is missing"),
     ],
 )

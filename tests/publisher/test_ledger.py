@@ -16,6 +16,7 @@ from defender_publisher.settings import read_settings
 from defender_publisher.snapshot import Counters, CustomValue, Snapshot, Sockets
 from defender_publisher.state import State
 from defender_publisher.transport import Delivery
+from device_defender.report import LARGEST_PAYLOAD
 
 SETTINGS = read_settings(None, {"agent": {"dry_run": True, "thing_name": "t"}})
 HEARD = (
@@ -48,6 +49,7 @@ class World:
     boot_id: str = "boot"
     silent_id: int = 0
     connected = True
+    largest_report = LARGEST_PAYLOAD
 
     def look(self) -> Sockets:
         return Sockets(frozenset(), frozenset(), frozenset())

@@ -78,3 +78,19 @@ def test_a_disk_that_is_full_sends_the_log_to_standard_error_until_it_is_not(
 def test_a_log_that_cannot_be_opened_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure_logging(Agent(logfile="/proc/nowhere/log"))
     assert "the log file /proc/nowhere/log cannot be written" in capsys.readouterr().err
+
+
+def test_whatever_a_message_holds_it_is_one_line_that_steers_no_terminal(tmp_path: Path) -> None:
+    logs.configure_logging(Agent(logfile=str(tmp_path / "log")))
+    logs.log.warning("said %s", "\x1b[2J\r\n2026-11-30 00:00:00,000 : INFO : report 1 accepted\u202e")
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert line.endswith(r": WARNING : said \x1b[2J\r\n2026-11-30 00:00:00,000 : INFO : report 1 accepted\u202e")
+
+
+def test_a_traceback_keeps_its_lines(tmp_path: Path) -> None:
+    logs.configure_logging(Agent(logfile=str(tmp_path / "log")))
+    try:
+        raise ValueError("x")
+    except ValueError:
+        logs.log.exception("unforeseen")
+    assert len((tmp_path / "log").read_text().splitlines()) > 3

@@ -15,6 +15,7 @@ from defender_publisher.settings import read_settings
 from defender_publisher.snapshot import Connection, Counters, CustomValue, Port, Snapshot, Sockets
 from defender_publisher.state import State
 from defender_publisher.transport import Delivery
+from device_defender.report import LARGEST_PAYLOAD
 
 
 @dataclass
@@ -48,6 +49,7 @@ class FakeTransport:
 
     clock: FakeClock
     connected: bool = True
+    largest_report: int = LARGEST_PAYLOAD
     error: Exception | None = None
     took: float = 0.0
     reports: list[dict[str, Any]] = field(default_factory=list)

@@ -20,7 +20,7 @@ from demo.authority import Authority
 from tests.fakes.scripted_broker import Script, ScriptedBroker
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PUBLISHER = ROOT / "amazon-defender-publisher"
+PUBLISHER, START = ROOT / "amazon-defender-publisher", ROOT / "defender_start.py"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -106,7 +106,7 @@ def test_version_and_help(run: Run) -> None:
     done = run("--help")
     assert 0 == done.returncode
     short = {"-e", "-r", "-c", "-k", "-id", "-t", "-f", "-i", "-s", "-d", "-cm", "-w", "-se", "-ph", "-pp"}
-    long = {"--check-config", "--dry-run", "--once", "--samples", "--endpoint", "--rootCA", "--include-custom-metrics"}
+    long = {"--check-config", "--dry-run", "--once", "--samples", "--endpoint", "--root-ca", "--custom-metrics"}
     assert set() == (short | long) - set(re.findall(r"(?<!\S)--?\w[\w-]*", done.stdout))
 
 
@@ -121,9 +121,28 @@ def test_once_fails_when_the_report_is_rejected(
 ) -> None:
     from tests.fakes.scripted_broker import reject
 
-    broker.script.answer = reject("Throttled", "Too soon")
+    broker.script.answer = reject("InvalidPayload", "Malformed")
     done = run("--once", write_config(broker.port))
     assert 1 == done.returncode
+    assert done.stderr.splitlines()[-1].endswith("rejected: InvalidPayload: Malformed")
+
+
+def test_once_takes_throttled_by_a_report_from_before_for_a_proof(
+    run: Run, write_config: Callable[..., Path], broker: ScriptedBroker
+) -> None:
+    """It was installed again, or the card is new: nothing is kept of the report that went out just before."""
+    from tests.fakes.scripted_broker import reject
+
+    broker.script.answer = reject("Throttled", "Too soon")
+    path = write_config(broker.port)
+    done = run("--once", path)
+    assert 0 == done.returncode
+    assert re.search(r"report \d+ throttled: the connection works.*accepted from \d\d:\d\d:\d\d on", done.stdout)
+    state = json.loads((path.parent / "state" / "state.json").read_text())
+    state["published_at"] -= 400  # so that this device's own last report is no reason
+    (path.parent / "state" / "state.json").write_text(json.dumps(state))
+    done = run("--once", path)
+    assert (1, "") == (done.returncode, done.stdout)
     assert done.stderr.splitlines()[-1].endswith("rejected: Throttled: Too soon")
 
 
@@ -216,6 +235,7 @@ def test_credentials_that_cannot_be_used_end_with_78_and_a_sentence(
         done = run(path)
         assert 78 == done.returncode
         assert expected in one_sentence(done)
+        assert one_sentence(done).endswith(" (amazon-defender-publisher doctor finds out more)")  # in the journal, too
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root can read every file")
@@ -235,7 +255,7 @@ def test_network_troubles_fail_once_with_a_sentence(
     stranger = Authority(tmp_path / "stranger", name="stranger")
     expired = authority.issue_expired("expired")
     cases: list[tuple[list[object], str]] = [
-        (["--port", free_port], "localhost refused the connection: check agent.authentication.port"),
+        (["--port", free_port], "localhost refused the connection; check agent.authentication.port"),
         (["-e", "no-such-host.invalid"], "the name no-such-host.invalid cannot be resolved"),
         (["-r", stranger.certificate], "the server's certificate was not accepted"),
         (["-e", "127.0.0.1"], "the server's certificate was not accepted (IP address mismatch"),
@@ -298,7 +318,7 @@ def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_otherwise(
     output, _ = process.communicate(timeout=10)
     metrics = [set(json.loads(payload)["custom_metrics"]) for _, payload, _ in broker.seen.publishes]
     assert ({"cpu_usage"}, {"uptime"}) == (metrics[0], metrics[-1])
-    assert "the configuration stays as it was" in output
+    assert "keeping the current configuration; the new one is invalid: " in output
     assert 0 == process.returncode
 
 
@@ -345,7 +365,7 @@ def test_it_runs_through_a_symlink_and_from_another_directory(tmp_path: Path) ->
     done = subprocess.run(
         [sys.executable, str(link), "--version"], capture_output=True, text=True, cwd=tmp_path, check=False
     )
-    assert (0, "publisher 0.1.0\n") == (done.returncode, done.stdout)
+    assert (0, "amazon-defender-publisher 0.1.0\n") == (done.returncode, done.stdout)
 
 
 def copy_packages(directory: Path) -> None:
@@ -357,6 +377,7 @@ def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(tmp_path: Path, u
     tree = tmp_path / "tree"
     copy_packages(tree)
     shutil.copy2(PUBLISHER, tree)
+    shutil.copy2(START, tree)
     for directory in (tmp_path, *tmp_path.parents):
         if directory == Path("/tmp"):
             break
@@ -377,29 +398,66 @@ def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(tmp_path: Path, u
     assert before == sorted(tree.rglob("*"))
 
 
-def test_it_says_what_is_missing_when_its_packages_are(tmp_path: Path) -> None:
-    copy_packages(tmp_path)
-    shutil.copy2(PUBLISHER, tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-S", "-B", str(tmp_path / PUBLISHER.name), "--version"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert 1 == done.returncode
-    assert one_sentence(done).endswith(f"pip install -r {tmp_path}/requirements.txt`")
+@pytest.fixture
+def bare_copy(tmp_path: Path) -> Path:
+    """The program elsewhere, as what is there besides makes it: a checkout, a release, a device's, or pip's."""
+    tree = tmp_path / "the program"
+    copy_packages(tree)
+    shutil.copy2(PUBLISHER, tree)
+    shutil.copy2(START, tree)
+    return tree
 
 
-def test_it_goes_on_in_the_virtual_environment_beside_it(tmp_path: Path) -> None:
-    copy_packages(tmp_path)
-    shutil.copy2(PUBLISHER, tmp_path)
-    python = tmp_path / ".venv" / "bin" / "python"
+def without_packages(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the program by a Python that finds no packages but the standard library's."""
+    command = [sys.executable, "-S", "-B", str(program), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("mode", ["--dry-run", "--once", "status", ""])
+def test_it_says_what_is_missing_when_its_packages_are(bare_copy: Path, mode: str) -> None:
+    (bare_copy / "Makefile").touch()
+    done = without_packages(bare_copy / PUBLISHER.name, *filter(None, [mode]))
+    assert 69 == done.returncode
+    expected = f"amazon-defender-publisher: the Python package msgspec is missing; run: make -C '{bare_copy}' install"
+    assert expected == one_sentence(done)
+
+
+def test_version_and_help_need_no_packages(bare_copy: Path) -> None:
+    assert "amazon-defender-publisher 0.1.0\n" == without_packages(bare_copy / PUBLISHER.name, "--version").stdout
+    assert "--thing-name" in without_packages(bare_copy / PUBLISHER.name, "--help").stdout
+
+
+WITHOUT = """
+import runpy, sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("AWSIoTPythonSDK", "timeloop", "cbor2"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_dry_run_needs_no_more_than_it_uses() -> None:
+    command = [sys.executable, "-c", WITHOUT, str(PUBLISHER)]
+    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    done = subprocess.run([*command, "--dry-run", "-f", "cbor"], capture_output=True, text=True, check=False)
+    assert "the Python package cbor2 is missing" in one_sentence(done)
+
+
+@pytest.mark.parametrize("isolated", [[], ["-I"]], ids=["as it is", "isolated"])
+def test_it_goes_on_in_the_virtual_environment_beside_it(bare_copy: Path, isolated: list[str]) -> None:
+    python = bare_copy / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\necho in the environment\nexec {sys.executable} {" ".join(isolated)} "$@"\n')
     python.chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, "-S", "-B", str(tmp_path / PUBLISHER.name), "--version"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (0, "amazon-defender-publisher 0.1.0\n") == (done.returncode, done.stdout)
+    done = without_packages(bare_copy / PUBLISHER.name, "--dry-run")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.startswith("in the environment\n{")
+    assert 1 == done.stdout.count("in the environment")
 
 
 def test_sigterm_ends_a_start_that_blocks(
@@ -419,13 +477,22 @@ def test_a_reader_that_leaves_is_no_error(run: Run) -> None:
     assert ("{\n", "") == (done.stdout, done.stderr)
 
 
+def test_an_answer_that_nobody_reads_to_its_end_ends_in_a_sentence(run: Run, write_config: Callable[..., Path]) -> None:
+    command = f"{sys.executable} {PUBLISHER} doctor {write_config(1)} | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert "amazon-defender-publisher: the output was closed before its end" == one_sentence(done)
+
+
 def test_the_status_tells_health_by_its_exit_status(
     run: Run, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     path = write_config(1)
     never = run("--status", path)
     assert 3 == never.returncode
-    assert f"not running: no daemon has written a status into {tmp_path / 'state'}\n" == never.stdout
+    assert [
+        f"not running: no daemon has written a status into {tmp_path / 'state'}",
+        "next step      amazon-defender-publisher doctor",
+    ] == never.stdout.splitlines()
     daemon = start(sys.executable, PUBLISHER, path)
     while run("--status", path).returncode == 3:
         assert daemon.poll() is None
@@ -479,8 +546,6 @@ HANGS = """
 import runpy, sys, threading
 from defender_publisher import device, watchdog
 watchdog.patience_for = lambda config: 1.0
-import defender_publisher.guard as guard
-guard.patience_for = watchdog.patience_for
 device.ThisDevice.look = lambda self: threading.Event().wait()
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -113,11 +113,14 @@ def test_a_missing_and_a_directory_for_a_file_are_refused(tmp_path: Path) -> Non
             "there is nothing to report",
         ),
         ({"custom_metrics": {"aws:x": {"source": "uptime"}}}, "must not begin with aws:"),
-        ({"custom_metrics": {"cpu": {}}}, '"cpu" is not the name of a built-in'),
+        (
+            {"custom_metrics": {"cpu": {}}},
+            '"cpu" is not the name of a built-in, nor of a metric of an installed',
+        ),
         ({"custom_metrics": {"cpu_usag": {}}}, 'did you mean "cpu_usage"?'),
         (
             {"custom_metrics": {"x": {"source": "uptime", "type": "string-list"}}},
-            "custom_metrics.x.type must be number for the built-in uptime, got string-list",
+            "custom_metrics.x.type must be number for the source uptime, got string-list",
         ),
         ({"custom_metrics": {"x": {"command": ["date"]}}}, "custom_metrics.x.type is missing"),
         (
@@ -185,3 +188,44 @@ def test_a_password_is_never_shown() -> None:
     settings = read_settings(None, {"agent": {"dry_run": True, **NAMED, "proxy": proxy}})
     assert "geheim" not in "\n".join(settings.lines())
     assert "agent.proxy.password = (hidden) (command line)" in list(settings.lines())
+
+
+SECRET = "sEcr3t"
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        {"host": "http://proxy.example.com", "port": 3128},
+        {"host": "proxy.example.com:3128"},
+        {"host": f"http://me:{SECRET}@proxy.example.com:3128"},
+        {"host": f"me:{SECRET}@proxy.example.com"},
+        {"host": "[fd00::1]"},
+        {"host": "a b"},
+        {"host": "proxy..example.com"},
+        f"http://me:{SECRET}@proxy.example.com:3128",
+        [f"http://me:{SECRET}@proxy.example.com:3128"],
+        {"host": "p", "username": "me", "password": [SECRET]},
+        {"host": ["http://me:" + SECRET + "@p"]},
+    ],
+)
+def test_a_proxy_in_another_form_is_refused_in_a_sentence_and_its_password_printed_nowhere(proxy: object) -> None:
+    (problem,) = problems_of(None, {"agent": {"dry_run": True, "proxy": proxy}})
+    assert problem.startswith(("agent.proxy must be an object", "agent.proxy."))
+    assert SECRET not in problem
+    if isinstance(proxy, dict) and isinstance(proxy["host"], str) and "password" not in proxy:
+        assert problem.startswith("agent.proxy.host must be a host name or address alone")
+
+
+@pytest.mark.parametrize(
+    "host", ["proxy.example.com", "proxy", "squid_1", "10.0.0.1", "fd00::1", "fe80::1%eth0", "::1"]
+)
+def test_a_proxys_name_or_address_is_taken(host: str) -> None:
+    settings = read_settings(None, {"agent": {"dry_run": True, "proxy": {"host": host}}})
+    assert host == settings.agent.proxy.host
+
+
+def test_an_endpoint_with_a_password_in_it_prints_none() -> None:
+    given = {"endpoint": f"me:{SECRET}@broker.example.com"}
+    (problem,) = problems_of(None, {"agent": {**NAMED, "authentication": given}})
+    assert problem == "agent.authentication.endpoint must be a host name alone, without https:// and port"

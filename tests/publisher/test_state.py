@@ -1,12 +1,12 @@
 """What must outlive a restart does, whatever happens to the disk."""
 
-from __future__ import annotations
-
 import logging
 import os
 import stat
 from pathlib import Path
+from typing import Optional
 
+import msgspec
 import pytest
 
 from defender_publisher.snapshot import Counters
@@ -18,6 +18,35 @@ STATE = State("rpi-1", 7, 100.0, 100.5, baseline=Baseline(99.0, "boot", {"eth0":
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     StateFile(tmp_path / "new" / "directory").save(STATE)
     assert STATE == StateFile(tmp_path / "new" / "directory").load("rpi-1")
+
+
+OF_AN_OLDER_RELEASE = (
+    b'{"thing_name":"rpi-1","last_report_id":7,"published_at":100.0,"accepted_at":100.5,"baseline":{"taken_at":99.0,'
+    b'"boot_id":"boot","interfaces":{"eth0":[1,2,3,4]}},"unsettled":null}'
+)
+
+
+def test_the_state_of_a_release_that_did_not_know_indexes_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_bytes(OF_AN_OLDER_RELEASE)
+    assert STATE == StateFile(tmp_path).load("rpi-1")
+
+
+def test_that_release_finds_all_it_knows_in_the_state_of_this_one(tmp_path: Path) -> None:
+    class OldBaseline(msgspec.Struct):
+        taken_at: float
+        boot_id: Optional[str]
+        interfaces: dict[str, Counters]
+
+    class OldState(msgspec.Struct):
+        thing_name: str
+        last_report_id: int
+        baseline: Optional[OldBaseline]
+
+    baseline = Baseline(99.0, "boot", {"eth0": Counters(1, 2, 3, 4)}, {"eth0": "7@8"})
+    StateFile(tmp_path).save(State("rpi-1", 7, baseline=baseline))
+    found = msgspec.json.decode((tmp_path / "state.json").read_bytes(), type=OldState)
+    assert OldState("rpi-1", 7, OldBaseline(99.0, "boot", {"eth0": Counters(1, 2, 3, 4)})) == found
+    assert baseline == StateFile(tmp_path).load("rpi-1").baseline
 
 
 def test_a_device_that_never_reported_starts_afresh(tmp_path: Path) -> None:

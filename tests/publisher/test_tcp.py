@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +21,8 @@ class FakeProxy:
     def __init__(self) -> None:
         self.answer = b"HTTP/1.1 200 Connection established\r\n\r\n"
         self.request = b""
+        self.drips = b""  # sent again and again, before the answer's end
+        self.hangs_up = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -28,9 +32,16 @@ class FakeProxy:
         with connection:
             while not self.request.endswith(b"\r\n\r\n"):
                 self.request += connection.recv(4096)
-            connection.sendall(self.answer)
-            while data := connection.recv(4096):
-                connection.sendall(data)
+            with contextlib.suppress(OSError):
+                connection.sendall(self.answer[:-2] if self.drips else self.answer)
+                while self.drips:
+                    time.sleep(0.05)
+                    connection.sendall(self.drips)
+            if self.hangs_up:
+                return
+            with contextlib.suppress(OSError):
+                while data := connection.recv(4096):
+                    connection.sendall(data)
 
     def close(self) -> None:
         self._listener.close()
@@ -60,6 +71,40 @@ def test_a_proxy_that_refuses_is_quoted(proxy: FakeProxy) -> None:
     proxy.answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
     with pytest.raises(ProxyError, match=f"the proxy 127.0.0.1:{proxy.port} did not let us through: .*407"):
         open_socket("b", 1, Proxy(host="127.0.0.1", port=proxy.port))
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 403 \x1b[2Jno\x07\r\n\r\n", r"403 \\x1b\[2Jno\\x07$"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n", "it does not speak HTTP: SSH-2.0-OpenSSH_9.2p1"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000, "its answer is too long"),
+        (b"", "it closed the connection"),
+    ],
+)
+def test_whatever_a_proxy_answers_is_one_line(proxy: FakeProxy, answer: bytes, expected: str) -> None:
+    proxy.answer = answer or b"HTTP/1.1 200 OK\r\n"
+    if not answer:
+        proxy.hangs_up = True
+    with pytest.raises(ProxyError, match=expected):
+        open_socket("b", 1, Proxy(host="127.0.0.1", port=proxy.port))
+
+
+def test_a_proxy_that_never_ends_its_headers_is_left_when_its_time_is_over(proxy: FakeProxy) -> None:
+    proxy.drips = b"X: y\r\n"
+    with pytest.raises(ProxyError, match="its answer did not end in time|timed out"):
+        open_socket("b", 1, Proxy(host="127.0.0.1", port=proxy.port), timeout=0.5)
+
+
+def test_what_the_host_says_after_the_proxys_answer_is_not_lost(proxy: FakeProxy) -> None:
+    proxy.answer = b"HTTP/1.0 200 OK\r\nVia: x\r\n\r\nhello"
+    with open_socket("b", 1, Proxy(host="127.0.0.1", port=proxy.port)) as sock:
+        assert b"hello" == sock.recv(5)
+
+
+def test_an_address_of_ipv6_stands_in_brackets(proxy: FakeProxy) -> None:
+    with open_socket("2001:db8::1", 8883, Proxy(host="127.0.0.1", port=proxy.port)):
+        assert proxy.request.startswith(b"CONNECT [2001:db8::1]:8883 HTTP/1.1\r\nHost: [2001:db8::1]:8883\r\n")
 
 
 def test_a_proxy_that_is_not_there_is_named(free_port: int) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from defender_publisher.guard import Guard, whereabouts
+from defender_publisher.errors import HungError
 from defender_publisher.settings import read_settings
-from defender_publisher.watchdog import GIVE_UP, RESET, WAIT, WELL, HungError, Watchdog, patience_for
+from defender_publisher.watchdog import GIVE_UP, RESET, WAIT, WELL, Guard, Watchdog, patience_for, whereabouts
 
 
 @dataclass

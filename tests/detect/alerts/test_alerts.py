@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from defender_detect.alerts import sns as alert_sns
-from defender_detect.alerts.alerts import Alerts
-from defender_detect.alerts.command import CommandSink
-from defender_detect.alerts.queue import AlertQueue
-from defender_detect.alerts.sns import SnsSink
-from defender_detect.alerts.topic import TopicSink
+from defender_detect.alerts import webhook as webhooks
+from defender_detect.alerts.command import Command, CommandSink
+from defender_detect.alerts.queue import AlertQueue, Alerts
+from defender_detect.alerts.sns import Sns, SnsSink
+from defender_detect.alerts.topic import Topic, TopicSink
 from defender_detect.alerts.webhook import WebhookSink
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.shapes import alert_body
+from device_defender.validation import find_problems
 from tests.detect.store.test_store import CRITERIA, event
 
 BODY = {
@@ -273,16 +273,17 @@ def test_a_webhook_that_nobody_listens_at_is_tried_again(free_port: int) -> None
      "http://a b/", "http://x/\r\nHost: y", "http://[::1", "nonsense", "http://x/\xe9"],
 )  # fmt: skip
 def test_what_is_no_webhook_is_refused_at_once(url: str) -> None:
-    with pytest.raises(AlertSettingError, match="^a webhook") as caught:
-        WebhookSink(url)
-    assert "pass@" not in str(caught.value)
+    (problem,) = find_problems({"type": "webhook", "url": url}, webhooks.Webhook)
+    rule = "an http or https URL in ASCII with a host name, and without spaces and credentials"
+    assert f"url must be {rule}, got something else, which is not shown here" == problem
 
 
 @pytest.mark.parametrize("headers", [{"A": "secret\nB: c"}, {"A b": "secret"}, {"": "secret"}, {"A": "secret\xe9"}])
 def test_a_header_that_cannot_be_sent_is_refused_at_once(headers: dict[str, str]) -> None:
-    with pytest.raises(AlertSettingError, match="a webhook's header must be one line of ASCII") as caught:
-        WebhookSink("http://localhost/", headers)
-    assert "secret" not in str(caught.value)
+    document = {"type": "webhook", "url": "http://localhost/", "headers": headers}
+    (problem,) = find_problems(document, webhooks.Webhook)
+    assert problem.startswith("headers")
+    assert "secret" not in problem
 
 
 def test_a_command_gets_the_body_on_its_standard_input(tmp_path: Path) -> None:
@@ -327,8 +328,8 @@ def test_a_command_that_fails_says_why(command: list[str], expected: str) -> Non
 
 @pytest.mark.parametrize("command", ["mail root", [], [""]])
 def test_what_is_no_command_is_refused_at_once(command: Any) -> None:
-    with pytest.raises(AlertSettingError, match="must be a list of a program and its arguments"):
-        CommandSink(command)
+    (problem,) = find_problems({"type": "command", "command": command}, Command)
+    assert problem.startswith("command must be an array of strings: a program and its arguments, got ")
 
 
 def test_a_topic_gets_the_body_unless_it_is_too_large() -> None:
@@ -343,8 +344,8 @@ def test_a_topic_gets_the_body_unless_it_is_too_large() -> None:
 
 @pytest.mark.parametrize("topic", ["", "a/+", "#", "a\0", "a/b/c/d/e/f/g/h/i", "x" * 257])
 def test_what_is_no_topic_is_refused_at_once(topic: str) -> None:
-    with pytest.raises(AlertSettingError, match="an alert topic must be"):
-        TopicSink(topic, print)
+    (problem,) = find_problems({"type": "topic", "topic": topic}, Topic)
+    assert problem.startswith("topic must be a topic of 1 to 256 bytes with at most 7 slashes and without + and #, got")
 
 
 class FakeSns:
@@ -376,10 +377,18 @@ def test_what_sns_says_decides_whether_to_try_again(code: str, refused: bool) ->
     assert refused is isinstance(caught.value, AlertRefused)
 
 
-def test_sns_without_boto3_or_with_a_wrong_arn_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("arn", ["", "x", "arn:aws:sqs:eu-west-1:123456789012:x", ARN + "\n", ARN + ".fifo"])
+def test_what_is_no_arn_of_an_sns_topic_is_refused_at_once(arn: str) -> None:
+    (problem,) = find_problems({"type": "sns", "topic_arn": arn}, Sns)
+    assert problem.startswith("topic_arn must be the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME, got ")
+
+
+def test_an_sns_topic_may_be_in_china() -> None:
+    arn = "arn:aws-cn:sns:cn-north-1:123456789012:x"
+    assert [] == find_problems({"type": "sns", "topic_arn": arn}, Sns)
+
+
+def test_sns_without_boto3_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(AlertSettingError, match="pip install boto3"):
         SnsSink(ARN)
-    with pytest.raises(AlertSettingError, match="arn:aws:sns:REGION:ACCOUNT:NAME"):
-        SnsSink("arn:aws:sqs:eu-west-1:123456789012:x")
-    assert alert_sns.TOPIC.fullmatch("arn:aws-cn:sns:cn-north-1:123456789012:x")

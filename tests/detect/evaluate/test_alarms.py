@@ -22,12 +22,13 @@ from defender_detect.evaluate.alarms import (
     Event,
     State,
     Subject,
-    expire,
+    invalidate,
+    is_silent,
     new_violation_id,
     step,
 )
 from defender_detect.evaluate.behaviors import History, compile_behavior
-from defender_detect.evaluate.memory import Memory, forget, unpack
+from defender_detect.evaluate.ruleset import Memory, forget, unpack
 from defender_detect.judge.verdict import LastReport
 from defender_detect.profiles import Behavior, Profile, parse_behavior, parse_profile
 
@@ -131,21 +132,21 @@ def test_the_kind_of_a_value_is_the_metrics() -> None:
         assert kind == event.kind
 
 
-def test_two_days_of_silence_make_an_alarm_void() -> None:
+def test_a_thing_is_silent_after_two_days() -> None:
+    for elapsed, silent in ((0, False), (2 * 24 * 3600 - 1, False), (2 * 24 * 3600, True), (-INVALID_AFTER, False)):
+        assert silent is is_silent(NOW, NOW + elapsed)
+
+
+def test_an_alarm_that_nothing_follows_is_invalidated() -> None:
     state, _ = step(NORMAL, subject(), False, NOW, 80.5, lambda: "id")
-    assert (state, None) == expire(state, subject(), NOW + INVALID_AFTER - 1)
-    assert (state, None) == expire(state, subject(), NOW - INVALID_AFTER)
-    after, event = expire(state, subject(), NOW + INVALID_AFTER)
-    assert after is NORMAL
+    event = invalidate(state, subject(), NOW + 5)
     assert event is not None
-    found = (event.violation_id, event.type, event.time, event.value)
-    assert ("id", ALARM_INVALIDATED, NOW + INVALID_AFTER, None) == found
+    assert ("id", ALARM_INVALIDATED, NOW + 5, None) == (event.violation_id, event.type, event.time, event.value)
 
 
-def test_two_days_of_silence_begin_a_count_anew_without_a_word() -> None:
+def test_of_a_count_that_is_no_alarm_yet_nobody_is_told() -> None:
     state, _ = step(NORMAL, subject(2), False, NOW)
-    assert (NORMAL, None) == expire(state, subject(2), NOW + INVALID_AFTER)
-    assert (NORMAL, None) == expire(NORMAL, subject(2), NOW + INVALID_AFTER)
+    assert None is invalidate(state, subject(2), NOW) is invalidate(NORMAL, subject(2), NOW)
 
 
 def test_violations_have_ids_of_their_own_that_aws_would_take() -> None:
@@ -160,8 +161,9 @@ def test_alarms_begin_and_end_in_turns(datapoints: str, to_alarm: int, to_clear:
     state, events, now, whose, new_id = NORMAL, [], NOW, subject(to_alarm, to_clear), numbered()
     for index, datapoint in enumerate(datapoints):
         now += INVALID_AFTER if index == silence else 300
-        state, event = expire(state, whose, now)
-        events += [event] if event else []
+        if index == silence:
+            event, state = invalidate(state, whose, now), NORMAL
+            events += [event] if event else []
         state, event = step(state, whose, {"y": True, "n": False}.get(datapoint), now, 1, new_id)
         events += [event] if event else []
         assert state.in_alarm is (len(events) % 2 == 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 from typing import Any
 
 import msgspec
@@ -12,9 +11,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from defender_detect.evaluate.address_sets import AddressSet
-from defender_detect.evaluate.behaviors import NO_HISTORY, History, compile_behavior, evaluate
-from defender_detect.evaluate.percentiles import MOST_VALUES, STATISTICS, Population, percentile
-from defender_detect.evaluate.windows import MOST_POINTS, add_to_window
+from defender_detect.evaluate.behaviors import (
+    MOST_POINTS,
+    NO_HISTORY,
+    History,
+    add_to_window,
+    compile_behavior,
+    evaluate,
+)
 from defender_detect.metrics import LARGEST_COUNT, Value
 from defender_detect.profiles import Behavior, Criteria, parse_criteria
 
@@ -277,29 +281,6 @@ def test_what_is_no_address_is_in_no_set(address: str) -> None:
         address in AddressSet(["0.0.0.0/0", "::/0"])  # noqa: B015
 
 
-def test_a_percentile_is_a_value_that_was_reported() -> None:
-    values = list(range(1, 1001))
-    found = [percentile(values, statistic) for statistic in STATISTICS]
-    assert [1, 1, 1, 10, 100, 500, 900, 990, 999, 1000, 1000] == found
-    assert 7 == percentile([7], "p50")
-    assert 1.5 == percentile([2.5, 1.5], "p50")
-
-
-def test_a_percentile_is_not_available_of_nothing_or_if_a_value_is_negative() -> None:
-    assert percentile([], "p50") is None
-    assert percentile([1, -0.5, 2], "p100") is None
-
-
-@given(st.lists(st.floats(0, 1e9), min_size=1, max_size=200), st.sampled_from(STATISTICS))
-@settings(deadline=None)
-def test_so_many_percent_of_the_values_do_not_exceed_a_percentile(values: list[float], statistic: str) -> None:
-    found = percentile(values, statistic)
-    assert found is not None
-    wanted = max(1, math.ceil(round(float(statistic[1:]) * len(values) / 100, 9)))
-    assert sum(value <= found for value in values) >= wanted
-    assert sum(value < found for value in values) < wanted
-
-
 def test_a_percentile_is_compared_with_the_datapoint() -> None:
     assert (NO_HISTORY, 50, True) == evaluate(NO_HISTORY, ranked(), 50, NOW, 60.0)
     assert (NO_HISTORY, 70, False) == evaluate(NO_HISTORY, ranked(), 70, NOW, 60.0)
@@ -311,45 +292,3 @@ def test_growth_is_summed_before_it_is_compared_with_a_percentile() -> None:
     history, datapoint, is_right = evaluate(NO_HISTORY, normal, 50, NOW, None)
     assert (50, None) == (datapoint, is_right)
     assert (90, False) == evaluate(history, normal, 40, NOW + 300, 60.0)[1:]
-
-
-def test_a_population_gives_the_percentile_of_the_window_before() -> None:
-    population = Population("p50", 300.0)
-    assert population.advance(1000.0) is None
-    for value in (1.0, 5.0, 9.0):
-        population.add(value, 1000.0)
-    assert population.advance(1100.0) is None
-    assert 5.0 == population.advance(1200.0) == population.advance(1499.0)
-    assert population.advance(1500.0) is None
-    population.add(3.0, 1500.0)
-    assert population.advance(2100.0) is None
-
-
-def test_a_population_with_a_negative_value_has_no_percentile() -> None:
-    population = Population("p50", 300.0)
-    for value in (1.0, -1.0, 2.0):
-        population.add(value, 0.0)
-    assert population.advance(300.0) is None
-
-
-def test_a_population_whose_clock_is_set_back_goes_on() -> None:
-    population = Population("p50", 300.0)
-    population.add(1.0, 90_000.0)
-    population.add(2.0, 0.0)
-    assert 2.0 == population.advance(300.0)
-
-
-def test_a_population_of_any_size_takes_bounded_memory_and_keeps_its_middle() -> None:
-    population = Population("p50", 300.0)
-    for value in range(3 * MOST_VALUES):
-        population.add(float(value), 0.0)
-    assert len(population.values) <= MOST_VALUES
-    assert abs((population.advance(300.0) or 0) / (1.5 * MOST_VALUES) - 1) < 0.02
-
-
-def test_a_population_outlives_a_restart() -> None:
-    population = Population("p90", 300.0)
-    population.add(4.0, 0.0)
-    again = msgspec.msgpack.decode(msgspec.msgpack.encode(population), type=Population)
-    assert population == again
-    assert 4.0 == again.advance(300.0)

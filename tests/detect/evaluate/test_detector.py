@@ -8,6 +8,7 @@ import tempfile
 import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +20,13 @@ from hypothesis import strategies as st
 from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, INVALID_AFTER, Event
 from defender_detect.evaluate.detector import NOTHING, Attachment, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
-from defender_detect.profile_rules import find_problems
+from defender_detect.judge.reading import read_report
 from defender_detect.profiles import Profile, parse_profile
+from defender_detect.service import invalidate_forgotten
 from defender_detect.store.store import Store
+from device_defender import profile as aws
+from device_defender.report import Report
+from device_defender.validation import find_problems
 
 NOW = 1_800_000_000.0
 STEP = 300.0  # seconds between two reports of a thing
@@ -39,7 +44,7 @@ def ranked(name: str, metric: str, operator: str, statistic: str) -> dict[str, A
 
 def profile(name: str, *behaviors: dict[str, Any], **more: Any) -> Profile:
     document = {"securityProfileName": name, "behaviors": list(behaviors), **more}
-    assert [] == find_problems(document)
+    assert [] == find_problems(document, aws.Profile, aws.AWS_RULES)
     return parse_profile(document)
 
 
@@ -56,13 +61,25 @@ def detector(*attachments: Attachment, groups: dict[str, list[str]] | None = Non
     return Detector(Rules(attachments, groups or {}), **options)
 
 
-def report(**custom: Any) -> dict[str, Any]:
-    return {"custom_metrics": {name: [{"number": value}] for name, value in custom.items()}}
+def read(**blocks: Any) -> Report:
+    return read_report({"header": {"report_id": 1, "version": "1.0"}, **blocks}).report
 
 
-def brief(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
+def report(metrics: dict[str, Any] | None = None, **custom: Any) -> Report:
+    return read(metrics=metrics, custom_metrics={name: [{"number": value}] for name, value in custom.items()})
+
+
+def observe(detect: Detector, thing: str, reported: Report, now: float) -> Finding:
+    """Let a thing report that is admitted."""
+    finding = detect.observe(thing, reported, now)
+    assert finding is not None
+    return finding
+
+
+def brief(findings: Finding | Iterable[Finding] | None) -> list[tuple[str, str, str]]:
     """Return whose alarm began or ended, of which profile, and how."""
-    return [(event.thing, event.profile, event.type) for finding in findings for event in finding.events]
+    found = [findings] if isinstance(findings, Finding) else findings or ()
+    return [(event.thing, event.profile, event.type) for finding in found for event in finding.events]
 
 
 TARGETS = [attach(cpu("every", 10)), attach(cpu("lab", 20), "lab"), attach(cpu("both", 30), "all", "lab", "roof")]
@@ -93,24 +110,22 @@ def test_a_profile_applies_to_the_things_that_it_is_for_and_once(thing: str, exp
 
 
 def test_without_profiles_nothing_is_retained_and_nothing_is_found() -> None:
-    assert [Finding("rpi-1", {})] == detector().observe("rpi-1", report(cpu=99), NOW)
+    assert Finding("rpi-1", {}, state=NOTHING) == detector().observe("rpi-1", report(cpu=99), NOW)
 
 
 def test_the_metrics_of_the_profiles_are_retained_and_no_others() -> None:
     all_things = profile("p", behavior("b", "cpu", "less-than", {"number": 5}), additionalMetricsToRetain=["fan"])
     extra = {"additionalMetricsToRetainV2": [{"metric": "aws:all-bytes-in"}]}
     detect = detector(attach(all_things), attach(profile("q", **extra), "lab"), groups=GROUPS)
-    full = {**report(cpu=1, fan=2, other=3), "metrics": {"network_stats": {"bytes_in": 4, "bytes_out": 5}}}
-    assert {"cpu": 1, "fan": 2} == detect.observe("rpi-1", full, NOW)[0].values
-    assert {"cpu": 1, "fan": 2, "aws:all-bytes-in": 4} == detect.observe("in-lab", full, NOW)[0].values
-    assert {"fan": 2} == detect.observe("rpi-1", report(fan=2), NOW)[0].values
+    full = report({"network_stats": {"bytes_in": 4, "bytes_out": 5}}, cpu=1, fan=2, other=3)
+    assert {"cpu": 1, "fan": 2} == observe(detect, "rpi-1", full, NOW).values
+    assert {"cpu": 1, "fan": 2, "aws:all-bytes-in": 4} == observe(detect, "in-lab", full, NOW).values
+    assert {"fan": 2} == observe(detect, "rpi-1", report(fan=2), NOW).values
 
 
 def test_an_alarm_that_lasts_is_told_of_with_its_newest_value() -> None:
     detect = detector(attach(cpu("p", 75, to_clear=2)), new_id=lambda: "id")
-    found = [
-        detect.observe("rpi-1", report(cpu=each), NOW + STEP * i)[0] for i, each in enumerate((80, 90, 5, 95, 5, 5))
-    ]
+    found = [observe(detect, "rpi-1", report(cpu=each), NOW + STEP * i) for i, each in enumerate((80, 90, 5, 95, 5, 5))]
     assert [[], [("id", 90)], [], [("id", 95)], [], []] == [list(each.lasting) for each in found]
     assert [IN_ALARM, "", "", "", "", ALARM_CLEARED] == [each.events[0].type if each.events else "" for each in found]
 
@@ -163,12 +178,14 @@ def told(draw: st.DrawFn, names: Sequence[str] = NAMES, waits: Sequence[float] =
         custom["words"] = [draw(st.sampled_from([{"string_list": ["a"]}, {"string_list": ["\ud800"]}, {"number": 1}]))]
     wait = draw(st.sampled_from(waits))
     metrics = {name: block for each in blocks for name, block in each.items()}
-    return Told(draw(st.sampled_from(names)), {"metrics": metrics, "custom_metrics": custom}, wait)
+    return Told(draw(st.sampled_from(names)), read(metrics=metrics, custom_metrics=custom), wait)
 
 
 PORTS = st.lists(st.sampled_from([22, 80]), max_size=2)
 ADDRESSES = st.lists(st.sampled_from(["10.0.0.1:5", "192.0.2.1:5", "[2001:db8::1]:5", "[2001:db9::1]:5"]), max_size=2)
 FLEET = st.lists(told(NAMES[:4]), min_size=1, max_size=25)
+NEVER_BACK = st.lists(told(NAMES[:4], WAITS), min_size=1, max_size=25)
+NEVER_SILENT = st.lists(told(NAMES[:4], (*WAITS[:-1], -STEP)), min_size=1, max_size=25)
 
 
 def evaluate(
@@ -183,9 +200,11 @@ def evaluate(
         if restart is not None and index in restart.before:
             rules = Rules(attachments, EVERY_GROUP, restart.copy(rules.populations))
             detect = Detector(rules, new_id)
-            restart.fill(detect)
-        expired = sorted(detect.expire(now), key=lambda finding: finding.thing)  # a restart may change their order
-        findings = [*expired, *detect.observe(each.thing, each.report, now)]
+            forgotten = restart.fill(detect, now)
+        else:
+            forgotten = []
+        expired = sorted([*forgotten, *detect.expire(now)], key=lambda finding: finding.thing)  # a restart changes this
+        findings = [*expired, observe(detect, each.thing, each.report, now)]
         if restart is not None:
             restart.keep(findings, now)
         found += [finding for finding in findings if finding.values is not None or finding.events]
@@ -217,14 +236,24 @@ class Restart:
     def copy(self, populations: dict[str, Population]) -> dict[str, Population]:
         return msgspec.msgpack.decode(msgspec.msgpack.encode(populations), type=dict[str, Population])
 
-    def fill(self, detect: Detector) -> None:
+    def fill(self, detect: Detector, now: float) -> list[Finding]:
+        """Restore a detector as the service does, and return what that invalidates."""
         self._store.close()
         self._store = Store(self._directory, interval=60.0)
         for each in self._store.load_states():
-            detect.restore(each.thing, each.state)
+            detect.restore(each.thing, each.state, each.accepted_at or 0.0, now)
+        ended: dict[str, Finding] = {}
+        for each in invalidate_forgotten(detect, self._store.active(), now):
+            before = ended[each.thing].events if each.thing in ended else ()
+            ended[each.thing] = replace(each, events=tuple(sorted((*before, *each.events), key=by_behavior)))
+        return list(ended.values())
 
     def close(self) -> None:
         self._store.close()
+
+
+def by_behavior(event: Event) -> tuple[str, str]:
+    return event.profile, event.behavior
 
 
 def fields(event: Event) -> tuple[Any, ...]:
@@ -238,9 +267,10 @@ def test_the_order_of_the_attachments_does_not_matter(reports: list[Told], chanc
     assert evaluate(reports, attachments) == evaluate(reports, chance.sample(attachments, len(attachments)))
 
 
-@given(FLEET, st.frozensets(st.integers(0, 24), max_size=3))
+@given(NEVER_BACK | NEVER_SILENT, st.frozensets(st.integers(0, 24), max_size=3))
 @settings(max_examples=40, deadline=None)
 def test_a_restart_from_the_store_at_any_point_changes_nothing(reports: list[Told], before: frozenset[int]) -> None:
+    """But for a clock that is set back behind the moment at which a thing was silent for two days."""
     attachments = [*EVERY_KIND, RANKED]
     with tempfile.TemporaryDirectory() as directory:
         restart = Restart(Path(directory), before)
@@ -248,6 +278,19 @@ def test_a_restart_from_the_store_at_any_point_changes_nothing(reports: list[Tol
             assert evaluate(reports, attachments) == evaluate(reports, attachments, restart)
         finally:
             restart.close()
+
+
+@pytest.mark.parametrize("before", [{1}, {0, 1}, {2}])
+def test_a_restart_when_a_thing_has_been_silent_for_two_days_loses_no_event(before: set[int], tmp_path: Path) -> None:
+    reports = [Told("a", report(cpu=99), 0.0), Told("a", read(**EMPTY), 2 * DAY), Told("b", report(cpu=99), 0.0)]
+    restart = Restart(tmp_path, frozenset(before))
+    try:
+        expected = evaluate(reports)
+        ends = [event.profile for finding in expected for event in finding.events if event.type == ALARM_INVALIDATED]
+        assert ["hot", "x"] == ends
+        assert expected == evaluate(reports, restart=restart)
+    finally:
+        restart.close()
 
 
 @given(FLEET)
@@ -297,7 +340,7 @@ GOOD: dict[str, Any] = {
 QUIET: dict[str, Any] = {"metrics": {"network_stats": {"bytes_out": 0}}}
 EMPTY: dict[str, Any] = {"custom_metrics": {}}
 UPS_AND_DOWNS = [
-    Told("a", each, STEP) for each in [GOOD, BAD, EMPTY, BAD, BAD, EMPTY, QUIET, QUIET, GOOD, EMPTY, GOOD, GOOD]
+    Told("a", read(**each), STEP) for each in [GOOD, BAD, EMPTY, BAD, BAD, EMPTY, QUIET, QUIET, GOOD, EMPTY, GOOD, GOOD]
 ]
 
 
@@ -377,11 +420,73 @@ def test_two_days_of_silence_make_a_things_alarm_void_and_no_others() -> None:
     assert [] == brief(detect.observe("once", report(cpu=80), last + 5 * DAY))
 
 
-def test_a_behavior_whose_metric_is_no_longer_reported_is_silent_too() -> None:
-    detect = detector(attach(cpu("p", 75)))
+LISTENING = profile("ports", behavior("ports", "aws:listening-tcp-ports", "in-port-set", {"ports": [22]}))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        read(**EMPTY),
+        read(**QUIET),
+        report(cpu=1),
+        report({"listening_tcp_ports": {}}),
+        report({"listening_tcp_ports": {"total": 1}}),
+    ],
+)
+def test_an_intruder_who_switches_a_block_off_does_not_clear_the_alarm_by_that(shown: Report) -> None:
+    detect = detector(attach(LISTENING), new_id=CountingIds())
+    assert [("rpi-1", "ports", IN_ALARM)] == brief(detect.observe("rpi-1", read(**BAD), NOW))
+    now = NOW
+    for now in (NOW + STEP * number for number in range(1, 5 * 288)):  # five days
+        assert [] == [*brief(detect.observe("rpi-1", shown, now)), *brief(detect.expire(now))]
+    assert detect.follows("rpi-1", "violation-1")
+    assert [("rpi-1", "ports", ALARM_CLEARED)] == brief(detect.observe("rpi-1", read(**GOOD), now + STEP))
+
+
+def test_an_alarm_whose_metric_was_left_out_is_invalid_two_days_after_the_last_report() -> None:
+    detect = detector(attach(LISTENING))
+    for reported, now in ((BAD, NOW), (QUIET, NOW + DAY)):
+        detect.observe("rpi-1", read(**reported), now)
+    assert [] == brief(detect.expire(NOW + 3 * DAY - 1))
+    assert [("rpi-1", "ports", ALARM_INVALIDATED)] == brief(detect.expire(NOW + 3 * DAY))
+
+
+def test_a_report_after_two_days_invalidates_the_alarm_itself_and_may_raise_another() -> None:
+    detect = detector(attach(cpu("p", 75)), attach(cpu("q", 75, to_alarm=2)), new_id=CountingIds())
     detect.observe("rpi-1", report(cpu=80), NOW)
-    detect.observe("rpi-1", report(other=1), NOW + 2 * DAY - 1)
-    assert [("rpi-1", "p", ALARM_INVALIDATED)] == brief(detect.expire(NOW + 2 * DAY))
+    finding = observe(detect, "rpi-1", report(cpu=80), NOW + 2 * DAY)
+    assert [("rpi-1", "p", ALARM_INVALIDATED), ("rpi-1", "p", IN_ALARM)] == brief(finding)
+    assert ["violation-1", "violation-2"] == [event.violation_id for event in finding.events]
+    assert [("rpi-1", "q", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=80), NOW + 2 * DAY + STEP))
+
+
+@given(NEVER_BACK, st.frozensets(st.integers(0, 24)))
+@settings(max_examples=100, deadline=None)
+def test_when_somebody_looks_for_silence_changes_no_alarm(reports: list[Told], looks: frozenset[int]) -> None:
+    """What becomes of an alarm is the same, whether its thing's report or a look for silence comes first."""
+    told_of, end = [], NOW + 100 * DAY
+    for looked in (looks, frozenset(range(25)), frozenset[int]()):
+        detect, now, events = Detector(Rules([*EVERY_KIND, RANKED], EVERY_GROUP), CountingIds()), NOW, []
+        for index, each in enumerate(reports):
+            now += each.wait
+            found = [*detect.expire(now)] if index in looked else []
+            events += [
+                event for finding in [*found, observe(detect, each.thing, each.report, now)] for event in finding.events
+            ]
+        events += [event for finding in detect.expire(end) for event in finding.events]
+        told_of.append(
+            sorted((event.violation_id, event.type != IN_ALARM, event.type, event.thing) for event in events)
+        )
+    assert told_of[0] == told_of[1] == told_of[2]
+
+
+def test_a_thing_that_reported_while_the_clock_was_ahead_lets_nobody_wait() -> None:
+    detect = detector(attach(cpu("p", 75)))
+    detect.observe("ahead", report(cpu=80), NOW + 365 * DAY)
+    detect.observe("rpi-1", report(cpu=80), NOW)
+    assert [] == brief(detect.expire(NOW + 60))
+    found = brief(detect.expire(NOW + 60 + 2 * DAY))
+    assert [("rpi-1", "p", ALARM_INVALIDATED), ("ahead", "p", ALARM_INVALIDATED)] == found
 
 
 # Other rules
@@ -396,7 +501,7 @@ def test_other_rules_keep_the_alarms_of_behaviors_that_stay_and_make_the_others_
     assert [("rpi-1", "gone", ALARM_INVALIDATED)] == brief(findings)
     assert {"violation-1"} == {event.violation_id for finding in findings for event in finding.events}
     restored = detector(attach(kept), attach(gone))
-    restored.restore("rpi-1", findings[0].state)
+    restored.restore("rpi-1", findings[0].state, NOW, NOW)
     for each in (detect, restored):
         ended = [found for found in brief(each.observe("rpi-1", report(cpu=5), NOW + STEP)) if found[1] != "new"]
         assert [("rpi-1", "kept", ALARM_CLEARED)] == ended
@@ -424,32 +529,55 @@ def test_other_rules_go_on_with_the_percentiles() -> None:
 # Bounds
 
 
-def test_the_thing_that_is_silent_for_longest_is_forgotten_and_its_alarm_is_void() -> None:
+def test_where_there_are_too_many_things_new_ones_are_not_admitted_and_the_others_go_on() -> None:
+    detect = detector(attach(cpu("p", 75, to_alarm=2)), most_things=100)
+    found, refused = [], []
+    for turn in range(4):  # more things than are remembered report in turn
+        for number in range(110):
+            finding = detect.observe(f"rpi-{number:03}", report(cpu=80), NOW + STEP * turn + number)
+            found += brief(finding)
+            refused += [number] if finding is None else []
+    assert [(f"rpi-{number:03}", "p", IN_ALARM) for number in range(100)] == found
+    assert list(range(100, 110)) * 4 == refused
+    assert (100, 40, True) == (len(detect), detect.refused, detect.is_full)
+
+
+def test_a_thing_that_is_silent_for_two_days_makes_room_for_another() -> None:
     detect = detector(attach(cpu("p", 75)), most_things=2)
-    for index, thing in enumerate(["first", "second", "first"]):
-        detect.observe(thing, report(cpu=80), NOW + index)
-    own, forgotten = detect.observe("third", report(cpu=80), NOW + 3)
-    assert ("third", IN_ALARM) == (own.thing, own.events[0].type)
-    assert [("second", "p", ALARM_INVALIDATED)] == brief([forgotten])
-    assert (None, NOTHING, 2) == (forgotten.values, forgotten.state, len(detect))
-    assert ("second", IN_ALARM) == brief(detect.observe("second", report(cpu=80), NOW + 4))[0][::2]
+    for thing, now in (("first", NOW), ("second", NOW + DAY), ("third", NOW + DAY)):
+        detect.observe(thing, report(cpu=5), now)
+    assert [] == list(detect.expire(NOW + 2 * DAY))
+    assert (1, 1, False) == (len(detect), detect.refused, detect.is_full)
+    assert [("third", "p", IN_ALARM)] == brief(detect.observe("third", report(cpu=80), NOW + 2 * DAY))
 
 
-def test_no_more_things_are_restored_than_are_remembered() -> None:
+def test_of_more_things_than_are_remembered_those_that_reported_last_are_restored() -> None:
     earlier = detector(attach(cpu("p", 75)))
-    packed = earlier.observe("rpi-1", report(cpu=80), NOW)[0].state
+    packed = observe(earlier, "rpi-1", report(cpu=80), NOW).state
     detect = detector(attach(cpu("p", 75)), most_things=3)
     for number in range(10):
-        detect.restore(f"made-up-{number}", NOTHING if number % 2 else None)
-    detect.restore("rpi-1", packed)
+        detect.restore(f"made-up-{number}", NOTHING if number % 2 else None, NOW - 10 + number, NOW)
+    detect.restore("rpi-1", packed, NOW, NOW)
     assert 3 == len(detect)
+    assert None is not detect.observe("made-up-9", report(cpu=5), NOW)
+    assert None is detect.observe("made-up-7", report(cpu=5), NOW)
     assert [("rpi-1", "p", ALARM_CLEARED)] == brief(detect.observe("rpi-1", report(cpu=5), NOW + STEP))
 
 
-def test_what_cannot_be_read_of_a_thing_begins_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_thing_that_has_been_silent_for_two_days_is_not_restored() -> None:
+    earlier = detector(attach(cpu("p", 75)), new_id=CountingIds())
+    packed = observe(earlier, "rpi-1", report(cpu=80), NOW).state
+    for silence, follows in ((2 * DAY - 1, True), (2 * DAY, False)):
+        detect = detector(attach(cpu("p", 75)))
+        detect.restore("rpi-1", packed, NOW, NOW + silence)
+        assert follows is detect.follows("rpi-1", "violation-1")
+        assert (packed if follows else NOTHING) == detect.pack("rpi-1")
+
+
+def test_of_what_cannot_be_read_of_a_thing_the_alarms_begin_again(caplog: pytest.LogCaptureFixture) -> None:
     detect = detector(attach(cpu("p", 75)))
     for packed in (b"\xc1", b"\x81", b"\x93\x01\x02\x03", b"\x81\xa5p/cpu\x92\x01\x02"):
-        detect.restore("rpi-1", packed)
+        detect.restore("rpi-1", packed, NOW, NOW)
     assert 4 == caplog.text.count("rpi-1 cannot be read")
     assert [("rpi-1", "p", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=80), NOW))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from typing import Any
 
 import cbor2
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,8 +77,10 @@ STATS = ("metrics", "network_stats")
 ESTABLISHED = ("metrics", "tcp_connections", "established_connections")
 CONNECTION = (*ESTABLISHED, "connections", 0)
 CPU = ("custom_metrics", "cpu_usage")
-NOT_A_PORT = "must be an integer from 0 to 65535, got "
-NOT_AN_ADDRESS = "must be a string of the form ip:port or [ipv6]:port, got "
+NOT_AN_ID = "must be a positive integer of at most 40 digits, got "
+NOT_A_PORT = "must be an integer from 1 to 65535, got "
+NOT_A_PORT_OR_ZERO = "must be an integer from 0 to 65535, got "
+NOT_AN_ADDRESS = "must be a string of the form ip:port or [ipv6]:port with a port of at most 65535, got "
 NOT_A_NUMBER = "must be a number of at least 0, got "
 NOT_A_CUSTOM_NUMBER = "must be a number of at most 15 digits, got "
 
@@ -98,6 +100,28 @@ ACCEPTED = [
     ((*TCP, "ports", 0, "port"), 22.0),
     ((*TCP, "ports", 0, "interface"), ""),
     ((*CONNECTION, "local_port"), 0),
+    ((*CONNECTION, "local_port"), 22.0),
+    ((*CONNECTION, "local_port"), None),
+    ((*CONNECTION, "local_port"), "443"),
+    ((*CONNECTION, "local_interface"), None),
+    ((*CONNECTION, "remote_addr"), "::ffff:127.0.0.1:41632"),
+    ((*CONNECTION, "remote_addr"), "2001:db8::1:443"),
+    ((*CONNECTION, "remote_addr"), "fe80::1%eth0:22"),
+    ((*CONNECTION, "remote_addr"), "::1:0"),
+    ((*ESTABLISHED, "connections"), None),
+    ((*ESTABLISHED, "total"), None),
+    (ESTABLISHED, None),
+    (("metrics", "tcp_connections"), None),
+    (TCP, None),
+    ((*UDP, "ports"), None),
+    ((*UDP, "ports", 0, "interface"), None),
+    (STATS, None),
+    ((*STATS, "packets_out"), None),
+    (("metrics",), None),
+    (("custom_metrics",), None),
+    (CPU, None),
+    (CPU, [{"number": 1, "number_list": None, "string_list": None, "ip_list": None}]),
+    (CPU, [{"number": 0.1 + 0.2}]),
     ((*CONNECTION, "remote_addr"), "[fe80::1%eth0]:22"),
     ((*CONNECTION, "remote_addr"), "[::ffff:192.0.2.1]:0"),
     ((*ESTABLISHED, "connections"), []),
@@ -117,53 +141,51 @@ ACCEPTED = [
 ]
 REJECTED = [
     (("header",), MISSING, "is missing"),
+    (("header",), None, "must be an object, got null"),
     (("header",), [], "must be an object, got an array of 0"),
+    ((*HEADER, "report_id"), None, f"{NOT_AN_ID}null"),
+    ((*HEADER, "version"), None, 'must be a string of the form "Major.Minor", got null'),
     ((*HEADER, "report_id"), MISSING, "is missing"),
-    ((*HEADER, "report_id"), 0, "must be a positive integer, got 0"),
-    ((*HEADER, "report_id"), -1, "must be a positive integer, got -1"),
-    ((*HEADER, "report_id"), True, "must be a positive integer, got true"),
-    ((*HEADER, "report_id"), 1.5, "must be a positive integer, got 1.5"),
-    ((*HEADER, "report_id"), "1", 'must be a positive integer, got "1"'),
+    ((*HEADER, "report_id"), 0, f"{NOT_AN_ID}0"),
+    ((*HEADER, "report_id"), -1, f"{NOT_AN_ID}-1"),
+    ((*HEADER, "report_id"), True, f"{NOT_AN_ID}true"),
+    ((*HEADER, "report_id"), 1.5, f"{NOT_AN_ID}1.5"),
+    ((*HEADER, "report_id"), "1", f'{NOT_AN_ID}"1"'),
     ((*HEADER, "version"), MISSING, "is missing"),
     ((*HEADER, "version"), 1.0, 'must be a string of the form "Major.Minor", got 1.0'),
     ((*HEADER, "version"), "1", 'must be a string of the form "Major.Minor", got "1"'),
     ((*HEADER, "version"), "1.0\n", 'must be a string of the form "Major.Minor", got "1.0\\n"'),
-    (("metrics",), None, "must be an object, got null"),
     (("metrics",), [], "must be an object, got an array of 0"),
     (TCP, [80], "must be an object, got an array of 1"),
     (UDP, 7, "must be an object, got 7"),
-    ((*TCP, "ports"), {}, "must be an array, got an object"),
+    ((*TCP, "ports"), {}, "must be an array of objects, got an object"),
     ((*TCP, "ports", 3), 443, "must be an object, got 443"),
     ((*TCP, "ports", 3, "port"), MISSING, "is missing"),
-    ((*TCP, "ports", 3, "port"), -1, "must be greater than 0, got -1"),
-    ((*TCP, "ports", 3, "port"), 0, "must be greater than 0, got 0"),
+    ((*TCP, "ports", 3, "port"), -1, f"{NOT_A_PORT}-1"),
+    ((*TCP, "ports", 3, "port"), 0, f"{NOT_A_PORT}0"),
     ((*TCP, "ports", 3, "port"), 65536, f"{NOT_A_PORT}65536"),
     ((*TCP, "ports", 3, "port"), 22.5, f"{NOT_A_PORT}22.5"),
     ((*TCP, "ports", 3, "port"), "22", f'{NOT_A_PORT}"22"'),
     ((*TCP, "ports", 3, "port"), True, f"{NOT_A_PORT}true"),
-    ((*UDP, "ports", 1, "port"), 0, "must be greater than 0, got 0"),
+    ((*UDP, "ports", 1, "port"), 0, f"{NOT_A_PORT}0"),
     ((*TCP, "ports", 0, "interface"), 1, "must be a string, got 1"),
     ((*TCP, "total"), -1, f"{NOT_A_NUMBER}-1"),
     ((*UDP, "total"), "2", f'{NOT_A_NUMBER}"2"'),
     ((*ESTABLISHED, "total"), False, f"{NOT_A_NUMBER}false"),
     (("metrics", "tcp_connections"), "none", 'must be an object, got "none"'),
     (ESTABLISHED, [], "must be an object, got an array of 0"),
-    ((*ESTABLISHED, "connections"), None, "must be an array, got null"),
     ((*CONNECTION, "remote_addr"), MISSING, "is missing"),
     ((*CONNECTION, "remote_addr"), "192.0.2.1", f'{NOT_AN_ADDRESS}"192.0.2.1"'),
     ((*CONNECTION, "remote_addr"), "192.0.2.256:80", f'{NOT_AN_ADDRESS}"192.0.2.256:80"'),
-    ((*CONNECTION, "remote_addr"), "2001:db8::1:443", f'{NOT_AN_ADDRESS}"2001:db8::1:443"'),
     ((*CONNECTION, "remote_addr"), "[192.0.2.1]:443", f'{NOT_AN_ADDRESS}"[192.0.2.1]:443"'),
     ((*CONNECTION, "remote_addr"), "example.com:443", f'{NOT_AN_ADDRESS}"example.com:443"'),
     ((*CONNECTION, "remote_addr"), 80, f"{NOT_AN_ADDRESS}80"),
-    ((*CONNECTION, "remote_addr"), "192.0.2.1:65536", 'must have a port of at most 65535, got "192.0.2.1:65536"'),
-    ((*CONNECTION, "local_port"), -1, f"{NOT_A_PORT}-1"),
-    ((*CONNECTION, "local_interface"), None, "must be a string, got null"),
+    ((*CONNECTION, "remote_addr"), "192.0.2.1:65536", f'{NOT_AN_ADDRESS}"192.0.2.1:65536"'),
+    ((*CONNECTION, "local_port"), -1, f"{NOT_A_PORT_OR_ZERO}-1"),
     (STATS, 0, "must be an object, got 0"),
     ((*STATS, "bytes_in"), -1, f"{NOT_A_NUMBER}-1"),
     ((*STATS, "bytes_out"), "1", f'{NOT_A_NUMBER}"1"'),
     ((*STATS, "packets_in"), True, f"{NOT_A_NUMBER}true"),
-    ((*STATS, "packets_out"), None, f"{NOT_A_NUMBER}null"),
     (("custom_metrics",), [], "must be an object, got an array of 0"),
     (CPU, {"number": 1}, "must be an array of exactly one object, got an object"),
     (CPU, [], "must be an array of exactly one object, got an array of 0"),
@@ -172,23 +194,19 @@ REJECTED = [
     ((*CPU, 0), {}, "must have exactly one of number, number_list, string_list, ip_list, got none of them"),
     (
         (*CPU, 0),
+        {"number": None, "ip_list": None},
+        "must have exactly one of number, number_list, string_list, ip_list, got none of them",
+    ),
+    (
+        (*CPU, 0),
         {"number": 1, "ip_list": []},
         "must have exactly one of number, number_list, string_list, ip_list, got number and ip_list",
     ),
     ((*CPU, 0, "number"), "1", f'{NOT_A_CUSTOM_NUMBER}"1"'),
     ((*CPU, 0, "number"), True, f"{NOT_A_CUSTOM_NUMBER}true"),
-    ((*CPU, 0, "number"), 1234567890123456, f"{NOT_A_CUSTOM_NUMBER}1234567890123456"),
-    ((*CPU, 0, "number"), 0.1 + 0.2, f"{NOT_A_CUSTOM_NUMBER}0.30000000000000004"),
-    ((*CPU, 0, "number"), 1e300, f"{NOT_A_CUSTOM_NUMBER}1e+300"),
     ((*CPU, 0), {"number_list": 1}, ""),
     (("custom_metrics", "ports_seen", 0, "number_list", 1), None, f"{NOT_A_CUSTOM_NUMBER}null"),
     (("custom_metrics", "processes", 0, "string_list", 0), 1, "must be a string, got 1"),
-    (("custom_metrics", "neighbours", 0, "ip_list", 1), "fe80::g", 'must be an IPv4 or IPv6 address, got "fe80::g"'),
-    (
-        ("custom_metrics", "neighbours", 0, "ip_list", 1),
-        "10.0.0.0/8",
-        'must be an IPv4 or IPv6 address, got "10.0.0.0/8"',
-    ),
     (("custom_metrics", "neighbours", 0, "ip_list", 1), 1, "must be an IPv4 or IPv6 address, got 1"),
 ]
 BAD_NAMES = ["", "a" * 129, "a b", "a.b", "ümlaut", "aws:all-bytes-in"]
@@ -269,7 +287,8 @@ def test_a_broken_rule_is_rejected_with_its_place(path, value, complaint, short,
 
 def test_the_message_reads_as_a_sentence():
     message = message_of(verdict_on(changed((*TCP, "ports", 3, "port"), -1)))
-    expected = "Malformed metrics report: metrics.listening_tcp_ports.ports[3].port must be greater than 0, got -1"
+    place = "metrics.listening_tcp_ports.ports[3].port"
+    expected = f"Malformed metrics report: {place} must be an integer from 1 to 65535, got -1"
     assert expected == message
 
 
@@ -285,7 +304,61 @@ def test_a_custom_metric_with_a_bad_name_is_rejected(bad, encoding):
 def test_what_was_accepted_has_long_names_whatever_the_report_had(short, encoding):
     verdict = verdict_on(shortened(GOOD) if short else GOOD, encoding)
     assert isinstance(verdict, Accepted)
-    assert verdict.report == GOOD
+    assert msgspec.to_builtins(verdict.report) == GOOD
+
+
+@both_encodings
+@both_styles
+def test_a_null_says_nothing(short, encoding):
+    """As if the field were not there: AWS's own agent sends one for an interface that it does not know."""
+    absent, null = changed((*CONNECTION, "local_interface"), MISSING), changed((*CONNECTION, "local_interface"), None)
+    del absent["custom_metrics"]["cpu_usage"]
+    null["custom_metrics"]["cpu_usage"] = None
+    verdicts = [verdict_on(shortened(each) if short else each, encoding) for each in (absent, null)]
+    assert verdicts[0] == verdicts[1]
+    assert msgspec.to_builtins(verdicts[1].report) == absent
+    assert verdicts[1].left_out == ()
+
+
+LONG = [1234567890123456, -(10**15), 1.23457e16, 1e300, 2**70]
+
+
+@both_encodings
+@both_styles
+@pytest.mark.parametrize("number", LONG)
+def test_a_metric_with_too_long_a_number_is_left_out_with_a_sentence(number, short, encoding):
+    if number == 2**70 and encoding == "cbor":
+        number = float(number)  # an integer of that size has a tag in CBOR
+    expected = changed(CPU, MISSING)
+    del expected["custom_metrics"]["ports_seen"]
+    document = changed((*CPU, 0, "number"), number)
+    document["custom_metrics"]["ports_seen"][0]["number_list"] = [1, number]
+    verdict = verdict_on(shortened(document) if short else document, encoding)
+    assert isinstance(verdict, Accepted)
+    assert msgspec.to_builtins(verdict.report) == expected
+    block = "cmet" if short else "custom_metrics"
+    assert [
+        f"{block}.{each}[0] is left out: its numbers must have at most 15 digits, got {json.dumps(number)}"
+        for each in ("cpu_usage", "ports_seen")
+    ] == list(verdict.left_out)
+
+
+@both_encodings
+@pytest.mark.parametrize("address", ["fe80::g", "10.0.0.0/8", "", "127.0.0.1.1", "localhost"])
+def test_a_metric_with_something_else_than_an_address_is_left_out_with_a_sentence(address, encoding):
+    verdict = verdict_on(changed(("custom_metrics", "neighbours", 0, "ip_list", 1), address), encoding)
+    assert isinstance(verdict, Accepted)
+    assert msgspec.to_builtins(verdict.report) == changed(("custom_metrics", "neighbours"), MISSING)
+    rule = "its addresses must be IPv4 or IPv6 ones"
+    assert [f'custom_metrics.neighbours[0] is left out: {rule}, got "{address}"'] == list(verdict.left_out)
+
+
+def test_the_warning_is_short_however_much_is_left_out():
+    custom = {f"m{number}": [{"number": 10**15}] for number in range(2_000)}
+    verdict = verdict_on({**GOOD, "custom_metrics": custom})
+    assert isinstance(verdict, Accepted)
+    assert verdict.warning.endswith("; and 1997 more")
+    assert verdict.warning.count("is left out") == 3
 
 
 def test_a_report_without_metrics_and_custom_metrics_is_rejected():
@@ -295,18 +368,37 @@ def test_a_report_without_metrics_and_custom_metrics_is_rejected():
 
 MIXED = [
     ({"header": GOOD["header"], "met": {}}, "met must be called metrics"),
-    ({"hed": {"rid": 1, "v": "1.0"}, "metrics": {}}, "metrics must be called met"),
+    ({"hed": {"rid": 1, "v": "1.0"}, "met": {}, "metrics": {}}, "metrics must be called met"),
     ({"hed": {"rid": 1, "v": "1.0"}, **GOOD}, "hed must be called header"),
     ({"header": {"rid": 1, "version": "1.0"}, "metrics": {}}, "header.rid must be called report_id"),
-    ({"hed": {"rid": 1, "v": "1.0"}, "met": {"tp": {"pts": [{"port": 1}]}}}, "met.tp.pts[0].port must be called pt"),
+    (
+        {"hed": {"rid": 1, "v": "1.0"}, "met": {"tp": {"pts": [{"pt": 1, "port": 2}]}}},
+        "met.tp.pts[0].port must be called pt",
+    ),
     ({**GOOD, "cmet": {}}, "cmet must be called custom_metrics"),
 ]
 
 
 @both_encodings
 @pytest.mark.parametrize(("document", "complaint"), MIXED)
-def test_long_and_short_names_are_never_mixed(document, complaint, encoding):
+def test_short_names_are_not_for_reports_with_a_long_header_and_no_field_has_two(document, complaint, encoding):
     assert message_of(verdict_on(document, encoding)).startswith(f"Malformed metrics report: {complaint}, because")
+
+
+@both_encodings
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"hed": {"rid": 1, "v": "1.0"}, "metrics": {"listening_tcp_ports": {"pts": [{"port": 22}], "t": 1}}},
+        {"hed": {"rid": 1, "version": "1.0"}, "met": {"tp": {"ports": [{"pt": 22}], "total": 1}}},
+    ],
+)
+def test_a_report_with_a_short_header_may_have_long_names(document, encoding):
+    """AWS takes the reports of rustot, which has both."""
+    verdict = verdict_on(document, encoding)
+    assert isinstance(verdict, Accepted)
+    listening = {"listening_tcp_ports": {"ports": [{"port": 22}], "total": 1}}
+    assert {"header": {"report_id": 1, "version": "1.0"}, "metrics": listening} == msgspec.to_builtins(verdict.report)
 
 
 def test_the_inner_keys_of_custom_metrics_may_look_like_short_names():
@@ -354,10 +446,8 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("encoding", "payload"), UNREADABLE)
-def test_what_cannot_be_read_is_rejected_at_once(encoding, payload):
-    start = time.perf_counter()
+def test_what_cannot_be_read_is_rejected(encoding, payload):
     message = message_of(judge(topic(encoding), payload, NOW))
-    assert time.perf_counter() - start < 1
     assert message.startswith("Malformed metrics report: ")
     assert len(message) < 300
 
@@ -450,7 +540,19 @@ TOPICS = [
     (f"$aws/things/{'a' * 128}/defender/metrics/json", ReportTopic("a" * 128, "json")),
     (f"$aws/things/{'a' * 129}/defender/metrics/json", None),
     ("$aws/things//defender/metrics/json", None),
-    ("$aws/things/a b/defender/metrics/json", None),
+    ("$aws/things/a@b.example/defender/metrics/json", ReportTopic("a@b.example", "json")),
+    ("$aws/things/edge.gw.1/defender/metrics/cbor", ReportTopic("edge.gw.1", "cbor")),
+    ("$aws/things/a b/defender/metrics/json", ReportTopic("a b", "json")),
+    ("$aws/things/Gerät 5/defender/metrics/json", ReportTopic("Gerät 5", "json")),
+    (f"$aws/things/{'ä' * 64}/defender/metrics/json", ReportTopic("ä" * 64, "json")),
+    (f"$aws/things/{'ä' * 64}a/defender/metrics/json", None),
+    ("$aws/things/a\x1b[31m/defender/metrics/json", None),
+    ("$aws/things/a\x7f/defender/metrics/json", None),
+    ("$aws/things/a\x9b/defender/metrics/json", None),
+    ("$aws/things/\udc80/defender/metrics/json", None),
+    ("$aws/things/$populations/defender/metrics/json", None),
+    ("$aws/things/+/defender/metrics/json", None),
+    ("$aws/things/#/defender/metrics/json", None),
     ("$aws/things/a/defender/metrics/JSON", None),
     ("$aws/things/a/defender/metrics/json/accepted", None),
     ("$aws/things/a/defender/metrics/json\n", None),
@@ -476,6 +578,10 @@ def test_only_reserved_report_topics_are_taken_apart(text, expected):
         ("", "$aws/things//defender/metrics/json", False),
         ("a", "$aws/#", False),
         ("a", "$SYS/broker", False),
+        ("a@b.example", "$aws/things/a@b.example/defender/metrics/json", True),
+        ("edge.gw.1", "$aws/things/edge_gw_1/defender/metrics/json", False),
+        ("#", "$aws/things/#", False),
+        ("a/b", "$aws/things/a/b/defender/metrics/json", False),
         ("a", "my/own/topic", True),
     ],
 )

@@ -22,16 +22,15 @@ pytest.importorskip("cryptography")
 import paho.mqtt.client as mqtt
 
 from defender_detect.errors import CredentialsError
-from defender_detect.judge.last_reports import LastReports
 from defender_detect.judge.topics import ReportTopic
-from defender_detect.judge.verdict import Accepted
+from defender_detect.judge.verdict import Accepted, LastReports
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
-from defender_detect.receive.receiver import Receiver
+from defender_detect.receive.receiver import Receiver, Rejections
 from demo.authority import Authority, Files
 
 HOST = "127.0.0.1"
-PATIENCE = 10.0  # seconds
+PATIENCE = 60.0  # seconds
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 MOSQUITTO_CONFIG = """
 listener {port} 127.0.0.1
@@ -261,6 +260,43 @@ def test_a_rejected_report_does_not_put_off_the_next_one(credentials):
     assert topics == ["accepted", "rejected", "accepted"]
 
 
+def test_a_thing_that_is_rejected_again_and_again_is_not_read_until_its_interval_is_over(credentials, caplog):
+    clock = Clock()
+    receiver = Receiver(Endpoint(HOST, 1), credentials, clock=clock)
+    topic = "$aws/things/{}/defender/metrics/json"
+    answers = [receiver.answer(topic.format("evil"), b"{}") for _ in range(1_000)]
+    assert [True] * 10 + [False] * 990 == [answer is not None for answer in answers]
+    assert receiver.answer(topic.format("other"), report())[0].endswith("/accepted")
+    clock.now += 299
+    assert receiver.answer(topic.format("evil"), report()) is None
+    clock.now += 1
+    assert receiver.answer(topic.format("evil"), report())[0].endswith("/accepted")
+    said = [record.getMessage() for record in caplog.records]
+    assert 2 == len(said)
+    assert "evil: more than 10 reports rejected, what follows is not read" == said[1]
+
+
+def test_where_reports_may_come_at_any_time_each_of_them_is_read(credentials):
+    receiver = Receiver(Endpoint(HOST, 1), credentials, minimum_interval=0)
+    answers = [receiver.answer("$aws/things/evil/defender/metrics/json", b"{}") for _ in range(100)]
+    assert 100 == len([answer for answer in answers if answer is not None])
+
+
+def test_made_up_names_that_are_rejected_do_not_grow_the_memory():
+    rejections = Rejections(300.0)
+    for number in range(20_000):
+        rejections.count(f"made-up-{number}", 0.0)
+    assert 10_000 == len(rejections._by_thing)
+
+
+def test_the_same_rejection_again_is_one_line_a_minute(credentials, caplog):
+    receiver = Receiver(Endpoint(HOST, 1), credentials, minimum_interval=0)
+    for _ in range(1_000):
+        receiver.answer("$aws/things/evil/defender/metrics/json", b"{}")
+        receiver.answer("$aws/things/a b\n/defender/metrics/json", b"{}")
+    assert 2 == len(caplog.records)
+
+
 def test_every_report_is_one_line_in_the_log(credentials, caplog):
     caplog.set_level(logging.DEBUG)
     receiver = Receiver(Endpoint(HOST, 1), credentials)
@@ -289,7 +325,7 @@ def accepted(thing: str) -> Accepted:
 
 
 def test_made_up_names_do_not_grow_the_memory():
-    last_reports = LastReports()
+    last_reports = LastReports(100_000)
     for number in range(100_010):
         last_reports.remember(accepted(f"made-up-{number}"), number)
     assert len(last_reports) == 100_000

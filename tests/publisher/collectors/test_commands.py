@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 
+import psutil
 import pytest
 
 from defender_publisher.collectors.commands import MOST_OUTPUT, read_output, run_command
@@ -34,10 +35,9 @@ def script(directory, text, mode=0o755):
 def is_running(pid):
     """Tell whether a process is there and no zombie, as an orphan is until somebody reaps it."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # ps is not everywhere
+    except psutil.NoSuchProcess:
         return False
-    return os.popen(f"ps -o stat= -p {pid}").read().strip()[:1] not in ("", "Z")
 
 
 def is_gone(pid, within=5.0):

@@ -58,7 +58,14 @@ def test_every_collect_measures_again(tmp_path):
             CustomMetric(source="disk_usage", path="/no/such/path"),
             "[Errno 2] No such file or directory: '/no/such/path'",
         ),
-        (command("echo 1234567890123456"), "numbers must have at most 15 digits, found one that is longer"),
+        (
+            command("echo 1234567890123456"),
+            "numbers must have at most 15 digits before the point, found one that is longer",
+        ),
+        (  # awk prints large numbers so
+            command("echo 1.23457e+16"),
+            "numbers must have at most 15 digits before the point, found one that is longer",
+        ),
     ],
 )
 def test_a_metric_that_fails_is_left_out_with_one_warning_and_the_others_stay(definition, reason, caplog):

@@ -42,6 +42,17 @@ NUMBERS, STRINGS, ADDRESSES = "number-list", "string-list", "ip-address-list"
         ("10.0.0.1\n2001:DB8:0::1", ADDRESSES, ["10.0.0.1", "2001:db8::1"]),
         ('["10.0.0.1"]', ADDRESSES, ["10.0.0.1"]),
         ("fe80::1%eth0", ADDRESSES, ["fe80::1"]),
+        ('"sshd"\n', STRINGS, ["sshd"]),  # as jq prints strings without its option -r
+        ('"a \\"b\\""\n"\\u00e9"\n', STRINGS, ['a "b"', "é"]),
+        ('"sshd"\ncron\n', STRINGS, ["sshd", "cron"]),
+        ('"one" and "two"', STRINGS, ['"one" and "two"']),
+        ('"', STRINGS, ['"']),
+        ('""', STRINGS, [""]),
+        ('"42"\n', "number", 42),
+        ('"10.0.0.1"\n"10.0.0.2"\n', ADDRESSES, ["10.0.0.1", "10.0.0.2"]),
+        ('"\\ud83d"\n["x"]', STRINGS, ["\ufffd", '["x"]']),
+        ('["half \\ud83d of \\ud83d\\ude00"]', STRINGS, ["half \ufffd of 😀"]),
+        ("one\u2028line\x85\n", STRINGS, ["one\u2028line"]),
         ("", ADDRESSES, []),
     ],
 )

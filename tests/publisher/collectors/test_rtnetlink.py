@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from defender_publisher.collectors import netlink, rtnetlink
+from defender_publisher.snapshot import Counters
 from tests import namespaces
 from tests.namespaces import Namespace, ip
 
@@ -46,6 +47,54 @@ def test_an_address_of_a_point_to_point_link_is_this_ends(message, expected):
 def test_attributes_that_are_cut_off_are_not_read():
     message = attribute(1, OWN) + struct.pack("=HH", 200, 2) + OWN
     assert {1} == set(netlink.attributes(memoryview(message), 0))
+
+
+def link_message(index, *attributes):
+    body = struct.pack("=BBHiII", 0, 0, 1, index, 0x1043, 0) + b"".join(attributes)
+    return memoryview(netlink.HEADER.pack(16 + len(body), rtnetlink.RTM_NEWLINK, 2, 1, 0) + body)
+
+
+STATS64 = attribute(23, struct.pack("=24Q", 9000, 5000, 2**33, 2**40, *range(20)))
+STATS = attribute(7, struct.pack("=24I", 9000, 5000, 0, 0, *range(20)))  # the same in 32 bits, before the other
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (link_message(2, attribute(3, b"eth0\0"), STATS, STATS64), ("eth0", "2")),
+        (link_message(7, attribute(3, b"eth0\0"), attribute(5, struct.pack("=i", 8)), STATS64), ("eth0", "7@8")),
+        (link_message(3, attribute(3, b"caf\xe9\0"), STATS64), ("caf\ufffd", "3")),
+    ],
+)
+def test_an_interface_has_a_name_whole_counters_and_what_it_is_known_by(message, expected):
+    found = rtnetlink.parse_interface(message)
+    assert expected == (found.name, found.identity)
+    assert Counters(2**33, 2**40, 9000, 5000) == found.counters
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        link_message(2, STATS64),
+        link_message(2, attribute(3, b"eth0\0"), STATS),
+        link_message(2, attribute(3, b"eth0\0"), attribute(23, bytes(31))),
+        link_message(2),
+        memoryview(bytes(20)),
+    ],
+)
+def test_an_interface_without_a_name_or_counters_is_an_error_and_not_left_out(message):
+    with pytest.raises(netlink.NetlinkError, match="has no name or no counters"):
+        rtnetlink.parse_interface(message)
+
+
+@in_namespace
+def test_the_ends_of_a_pair_are_known_by_their_indexes_and_each_others():
+    namespace = Namespace()
+    with namespace.entered():
+        ip("link", "add", "eth0", "index", 7, "type", "veth", "peer", "name", "eth1", "index", 9)
+        found = {each.name: each.identity for each in rtnetlink.read_interfaces()}
+    namespace.close()
+    assert {"lo": "1", "eth0": "7@9", "eth1": "9@7"} == found
 
 
 @in_namespace

@@ -18,14 +18,17 @@ from pathlib import Path
 import pytest
 
 from defender_publisher.collectors import inet_diag, procfs
-from defender_publisher.collectors.interfaces import collect_counters
 from defender_publisher.collectors.linux_sockets import LinuxSockets
 from defender_publisher.collectors.names import interface_names
 from defender_publisher.collectors.sockets import BLOCKS, SocketCollector, collect_sockets
 from defender_publisher.collectors.table import ESTABLISHED
-from defender_publisher.report import growth
-from defender_publisher.snapshot import Connection, Port, Sockets
+from defender_publisher.collectors.traffic import collect_traffic
+from defender_publisher.config import Connections, Metrics
+from defender_publisher.growth import growth, names_before
+from defender_publisher.report import build_report
+from defender_publisher.snapshot import Connection, Counters, Interface, Port, Snapshot, Sockets
 from tests import namespaces
+from tests.fakes.not_utf8 import LATIN_1
 from tests.namespaces import NOBODY, Namespace, as_user, child, connect_pairs, ip, widen_port_range
 
 pytestmark = pytest.mark.skipif(namespaces.refusal() is not None, reason=str(namespaces.refusal()))
@@ -87,7 +90,8 @@ class Population:
 
     @property
     def sockets(self) -> Sockets:
-        return Sockets(frozenset(self.tcp), frozenset(self.udp), frozenset(self.connections))
+        own = frozenset({"127.0.0.1", "::1", "10.1.0.1", "10.1.0.2", "2001:db8::1", "fe80::1"})
+        return Sockets(frozenset(self.tcp), frozenset(self.udp), frozenset(self.connections), own_addresses=own)
 
     def _listen(self, kind: int, base: int) -> set[Port]:
         reuse = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -205,8 +209,8 @@ def test_a_container_sees_the_hosts_sockets_through_the_hosts_proc(tmp_path, ope
             with container.entered():
                 assert expected == collect_sockets(list(BLOCKS), str(tmp_path))
                 assert Sockets(frozenset(), frozenset(), frozenset()) == collect_sockets(list(BLOCKS))
-                assert "eth0" in collect_counters(str(tmp_path))
-                assert {"lo"} == set(collect_counters())
+                assert "eth0" in collect_traffic(str(tmp_path))
+                assert {"lo"} == set(collect_traffic())
                 assert {"lo", "eth0"} == set(interface_names(str(tmp_path)).values())
             container.close()
     host.close()
@@ -222,6 +226,31 @@ def test_addresses_are_the_same_by_netlink_and_from_proc(namespace, opened, tmp_
     assert "" == from_proc.pop("192.0.2.1")  # no route tells where an address without a network is
     assert by_netlink == from_proc
     assert "" == by_netlink["fe80::1"]
+
+
+@pytest.mark.parametrize("how", READERS)
+def test_no_connection_that_stays_on_the_device_is_reported_where_these_are_excluded(namespace, opened, how):
+    Population(opened)
+    excluded = Metrics(tcp_connections=Connections(exclude_loopback=True))
+    seen = Snapshot(0.0, sockets=collect_sockets(list(BLOCKS), reader=READERS[how]))
+    block = build_report(1, seen, None, excluded)["metrics"]["tcp_connections"]
+    assert {"connections": [], "total": 0} == block["established_connections"]
+
+
+@pytest.mark.parametrize("how", [*READERS, "host"])
+def test_an_interface_with_a_name_in_latin_1_is_reported_as_far_as_it_can_be_read(namespace, opened, tmp_path, how):
+    add_interface(os.fsdecode(LATIN_1), "10.1.0.1/24", "2001:db8::1/64")
+    for address, port in (("10.1.0.1", 80), ("2001:db8::1", 81)):
+        opened(TCP, (address, port)).listen()
+    opened(UDP, ("0.0.0.0", 68), (socket.SOL_SOCKET, socket.SO_BINDTODEVICE, LATIN_1))
+    with child(lambda ready: (os.write(ready, b"."), time.sleep(60))) as pid:
+        (tmp_path / "1").symlink_to(f"/proc/{pid}")
+        procfs_path = str(tmp_path) if how == "host" else "/proc"
+        seen = collect_sockets(list(BLOCKS), procfs_path, None if how == "host" else READERS[how])
+        counters = collect_traffic(procfs_path)
+    assert {Port(80, "caf\ufffd"), Port(81, "caf\ufffd")} == seen.listening_tcp_ports
+    assert {Port(68, "caf\ufffd" if how == "netlink" else "0.0.0.0")} == seen.listening_udp_ports
+    assert {"lo", "caf\ufffd", "caf\ufffdp"} == set(counters)
 
 
 @pytest.mark.parametrize(("how", "expected"), [("netlink", "eth0"), ("proc", "0.0.0.0")])
@@ -332,6 +361,15 @@ def test_an_interface_that_goes_and_comes_back_is_named_as_it_is_now(namespace, 
     assert ["eth0", "eth0", "", "eth0", "wan0"] == seen
 
 
+def grown_since(before: dict[str, Interface], now: dict[str, Interface]) -> Counters | None:
+    """Return the growth between two looks, as a report has it."""
+    counters, identities = (
+        [{name: getattr(each, field) for name, each in look.items()} for look in (before, now)]
+        for field in ("counters", "identity")
+    )
+    return growth(*counters, names_before(*identities, now))
+
+
 def send(opened, count, source="10.1.0.1", destination="10.1.0.99"):
     with opened(UDP, (source, 0)) as sender:
         for _ in range(count):
@@ -344,11 +382,11 @@ def test_growth_is_true_when_an_interface_goes_and_comes_back(namespace, opened)
         ip("neigh", "add", "10.1.0.99", "lladdr", "02:00:00:00:00:99", "dev", "eth0")
 
     def grown(before):
-        now = {name: each for name, each in collect_counters().items() if name == "eth0"}
-        total = growth(before, now)
+        now = {name: each for name, each in collect_traffic().items() if name in ("eth0", "wan0")}
+        total = grown_since(before, now)
         return now, None if total is None else total.packets_out
 
-    nothing: dict[str, object] = {}
+    nothing: dict[str, Interface] = {}
     add_eth0()
     send(opened, 50)
     first, since_start = grown(nothing)
@@ -358,15 +396,23 @@ def test_growth_is_true_when_an_interface_goes_and_comes_back(namespace, opened)
     gone, while_gone = grown(second)
     add_eth0()
     send(opened, 5)
-    third, fell = grown(second)
+    third, made_again = grown(second)
     send(opened, 7)
-    _, since_third = grown(third)
-    assert (50, 10, None, None, 7) == (since_start, since_first, while_gone, fell, since_third)
+    fourth, since_third = grown(third)
+    ip("link", "set", "eth0", "name", "wan0")
+    send(opened, 3)
+    fifth, renamed = grown(fourth)
+    ip("link", "delete", "wan0")
+    add_eth0()
+    send(opened, 100)  # more than it had counted before
+    _, made_again_and_more = grown(fifth)
+    assert (50, 10, None, 5, 7) == (since_start, since_first, while_gone, made_again, since_third)
+    assert (3, 100) == (renamed, made_again_and_more)
     assert {} == gone
 
 
 def test_more_than_four_gibibytes_are_counted(namespace, opened):
-    before = collect_counters()
+    before = collect_traffic()
     size, piece = (1 << 32) + (1 << 20), bytes(1 << 20)
     with opened(TCP, ("127.0.0.1", 0)) as listener:
         listener.listen()
@@ -384,7 +430,7 @@ def test_more_than_four_gibibytes_are_counted(namespace, opened):
             while left:
                 left -= sink.recv_into(buffer, min(left, len(buffer)), socket.MSG_TRUNC)  # thrown away, not copied
             sink.close()
-    grown = growth(before, collect_counters())
+    grown = grown_since(before, collect_traffic())
     assert grown is not None
     assert size < grown.bytes_in < size * 1.1
     assert grown.bytes_in == grown.bytes_out

@@ -9,9 +9,11 @@ import pytest
 
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import (
+    DOUBT,
     FAIL,
     NOT_TRIED,
     OK,
+    Doubted,
     Failed,
     NotTried,
     OverdueError,
@@ -54,6 +56,31 @@ def test_above_a_rung_that_failed_none_is_tried(case: Case) -> None:
 def test_a_rung_that_cannot_be_judged_stops_nobody(case: Case) -> None:
     rungs = [Rung("a", failing(NotTried("too early"))), Rung("b", lambda case: "B")]
     assert [Step("a", NOT_TRIED, "too early"), Step("b", OK, "B")] == list(climb(rungs, case))
+
+
+def test_a_rung_in_doubt_stops_nobody(case: Case) -> None:
+    rungs = [Rung("a", failing(Doubted("odd", "look at it"))), Rung("b", lambda case: "B")]
+    assert [Step("a", DOUBT, "odd", "look at it"), Step("b", OK, "B")] == list(climb(rungs, case))
+
+
+def test_a_failure_that_an_accepted_report_contradicts_is_a_doubt_and_the_daemon_is_asked_next(case: Case) -> None:
+    rungs = [
+        Rung("a", failing(Failed("broken", "repair it"))),
+        Rung("b", failing(AssertionError())),
+        Rung("report", lambda case: "accepted", witnessed=True),
+    ]
+    steps = list(climb(rungs, case, overruling=lambda case: "report 7 was accepted"))
+    says = "broken\nbut report 7 was accepted, so this is not in the way"
+    assert [Step("a", DOUBT, says, "repair it"), Step("b", NOT_TRIED), Step("report", OK, "accepted")] == steps
+
+
+def test_a_report_that_fails_is_overruled_by_nothing(case: Case) -> None:
+    rungs = [Rung("report", failing(Failed("no", "do")), witnessed=True)]
+    assert [Step("report", FAIL, "no", "do")] == list(climb(rungs, case, overruling=lambda case: "an old one"))
+
+
+def test_what_a_broker_says_does_nothing_to_the_terminal() -> None:
+    assert "\x1b" not in str(Step("report", FAIL, "rejected: \x1b[2J", "read \x07 it"))
 
 
 def test_a_rung_that_hangs_fails_when_its_time_is_over(case: Case) -> None:

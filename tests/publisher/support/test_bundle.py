@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher.doctor import handshake, trial
+from defender_publisher.doctor import mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
 from defender_publisher.support import bundle as bundle_module
@@ -29,8 +29,8 @@ WriteConfig = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handshake, "ALERT_WITHIN", 0.1)
-    monkeypatch.setattr(trial, "FIRST_GROWTH", 0.1)
+    monkeypatch.setattr(network, "ALERT_WITHIN", 0.1)
+    monkeypatch.setattr(mqtt, "FIRST_GROWTH", 0.1)
 
 
 def content_of(bundle: Path) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""What the publisher and Detect share as programs that run for long; it imports nothing of theirs."""

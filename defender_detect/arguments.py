@@ -1,0 +1,148 @@
+"""The command line: dashed options, the first agent's spellings of them, and words that query stored data."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from defender_detect import __version__
+
+PROGRAM = "amazon-defender-detect"
+EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: trying again is useless, which a service manager can be told
+MOST_DAYS = 36_500  # to look back
+QUESTIONS = {  # instead of a configuration
+    "violations": "List alarms that were raised, cleared or invalidated",
+    "metrics": "List the values of a thing's metric",
+    "things": "List the things that reported",
+}
+FIRST_AGENTS = {  # the spellings of AWS's first Device Defender agent (agent.py); see also `canonical`
+    "--rootCA": "--root-ca",
+    "--cert": "--certificate",
+    "--key": "--private-key",
+}
+OPTIONS = {  # the configuration's keys that an option stands for; an option is called as its key is, with dashes
+    "agent.authentication.endpoint": "--endpoint",
+    "agent.authentication.port": "--port",
+    "agent.authentication.root_ca": "--root-ca",
+    "agent.authentication.certificate": "--certificate",
+    "agent.authentication.private_key": "--private-key",
+    "agent.embedded_broker": "--embedded-broker",
+    "agent.minimum_interval": "--minimum-interval",
+    "agent.state_directory": "--state-directory",
+    "agent.debug": "--debug",
+    "detect.profiles": "--profiles",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of the command line whose errors are one line, with the exit status for a wrong configuration."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit."""
+        self.exit(EXIT_CONFIG, f"{PROGRAM}: {message} (see {PROGRAM} --help)\n")
+
+
+def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the options, named as the configuration's keys are; exit with a sentence if something is wrong.
+
+    `question` is one of QUESTIONS, or None.
+    """
+    words = spelled_out(argv)
+    if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
+        question = argparse.Namespace(question=words[0], debug=False)
+        return _question_parser(words[0]).parse_intermixed_args(words[1:], question)
+    return _parser().parse_args(words, argparse.Namespace(question=None))
+
+
+def spelled_out(argv: Sequence[str]) -> list[str]:
+    """Return the arguments in the dialect of this program; what follows `--` is no option."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return [*map(canonical, argv[:end]), *argv[end:]]
+
+
+def canonical(argument: str) -> str:
+    """Return an argument with the first agent's spelling of an option in ours: `--root_ca=FILE` is `--root-ca=FILE`."""
+    name, equals, value = argument.partition("=")
+    if not name.startswith("--"):
+        return argument
+    return FIRST_AGENTS.get(name, name.replace("_", "-")) + equals + value
+
+
+def _parser() -> Parser:
+    questions = "to query stored data: %(prog)s violations | metrics THING METRIC | things (see %(prog)s things --help)"
+    parser = Parser(
+        prog=PROGRAM,
+        description="Answer and evaluate reports as AWS IoT Device Defender does, at an MQTT broker or with a built-in "
+        "one.",
+        epilog=questions,
+    )
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--check-config", action="store_true", help="check configuration and profiles, and end")
+    replay = "evaluate recorded reports, JSON lines, and print which alarms begin and end; - is standard input"
+    modes.add_argument("--replay", metavar="FILE", type=Path, help=replay)
+    modes.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", type=Path, help="the configuration (JSON)")
+    _add_keys(parser)
+    return parser
+
+
+def _add_keys(parser: Parser) -> None:
+    endpoint = "the broker's name or address; with --embedded-broker where to listen (default then: 127.0.0.1)"
+    interval = "reject reports that come sooner after the thing's last one, in seconds (default: 300)"
+    profiles = "a security profile or a directory of them, for all things; may be given more than once"
+    parser.add_argument("--endpoint", metavar="HOST", type=host, help=endpoint)
+    parser.add_argument("--port", type=int, help="its port (default: 8883); 0 to listen on a free one")
+    parser.add_argument("--root-ca", metavar="FILE", help="the authorities to trust (PEM)")
+    parser.add_argument("--certificate", metavar="FILE", help="Detect's certificate (PEM)")
+    parser.add_argument("--private-key", metavar="FILE", help="its private key (PEM)")
+    parser.add_argument("--minimum-interval", metavar="S", type=seconds, help=interval)
+    parser.add_argument(
+        "--embedded-broker", action="store_true", default=None, help="also run the built-in MQTT broker"
+    )
+    parser.add_argument("--profiles", metavar="PATH", action="append", help=profiles)
+    parser.add_argument("--state-directory", metavar="DIR", help="where to keep what is found")
+    parser.add_argument("--debug", action="store_true", default=None, help="log much more, every report included")
+
+
+def _question_parser(question: str) -> Parser:
+    parser = Parser(prog=f"{PROGRAM} {question}", description=f"{QUESTIONS[question]}; also while Detect runs.")
+    if question == "metrics":
+        parser.add_argument("thing", metavar="THING", help="the thing's name")
+        parser.add_argument("metric", metavar="METRIC", help="aws:all-bytes-in for instance, or a custom one")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", type=Path, help="Detect's configuration (JSON)")
+    parser.add_argument("--state-directory", metavar="DIR", help="its state directory, instead")
+    if question == "violations":
+        parser.add_argument("--active", action="store_true", help="only the alarms that are on")
+        parser.add_argument("--thing", "--thing-name", metavar="NAME", help="only those of one thing")
+    if question != "things":
+        parser.add_argument("--days", metavar="N", type=days, default=1.0, help="how far to look back (default: 1)")
+    parser.add_argument("--json", action="store_true", help="in the shape of AWS's API")
+    return parser
+
+
+def host(text: str) -> str:
+    """Read a host's name or address."""
+    from defender_detect.receive.endpoint import is_host
+
+    if not is_host(text):
+        raise argparse.ArgumentTypeError("must be a host name or an address")
+    return text
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds of at least 0, got {text}")
+    return value
+
+
+def days(text: str) -> float:
+    """Read a number of days."""
+    value = float(text)
+    if not 0 < value <= MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"must be a number of days of at most {MOST_DAYS}, got {text}")
+    return value

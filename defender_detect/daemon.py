@@ -1,0 +1,108 @@
+"""The daemon in outline: be a broker or join one, answer and evaluate what arrives, and notice silence until a signal.
+
+A report that arrives is judged by the receiver (`receive.receiver`, `judge`), which replies. What is accepted goes to
+the service (`service`), which evaluates it (`evaluate`), keeps it (`store`) and tells whoever is to hear (`alerts`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from defender_daemon.log_queue import queued_log
+from defender_detect.arguments import PROGRAM
+from defender_detect.attachments import read_rules
+from defender_detect.config import Config
+from defender_detect.errors import DetectError
+from defender_detect.logs import start_logging
+from defender_detect.mailbox import Mailbox
+from defender_detect.questions import check_endpoint, find_credentials
+from defender_detect.receive.credentials import Credentials
+from defender_detect.receive.endpoint import Endpoint
+from defender_detect.receive.receiver import Receiver
+from defender_detect.service import TURN, Service, alert_topics, make_alerts, open_store
+
+LOCAL_HOST = "127.0.0.1"  # where the embedded broker listens unless told otherwise; never on every interface
+
+log = logging.getLogger(__name__)
+
+
+def run_until_stopped(read: Callable[[], Config]) -> None:
+    """Answer reports until SIGTERM or SIGINT; on SIGHUP `read` the configuration again, for profiles and groups."""
+    config = read()
+    start_logging(config.agent.debug)
+    rules = read_rules(config)
+    check_endpoint(config)
+    with queued_log():  # a log that nobody reads must not cost reports
+        mailbox = Mailbox(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        credentials = find_credentials(config)
+        with broker_of(config, credentials) as endpoint:
+            receiver = make_receiver(config, endpoint, credentials, mailbox)
+            service = Service(
+                rules, open_store(config), make_alerts(config, receiver.publish), config.detect.most_things
+            )
+            receiver.on_accepted = service.accept
+            try:
+                log.info("%s", service.restore(receiver.remember))
+                receiver.start()
+                watch(service, mailbox, read)
+            finally:
+                receiver.stop()
+                service.close(time.time())
+
+
+@contextlib.contextmanager
+def broker_of(config: Config, credentials: Credentials) -> Iterator[Endpoint]:
+    """Return where the broker is; the embedded one runs meanwhile."""
+    authentication = config.agent.authentication
+    endpoint = Endpoint(authentication.endpoint or LOCAL_HOST, authentication.port)
+    if not config.agent.embedded_broker:
+        yield endpoint
+        return
+    from defender_detect.receive.broker import EmbeddedBroker  # here, because only it needs amqtt
+
+    revoked = Path(authentication.revoked) if authentication.revoked else None
+    broker = EmbeddedBroker(endpoint, credentials, alert_topics(config), revoked)
+    broker.start()
+    try:
+        yield broker.endpoint
+    finally:
+        broker.stop()
+
+
+def make_receiver(config: Config, endpoint: Endpoint, credentials: Credentials, mailbox: Mailbox) -> Receiver:
+    """Return what answers reports at a broker, not yet connected."""
+    interval = config.agent.minimum_interval
+    ready = f"{PROGRAM} is ready on {endpoint}: every thing may report once in {interval:g} s"
+    return Receiver(
+        endpoint.reachable, credentials, interval, lambda: log.info(ready), mailbox.put,
+        config.agent.topic, most_things=config.detect.most_things,
+    )  # fmt: skip
+
+
+def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config]) -> None:
+    """Look for silent things now and then, until a signal ends the program; raise the error that does."""
+    while True:
+        number = mailbox.wait(TURN)
+        if number is None:
+            service.look_for_silence(time.time())
+        elif number == signal.SIGHUP:
+            reload(service, read)
+        else:
+            return
+
+
+def reload(service: Service, read: Callable[[], Config]) -> None:
+    """Continue with profiles and groups as they are now, or keep the current ones if they are wrong."""
+    try:
+        rules = read_rules(read())
+    except DetectError as error:
+        log.error("keeping the current profiles and groups; the new ones are invalid: %s", error)
+        return
+    service.reload(rules, time.time())
+    text = "security profiles in force from now on: %d; whatever else changed needs a restart"
+    log.info(text, len(rules.attachments))

@@ -1,0 +1,109 @@
+"""The questions: what the program answers once and ends, rather than to answer reports until a signal."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from defender_detect.attachments import read_rules
+from defender_detect.config import Config, read_config
+from defender_detect.errors import DetectError
+from defender_detect.receive.credentials import Credentials
+
+
+def answer(options: argparse.Namespace) -> None:
+    """Print the answer to the question that the options ask."""
+    config = read_config(options.config, vars(options))
+    if options.question:
+        print_stored(options, config)
+    elif options.check_config:
+        # Profiles can be checked alone, without a broker.
+        print(*check(config, whole=options.config is not None), sep="\n")
+    else:
+        replay(options.replay, config)
+
+
+def check(config: Config, whole: bool) -> Iterator[str]:
+    """Yield what is in force, a line each; raise DetectError if anything cannot be used."""
+    rules = read_rules(config)
+    if whole:
+        check_endpoint(config)
+        check_files_and_sinks(config)
+    for each in rules.attachments:
+        number, targets = len(each.profile.behaviors), ", ".join(sorted(each.targets))
+        yield f"{each.profile.name}: {number} behavior{'s'[: number != 1]}, for {targets}"
+    kept = config.agent.state_directory
+    yield f"kept in {kept}" if kept else "nothing is kept: no state directory"
+
+
+def check_endpoint(config: Config) -> None:
+    """Raise DetectError with what is missing to serve."""
+    agent, is_broker = config.agent, config.agent.embedded_broker
+    if agent.authentication.endpoint is None and not is_broker:
+        raise DetectError(
+            "--endpoint is missing (agent.authentication.endpoint); to run the built-in broker: --embedded-broker"
+        )
+    missing = [
+        f"--{key.replace('_', '-')} is missing (agent.authentication.{key})"
+        for key in ("root_ca", "certificate", "private_key")
+        if getattr(agent.authentication, key) is None
+    ]
+    if missing:
+        raise DetectError("\n".join(missing))
+    if not (0 if is_broker else 1) <= agent.authentication.port <= 65535:
+        raise DetectError(f"--port must be from {0 if is_broker else 1} to 65535, got {agent.authentication.port}")
+    if is_broker and agent.topic is not None:
+        raise DetectError(
+            "agent.topic needs a broker of your own: the built-in one keeps things apart on the reserved topics only"
+        )
+
+
+def find_credentials(config: Config) -> Credentials:
+    """Return who Detect is, by a configuration that says enough to serve."""
+    authentication = config.agent.authentication
+    files = (authentication.root_ca, authentication.certificate, authentication.private_key)
+    return Credentials(*(Path(each or "") for each in files))
+
+
+def check_files_and_sinks(config: Config) -> None:
+    """Raise DetectError if certificates cannot be used, or alerts not be delivered."""
+    from defender_detect.service import make_sinks
+
+    find_credentials(config).client_context()
+    make_sinks(config, _publish_nothing)
+
+
+def replay(path: Path, config: Config) -> None:
+    """Evaluate recorded reports, and print which alarms begin and end."""
+    from defender_detect.ask.replay import open_recording, tell_replay
+    from defender_detect.evaluate.detector import Detector
+    from defender_detect.judge.topics import Topics
+
+    rules = read_rules(config)
+    if not rules.attachments:
+        raise DetectError("there is nothing to evaluate reports by: --profiles is missing (detect.profiles)")
+    with open_recording(path, Topics(config.agent.topic)) as recording:
+        for line in tell_replay(Detector(rules, most_things=config.detect.most_things), recording):
+            print(line)
+
+
+def print_stored(options: argparse.Namespace, config: Config) -> None:
+    """Print what is kept, as a table or in the shape of AWS's API."""
+    from defender_detect.ask.queries import answer, as_json, as_table
+    from defender_detect.store.reader import Reader
+
+    if config.agent.state_directory is None:
+        raise DetectError("give Detect's CONFIG with agent.state_directory, or --state-directory")
+    about = {key: getattr(options, key) for key in ("days", "thing", "metric", "active") if hasattr(options, key)}
+    found = answer(Reader(Path(config.agent.state_directory)), options.question, time.time(), **about)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] - of a sparkline where there is no UTF-8
+    print(f"{as_json(found)}\n" if options.json else as_table(options.question, found, width), end="")
+
+
+def _publish_nothing(topic: str, payload: bytes) -> None:
+    """Stand for a broker where alerts are only checked."""

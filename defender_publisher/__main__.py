@@ -1,0 +1,115 @@
+"""The program: does what the command line asks for, and ends with the exit status that says how it went."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from defender_publisher.arguments import PROGRAM, read_arguments
+from defender_publisher.errors import ConfigError, DefenderError, HungError
+from defender_publisher.text import print_all, printable_lines
+
+EXIT_OK, EXIT_FAILED = 0, 1
+EXIT_MISSING, EXIT_HUNG, EXIT_CONFIG = 69, 75, 78  # EX_UNAVAILABLE, EX_TEMPFAIL and EX_CONFIG of sysexits.h
+PACKAGES = ("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop")  # requirements.txt
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the publisher as the arguments say; return the exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing that blocks before the jobs run holds it up
+    print_all(sys.stdout)
+    options = read_arguments(sys.argv[1:] if argv is None else argv)
+    try:
+        status = run(options)
+        sys.stdout.flush()  # here, where a reader that has gone is no surprise
+        return status
+    except HungError as error:
+        return _end_hung(error)
+    except DefenderError as error:
+        doctor = "" if options.asks or options.dry_run else f" ({PROGRAM} doctor finds out more)"  # for the journal
+        print(printable_lines(str(error)) + doctor, file=sys.stderr)
+        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
+    except ModuleNotFoundError as error:
+        return _say_missing(error)
+    except KeyboardInterrupt:
+        return EXIT_FAILED if options.asks else EXIT_OK
+    except BrokenPipeError:
+        return _end_unread(options.asks)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Answer a question, or publish until a signal; return the exit status."""
+    from defender_publisher.overrides import overrides_of
+    from defender_publisher.settings import find_config_file, read_settings
+
+    if options.greengrass:
+        return run_component(options)
+    overrides = overrides_of(vars(options))
+    path = find_config_file(options.config, overrides)
+    if options.asks or options.dry_run:
+        from defender_publisher import questions  # here, because the daemon does without
+
+        return questions.answer(options, path, overrides)
+    from defender_publisher.daemon import run_until_stopped
+
+    run_until_stopped(read_settings(path, overrides), lambda: read_settings(path, overrides))
+    return EXIT_OK
+
+
+def run_component(options: argparse.Namespace) -> int:
+    """Do the same as a Greengrass component, whose configuration the nucleus has."""
+    from defender_publisher.greengrass import component
+    from defender_publisher.overrides import overrides_of
+    from defender_publisher.settings import Settings, read_settings
+
+    overrides, directory = overrides_of(vars(options)), component.state_directory()
+
+    def reread() -> Settings:
+        return read_settings(component.refetch_configuration(directory), overrides)
+
+    if options.asks or options.dry_run:
+        from defender_publisher import questions
+
+        return questions.answer(options, component.fetch_configuration(directory), overrides)
+    from defender_publisher.daemon import run_until_stopped
+
+    with component.follow_configuration():
+        run_until_stopped(read_settings(component.wait_for_configuration(directory), overrides), reread)
+    return EXIT_OK
+
+
+def _end_hung(error: HungError) -> int:
+    """Log why the program ends; see to it that it does, even if something still hangs when it does so in order."""
+    from defender_publisher.daemon import end_soon, log
+
+    end_soon(EXIT_HUNG)
+    log.error("%s; ending with status %d, to be started again", error, EXIT_HUNG)
+    return EXIT_HUNG
+
+
+def _say_missing(error: ModuleNotFoundError) -> int:
+    if (error.name or "").partition(".")[0] not in PACKAGES:
+        raise error
+    from defender_start import explain_missing
+
+    print(f"{PROGRAM}: {explain_missing(error)}", file=sys.stderr)
+    return EXIT_MISSING
+
+
+def _end_unread(asks: bool) -> int:
+    """Take leave of a reader who has gone; an answer that was cut off is no success."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
+    if not asks:
+        return EXIT_OK
+    print(f"{PROGRAM}: the output was closed before its end", file=sys.stderr)
+    return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    from defender_start import begin
+
+    begin(str(Path(__file__).resolve().parent.parent / PROGRAM), oldest=(3, 9))  # in a checkout there may be a .venv
+    sys.exit(main())

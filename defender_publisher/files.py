@@ -1,0 +1,84 @@
+"""Files in a directory that another user may write to: never what a link leads to, never a FIFO that blocks.
+
+Root asks for the status, and writes the state, where the service's user could have put anything in the file's place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+
+from defender_publisher.errors import Problem
+
+SPACE_NEEDED = 64 * 1024  # bytes; a state and a status of some hundred interfaces
+LONGEST = 16 * 1024 * 1024  # bytes; a state with ten thousand interfaces has two
+
+
+def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
+    """Open a regular file, as the `opener` of `open`; raises OSError for a link, another kind of file, and a hard link.
+
+    A file with a second name may be one that its directory's owner cannot read.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "Not a regular file of one name", str(path))
+
+
+def read(path: Path, longest: int = LONGEST) -> bytes:
+    """Return what is in a regular file, the last `longest` bytes of it at most."""
+    with open(path, "rb", opener=open_regular) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - longest))
+        return file.read(longest)
+
+
+def replace(path: Path, content: bytes, sync: bool = False) -> None:
+    """Give a file its new content whole, or leave it as it was; `sync` waits until the disk has it."""
+    temporary = path.with_suffix(".new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()  # of one that was killed, or whatever somebody put there
+    try:
+        with open(temporary, "xb", opener=open_regular) as file:
+            file.write(content)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # a half-written file on a full disk takes what others need
+        raise
+
+
+def append(path: str, flags: int) -> int:
+    """Open a log to be appended to, as the `opener` of `open`; a link is followed only if root or we made it."""
+    try:
+        return open_regular(path, flags)
+    except OSError as error:
+        if not os.path.islink(path) or os.lstat(path).st_uid not in (0, os.geteuid()):
+            raise error from None
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+
+
+def writing_problem(directory: str) -> Problem | None:
+    """Return what keeps everybody from writing into a directory: a full disk, or one that is read-only."""
+    try:
+        found = os.statvfs(directory)
+    except FileNotFoundError:
+        return None  # it is made where it is needed
+    except OSError as error:
+        return Problem(f"the directory {directory} cannot be used: {error.strerror}", "correct agent.state_directory")
+    if found.f_flag & os.ST_RDONLY:
+        return Problem(
+            f"the file system of {directory} is read-only", f"look for its errors: dmesg, mount, df {directory}"
+        )
+    if found.f_bavail * found.f_frsize < SPACE_NEEDED or (found.f_files and not found.f_favail):
+        return Problem(f"the file system of {directory} is full", f"make room: df -h {directory}; df -i {directory}")
+    return None

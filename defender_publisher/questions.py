@@ -1,0 +1,111 @@
+"""The questions: what the program answers once and ends, rather than to publish until a signal."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import logging
+import time
+from pathlib import Path
+
+from defender_publisher import logs
+from defender_publisher.config import Raw
+from defender_publisher.errors import TooSoon
+from defender_publisher.settings import Settings, read_settings
+from defender_publisher.text import printable_lines
+from defender_publisher.transports import open_transport
+
+DONE, FAILED = 0, 1
+EXIT_HEALTH = {"healthy": 0, "late": 1, "not running": 3}  # 3 as in `systemctl status`
+FIRST_GROWTH = 1.0  # seconds over which a single report measures what takes time: growth and cpu_usage
+
+
+def answer(options: argparse.Namespace, path: Path | None, overrides: Raw) -> int:
+    """Answer the question that the options ask about the configuration at `path`; return the exit status."""
+    if options.status:
+        return print_status(path, overrides, options.json, options.wait or 0.0)
+    if options.doctor:
+        return examine(path, overrides, options.json)
+    if options.support_bundle:
+        return write_bundle(options.support_bundle, path, overrides)
+    settings = read_settings(path, overrides)
+    if options.check_config:
+        print(*settings.check(), sep="\n")
+    elif options.once:
+        publish_once(settings)
+    else:
+        dry_run(settings, options.samples, options.interval or FIRST_GROWTH)
+    return DONE
+
+
+def dry_run(settings: Settings, samples: int, interval: float) -> None:
+    """Print `samples` reports (0: without end), `interval` seconds apart; connect to nothing."""
+    from defender_publisher.device import ThisDevice
+    from defender_publisher.publisher import Publisher
+    from defender_publisher.state import MemoryState
+
+    logs.log_to_stderr(logging.WARNING)
+    publisher = Publisher(settings, ThisDevice(settings.config), open_transport(settings), MemoryState())
+    publisher.start_growth()
+    for number in itertools.count(1):
+        time.sleep(min(interval, FIRST_GROWTH) if number == 1 else interval)
+        publisher.publish()
+        if number == samples:
+            return
+
+
+def publish_once(settings: Settings) -> None:
+    """Connect, publish one report, and print the verdict."""
+    from defender_publisher.device import ThisDevice
+    from defender_publisher.publisher import THROTTLED_WITHIN, Publisher
+    from defender_publisher.state import StateFile
+
+    logs.log_to_stderr(logging.INFO)
+    directory = str(settings.agent.state_directory)
+    with StateFile(directory) as store, contextlib.closing(open_transport(settings)) as transport:
+        publisher = Publisher(settings, ThisDevice(settings.config), transport, store)
+        transport.connect()
+        time.sleep(FIRST_GROWTH)
+        try:
+            print(publisher.publish())
+        except TooSoon as error:
+            at = time.strftime("%H:%M:%S", time.localtime(time.time() + THROTTLED_WITHIN))
+            print(f"{error}; the next one can be accepted from {at} on")
+
+
+def print_status(path: Path | None, overrides: Raw, as_json: bool, wait: float = 0.0) -> int:
+    """Print how the daemon does, once its first report has a verdict or `wait` seconds are over; return its status."""
+    from defender_publisher import health
+
+    settings = read_settings(path, overrides, credentials=False)
+    found = health.wait_for_verdict(settings, wait)
+    lines = health.as_json(found) if as_json else map(printable_lines, health.describe(found))
+    print(*lines, sep="\n")
+    return EXIT_HEALTH[found.health]
+
+
+def examine(path: Path | None, overrides: Raw, as_json: bool) -> int:
+    """Print what the doctor finds, each check when it is known or all as JSON; return whether none failed."""
+    from defender_publisher.doctor import case, examination
+
+    logs.log_to_stderr(logging.WARNING)
+    steps = []
+    for step in examination.examine(case.Case(path, overrides)):
+        steps.append(step)
+        if not as_json:
+            print(step, flush=True)
+    if as_json:
+        print(examination.as_json(steps))
+    return DONE if examination.is_well(steps) else FAILED
+
+
+def write_bundle(bundle: Path, path: Path | None, overrides: Raw) -> int:
+    """Write the support bundle and print what is in it."""
+    from defender_publisher.doctor import case
+    from defender_publisher.support.bundle import write
+
+    logs.log_to_stderr(logging.WARNING)
+    for line in write(bundle, case.Case(path, overrides)):
+        print(line, flush=True)
+    return DONE

@@ -1,0 +1,66 @@
+"""The transports: the ways to Device Defender, each a module named as `agent.authentication.method` names it.
+
+A new one takes a module with a METHOD, the name in the `method` of `defender_publisher.config`, and a test.
+"""
+
+from __future__ import annotations
+
+import importlib
+import ssl
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol, cast
+
+from defender_publisher.config import Authentication
+from defender_publisher.errors import Problem
+from defender_publisher.transport import Link, Transport, Watcher
+
+if TYPE_CHECKING:  # which ask here what a method needs
+    from defender_publisher.settings import Settings
+
+
+class Method(Protocol):
+    """What one way to Device Defender needs of the configuration and of the device, and how it is opened."""
+
+    @property
+    def port(self) -> int:
+        """The port where none is given."""
+
+    @property
+    def unneeded(self) -> frozenset[str]:
+        """The doctor's checks that this way does without, by their names."""
+
+    def broken_rules(self, authentication: Authentication) -> Iterator[str]:
+        """Yield a sentence for every key that is missing, or that does not go with the others."""
+
+    def files(self, authentication: Authentication) -> Mapping[str, str | None]:
+        """Return the paths of the files that must be readable, by their keys."""
+
+    def content_problems(self, authentication: Authentication) -> Iterator[Problem]:
+        """Yield what is wrong with the content of readable files."""
+
+    def find_credentials(self, authentication: Authentication) -> str:
+        """Return where the credentials are; raises DefenderError where there are none."""
+
+    def link(self, settings: Settings) -> Link:
+        """Return whom to connect to, and as whom."""
+
+    def tls_context(self, authentication: Authentication) -> ssl.SSLContext:
+        """Return the context that the transport's own TLS has, for the doctor to try."""
+
+    def open_transport(self, settings: Settings, watcher: Watcher | None) -> Transport:
+        """Return the transport, not yet connected; raises ConfigError where it cannot be opened on this device."""
+
+
+def open_transport(settings: Settings, watcher: Watcher | None = None) -> Transport:
+    """Return the way that reports take, not yet connected; raises ConfigError where there is none on this device."""
+    if settings.agent.dry_run:
+        from defender_publisher.transports.console import Console
+
+        return Console(sys.stdout, settings.agent.format)
+    return method_of(settings.agent.authentication).open_transport(settings, watcher)
+
+
+def method_of(authentication: Authentication) -> Method:
+    """Return the method that the configuration names; its module is loaded where it is used."""
+    return cast(Method, importlib.import_module(f"{__name__}.{authentication.method}").METHOD)

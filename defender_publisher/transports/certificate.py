@@ -1,0 +1,117 @@
+"""MQTT over mutual TLS: the device shows a certificate, on port 8883, or on 443 by ALPN."""
+
+from __future__ import annotations
+
+import shlex
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from defender_publisher import credentials
+from defender_publisher.config import Authentication
+from defender_publisher.endpoint import is_aws
+from defender_publisher.errors import Problem
+from defender_publisher.transport import Link, Transport, Watcher
+
+if TYPE_CHECKING:
+    from defender_publisher.settings import Settings
+
+NEEDED = ("endpoint", "certificate", "private_key")
+PORTS = (8883, 443)  # at AWS
+ALPN_PORT, ALPN_PROTOCOL = 443, "x-amzn-mqtt-ca"  # how AWS IoT tells MQTT with a certificate from HTTPS
+OF_ANOTHER = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")  # the last two of another kind
+KEY = "agent.authentication.private_key"
+
+
+class Certificate:
+    """The method "certificate"."""
+
+    port = 8883
+    unneeded: frozenset[str] = frozenset()
+
+    def broken_rules(self, authentication: Authentication) -> Iterator[str]:
+        """Yield what is missing, and a port that AWS IoT does not have."""
+        for key in NEEDED:
+            if not getattr(authentication, key):
+                yield f"agent.authentication.{key} is missing; it is needed with the method certificate"
+        if is_aws(authentication.endpoint or "") and authentication.port not in (None, *PORTS):
+            yield f"agent.authentication.port must be 8883 or 443 for AWS IoT, got {authentication.port}"
+
+    def files(self, authentication: Authentication) -> Mapping[str, str | None]:
+        """Return the certificate, its key, and the authorities."""
+        return {
+            "certificate": authentication.certificate,
+            "private_key": authentication.private_key,
+            "root_ca": authentication.root_ca,
+        }
+
+    def content_problems(self, authentication: Authentication) -> Iterator[Problem]:
+        """Yield what is wrong with the certificate and its key, as far as both are given."""
+        certificate, private_key = authentication.certificate, authentication.private_key
+        if certificate and private_key:
+            yield from _pair_problems(certificate, private_key)
+
+    def find_credentials(self, authentication: Authentication) -> str:
+        """Return the two paths."""
+        return f"{authentication.certificate}, {authentication.private_key}"
+
+    def link(self, settings: Settings) -> Link:
+        """Return the link that shows the certificate."""
+        authentication = settings.agent.authentication
+        return Link(
+            host=str(authentication.endpoint),
+            port=int(authentication.port or self.port),
+            client_id=str(settings.agent.client_id),
+            topic=settings.topic,
+            root_ca=str(authentication.root_ca),
+            certificate=str(authentication.certificate),
+            private_key=str(authentication.private_key),
+        )
+
+    def tls_context(self, authentication: Authentication) -> ssl.SSLContext:
+        """Return the context that the SDK makes: on 443 it trusts the system's authorities as well."""
+        alpn = authentication.port == ALPN_PORT
+        context = ssl.create_default_context() if alpn else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(authentication.root_ca)
+        context.load_cert_chain(str(authentication.certificate), authentication.private_key)
+        if alpn:
+            context.set_alpn_protocols([ALPN_PROTOCOL])
+        return context
+
+    def open_transport(self, settings: Settings, watcher: Watcher | None) -> Transport:
+        """Return the MQTT transport by mutual TLS."""
+        from defender_publisher.sdk import open_mqtt  # here, because who checks a configuration does without
+
+        return open_mqtt(settings, self.link(settings), watcher)
+
+
+METHOD = Certificate()
+
+
+def _pair_problems(certificate: str, private_key: str) -> Iterator[Problem]:
+    if not credentials.is_certificate(certificate):
+        says = f"agent.authentication.certificate must hold a certificate in PEM form: {certificate}"
+        yield Problem(says, "copy it to this device again")
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, private_key, password=_refuse_password)
+    except _EncryptedKeyError:
+        says = f"{KEY} must not be encrypted, because a daemon cannot type a pass phrase: {private_key}"
+        yield Problem(says, f"decrypt it: openssl pkey -in {shlex.quote(private_key)} -out NEW")
+    except ssl.SSLError as error:
+        yield _key_problem(error, certificate, private_key)
+
+
+def _key_problem(error: ssl.SSLError, certificate: str, private_key: str) -> Problem:
+    if error.reason in OF_ANOTHER:
+        says = f"{KEY} must be the key of agent.authentication.certificate, but {private_key} does not belong to"
+        return Problem(f"{says} {certificate}", "put the two there that were made together")
+    return Problem(f"{KEY} must hold a private key in PEM form: {private_key}", "copy it to this device again")
+
+
+class _EncryptedKeyError(Exception):
+    """OpenSSL asked for a pass phrase."""
+
+
+def _refuse_password() -> str:
+    raise _EncryptedKeyError

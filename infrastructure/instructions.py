@@ -1,0 +1,70 @@
+"""What a deployer does next: commands, from here, that bring each thing's file to its device and install it there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from infrastructure.handover import Handover
+from infrastructure.screen import Screen
+
+MOST_COMMANDS = 10  # devices whose commands are printed; for more than that somebody has a script
+HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # a thing's name that may well be its device's, too
+SOFTWARE = "amazon-defender-publisher-*"  # what a release unpacks to
+KIT_BUILDER = "release.kit"  # makes one file of the software, its packages and a bundle
+
+
+def show_handover(screen: Screen, handover: Handover, rotated: Sequence[str], kits: bool | None = None) -> None:
+    """Show how to install what was made, and for which things there is nothing here.
+
+    `kits` tells whether a bundle can be made a file that installs itself; None looks.
+    """
+    screen.say_names("no bundle", handover.elsewhere, "their keys are on another machine; --rotate makes new ones here")
+    if not handover.written:
+        return
+    kits = find_spec(KIT_BUILDER) is not None if kits is None else kits
+    screen.say("\nNext, for each device (write its address for its name where that is another one):\n")
+    for bundle in handover.written[:MOST_COMMANDS]:
+        for command in kit_commands(bundle, rotated) if kits else bundle_commands(bundle, rotated):
+            screen.say(f"  {command}")
+    if (left := len(handover.written) - MOST_COMMANDS) > 0:
+        screen.say(f"\nand so on for {left} more in {handover.written[0].parent}.")
+    for note in _notes(kits, rotated):
+        screen.say(note)
+
+
+def kit_commands(bundle: Path, rotated: Collection[str]) -> list[str]:
+    """Return what makes a file of a bundle that installs itself, brings it to its device, and runs it there."""
+    kit = bundle.with_name(f"install-{bundle.stem}.bash")
+    there = shlex.quote(kit.name)
+    install = f"sudo bash {there}{_replace(bundle, rotated)} && rm {there}"  # it holds the private key
+    return [f"make kit BUNDLES={shlex.quote(str(bundle))}", *_carry(kit, bundle, install)]
+
+
+def bundle_commands(bundle: Path, rotated: Collection[str]) -> list[str]:
+    """Return what brings a bundle to its device, and installs it there where the software is."""
+    there = shlex.quote(bundle.name)
+    install = f"sudo installers/install-rpi.bash --bundle ~/{there}{_replace(bundle, rotated)}"
+    return _carry(bundle, bundle, f"cd {SOFTWARE} && {install} && rm ~/{there}")
+
+
+def _carry(file: Path, bundle: Path, install: str) -> list[str]:
+    device = bundle.stem if HOST.fullmatch(bundle.stem) else "DEVICE"
+    return [f"scp {shlex.quote(str(file))} {device}:", f"ssh -t {device} {shlex.quote(install)}"]
+
+
+def _replace(bundle: Path, rotated: Collection[str]) -> str:
+    return " --replace" if bundle.stem in rotated else ""  # or the device would keep its old key
+
+
+def _notes(kits: bool, rotated: Sequence[str]) -> Iterator[str]:
+    yield ""
+    if not kits:
+        yield f"The device has the software in ~/{SOFTWARE}: `make dist` builds it, and `tar -xf` unpacks it there."
+        yield "On a Mac it is installers/install-osx.bash."
+    yield "These files hold private keys: keep them as such. A device that has an earlier one needs --replace."
+    if rotated:
+        yield f"Cut off until this is done: {', '.join(rotated)}"

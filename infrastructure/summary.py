@@ -1,0 +1,105 @@
+"""What a deployer is shown before anything is done: where, what is new, what changes, and what is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from infrastructure.detect import DetectPlan, deployed_metrics, deployed_profiles
+from infrastructure.drift import Drift
+from infrastructure.fleet import Fleet
+from infrastructure.plan import CREATE, DELETE, KEEP, RECREATE, UPDATE, Plan, StackPlan
+from infrastructure.screen import Screen
+from infrastructure.sentences import profile_sentences
+
+WILL = {
+    CREATE: "is created",
+    RECREATE: "failed to create earlier; it will be deleted and created again",
+    UPDATE: "is updated",
+    DELETE: "is deleted, because no thing is left in it",
+    KEEP: "stays as it is",
+}
+
+
+def show_account(fleet: Fleet) -> None:
+    """Show where the fleet is deployed."""
+    account, say = fleet.account, fleet.screen.say
+    say(f"account   {account.id}, as {account.caller}")
+    say(f"region    {account.region}")
+    say(f"endpoint  {account.endpoint}")
+    say(f"fleet     {fleet.names.prefix}")
+
+
+def show_plan(screen: Screen, plan: Plan, joining: Sequence[str], drift: Sequence[Drift]) -> None:
+    """Show what is new, kept, rotated and gone."""
+    screen.say_names("new", plan.new)
+    screen.say_names("kept", plan.kept)
+    screen.say_names("rotated", plan.rotated, "cut off until their devices have the new certificate and key")
+    screen.say_names("gone", plan.gone, "no longer listed: thing and certificate are DELETED", all_of_them=True)
+    screen.say_names("to join", [thing for thing in joining if thing in plan.kept], "not in the thing group yet")
+    for stack in (plan.fleet, *plan.stacks):
+        _show_stack(screen, stack)
+    for each in drift:
+        rotated = each.rotation_repairs and each.thing in plan.rotated
+        screen.say(f"drift     {each.thing}: {each.says}" + (" (which this run does)" if rotated else ""))
+
+
+def show_detect(fleet: Fleet, detect: DetectPlan | None, unreported: Sequence[str]) -> None:
+    """Show the security profiles and custom metrics, what they will do, and which metrics no device will report."""
+    say = fleet.screen.say
+    if detect is None:
+        return say("Detect    is left alone (--no-detect)")
+    _show_profiles(fleet, detect)
+    _show_metrics(fleet, detect)
+    for metric in unreported:
+        say(f"note      the security profiles name {metric}, which the devices' configuration does not report")
+    if detect.problem is not None:
+        return say(f"Detect    cannot be deployed, everything else can: {detect.problem}")
+    return _show_stack(fleet.screen, detect)
+
+
+def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
+    """Show what is deleted with a fleet, every thing by its name."""
+    screen, deployed = fleet.screen, fleet.deployed
+    if not deployed.stacks:
+        screen.say("nothing of this fleet is deployed")
+    for name in sorted(deployed.stacks):
+        screen.say(f"stack     {name} is deleted")
+    screen.say_names("things", sorted(deployed.things), "deleted with their certificates", all_of_them=True)
+    why = "not part of this fleet; the policy will be detached from it"
+    screen.say_names("detached", strangers, why, all_of_them=True)
+
+
+def _show_stack(screen: Screen, stack: StackPlan) -> None:
+    """Show what happens to a stack, if anything does."""
+    if stack.change != KEEP:
+        screen.say(f"stack     {stack.name} {WILL[stack.change]}")
+
+
+def _show_profiles(fleet: Fleet, detect: DetectPlan) -> None:
+    """Show each security profile by its name, and where one changes what all of them will do."""
+    before = deployed_profiles(fleet)
+    profiles = {fleet.names.profile(profile.name): profile for profile in detect.description.profiles}
+    if not detect.changes:
+        return fleet.screen.say_names("profiles", list(profiles))
+    for name, profile in profiles.items():
+        fleet.screen.say(f"profile   {name}{_newness(name, before)}")
+        for sentence in profile_sentences(profile.document):
+            fleet.screen.say(f"            {sentence}")
+    return fleet.screen.say_names("profiles", sorted(before - set(profiles)), "in no file: DELETED", all_of_them=True)
+
+
+def _show_metrics(fleet: Fleet, detect: DetectPlan) -> None:
+    before, needed = deployed_metrics(fleet), detect.description.metrics
+    news = _newness if detect.changes else lambda name, before: ""
+    metrics = [f"{name} (a {kind}){news(name, before)}" for name, kind in needed.items()]
+    fleet.screen.say_names("metrics", metrics, all_of_them=True)
+    fleet.screen.say_names(
+        "metrics", detect.shared, "there already, of another fleet or an earlier one, and used", True
+    )
+    if detect.changes:
+        gone = sorted(set(before) - {*needed, *detect.shared})
+        fleet.screen.say_names("metrics", gone, "in no security profile: DELETED", all_of_them=True)
+
+
+def _newness(name: str, before: Collection[str]) -> str:
+    return "" if name in before else ", new"

@@ -1,0 +1,204 @@
+"""macOS: accounts of the directory service, jobs of launchd.
+
+Only tools and options that every macOS since 11 has; launchctl by its commands of today, not load and unload.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from account import Account
+from product import ROOT
+from session import Session
+
+DAEMONS = Path("/Library/LaunchDaemons")
+ROTATION = Path("/etc/newsyslog.d")
+LEAVES_WITHIN = 30  # seconds in which a job that was booted out is gone; launchd kills it after 20 (ExitTimeOut)
+BOOTSTRAPS = 20  # how often a bootstrap is tried, once a second: after a bootout it fails for 5 s and more
+STARTS_WITHIN = 35  # seconds; launchd may put a second start off by ThrottleInterval
+TURN = 1.0  # seconds between two looks
+LAST_LINES = 12  # of what the job has said
+
+
+class Macos:
+    """What an installer does to a Mac."""
+
+    service_manager = "launchctl"
+    keeps_wheels = True
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.product = session.product
+        self.commands = session.commands
+        self.places = session.places
+        self.started_at = 0.0
+        self._started: dict[str, str] = {}
+
+    @property
+    def template(self) -> str:
+        """The example configuration."""
+        return f"{self.product.name}-osx.json"
+
+    @property
+    def user(self) -> str:
+        """Whom the service runs as."""
+        return self.product.account
+
+    @property
+    def key_readers(self) -> str:
+        """Who can read the key: launchd hands over none as systemd does, so that the account has to be able to."""
+        return f"root and {self.user}"
+
+    @property
+    def state(self) -> Path:
+        """Where the service keeps its state."""
+        return ROOT / self.product.name / "state"
+
+    @property
+    def default_logfile(self) -> Path | None:
+        """Where the service's log is, unless the configuration says so."""
+        return ROOT / self.product.name / "logs" / f"{self.product.name}.log"
+
+    @property
+    def service_file(self) -> Path:
+        """The plist that is told of."""
+        return self._plist(self.product.labels[-1])
+
+    @property
+    def errors(self) -> Path:
+        """What the job says before it has a log."""
+        return self.places.root / "stderr.log"
+
+    def describe(self) -> str:
+        """Return what this is."""
+        version = (self.commands.ask_system("sw_vers", "-productVersion") or "of an unknown version").strip()
+        return f"macOS {version}, {(self.commands.ask('uname', '-m') or 'unknown').strip()}"
+
+    def provide_python(self) -> str:
+        """Return what was installed for Python: nothing, because what Apple, python.org and Homebrew have is whole."""
+        return ""
+
+    def provide_builders(self) -> list[str]:
+        """Return what builds packages: nothing, because all have wheels for macOS."""
+        return []
+
+    # The account
+
+    def make_user(self) -> None:
+        """Make the account, and the directory of its state."""
+        Account(self.session, self.user).make()
+        state = self.places.below(self.state)
+        self.commands.make_closed(state)
+        self.commands.change_mode(0o700, state)
+        self._own(state)
+
+    def own_logs(self, logs: Path) -> None:
+        """Let the service write its log."""
+        done = self.commands.system("chown", self.user, logs)
+        self.session.require(done, f"{logs} cannot be given to {self.user}")
+
+    def _own(self, path: Path) -> None:
+        done = self.commands.system("chown", f"{self.user}:{self.user}", path)
+        self.session.require(done, f"{path} cannot be given to {self.user}")
+
+    # The job
+
+    def write_service(self, version: Path) -> None:
+        """Put the plists of a version in place."""
+        self._own(self.places.etc / "private.key")
+        self.commands.copy(Path("/dev/null"), self.errors)
+        self.commands.change_mode(0o600, self.errors)
+        self._own(self.errors)
+        for label in self.product.labels:
+            plist = version / "installers" / f"{label}.plist"
+            self.session.require(self.commands.system("plutil", "-lint", "-s", plist), f"{label}.plist is damaged")
+            self._put(plist, self._plist(label))
+            self._put(version / "installers" / f"{label}.conf", self._rotation(label))
+
+    def _put(self, source: Path, target: Path) -> None:
+        """Put a file in place in one step, as launchd wants it: root's, and written by nobody else."""
+        new = target.with_name(f"{target.name}.new")
+        self.commands.make_open(target.parent)
+        self.commands.copy(source, new)
+        self.commands.change_mode(0o644, new)
+        done = self.commands.system("chown", "root:wheel", new)
+        self.session.require(done, f"{target} cannot be given to root")
+        self.commands.move(new, target)
+
+    def start(self) -> bool:
+        """Start the service again, and wait until it runs."""
+        return all(self._start(label) for label in self.product.labels)
+
+    def _start(self, label: str) -> bool:
+        self._stop(label)
+        if not (self._launchctl("enable", f"system/{label}") and self._bootstrap(label)):
+            return False
+        self._launchctl("kickstart", "-k", f"system/{label}")  # refused where the bootstrap is starting it just now
+        return self._wait_until_started(label)
+
+    def _bootstrap(self, label: str) -> bool:
+        for attempt in range(1, BOOTSTRAPS + 1):
+            if self._launchctl("bootstrap", "system", self._plist(label)):
+                return True
+            if attempt < BOOTSTRAPS:
+                time.sleep(TURN)
+        return False
+
+    def _wait_until_started(self, label: str) -> bool:
+        for turn in range(STARTS_WITHIN + 1):
+            process = "" if self.session.dry_run else self._process(label)
+            if process or self.session.dry_run:
+                self._started[label] = process
+                return True
+            if turn < STARTS_WITHIN:
+                time.sleep(TURN)
+        return False
+
+    def _stop(self, label: str) -> None:
+        """Stop a job: launchctl comes back before it has ended, and a bootstrap would be refused until it has."""
+        if not self._is_loaded(label):
+            return
+        self._launchctl("bootout", f"system/{label}")
+        for turn in range(LEAVES_WITHIN + 1):
+            if self.session.dry_run or not self._is_loaded(label):
+                return
+            if turn < LEAVES_WITHIN:
+                time.sleep(TURN)
+        self.session.fail("the service cannot be stopped")
+
+    def lives(self) -> bool:
+        """Whether the service still runs, and was not started again."""
+        return self.session.dry_run or all(self._process(label) == pid for label, pid in self._started.items())
+
+    def how_to_look(self) -> str:
+        """Return how an operator looks at the service."""
+        log = self.places.logs / f"{self.product.name}.log"
+        return f"look at: sudo launchctl print system/{self.product.labels[-1]}; {log}; {self.errors}"
+
+    def last_words(self) -> str:
+        """Return what the service said last."""
+        try:
+            lines = self.errors.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            return ""
+        return "\n".join(lines[-LAST_LINES:])
+
+    def _plist(self, label: str) -> Path:
+        return self.places.below(DAEMONS / f"{label}.plist")
+
+    def _rotation(self, label: str) -> Path:
+        return self.places.below(ROTATION / f"{label}.conf")
+
+    def _launchctl(self, *words: object) -> bool:
+        return self.commands.system("launchctl", *words)
+
+    def _is_loaded(self, label: str) -> bool:
+        return self.commands.ask_system("launchctl", "print", f"system/{label}") is not None
+
+    def _process(self, label: str) -> str:
+        """Return the id of a job's process, or nothing."""
+        said = self.commands.ask_system("launchctl", "print", f"system/{label}") or ""
+        found = re.search(r"^\s*pid = (\d+)", said, re.MULTILINE)
+        return found[1] if found else ""

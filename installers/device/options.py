@@ -1,0 +1,98 @@
+"""The options of an installer; its help is printed by the scripts, because it is there without a Python too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from problem import Problem
+
+MISUSE = 2  # exit status
+FLAGS = {
+    "--dry-run": "dry_run", "--replace": "replace", "--non-interactive": "non_interactive",
+    "--update-lists": "update_lists",
+}  # fmt: skip
+NO_OPTION = {"directory", "installed", *FLAGS.values()}
+LONGEST_PORT = 5  # digits
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an installation was told; paths are as given, from the directory of whoever installs."""
+
+    bundle: Path | None = None
+    endpoint: str | None = None
+    thing_name: str | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    root_ca: Path | None = None
+    port: int | None = None
+    config: Path | None = None
+    wheelhouse: Path | None = None
+    python: str | None = None
+    prefix: Path | None = None
+    replace: bool = False
+    non_interactive: bool = False
+    dry_run: bool = False
+    update_lists: bool = False
+    directory: Path = Path("/")
+    installed: str = ""  # what was installed of the system before there was a Python
+
+
+PATHS = {each.name for each in fields(Options) if "Path | None" in str(each.type)}
+VALUES = {f"--{each.name.replace('_', '-')}": each.name for each in fields(Options) if each.name not in NO_OPTION}
+
+
+def read_options(words: Sequence[str], directory: Path, installed: str = "") -> Options:
+    """Return the options; raises Problem, with the exit status that says so, for wrong ones."""
+    found: dict[str, object] = {"directory": directory, "installed": installed}
+    for option, value in pairs(words):
+        if option in FLAGS:
+            found[FLAGS[option]] = True
+        else:
+            name = VALUES[option]
+            found[name] = directory / Path(str(value)).expanduser() if name in PATHS else value
+    options = Options(**{**found, "port": port_of(found.get("port"))})  # type: ignore[arg-type]
+    check(options, dict(pairs(words)))
+    return options
+
+
+def pairs(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield each option with its value, which may be in one word with it."""
+    rest = list(words)
+    while rest:
+        option, joined, value = rest.pop(0).partition("=")
+        if option in FLAGS and not joined:
+            yield option, None
+        elif option in VALUES:
+            if not joined and rest:
+                value = rest.pop(0)
+            if not value:
+                raise Problem(f"{option} needs a value\ntry --help", MISUSE)
+            yield option, value
+        else:
+            raise Problem(f"there is no option {option + joined + value}\ntry --help", MISUSE)
+
+
+def port_of(text: object) -> int | None:
+    """Return a port as a number."""
+    if text is None:
+        return None
+    if not (str(text).isascii() and str(text).isdigit()) or len(str(text)) > LONGEST_PORT:
+        raise Problem(f"--port must be a number, got {text}\ntry --help", MISUSE)
+    return int(str(text))
+
+
+def check(options: Options, given: dict[str, str | None]) -> None:
+    """Raise Problem for values that cannot be meant."""
+    if options.bundle and options.config:
+        raise Problem("give --bundle or --config, not both\ntry --help", MISUSE)
+    if options.wheelhouse and not options.wheelhouse.is_dir():
+        raise Problem(f"--wheelhouse must be a directory, got {given['--wheelhouse']}\ntry --help", MISUSE)
+    for name in ("bundle", "certificate", "private_key", "root_ca", "config"):
+        path = getattr(options, name)
+        if path is not None and not path.exists():
+            raise Problem(f"there is no file {given['--' + name.replace('_', '-')]}\ntry --help", MISUSE)
+    if options.prefix and not options.prefix.is_dir():
+        raise Problem(f"--prefix must be a directory that is there, got {given['--prefix']}\ntry --help", MISUSE)

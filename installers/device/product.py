@@ -1,0 +1,109 @@
+"""What is installed, as data: a product's names, parts and accounts; and where its files are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path("/opt/aws")
+
+
+@dataclass(frozen=True)
+class Product:
+    """A program with its service; everything that one program's installation has other than another's."""
+
+    name: str  # of its script, its directory, its configuration without .json, and its command
+    parts: tuple[str, ...]  # of the source tree that a device needs
+    versioned: str  # the file of it that says __version__
+    imports: tuple[str, ...]  # the packages that it cannot run without
+    compiled: tuple[str, ...]  # packages of ours that are compiled beforehand, because the service cannot write there
+    user: str  # whom it runs as on Linux
+    units: tuple[str, ...]  # of systemd, in the order of their start
+    account: str  # whom it runs as on a Mac; with a line in front, as macOS names accounts that are nobody's
+    labels: tuple[str, ...]  # of jobs of launchd
+    comment: str  # what an account is said to be for
+    groups: tuple[str, ...] = ()  # that the user is in besides its own
+
+
+PUBLISHER = Product(
+    name="amazon-defender-publisher",
+    parts=(
+        "amazon-defender-publisher", "defender_start.py", "device_defender", "defender_publisher", "requirements.txt",
+        "configs", "installers", "LICENSE",
+    ),
+    versioned="defender_publisher/__init__.py",
+    imports=("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop"),
+    compiled=("device_defender", "defender_publisher"),
+    user="amazon-defender-publisher",
+    units=("amazon-defender-publisher.service",),
+    account="_amazon-defender",
+    labels=("com.amazonaws.amazon-defender-publisher",),
+    comment="AWS IoT Device Defender",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything of a product is; `prefix` is / but in tests."""
+
+    product: Product
+    prefix: Path
+
+    def below(self, path: str | Path) -> Path:
+        """Return a path of the system below the prefix."""
+        return self.prefix / str(path).lstrip("/")
+
+    @property
+    def root(self) -> Path:
+        """The directory of all but the state."""
+        return self.below(ROOT / self.product.name)
+
+    @property
+    def etc(self) -> Path:
+        """Configuration, certificate, key and roots."""
+        return self.root / "etc"
+
+    @property
+    def config(self) -> Path:
+        """The configuration in force."""
+        return self.etc / f"{self.product.name}.json"
+
+    @property
+    def staged(self) -> Path:
+        """What etc is going to hold."""
+        return self.root / "etc.new"
+
+    @property
+    def before(self) -> Path:
+        """What etc held before, until the new has started."""
+        return self.root / "etc.old"
+
+    @property
+    def versions(self) -> Path:
+        """The versions, each in a directory of its own."""
+        return self.root / "versions"
+
+    @property
+    def current(self) -> Path:
+        """The link to the version in force."""
+        return self.root / "current"
+
+    @property
+    def previous(self) -> Path:
+        """The link to the version that was in force before, until the new one has started."""
+        return self.root / "previous"
+
+    @property
+    def command(self) -> Path:
+        """What a person calls."""
+        return self.root / "bin" / self.product.name
+
+    @property
+    def logs(self) -> Path:
+        """What the service may write there."""
+        return self.root / "logs"
+
+    @property
+    def lock(self) -> Path:
+        """What only one installer at a time has, until the next boot."""
+        return self.below(f"/var/run/{self.product.name}.install")

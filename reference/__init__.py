@@ -1,0 +1,1 @@
+"""Writes what docs/reference and configs/schema.json take from the definitions (`make docs`)."""

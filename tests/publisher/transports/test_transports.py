@@ -1,0 +1,48 @@
+"""Each method of the configuration is a module that says all there is to say of it; nobody else asks which it is."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from defender_publisher import transports
+from defender_publisher.config import Authentication
+from defender_publisher.doctor.examination import RUNGS
+from defender_publisher.mqtt import MqttTransport
+from defender_publisher.settings import read_settings
+from defender_publisher.transports.console import Console
+
+PACKAGE = Path(transports.__file__).parent.parent
+METHODS = typing.get_args(typing.get_type_hints(Authentication)["method"])
+MEMBERS = [name for name in vars(transports.Method) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_a_module_of_its_name_that_answers_every_question(name: str) -> None:
+    method = transports.method_of(Authentication(method=name))
+    assert [] == [member for member in MEMBERS if not hasattr(method, member)]
+    assert method.unneeded <= {rung.name for rung in RUNGS}
+    assert (Path(__file__).parent / f"test_{name}.py").exists()
+
+
+def test_nobody_asks_which_method_it_is() -> None:
+    asking = re.compile(r"\.method\s*(==|!=|in\b|not\b)|\bmutual\s*[=:]|[\"']websocket[\"']")
+    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if asking.search(path.read_text())}
+    assert {"config.py", "overrides.py"} == found - {"transports/websocket.py"}
+
+
+def test_one_function_opens_what_the_configuration_names(write_config: Callable[..., Path]) -> None:
+    assert isinstance(transports.open_transport(read_settings(write_config(8883), {})), MqttTransport)
+    dry = read_settings(None, {"agent": {"dry_run": True}})
+    assert isinstance(transports.open_transport(dry), Console)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_transport_tells_the_largest_report_that_it_can_carry(name: str, write_config: Callable[..., Path]) -> None:
+    endpoint = {"endpoint": "a1-ats.iot.eu-west-1.amazonaws.com", "method": name, "port": None}
+    settings = read_settings(write_config(443), {"agent": {"authentication": endpoint}})
+    assert 128 * 1024 == transports.open_transport(settings).largest_report
