@@ -67,6 +67,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def read_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Return the options."""
+    return new_parser().parse_args(argv)
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     status = "Exit status: 0 everything is up to date, 1 not everything."
     parser = argparse.ArgumentParser(prog="deploy.py", description=__doc__, epilog=status)
     add = parser.add_argument
@@ -82,7 +87,7 @@ def read_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--alert-email", metavar="ADDRESS", help="email alarms to ADDRESS; '' turns this off")
     add("--rotate", metavar="THING", nargs="+", default=[], help="make new keys and certificates for these things")
     add("--destroy", action="store_true", help="delete the whole fleet")
-    return parser.parse_args(argv)
+    return parser
 
 
 def run(options: argparse.Namespace) -> int:

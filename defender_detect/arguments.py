@@ -53,8 +53,8 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     words = spelled_out(argv)
     if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
         question = argparse.Namespace(question=words[0], debug=False)
-        return _question_parser(words[0]).parse_intermixed_args(words[1:], question)
-    return _parser().parse_args(words, argparse.Namespace(question=None))
+        return question_parser(words[0]).parse_intermixed_args(words[1:], question)
+    return new_parser().parse_args(words, argparse.Namespace(question=None))
 
 
 def spelled_out(argv: Sequence[str]) -> list[str]:
@@ -71,7 +71,8 @@ def canonical(argument: str) -> str:
     return FIRST_AGENTS.get(name, name.replace("_", "-")) + equals + value
 
 
-def _parser() -> Parser:
+def new_parser() -> Parser:
+    """Return what reads the command line."""
     questions = "to query stored data: %(prog)s violations | metrics THING METRIC | things (see %(prog)s things --help)"
     parser = Parser(
         prog=PROGRAM,
@@ -107,7 +108,8 @@ def _add_keys(parser: Parser) -> None:
     parser.add_argument("--debug", action="store_true", default=None, help="log much more, every report included")
 
 
-def _question_parser(question: str) -> Parser:
+def question_parser(question: str) -> Parser:
+    """Return what reads the command line of a question."""
     parser = Parser(prog=f"{PROGRAM} {question}", description=f"{QUESTIONS[question]}; also while Detect runs.")
     if question == "metrics":
         parser.add_argument("thing", metavar="THING", help="the thing's name")

@@ -16,6 +16,7 @@ from defender_detect.alerts.target import Target
 from defender_detect.alerts.targets import TARGETS, find_targets
 from defender_detect.errors import AlertSettingError, ConfigError
 from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
+from defender_detect.judge.topics import THING_LEVEL
 from defender_detect.receive.endpoint import is_host
 from defender_detect.store.store import MOST_BYTES
 from device_defender.validation import Invalid, find_problems, read, read_json
@@ -30,7 +31,6 @@ LONGEST = 1024  # characters of a path
 LONGEST_ARN = 2048  # characters of a target, as in AttachSecurityProfile
 LEAST_BYTES = 10_000_000  # of the database; less is no more than a try
 LARGEST = 2**53  # of a whole number, as JSON carries it anywhere
-THING_NAME = "{thing_name}"
 PATH_KEYS = (  # whose relative values start at the file's directory
     "root_ca",
     "certificate",
@@ -52,7 +52,7 @@ def is_path(text: str) -> bool:
 
 def is_topic(text: str) -> bool:
     """Tell whether reports can arrive on a topic: their things must be told apart."""
-    return text.split("/").count(THING_NAME) == 1 and not set(text) & set("+#\0")
+    return text.split("/").count(THING_LEVEL) == 1 and not set(text) & set("+#\0")
 
 
 PathName = Annotated[str, Meta(min_length=1, max_length=LONGEST), that(is_path, f"a path of 1 to {LONGEST} characters")]
@@ -100,10 +100,10 @@ class Agent(Section, frozen=True):
     embedded_broker: Annotated[bool, Meta(description="Also run the built-in MQTT broker.")] = False
     topic: Annotated[
         Optional[
-            Annotated[str, that(is_topic, f"a topic with {THING_NAME} as one of its levels, and without + and #")]
+            Annotated[str, that(is_topic, f"a topic with {THING_LEVEL} as one of its levels, and without + and #")]
         ],
         Meta(
-            description=f"A topic that reports arrive on, with `{THING_NAME}` as one of its levels. Default: Device "
+            description=f"A topic that reports arrive on, with `{THING_LEVEL}` as one of its levels. Default: Device "
             "Defender's reserved topics, and no other with the built-in broker."
         ),
     ] = None

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 
 from defender_detect.attachments import read_rules
@@ -101,7 +102,8 @@ def print_stored(options: argparse.Namespace, config: Config) -> None:
     about = {key: getattr(options, key) for key in ("days", "thing", "metric", "active") if hasattr(options, key)}
     found = answer(Reader(Path(config.agent.state_directory)), options.question, time.time(), **about)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] - of a sparkline where there is no UTF-8
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # of a sparkline where there is no UTF-8
     print(f"{as_json(found)}\n" if options.json else as_table(options.question, found, width), end="")
 
 

@@ -61,11 +61,11 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
 
     `asks` says whether the program is to answer a question, rather than to print or send reports.
     """
-    options = _parser().parse_args(spelled_out(argv))
+    options = new_parser().parse_args(spelled_out(argv))
     if options.samples < 0 or (options.interval is not None and options.interval < 1):
-        _parser().error("--samples must be at least 0, and --interval at least 1")
+        new_parser().error("--samples must be at least 0, and --interval at least 1")
     if options.wait is not None and not (options.status and options.wait >= 0):
-        _parser().error("--wait must be at least 0, and goes with --status")
+        new_parser().error("--wait must be at least 0, and goes with --status")
     options.asks = bool(
         options.once or options.check_config or options.status or options.doctor or options.support_bundle
     )
@@ -84,7 +84,8 @@ def canonical(argument: str) -> str:
     return FIRST_AGENTS.get(name, name) + equals + value
 
 
-def _parser() -> Parser:
+def new_parser() -> Parser:
+    """Return what reads the command line."""
     parser = Parser(
         prog=PROGRAM,
         formatter_class=functools.partial(argparse.HelpFormatter, width=HELP_WIDTH),  # to find it out takes a megabyte

@@ -116,7 +116,7 @@ def _authority_problems(authentication: Authentication) -> Iterator[Problem]:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(authentication.root_ca)
     except ssl.SSLError:
         says = f"agent.authentication.root_ca must hold certificates in PEM form: {authentication.root_ca}"
-        yield Problem(says, "leave it out for AWS, whose roots are shipped here")
+        yield Problem(says, "leave it out for AWS, whose root CAs are included")
 
 
 def _certificate_fields(path: str) -> dict[str, Any] | None:

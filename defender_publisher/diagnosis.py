@@ -178,6 +178,6 @@ _EXPLANATIONS: tuple[tuple[type[BaseException], Problem], ...] = (
     (TimeoutError, SILENT),
     (socket.timeout, SILENT),  # its own class before Python 3.10
     (UnicodeError, Problem("{host} is no host name ({error})", "check agent.authentication.endpoint")),  # empty label
-    (FileNotFoundError, Problem("a file of agent.authentication is gone ({error})", "put it back")),
+    (FileNotFoundError, Problem("a file of agent.authentication is missing ({error})", "put it back")),
     (OSError, Problem("the network cannot be used ({error})", "check this device's network and route")),
 )

@@ -39,6 +39,9 @@ def serial_of(instance: Instance) -> str:
 def _run(command: str) -> str:
     import subprocess  # here, because a device with a thing name does without it
 
+    from defender_publisher.command_user import command_user
+
+    user, group, groups = command_user()
     where = f"agent.instance.command {command!r}"
     try:
         done = subprocess.run(  # noqa: S602 - the CloudWatch publisher's configs use pipes here
@@ -50,6 +53,9 @@ def _run(command: str) -> str:
             errors="replace",
             timeout=COMMAND_TIMEOUT,
             stdin=subprocess.DEVNULL,
+            user=user,
+            group=group,
+            extra_groups=groups,
         )
     except subprocess.TimeoutExpired:
         raise ConfigError([f"{where} must end within {COMMAND_TIMEOUT:.0f} s, but it did not"]) from None

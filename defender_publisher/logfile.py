@@ -32,8 +32,8 @@ class LogFile(RotatingFileHandler):
             self._instead.setFormatter(self.formatter)
             if before is None:
                 reason = self._error.strerror
-                text = f"the log file {self.baseFilename} cannot be written ({reason}): logging here until it can"
-                self._instead.emit(_note(record, text))
+                text = f"the log file {self.baseFilename} cannot be written ({reason}): logging to standard error"
+                self._instead.emit(_note(record, f"{text} meanwhile"))
             self._instead.emit(record)
         elif before is not None:
             super().emit(_note(record, "the log file is written again; what came in between went to standard error"))

@@ -35,7 +35,7 @@ REFUSED = 0x80  # the SUBACK code of a filter that is not allowed (MQTT 3.1.1, 3
 AT_MOST_ONCE, AT_LEAST_ONCE = 0, 1
 LARGEST_PACKET = 256 * 1024  # bytes; AWS IoT's largest message has 128 KB, and MQTT's 256 MB would fill a device
 NO_CONNECTION = "Error: 4"  # how the SDK's message ends when an operation found no connection
-GONE = "the connection is gone ({})"
+GONE = "the connection was lost ({})"
 WAS_RESET = "the connection was torn down while it was being made"
 
 
@@ -87,7 +87,7 @@ class Session:
         except Exception as error:
             raise NotConnected(*problem_of(error, self._link)) from error
         if sent is not True:  # the SDK's word for "put into the offline queue"
-            raise NotConnected("the connection is gone", diagnosis.RECONNECTING)
+            raise NotConnected("the connection was lost", diagnosis.RECONNECTING)
 
     def next_message(self, timeout: float) -> Message | None:
         """Return the next message, or None after `timeout` seconds; raises NotConnected when the connection is lost."""

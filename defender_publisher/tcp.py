@@ -38,7 +38,7 @@ def open_socket(host: str, port: int, proxy: Proxy | None = None, timeout: float
 
 def _through(proxy: Proxy, host: str, port: int, timeout: float) -> socket.socket:
     """Return a socket that the proxy has connected to the host; its answer may take `timeout` seconds as a whole."""
-    refused = f"the proxy {proxy.host}:{proxy.port} did not let us through"
+    refused = f"the proxy {proxy.host}:{proxy.port} cannot be used"
     try:
         sock = socket.create_connection((proxy.host, proxy.port), timeout)
         try:

@@ -107,6 +107,6 @@ def whereabouts(thread: Thread) -> str:
     """Return where a thread is now, as "FILE:LINE in FUNCTION", to say where it hangs."""
     frame = sys._current_frames().get(thread.ident or 0)
     if frame is None:
-        return "its end: the thread is gone"
+        return "its end: the thread has ended"
     last = traceback.extract_stack(frame)[-1]
     return f"{last.filename}:{last.lineno} in {last.name}"

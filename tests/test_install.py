@@ -72,12 +72,13 @@ def test_every_package_of_the_project_is_installed(prefix: Path) -> None:
     assert packages == {each for each in packages if (library / each / "__init__.py").exists()}
 
 
-def test_an_installed_publisher_is_a_module_too(prefix: Path) -> None:
+@pytest.mark.parametrize("side", ["publisher", "detect"])
+def test_what_is_installed_is_a_module_too(prefix: Path, side: str) -> None:
     library = sysconfig.get_path("purelib", vars={"base": str(prefix)})
-    command = [sys.executable, "-m", "defender_publisher", "--version"]
+    command = [sys.executable, "-m", f"defender_{side}", "--version"]
     environment = {**os.environ, "PYTHONPATH": library}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=environment)
-    assert ("amazon-defender-publisher 0.1.0\n", "") == (done.stdout, done.stderr)
+    assert (f"amazon-defender-{side} 0.1.0\n", "") == (done.stdout, done.stderr)
 
 
 def test_an_environment_whose_path_has_a_space_holds_programs_that_run(source: Path, tmp_path: Path) -> None:

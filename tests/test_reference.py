@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from defender_detect import arguments
+from defender_detect.alerts.targets import TARGETS, type_of
+from defender_detect.config import Config as DetectConfig
+from defender_detect.config import read_config
 from defender_publisher.settings import read_settings
 from device_defender.metrics import BUILT_INS
 from reference import tables, write
@@ -42,3 +46,25 @@ def test_the_example_configurations_are_valid_and_name_the_schema(path: Path) ->
 def test_there_is_an_example_for_each_platform() -> None:
     names = {path.name for path in EXAMPLES}
     assert {"amazon-defender-publisher-rpi.json", "amazon-defender-publisher-osx.json"} <= names
+
+
+def test_the_example_of_detect_is_valid_and_names_its_schema() -> None:
+    path = ROOT / "configs" / "amazon-defender-detect.json"
+    assert "detect-schema.json" == read_config(path, {}).schema
+
+
+def test_every_alert_target_is_in_the_schema_and_in_the_table_of_detect() -> None:
+    schema, table = tables.json_schema(DetectConfig), tables.alert_targets()
+    types = [type_of(target) for target in TARGETS]
+    assert ["log", "topic", "webhook", "command", "sns"] == types
+    assert all(f'"const": "{each}"' in schema or f'"enum": [\n            "{each}"' in schema for each in types)
+    assert all(f"| `{each}` | | | |" in table for each in types)
+
+
+def test_the_options_in_detects_table_set_the_keys_that_they_are_beside() -> None:
+    table = tables.detect_keys()
+    for key, option in arguments.OPTIONS.items():
+        (row,) = [line for line in table.splitlines() if line.startswith(f"| `{key}` |")]
+        assert f"| `{option}` |" in row
+        given = [option] if key.endswith(("debug", "broker")) else [option, "1"]
+        assert getattr(arguments.read_arguments(given), key.rpartition(".")[2]) is not None

@@ -116,7 +116,7 @@ def test_only_what_git_tracks_is_in_a_release(repository: Path) -> None:
     assert ["README.md"] == [member.name for member in archive.read_tracked(repository)]
 
 
-def test_a_file_that_is_not_as_it_was_committed_is_told_of(repository: Path) -> None:
+def test_a_file_that_is_not_as_it_was_committed_is_named(repository: Path) -> None:
     assert [] == archive.changed_files(repository)
     (repository / "README.md").write_text("another\n")
     assert ["README.md"] == archive.changed_files(repository)

@@ -84,7 +84,7 @@ class AlertQueue:
             self._changed.notify_all()
         if is_one_too_many and not self._is_full:
             self._is_full = True
-            log.error("%s: %d alerts wait, the oldest are dropped from now on", self.name, self._most)
+            log.error("%s: %d alerts are waiting; the oldest are dropped from now on", self.name, self._most)
 
     def stop_waiting(self) -> None:
         """Hand over what waits and then end, without waiting any more for a sink that fails."""
@@ -97,7 +97,7 @@ class AlertQueue:
         self.stop_waiting()
         self._thread.join(timeout)
         if left := len(self):
-            log.error("%s: %d alerts were not taken; the list of violations has them", self.name, left)
+            log.error("%s: %d alerts were not delivered; the list of violations has them", self.name, left)
 
     def _run(self) -> None:
         while (waiting := self._wait_for_one()) is not None:
@@ -126,7 +126,7 @@ class AlertQueue:
             log.debug("%s failed", self.name, exc_info=True)
             return self._note_failure(waiting, error, None)
         if self._in_a_row:
-            log.warning("%s: alerts are taken again, after %d failures", self.name, self._in_a_row)
+            log.warning("%s: delivering alerts again after %d failures", self.name, self._in_a_row)
         self.sent, self._in_a_row = self.sent + 1, 0
         self._is_full = self._is_full and len(self._waiting) > self._most // 2
         return None
@@ -135,7 +135,7 @@ class AlertQueue:
         self.failed += 1
         self._in_a_row += 1
         if self._in_a_row == 1:
-            log.error("%s: an alert was not taken: %s; trying again", self.name, error)
+            log.error("%s: an alert was not delivered: %s; trying again", self.name, error)
         if self._clock() >= waiting.until:
             self._give_up(waiting.event, error)
             return None
@@ -147,7 +147,7 @@ class AlertQueue:
     def _give_up(self, event: Event, error: Exception) -> None:
         self.dropped += 1
         what = f"{event.type} of {event.thing}, {event.profile}, {event.behavior}"
-        log.error("%s: this alert is given up: %s: %s", self.name, what, error)
+        log.error("%s: giving up on this alert: %s: %s", self.name, what, error)
 
 
 class Alerts:

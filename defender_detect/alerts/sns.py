@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
@@ -65,7 +67,9 @@ def make_client(region: str) -> Any:
     try:
         boto3, config = importlib.import_module("boto3"), importlib.import_module("botocore.config")
     except ImportError as error:
-        raise AlertSettingError(f"alerts to SNS need boto3 ({error}): pip install boto3") from error
+        raise AlertSettingError(
+            f"alerts to SNS need boto3 ({error}); run: {shlex.quote(sys.executable)} -m pip install boto3"
+        ) from error
     settings = config.Config(
         connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries={"total_max_attempts": 1}
     )

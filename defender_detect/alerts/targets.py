@@ -6,6 +6,7 @@ subclass of `Target` of its own. It is loaded only for a configuration that name
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
@@ -30,16 +31,13 @@ def find_targets(types: Iterable[str]) -> tuple[type[Target], ...]:
     """Return our targets, and those of installed packages that have these types; raise AlertSettingError."""
     ours = set(map(type_of, TARGETS))
     wanted = sorted(set(types) - ours)
-    points = list(_entry_points()) if wanted else []
+    points = sorted(_entry_points(), key=lambda point: point.value) if wanted else []
     found = ({point.value: point for point in points if point.name == name} for name in wanted)
     return (*TARGETS, *(_load_one(list(each.values())) for each in found if each))
 
 
 def _entry_points() -> Iterable[EntryPoint]:
-    try:
-        return entry_points(group=GROUP)
-    except TypeError:  # Python 3.9
-        return entry_points().get(GROUP, ())  # type: ignore[attr-defined, no-any-return]
+    return entry_points(group=GROUP) if sys.version_info >= (3, 10) else entry_points().get(GROUP, ())
 
 
 def _load_one(points: list[EntryPoint]) -> type[Target]:

@@ -130,8 +130,17 @@ def read_line(number: int, line: bytes, topics: Topics = RESERVED) -> Recorded |
         return Unreadable(number, str(error))
 
 
-def replay(detector: Detector, recorded: Iterable[Recorded]) -> Iterator[Event]:
-    """Evaluate reports, which are in the order of their times, and yield the alarms that begin and end."""
+def replay(detector: Detector, recorded: Path | Iterable[Recorded]) -> Iterator[Event]:
+    """Evaluate reports, and yield the alarms that begin and end.
+
+    They are in the order of their times, or in a file, whose lines that hold no report are passed over.
+    """
+    if isinstance(recorded, Path):
+        with open_recording(recorded) as recording:
+            for _ in recording.read():
+                pass
+            yield from replay(detector, recording)
+        return
     for each in recorded:
         for silent in detector.expire(each.time):
             yield from silent.events

@@ -102,6 +102,11 @@ class Detector:
         self._new_id = new_id
         self._things: OrderedDict[str, Memory] = OrderedDict()  # the one that is silent for longest comes first
 
+    @classmethod
+    def of(cls, profiles: Iterable[Profile]) -> Detector:
+        """Return a detector of profiles that are for all things."""
+        return cls(Rules([Attachment(profile) for profile in profiles]))
+
     def __len__(self) -> int:
         return len(self._things)
 

@@ -9,7 +9,6 @@ from typing import Union
 
 import msgspec
 
-STATISTICS = ("p0", "p0.01", "p0.1", "p1", "p10", "p50", "p90", "p99", "p99.9", "p99.99", "p100")
 MOST_VALUES = 65_536  # per behavior and window, about 2 MB; beyond them every second one is kept, then every fourth ...
 Known = Union[float, None]  # msgspec evaluates annotations, and Python 3.9 has no X | Y
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from defender_publisher.collectors.output import parse_output
 from defender_publisher.collectors.value import Value
+from defender_publisher.command_user import command_user
 from defender_publisher.errors import CollectError
 
 MOST_OUTPUT = 64 * 1024  # bytes; half of the largest message AWS IoT takes, so more could not be reported
@@ -52,8 +53,12 @@ def read_output(argv: Sequence[str], timeout: float) -> str:
 
 def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    user, group, groups = command_user()
     try:
-        return subprocess.Popen(argv, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True)
+        return subprocess.Popen(
+            argv, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True, user=user, group=group,
+            extra_groups=groups,
+        )  # fmt: skip
     except FileNotFoundError as error:
         exists = os.path.exists(argv[0])  # then it is a script, and the program that its first line names is missing
         raise CollectError("needs an interpreter that was not found" if exists else "was not found") from error

@@ -11,7 +11,7 @@ from defender_publisher.health import PATIENCE
 from defender_publisher.state import publisher_runs
 from defender_publisher.status import LastReport, Status, StatusError, config_hash, read_status
 
-ASKED = "asked the running daemon (pid {pid}), which a second connection would push out"
+ASKED = "reported by the running daemon (pid {pid}), which a second connection would disconnect"
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0  # seconds
 
 
@@ -75,8 +75,8 @@ def _status_of(case: Case) -> Status:
     except StatusError as error:
         raise Failed(*error.problem) from error
     if status is None:
-        says = f"a daemon runs, which a second connection would push out, and it has told nothing in {directory}"
-        raise Failed(says, "see that the daemon can write there, or stop it and ask again")
+        says = f"a daemon is running (a second connection would disconnect it), and has written no status: {directory}"
+        raise Failed(says, "check that the daemon can write there, or stop it and run this again")
     return status
 
 

@@ -80,7 +80,9 @@ def climb(
         step = _try(rung, case)
         proof = overruling(case) if step.verdict == FAIL and not rung.witnessed else None
         if proof is not None:
-            step = Step(rung.name, DOUBT, f"{step.says}\nbut {proof}, so this is not in the way", step.advice)
+            step = Step(
+                rung.name, DOUBT, f"{step.says}\nbut {proof}, so this does not keep reports from arriving", step.advice
+            )
         fallen, overruled = step.verdict == FAIL, overruled or proof is not None
         yield step
 

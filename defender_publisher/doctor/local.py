@@ -90,7 +90,7 @@ def check_dates(case: Case) -> str:
     if problem is not None:
         raise Failed(*problem)
     dates = validity(certificate)
-    return "this Python cannot tell" if dates is None else remaining(dates[1], now)
+    return "unknown (this Python does not say)" if dates is None else remaining(dates[1], now)
 
 
 def remaining(end: float, now: float) -> str:
@@ -130,7 +130,9 @@ def check_endpoint(case: Case) -> str:
         return f"{host}, a broker of your own"
     if is_data_endpoint(host):
         return host
-    raise Doubted(f"{host} is not the -ats data endpoint, whose certificate Amazon's roots vouch for", ASK_FOR_ENDPOINT)
+    raise Doubted(
+        f"{host} is not the -ats data endpoint, whose certificate Amazon's root CAs have signed", ASK_FOR_ENDPOINT
+    )
 
 
 def check_state_directory(case: Case) -> str:

@@ -23,7 +23,7 @@ from defender_publisher.transports import open_transport
 
 REPORT_WITHIN = 30.0  # seconds for the report's rung: growth, custom commands, and 15 for the verdict
 FIRST_GROWTH = 1.0  # seconds over which cpu_usage is measured
-CHECK_BROKER = "the broker is there and silent: try again, and look into its log"
+CHECK_BROKER = "the broker accepts connections and does not answer: try again, and check its log"
 CHECK_COMMANDS = "look at the commands of custom_metrics, and how long each takes"
 LOOK_INTO_LOG = "try again, and look into the broker's log"
 

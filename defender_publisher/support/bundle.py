@@ -27,12 +27,12 @@ class BundleError(DefenderError):
 def write(bundle: Path, case: Case) -> Iterator[str]:
     """Write the bundle, replacing one of this name, and yield lines that tell what is in it; raises BundleError."""
     with _replacing(bundle) as file:
-        yield "climbing the doctor's ladder ..."
+        yield "running the doctor's checks ..."
         files = collect(case)
         _write_tar(file, files, "w:gz" if bundle.suffix in COMPRESSED else "w")
     yield f"{bundle} holds, without keys, passwords and the arguments of commands:"
     yield from (f"{len(content):9,} bytes  {name}" for name, content in files.items())
-    yield f"{bundle.stat().st_size:9,} bytes in all; look at it before you give it away"
+    yield f"{bundle.stat().st_size:9,} bytes in all; review it before you share it"
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ def _replacing(bundle: Path) -> Iterator[IO[bytes]]:
     try:
         file = os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb")
     except OSError as error:
-        raise BundleError(f"{bundle} cannot be written: {error.strerror}; name a file elsewhere") from error
+        raise BundleError(f"{bundle} cannot be written: {error.strerror}; choose another place") from error
     try:
         with file:
             yield file
@@ -52,7 +52,7 @@ def _replacing(bundle: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         os.replace(temporary, bundle)
     except OSError as error:
-        raise BundleError(f"{bundle} cannot be written: {error.strerror}; name a file elsewhere") from error
+        raise BundleError(f"{bundle} cannot be written: {error.strerror}; choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
 

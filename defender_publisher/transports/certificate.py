@@ -105,7 +105,7 @@ def _pair_problems(certificate: str, private_key: str) -> Iterator[Problem]:
 def _key_problem(error: ssl.SSLError, certificate: str, private_key: str) -> Problem:
     if error.reason in OF_ANOTHER:
         says = f"{KEY} must be the key of agent.authentication.certificate, but {private_key} does not belong to"
-        return Problem(f"{says} {certificate}", "put the two there that were made together")
+        return Problem(f"{says} {certificate}", "install a key and a certificate that were issued together")
     return Problem(f"{KEY} must hold a private key in PEM form: {private_key}", "copy it to this device again")
 
 

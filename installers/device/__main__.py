@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from certificate import certificate_id
 from configuration import is_secret
 from etc import keep_files, place_files
 from install import main as install
 from problem import Problem
+from product import PUBLISHER
 from program import check_copy, copy_program, name_program, point, write_launcher
 from stage import stage_files
 from verdict import wait_for_verdict
@@ -54,7 +56,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         place_files: ["stage", "etc"],
         keep_files: ["etc", "old"],
         point: ["link", "target"],
-        write_launcher: ["root"],
+        write_launcher: ["root", "user?"],
         is_secret: ["config"],
         certificate_id: ["certificate"],
         retag_wheels: ["directory"],
@@ -63,7 +65,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         command = commands.add_parser(do.__name__.replace("_", "-"), help=(do.__doc__ or "").splitlines()[0])
         command.set_defaults(do=do)
         for name in names:
-            command.add_argument(name, type=float if name == "since" else Path)
+            kind = float if name == "since" else str if name == "user?" else Path
+            may: dict[str, Any] = {"nargs": "?", "default": PUBLISHER.user} if name.endswith("?") else {}
+            command.add_argument(name.rstrip("?"), type=kind, **may)
     stage = commands.add_parser("stage-files", help=(stage_files.__doc__ or "").splitlines()[0])
     stage.set_defaults(do=stage_files)
     for option in ("--into", "--etc", "--template"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -143,9 +144,9 @@ class Installation:
         self.program = program
         found = f"{version} is there already" if self._is_whole(program) else f"{version} in {program}{self._build()}"
         self.commands.make_open(self.places.root / "bin")
-        self.commands.do_as_device(
-            "write-launcher", [self.places.root], lambda: write_command(self.places.root, self.session.product)
-        )
+        root, user = self.places.root, self.platform.user
+        written = functools.partial(write_command, root, self.session.product, user)
+        self.commands.do_as_device("write-launcher", [root, user], written)
         self.session.finish(found)
 
     def _is_whole(self, program: Path) -> bool:

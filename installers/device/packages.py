@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from wheel import retag_wheels
 
 QUIETLY = ("--no-input", "--disable-pip-version-check", "--no-cache-dir")
 WHEELS = "wheels"
+IS_32_BIT = sys.maxsize < 2**32  # this Python, which is the one that the packages are for
+EXTRA_INDEX = "PIP_EXTRA_INDEX_URL"
 PYTHON2 = ("--python-version", "2.7", "--implementation", "py", "--platform", "any")
 ONLY_WHEELS = ("--only-binary", ":all:")
 SATISFIED = """
@@ -54,13 +57,29 @@ class Packages:
         self._read_settings()
         self.commands.remove(self.wheels)
         self.commands.make_open(self.wheels)
-        return (
-            (not with_systems and self._download(*ONLY_WHEELS, lock="packages")) or self._build_apart(with_systems)
-        ) and (self._fetch_python2() and self._install_from(self.wheels))
+        fetched = not with_systems and (self._download(*ONLY_WHEELS, lock="packages") or self._download_by_version())
+        if not (fetched or self._build_apart(with_systems)):
+            return False
+        return self._fetch_python2() and self._install_from(self.wheels)
 
     def _build_apart(self, with_systems: bool) -> bool:
         """Build wheels, and make the environment again, without what has built them."""
         return self._build() and self._make_environment(with_systems)
+
+    def _download_by_version(self) -> bool:
+        """Bring wheels that an index of the distribution has for 32-bit ARM, of the versions in the lock.
+
+        Only they are taken without a hash: Raspberry Pi OS has such an index, and /etc/pip.conf names it there.
+        """
+        if not (IS_32_BIT and EXTRA_INDEX in self.settings):
+            return False
+        lock = self.wheels / "versions.lock"
+        lines = [line.rstrip(" \\") for line in self._lock("packages").splitlines() if "==" in line]
+        lock.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        return self._pip("download", "--no-deps", "--dest", self.wheels, *ONLY_WHEELS, "--requirement", lock)
+
+    def _lock(self, name: str) -> str:
+        return (self.locks / f"{name}.lock").read_text("utf-8")
 
     def _make_environment(self, with_systems: bool) -> bool:
         options = ["--system-site-packages"] if with_systems else []
@@ -98,7 +117,7 @@ class Packages:
         """Write the entries of the lock that the distribution's packages are no substitute for."""
         said = self.commands.ask(self._own_python, "-I", "-c", SATISFIED, self.program / "requirements.txt")
         there = set((said or "").split())
-        entries = re.split(r"^(?=\w)", (self.locks / "packages.lock").read_text("utf-8"), flags=re.MULTILINE)
+        entries = re.split(r"^(?=\w)", self._lock("packages"), flags=re.MULTILINE)
         lock.write_text("".join(each for each in entries if each.split("==")[0] not in there), "utf-8")
 
     def _install_from(self, wheels: Path) -> bool:

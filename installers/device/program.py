@@ -95,11 +95,15 @@ def link(name: Path, target: Path | str) -> None:
 
 def write_launcher(arguments: argparse.Namespace) -> None:
     """Write the command that a person runs: the current version, with its own Python and nobody's environment."""
-    write_command(arguments.root, PUBLISHER)
+    write_command(arguments.root, PUBLISHER, arguments.user)
 
 
-def write_command(root: Path, product: Product) -> None:
-    """Write the command that a person runs; it says so where an update of the system has taken its Python away."""
+def write_command(root: Path, product: Product, user: str) -> None:
+    """Write the command that a person runs.
+
+    It says so where an update of the system has taken its Python away; the commands of a configuration run as the
+    service's user where root asks.
+    """
     current = shlex.quote(str(root / "current"))
     text = f"""#!/bin/sh
 if [ ! -x {current}/venv/bin/python ]; then
@@ -107,6 +111,7 @@ if [ ! -x {current}/venv/bin/python ]; then
         "run the installer again, which is in" {current}/installers >&2
     exit 1
 fi
+export AMAZON_DEFENDER_COMMANDS_AS={user}
 exec {current}/venv/bin/python -Es {current}/{product.name} "$@"
 """
     write(root / "bin" / product.name, text.encode(), 0o755)

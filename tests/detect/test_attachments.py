@@ -125,6 +125,22 @@ def test_groups_that_cannot_be_read_are_the_only_problem(tmp_path: Path) -> None
     assert problem.endswith("gone.json: cannot be read: No such file or directory")
 
 
+@pytest.mark.parametrize("target", ["all/things", "all/registered-things", "thinggroup/cameras"])
+def test_a_target_is_taken_as_aws_names_it(target: str, tmp_path: Path) -> None:
+    groups = write(tmp_path / "groups.json", {"cameras": ["cam-1"]})
+    profiles = (source(tmp_path, "p", f"arn:aws:iot:eu-west-1:123456789012:{target}"),)
+    rules = read_rules(Config(profiles=profiles, thing_groups=groups))
+    names = {thing: [rule.profile for rule in rules.of(thing).rules] for thing in ("cam-1", "stranger")}
+    assert {"cam-1": ["p"], "stranger": [] if target == "thinggroup/cameras" else ["p"]} == names
+
+
+@pytest.mark.parametrize("target", ["all/unregistered-things", "thing/cam-1", "thinggroup/doors"])
+def test_a_target_of_awss_that_nobody_here_is_is_a_problem(target: str, tmp_path: Path) -> None:
+    profiles = (source(tmp_path, "p", f"arn:aws:iot:eu-west-1:123456789012:{target}"),)
+    (problem,) = problems_of(Config(profiles=profiles))
+    assert problem.startswith("detect.profiles: the target ")
+
+
 def test_what_only_aws_evaluates_is_warned_of_with_the_profile(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -215,9 +215,7 @@ def test_sighup_reads_the_profiles_again_and_keeps_the_old_ones_if_the_new_are_w
     for wrong in ("{", json.dumps(profile(metric="aws:num-messages-sent"))):
         setup.profile(wrong)
         program.process.send_signal(signal.SIGHUP)
-        program.wait_for(
-            r"ERROR profiles and groups stay as they were, because the new ones cannot be used: .*cpu.json"
-        )
+        program.wait_for(r"ERROR keeping the current profiles and groups; the new ones are invalid: .*cpu.json")
     thing.ask(encoded(1, 60))
     program.wait_for(r"in-alarm: idle of cpu: .*normal is less-than-equals {\"number\": 50}$")
     setup.profile(profile(most=70))
@@ -427,7 +425,7 @@ def test_the_percentiles_of_all_things_survive_a_restart(tmp_path: Path) -> None
     assert [(event.thing, event.type) for event in told] == [("thing-1", "in-alarm")]
 
 
-def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_void(tmp_path: Path) -> None:
+def test_an_alarm_whose_behavior_is_gone_after_a_restart_is_invalid(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text(json.dumps(profile(metric="aws:num-listening-tcp-ports", value={"count": 1})))
     body = {"header": {"report_id": 1, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"total": 3}}}

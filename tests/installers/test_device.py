@@ -643,10 +643,12 @@ def test_the_command_runs_the_current_version_also_below_a_directory_with_a_blan
     python.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
     python.chmod(0o755)
     (root / "bin").mkdir()
-    assert 0 == run("write-launcher", root).returncode
+    assert 0 == run("write-launcher", root, "nobody").returncode
     command = [str(root / "bin" / "amazon-defender-publisher"), "--doctor", "x y"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f"-Es|{program}|--doctor|x y|" == said
+    python.write_text('#!/bin/sh\nprintf "%s" "$AMAZON_DEFENDER_COMMANDS_AS"\n')
+    assert "nobody" == subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 # The verdict

@@ -87,7 +87,7 @@ def test_a_password_in_the_configuration_is_for_the_service_only(site: Site) -> 
     assert "active" == site.machine.run("systemctl", "is-active", UNIT).stdout.strip()
 
 
-def test_an_installer_that_is_killed_at_every_step_in_turn_is_mended_by_the_next(
+def test_an_installer_that_is_killed_at_every_step_in_turn_is_repaired_by_the_next(
     new_site: NewSite, first_run: tuple[list[Path], Run]
 ) -> None:
     site = new_site(*first_run[0]).open()

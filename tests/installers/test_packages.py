@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -107,6 +108,125 @@ def test_a_pip_whose_user_wants_it_elsewhere_installs_into_the_environment_all_t
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert found.stdout.startswith(str(program / "venv"))
+
+
+LOCK = """# Written by a test
+msgspec==0.20.0 ; python_version < "3.10" \\
+    --hash=sha256:aa
+msgspec==0.23.0 ; python_version >= "3.10" \\
+    --hash=sha256:bb \\
+    --hash=sha256:cc
+psutil==7.2.2 \\
+    --hash=sha256:dd
+"""
+
+
+class Recorded:
+    """Commands of which those with certain words fail; they are written down, with the lock that they were given."""
+
+    def __init__(self, *failing: str, settings: str = "", there: str = "") -> None:
+        self.failing, self.settings, self.there = failing, settings, there
+        self.dry_run, self.python, self.of_user = False, Path("python"), {"PATH": "/bin"}
+        self.calls: list[str] = []
+        self.locks: list[str] = []
+
+    def run(self, *words: object, **_: object) -> bool:
+        """Take a command; the first that fails is not failing any more."""
+        line = " ".join(map(str, words))
+        self.calls.append(" ".join(line.split()[3:6]))
+        self.locks += [Path(str(word)).read_text() for word in words if str(word).endswith(".lock")]
+        return not any(each in line for each in self.failing)
+
+    def ask(self, *words: object, **_: object) -> str:
+        """Answer `pip config list`, or which packages the system has."""
+        return self.settings if "config" in words else self.there
+
+    def do(self, words: object, work: Callable[[], object]) -> None:
+        """Do it."""
+        work()
+
+    def do_as_device(self, *_: object) -> None:
+        """Do nothing."""
+
+    def tell(self, *_: object) -> None:
+        """Say nothing."""
+
+    def remove(self, *_: object) -> None:
+        """Remove nothing."""
+
+    def make_open(self, directory: Path) -> None:
+        """Make a directory."""
+        directory.mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A version with its locks."""
+    (tmp_path / "installers").mkdir()
+    for name in ("packages", "retagged", "build"):
+        (tmp_path / "installers" / f"{name}.lock").write_text(LOCK)
+    (tmp_path / "requirements.txt").write_text("msgspec\npsutil\n")
+    return tmp_path
+
+
+def test_where_there_are_wheels_nothing_is_built(program: Path) -> None:
+    commands = Recorded()
+    assert load()["packages"].Packages(commands, program, Path("/")).install()
+    assert ["venv --clear", "pip download", "pip download", "pip install"] == shortened(commands.calls)
+    assert {LOCK} == set(commands.locks)
+
+
+def test_where_there_are_none_they_are_built_from_the_lock_by_builders_of_the_lock_which_do_not_stay(
+    program: Path,
+) -> None:
+    commands = Recorded(
+        "download --no-input --disable-pip-version-check --no-cache-dir --no-deps --dest "
+        f"{program}/wheels --only-binary :all: --require-hashes --requirement {program}/installers/pack"
+    )
+    assert load()["packages"].Packages(commands, program, Path("/")).install()
+    expected = [
+        "venv --clear",
+        "pip download",
+        "pip install",
+        "pip wheel",
+        "venv --clear",
+        "pip download",
+        "pip install",
+    ]
+    assert expected == shortened(commands.calls)
+
+
+def test_what_the_distribution_has_is_not_built(program: Path) -> None:
+    commands = Recorded(there="psutil\n")
+    assert load()["packages"].Packages(commands, program, Path("/")).install(with_systems=True)
+    assert ["venv --clear", "pip install", "pip wheel", "venv --clear"] == shortened(commands.calls)[:4]
+    assert ["msgspec" in lock and "psutil" not in lock for lock in commands.locks][1], commands.locks
+
+
+@pytest.mark.parametrize(
+    ("settings", "bits", "taken"),
+    [
+        ("global.extra-index-url='https://www.piwheels.org/simple'", 32, True),
+        ("global.extra-index-url='https://www.piwheels.org/simple'", 64, False),
+        ("", 32, False),
+    ],
+)
+def test_on_32_bit_arm_wheels_of_the_distributions_own_index_are_taken_in_the_locks_versions(
+    program: Path, monkeypatch: pytest.MonkeyPatch, settings: str, bits: int, taken: bool
+) -> None:
+    packages = load()["packages"]
+    monkeypatch.setattr(packages, "IS_32_BIT", bits == 32)
+    commands = Recorded("--require-hashes --requirement " + f"{program}/installers/packages.lock", settings=settings)
+    packages.Packages(commands, program, Path("/")).install()
+    built = "pip wheel" in shortened(commands.calls)
+    assert built != taken
+    versions = 'msgspec==0.20.0 ; python_version < "3.10"\nmsgspec==0.23.0 ; python_version >= "3.10"\npsutil==7.2.2\n'
+    assert taken == (versions in commands.locks)
+
+
+def shortened(calls: list[str]) -> list[str]:
+    """Return the first words of each call."""
+    return [" ".join(call.split()[:2]) for call in calls]
 
 
 # A wheel of our own

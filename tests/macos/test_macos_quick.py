@@ -44,7 +44,7 @@ def test_the_plist_says_what_launchd_is_to_do() -> None:
     } == plistlib.loads((INSTALLERS / f"{LABEL}.plist").read_bytes())
 
 
-def test_newsyslog_is_told_of_the_file_and_the_account_of_the_plist() -> None:
+def test_newsyslog_knows_the_file_and_the_account_of_the_plist() -> None:
     job = plistlib.loads((INSTALLERS / f"{LABEL}.plist").read_bytes())
     lines = (INSTALLERS / f"{LABEL}.conf").read_text().splitlines()
     (line,) = [line.split() for line in lines if not line.startswith("#")]

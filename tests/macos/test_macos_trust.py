@@ -126,7 +126,7 @@ def test_the_umask_that_it_is_called_with_does_not_matter(mac: Mac, bundle: Path
 
 
 @pytest.mark.timeout(600)
-def test_an_installation_that_is_killed_anywhere_is_mended_by_the_next(
+def test_an_installation_that_is_killed_anywhere_is_repaired_by_the_next(
     new_mac: Callable[..., Mac], bundle: Path
 ) -> None:
     whole = new_mac("whole")
@@ -148,7 +148,7 @@ def test_an_installation_that_is_killed_anywhere_is_mended_by_the_next(
 
 
 @pytest.mark.timeout(600)
-def test_an_upgrade_that_is_killed_anywhere_is_mended_by_the_next(mac: Mac, bundle: Path, tmp_path: Path) -> None:
+def test_an_upgrade_that_is_killed_anywhere_is_repaired_by_the_next(mac: Mac, bundle: Path, tmp_path: Path) -> None:
     mac.install("--bundle", bundle)
     for turn, number in enumerate(range(2, 34, 8)):
         mac.source = changed_source(tmp_path / f"new{turn}", f"pass  # {turn}")

@@ -28,7 +28,7 @@ def test_the_next_run_waits_until_launchd_has_let_go(mac: Mac, each_shell: str, 
     assert expected == calls
 
 
-def test_a_job_that_launchd_does_not_let_go_is_told_of(mac: Mac, bundle: Path) -> None:
+def test_a_job_that_launchd_does_not_let_go_is_reported(mac: Mac, bundle: Path) -> None:
     mac.install("--bundle", bundle)
     done = mac.install("--bundle", bundle, MAC_LEAVING="1000")
     assert (1, "start: the service cannot be stopped\n") == (done.returncode, done.stderr)
@@ -89,7 +89,7 @@ def test_a_first_version_that_does_not_start_says_where_to_look(mac: Mac, bundle
     assert (mac.program / "stderr.log").read_text().startswith("it is broken\n")
 
 
-def test_a_damaged_installation_is_mended(mac: Mac, bundle: Path) -> None:
+def test_a_damaged_installation_is_repaired(mac: Mac, bundle: Path) -> None:
     mac.install("--bundle", bundle)
     program = mac.program / "versions" / mac.version()
     (program / "venv" / "bin" / "python").unlink()

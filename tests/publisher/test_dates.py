@@ -7,6 +7,7 @@ import re
 import signal
 import ssl
 import struct
+import sys
 import time
 from pathlib import Path
 
@@ -120,7 +121,9 @@ def test_with_a_time_t_of_32_bits_the_configuration_is_checked_and_the_doctor_te
 
 
 def test_with_a_time_t_of_32_bits_the_daemon_connects_and_reports(start, write_config, broker) -> None:
-    daemon = start(ROOT / "amazon-defender-publisher", write_config(broker.port), env=time_t.environment())
+    daemon = start(
+        sys.executable, ROOT / "amazon-defender-publisher", write_config(broker.port), env=time_t.environment()
+    )
     assert wait_until(lambda: broker.seen.publishes, 60)
     daemon.send_signal(signal.SIGTERM)
     printed, _ = daemon.communicate(timeout=60)

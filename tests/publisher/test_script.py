@@ -260,7 +260,7 @@ def test_network_troubles_fail_once_with_a_sentence(
         (["-r", stranger.certificate], "the server's certificate was not accepted"),
         (["-e", "127.0.0.1"], "the server's certificate was not accepted (IP address mismatch"),
         (["-c", expired.certificate, "-k", expired.private_key], "expired on"),
-        (["-ph", "127.0.0.1", "-pp", free_port], f"the proxy 127.0.0.1:{free_port} did not let us through: "),
+        (["-ph", "127.0.0.1", "-pp", free_port], f"the proxy 127.0.0.1:{free_port} cannot be used: "),
     ]
     for options, expected in cases:
         done = run("--once", write_config(broker.port), *options)

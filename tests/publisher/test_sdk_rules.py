@@ -645,7 +645,7 @@ def test_an_exception_of_the_sdk_is_told_by_its_kind_and_message(error: Exceptio
     ids=lambda error: type(error).__name__,
 )
 def test_an_exception_that_means_not_connected_says_so(error: Exception) -> None:
-    assert f"the connection is gone ({error.message})" == problem_of(error, AT_AWS).says
+    assert f"the connection was lost ({error.message})" == problem_of(error, AT_AWS).says
 
 
 def test_a_publish_that_fails_with_4_is_a_lost_connection(
@@ -656,7 +656,7 @@ def test_a_publish_that_fails_with_4_is_a_lost_connection(
 
     session = opened()
     clients[0].publish_as = fail
-    with pytest.raises(NotConnected, match="the connection is gone .Publish Error: 4"):
+    with pytest.raises(NotConnected, match="the connection was lost .Publish Error: 4"):
         session.publish(REPORT)
 
 

@@ -69,7 +69,7 @@ def test_a_proxy_that_wants_a_password_gets_it(proxy: FakeProxy) -> None:
 
 def test_a_proxy_that_refuses_is_quoted(proxy: FakeProxy) -> None:
     proxy.answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
-    with pytest.raises(ProxyError, match=f"the proxy 127.0.0.1:{proxy.port} did not let us through: .*407"):
+    with pytest.raises(ProxyError, match=f"the proxy 127.0.0.1:{proxy.port} cannot be used: .*407"):
         open_socket("b", 1, Proxy(host="127.0.0.1", port=proxy.port))
 
 
@@ -108,7 +108,7 @@ def test_an_address_of_ipv6_stands_in_brackets(proxy: FakeProxy) -> None:
 
 
 def test_a_proxy_that_is_not_there_is_named(free_port: int) -> None:
-    with pytest.raises(ProxyError, match=f"the proxy 127.0.0.1:{free_port} did not let us through: .*refused"):
+    with pytest.raises(ProxyError, match=f"the proxy 127.0.0.1:{free_port} cannot be used: .*refused"):
         open_socket("b", 1, Proxy(host="127.0.0.1", port=free_port))
 
 

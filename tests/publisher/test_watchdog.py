@@ -10,7 +10,18 @@ import pytest
 
 from defender_publisher.errors import HungError
 from defender_publisher.settings import read_settings
-from defender_publisher.watchdog import GIVE_UP, RESET, WAIT, WELL, Guard, Watchdog, patience_for, whereabouts
+from defender_publisher.watchdog import (
+    GIVE_UP,
+    LONGEST_SLEEP,
+    LOOKS,
+    RESET,
+    WAIT,
+    WELL,
+    Guard,
+    Watchdog,
+    patience_for,
+    whereabouts,
+)
 
 
 @dataclass
@@ -88,6 +99,7 @@ class Everything:
     """The transport and the notifier in one, which remember what they were told."""
 
     watchdog_interval: float | None = None
+    needs_restart: str = ""
     told: list[str] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -129,11 +141,17 @@ def test_the_guard_feeds_the_service_manager_helps_and_gives_up_in_a_sentence(ca
 
 
 def test_without_a_service_manager_the_guard_looks_a_few_times_within_its_patience() -> None:
-    assert 60.0 == guard_with(Everything(), Clock()).look()
+    assert LONGEST_SLEEP == guard_with(Everything(), Clock()).look() < 600.0 / LOOKS
 
 
 def test_a_thread_that_is_gone_is_said_to_be() -> None:
     thread = threading.Thread(target=logging.getLogger)
     thread.start()
     thread.join()
-    assert "its end: the thread is gone" == whereabouts(thread)
+    assert "its end: the thread has ended" == whereabouts(thread)
+
+
+def test_a_transport_that_only_a_new_start_helps_ends_the_program_with_its_reason() -> None:
+    guard = guard_with(Everything(needs_restart="the token is not known any longer"), Clock())
+    with pytest.raises(HungError, match="the token is not known any longer"):
+        guard.look()

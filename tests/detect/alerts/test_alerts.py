@@ -102,8 +102,8 @@ def test_alerts_are_taken_in_order_and_after_failures_with_growing_waits(
     assert (3, 4, 0, 0) == (queue.sent, queue.failed, queue.dropped, len(queue))
     waits = [after - before for before, after in zip(sink.times, sink.times[1:])][:4]
     assert all(wait >= least for wait, least in zip(waits, (0.01, 0.02, 0.04, 0.08)))
-    assert 1 == caplog.text.count("an alert was not taken: it is down; trying again")
-    assert "the fake: alerts are taken again, after 4 failures" in caplog.text
+    assert 1 == caplog.text.count("an alert was not delivered: it is down; trying again")
+    assert "the fake: delivering alerts again after 4 failures" in caplog.text
 
 
 def test_an_alert_that_is_refused_is_said_and_the_next_is_taken(
@@ -114,7 +114,7 @@ def test_an_alert_that_is_refused_is_said_and_the_next_is_taken(
     put(queue, "a", "b")
     assert wait_until(lambda: queue.sent == 1)
     assert (["b"], 1, 0) == (sink.taken, queue.dropped, queue.failed)
-    assert "this alert is given up: in-alarm of rpi-1, cpu-usage, cpu: the answer was 400" in caplog.text
+    assert "giving up on this alert: in-alarm of rpi-1, cpu-usage, cpu: the answer was 400" in caplog.text
 
 
 def test_an_alert_that_is_too_old_is_given_up(queue_to: Callable[..., AlertQueue]) -> None:
@@ -140,7 +140,7 @@ def test_the_oldest_are_dropped_and_that_is_said_once(
     hang.set()
     assert wait_until(lambda: queue.sent == 4)
     assert (["first", "997", "998", "999"], 997) == (sink.taken, queue.dropped)
-    assert 1 == caplog.text.count("3 alerts wait, the oldest are dropped from now on")
+    assert 1 == caplog.text.count("3 alerts are waiting; the oldest are dropped from now on")
 
 
 def test_how_long_the_other_side_asks_to_wait_is_how_long_we_do(queue_to: Callable[..., AlertQueue]) -> None:
@@ -161,7 +161,7 @@ def test_the_end_hands_over_what_waits_and_says_what_is_left(caplog: pytest.LogC
     assert time.monotonic() - started < 1
     hang.set()
     assert ["a", "b", "c"] == good.taken
-    assert 2 == caplog.text.count("the fake: 3 alerts were not taken; the list of violations has them")
+    assert 2 == caplog.text.count("the fake: 3 alerts were not delivered; the list of violations has them")
 
 
 def test_a_suppressed_alert_is_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:

@@ -184,7 +184,7 @@ def test_reports_are_evaluated_in_the_order_of_their_times(detector: Detector) -
     ]
 
 
-def test_silence_of_two_days_makes_an_alarm_void(detector: Detector) -> None:
+def test_silence_of_two_days_makes_an_alarm_invalid(detector: Detector) -> None:
     reports = [Recorded(TIME, "rpi-1", read(90)), Recorded(TIME + 3 * DAY, "rpi-2", read(1))]
     assert [event.type for event in replay(detector, reports)] == ["in-alarm", "alarm-invalidated"]
 

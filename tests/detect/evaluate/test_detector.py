@@ -123,7 +123,7 @@ def test_the_metrics_of_the_profiles_are_retained_and_no_others() -> None:
     assert {"fan": 2} == observe(detect, "rpi-1", report(fan=2), NOW).values
 
 
-def test_an_alarm_that_lasts_is_told_of_with_its_newest_value() -> None:
+def test_an_alarm_that_lasts_is_shown_with_its_newest_value() -> None:
     detect = detector(attach(cpu("p", 75, to_clear=2)), new_id=lambda: "id")
     found = [observe(detect, "rpi-1", report(cpu=each), NOW + STEP * i) for i, each in enumerate((80, 90, 5, 95, 5, 5))]
     assert [[], [("id", 90)], [], [("id", 95)], [], []] == [list(each.lasting) for each in found]
@@ -403,7 +403,7 @@ def test_a_thing_that_a_profile_is_not_for_does_not_count_for_its_threshold() ->
 # Silence
 
 
-def test_two_days_of_silence_make_a_things_alarm_void_and_no_others() -> None:
+def test_two_days_of_silence_make_a_things_alarm_invalid_and_no_others() -> None:
     detect = detector(attach(cpu("p", 75, to_alarm=2)), new_id=CountingIds())
     for index in range(2):
         detect.observe("silent", report(cpu=80), NOW + STEP * index)
@@ -492,7 +492,7 @@ def test_a_thing_that_reported_while_the_clock_was_ahead_lets_nobody_wait() -> N
 # Other rules
 
 
-def test_other_rules_keep_the_alarms_of_behaviors_that_stay_and_make_the_others_void() -> None:
+def test_other_rules_keep_the_alarms_of_behaviors_that_stay_and_make_the_others_invalid() -> None:
     kept, gone = cpu("kept", 75), cpu("gone", 75)
     detect = detector(attach(kept), attach(gone), new_id=CountingIds())
     detect.observe("rpi-1", report(cpu=80), NOW)
@@ -507,7 +507,7 @@ def test_other_rules_keep_the_alarms_of_behaviors_that_stay_and_make_the_others_
         assert [("rpi-1", "kept", ALARM_CLEARED)] == ended
 
 
-def test_an_alarm_is_void_if_its_profile_is_no_longer_for_the_thing() -> None:
+def test_an_alarm_is_invalid_if_its_profile_is_no_longer_for_the_thing() -> None:
     detect = detector(attach(cpu("p", 75), "lab"), groups=GROUPS)
     for thing in ("in-lab", "in-two"):
         detect.observe(thing, report(cpu=80), NOW)

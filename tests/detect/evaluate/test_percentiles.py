@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defender_detect.evaluate.percentiles import MOST_VALUES, STATISTICS, Population, percentile
+from defender_detect.evaluate.percentiles import MOST_VALUES, Population, percentile
+from device_defender.profile import STATISTICS
 
 
 def test_a_percentile_is_a_value_that_was_reported() -> None:

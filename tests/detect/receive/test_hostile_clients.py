@@ -135,7 +135,7 @@ def test_a_will_of_ones_own_is_published_when_its_owner_vanishes(scene: Scene) -
     assert (EVIL, report(5)) == next(scene.messages())
 
 
-def test_a_will_is_void_once_its_owner_says_goodbye(scene: Scene) -> None:
+def test_a_will_is_invalid_once_its_owner_says_goodbye(scene: Scene) -> None:
     assert scene.client("evil", will=(EVIL, report(5))).send(DISCONNECT).is_closed()
     scene.client("evil", "again").send(publish(EVIL, report(6)))
     assert (EVIL, report(6)) == next(scene.messages())

@@ -78,7 +78,7 @@ def test_values_are_found_by_thing_metric_and_time_across_hours(tmp_path: Path) 
         assert ["cpu_usage", "rare"] == kept.metrics("rpi-2")
 
 
-def test_a_restart_goes_on_with_the_states_and_last_reports(tmp_path: Path) -> None:
+def test_a_restart_continues_with_the_states_and_last_reports(tmp_path: Path) -> None:
     with store(tmp_path) as kept:
         kept.add("rpi-2", NOW + 1, {}, state=b"two", report_id=8)
         kept.add("rpi-1", NOW, {}, state=b"one", report_id=7)

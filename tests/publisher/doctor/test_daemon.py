@@ -91,7 +91,10 @@ def status_of(path: Path) -> dict[str, object]:
 def test_a_daemon_that_is_well_answers_for_the_top_rungs(ask: Callable[..., list[Step]]) -> None:
     connect, suback, report = ask()
     assert [OK] * 3 == [step.verdict for step in (connect, suback, report)]
-    assert "(2 h ago): asked the running daemon (pid 4711), which a second connection would push out" in connect.says
+    assert (
+        "(2 h ago): reported by the running daemon (pid 4711), which a second connection would disconnect"
+        in connect.says
+    )
     assert "SIGHUP" not in connect.says
     assert "(pid 4711)" in suback.says
     assert report.says.startswith("the daemon's last report, 1700000000, 20 s ago: accepted; the next is due in 28")
@@ -170,7 +173,7 @@ def test_another_configuration_than_the_daemons_is_said(ask: Callable[..., list[
 def test_a_daemon_that_tells_nothing_is_left_alone_and_a_failure(ask: Callable[..., list[Step]]) -> None:
     connect, *above = ask(status=False)
     assert [FAIL, NOT_TRIED, NOT_TRIED] == [step.verdict for step in (connect, *above)]
-    assert "stop it and ask again" in connect.advice
+    assert "stop it and run this again" in connect.advice
 
 
 def test_a_damaged_status_file_fails(ask: Callable[..., list[Step]], tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_failure_that_an_accepted_report_contradicts_is_a_doubt_and_the_daemon
         Rung("report", lambda case: "accepted", witnessed=True),
     ]
     steps = list(climb(rungs, case, overruling=lambda case: "report 7 was accepted"))
-    says = "broken\nbut report 7 was accepted, so this is not in the way"
+    says = "broken\nbut report 7 was accepted, so this does not keep reports from arriving"
     assert [Step("a", DOUBT, says, "repair it"), Step("b", NOT_TRIED), Step("report", OK, "accepted")] == steps
 
 

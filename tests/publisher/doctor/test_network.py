@@ -110,7 +110,7 @@ def test_the_way_through_a_proxy_is_told_and_its_refusal_quoted(make_case: MakeC
     assert f"port 8883, through the proxy 127.0.0.1:{proxy.port}" == network.connect_tcp(make_case(8883, proxy=options))
     proxy.close()
     says, advice = failure(network.connect_tcp, make_case(8883, proxy=options))
-    assert f"the proxy 127.0.0.1:{proxy.port} did not let us through" in says
+    assert f"the proxy 127.0.0.1:{proxy.port} cannot be used" in says
     assert "check agent.proxy" == advice
 
 

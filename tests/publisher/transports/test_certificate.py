@@ -51,7 +51,7 @@ def test_a_key_of_whatever_kind_that_is_not_the_certificates_does_not_belong_to_
     authentication = Authentication(certificate=str(certificate), private_key=str(key))
     (problem,) = METHOD.content_problems(authentication)
     assert f"{key} does not belong to {certificate}" in problem.says
-    assert "put the two there that were made together" == problem.advice
+    assert "install a key and a certificate that were issued together" == problem.advice
 
 
 def test_a_certificate_and_its_key_belong_together(authority: Authority) -> None:
