@@ -44,6 +44,10 @@ class Identity(NamedTuple):
     private_key: str
 
 
+class IdentityError(OSError):
+    """The device's certificate or key cannot be used; says why."""
+
+
 class Answer(NamedTuple):
     """What came back."""
 
@@ -74,6 +78,8 @@ def request(
 def _connect(
     scheme: str, host: str, port: int | None, way: Way, identity: Identity | None
 ) -> http.client.HTTPConnection:
+    if scheme not in ("http", "https"):
+        raise OSError(f"{scheme}:// is not used; use https")
     if scheme == "http":
         if host not in LOOPBACK:
             raise OSError(f"http://{host} is not used, because anybody on the way could read it; use https")
@@ -82,12 +88,25 @@ def _connect(
     if way.root_ca:
         context.load_verify_locations(way.root_ca)
     if identity is not None:
-        context.load_cert_chain(identity.certificate, identity.private_key)
+        _load(context, identity)
     if way.proxy is None or host in LOOPBACK:
         return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
     connection = http.client.HTTPSConnection(way.proxy.host, way.proxy.port, timeout=TIMEOUT, context=context)
     connection.set_tunnel(host, port or 443, dict(_authorization(way.proxy)))
     return connection
+
+
+def _load(context: ssl.SSLContext, identity: Identity) -> None:
+    try:
+        for path in identity:
+            with open(path, "rb"):
+                pass
+        context.load_cert_chain(identity.certificate, identity.private_key)
+    except ssl.SSLError as error:
+        pair = f"the certificate {identity.certificate} and the key {identity.private_key}"
+        raise IdentityError(f"{pair} cannot be used: {error.reason or error}") from error
+    except OSError as error:
+        raise IdentityError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def _authorization(proxy: Proxy) -> Iterator[tuple[str, str]]:

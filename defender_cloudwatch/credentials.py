@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from defender_cloudwatch.connection import Answer, Identity, Way, request
+from defender_cloudwatch.connection import Answer, Identity, IdentityError, Way, request
 from defender_cloudwatch.errors import CredentialsError
 from defender_cloudwatch.signature import Credentials
 
@@ -86,7 +86,7 @@ def of_container(environment: Mapping[str, str]) -> Source:
     def ask() -> Credentials:
         try:
             answer = request("GET", url, {"Authorization": token} if token else {})
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise CredentialsError(f"the container's credentials cannot be had from {url}: {error}") from error
         if answer.status != http.client.OK:
             raise CredentialsError(f"the container's credentials were refused by {url}: {_text(answer)}")
@@ -113,6 +113,8 @@ def _of_file(environment: Mapping[str, str]) -> Credentials:
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(path.read_text("utf-8"), str(path))
+        if not parser.has_section(profile):
+            raise CredentialsError(f"{path} has no profile {profile}")
         section = parser[profile]
         return Credentials(
             section["aws_access_key_id"], section["aws_secret_access_key"], section.get("aws_session_token", "")
@@ -127,7 +129,7 @@ def _of_file(environment: Mapping[str, str]) -> Credentials:
     except (configparser.Error, UnicodeDecodeError) as error:
         raise CredentialsError(f"the AWS credentials in {path} are not in the format of the AWS CLI") from error
     except KeyError as error:
-        raise CredentialsError(f"{path} has no {str(error)!s} for the profile {profile}") from error
+        raise CredentialsError(f"{path} has no {error.args[0]} in the profile {profile}") from error
 
 
 def _read(answer: Answer, key: str, where: str) -> Credentials:
@@ -150,6 +152,8 @@ def _expiry(names: Mapping[str, Any]) -> float:
 
 
 def _explain_failure(error: Exception, endpoint: str) -> str:
+    if isinstance(error, IdentityError):
+        return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the certificate of {endpoint} was not accepted ({error.verify_message}): check "

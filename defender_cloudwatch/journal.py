@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from defender_cloudwatch.batch import LogEvent
 from defender_cloudwatch.errors import CloudWatchError
+from defender_cloudwatch.lines import as_text
 
 PATIENCE = 30.0  # seconds for journalctl
 MOST_LINES = 5_000  # that are read at a time
+MOST_BYTES = 2 << 20  # that are read at a time, and one entry more
 FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,_PID,PRIORITY"
 LONGEST_LINE = 4 << 20  # bytes of an entry; the journal takes messages of 768 KB, and a byte becomes up to five
 LARGEST_COMPLAINT = 4_096  # bytes
@@ -36,14 +36,14 @@ def read(cursor: str | None, units: Sequence[str] = (), most: int = MOST_LINES) 
 
     Raises JournalError.
     """
-    command = ["journalctl", "--output=json", f"--output-fields={FIELDS}", "--no-pager", "--quiet"]
+    command = ["journalctl", "--all", "--output=json", f"--output-fields={FIELDS}", "--no-pager", "--quiet"]
     command += [f"--unit={unit}" for unit in units]
-    # without a cursor the last entry says where "now" is; nothing of it is sent
+    # --all, or a message above 4 KB comes as nothing; without a cursor the last entry says where "now" is; nothing of it is sent
     command += ["--lines=1"] if cursor is None else [f"--after-cursor={cursor}"]
     found = list(_entries(_run(command, most)))
     if not found:
         return None
-    events = [] if cursor is None else [event for _, event in found]
+    events = [] if cursor is None else [event for _, event in found if event.message]
     return Entries(events, found[-1][0])
 
 
@@ -60,16 +60,35 @@ def _run(command: list[str], most: int) -> list[bytes]:
         timer.daemon = True
         timer.start()
         assert process.stdout is not None
-        lines = list(itertools.islice(iter(partial(process.stdout.readline, LONGEST_LINE), b""), most))
-        if len(lines) == most:
+        lines, is_all = _some_lines(process.stdout, most)
+        if not is_all:
             process.kill()
-            return lines
-        said = process.stderr.read(LARGEST_COMPLAINT) if process.stderr else b""
+        said = process.stderr.read(LARGEST_COMPLAINT) if is_all and process.stderr else b""
+        process.wait()
         timer.cancel()
     if process.returncode and not lines:
-        words = said.decode("utf-8", "replace").strip().splitlines()
-        raise JournalError(f"journalctl failed: {words[-1] if words else f'exit status {process.returncode}'}")
+        raise JournalError(_explain(process.returncode, said))
     return lines
+
+
+def _some_lines(stream: IO[bytes], most: int) -> tuple[list[bytes], bool]:
+    """Return the first lines of a stream, and whether these are all."""
+    lines: list[bytes] = []
+    size = 0
+    while len(lines) < most and size < MOST_BYTES:
+        line = stream.readline(LONGEST_LINE)
+        if not line:
+            return lines, True
+        lines.append(line)
+        size += len(line)
+    return lines, False
+
+
+def _explain(status: int, said: bytes) -> str:
+    if status < 0:
+        return f"journalctl did not answer within {PATIENCE:.0f} s"
+    words = said.decode("utf-8", "replace").strip().splitlines()
+    return f"journalctl failed: {words[-1] if words else f'exit status {status}'}"
 
 
 def _entries(lines: Iterable[bytes]) -> Iterator[tuple[str, LogEvent]]:
@@ -79,14 +98,20 @@ def _entries(lines: Iterable[bytes]) -> Iterator[tuple[str, LogEvent]]:
             time = int(entry["__REALTIME_TIMESTAMP"]) // 1000
             yield str(entry["__CURSOR"]), LogEvent(time, _text(entry))
         except (ValueError, KeyError, TypeError):
-            continue  # a line that was cut; its entry comes again after the last good cursor
+            continue  # no entry, or one of more than LONGEST_LINE
 
 
 def _text(entry: dict[str, Any]) -> str:
     """Return an entry as `journalctl -o short` shows it, without the time and the host."""
-    message = entry.get("MESSAGE")
-    if isinstance(message, list):  # what is not UTF-8 comes as its bytes
-        message = bytes(message).decode("utf-8", "backslashreplace")
-    name = entry.get("SYSLOG_IDENTIFIER")
-    pid = f"[{entry['_PID']}]" if entry.get("_PID") else ""
-    return f"{name}{pid}: {message or ''}" if name else str(message or "")
+    message, name, pid = (_value(entry.get(field)) for field in ("MESSAGE", "SYSLOG_IDENTIFIER", "_PID"))
+    pid = f"[{pid}]" if pid else ""
+    return f"{name}{pid}: {message}" if name and message else message
+
+
+def _value(found: Any) -> str:
+    """Return a field's text: what is not UTF-8 comes as a list of bytes, and what an entry has twice as one of both."""
+    if isinstance(found, list):
+        if all(isinstance(each, int) for each in found):
+            return as_text(bytes(found))
+        return " ".join(map(_value, found))
+    return "" if found is None else str(found).replace("\0", "\\x00")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psutil
 
 MOST_A_CALL = 1_000  # metrics of PutMetricData; 15 here
-LOOPBACK = "lo"  # whose traffic leaves the machine nowhere
+LOOPBACK = re.compile(r"lo\d*")  # Linux's and macOS's, whose traffic leaves the machine nowhere
+PARTITION = re.compile(r"(.*\d)p\d+|(.*\D)\d+")  # of the disk that the name begins with
 
 
 class Metric(NamedTuple):
@@ -49,14 +51,16 @@ Counters = Mapping[str, tuple[float, ...]]  # of each disk or interface, in the 
 
 def _disks() -> Counters:
     disks = psutil.disk_io_counters(perdisk=True) or {}
-    whole = {
-        name: each
-        for name, each in disks.items()
-        if not any(name != other and name.startswith(other) for other in disks)
-    }
+    whole = {name: each for name, each in disks.items() if _disk_of(name) not in disks}
     return {
         name: (each.read_bytes, each.write_bytes, each.read_count, each.write_count) for name, each in whole.items()
     }
+
+
+def _disk_of(name: str) -> str:
+    """Return the disk that a name such as sda1 or nvme0n1p2 would be a partition of."""
+    found = PARTITION.fullmatch(name)
+    return (found[1] or found[2]) if found else ""
 
 
 def _interfaces() -> Counters:
@@ -64,7 +68,7 @@ def _interfaces() -> Counters:
     return {
         name: (each.bytes_recv, each.bytes_sent, each.packets_recv, each.packets_sent)
         for name, each in counters.items()
-        if not name.startswith(LOOPBACK)
+        if not LOOPBACK.fullmatch(name)
     }
 
 
@@ -103,8 +107,8 @@ class Gauge:
         before, self._last = self._last, self._look()
         seconds = self._last.time - before.time
         if seconds > 0:
-            yield from zip(DISK, _rates(before.disks, self._last.disks, seconds))
-            yield from zip(NETWORK, _rates(before.interfaces, self._last.interfaces, seconds))
+            yield from _finite(zip(DISK, _rates(before.disks, self._last.disks, seconds)))
+            yield from _finite(zip(NETWORK, _rates(before.interfaces, self._last.interfaces, seconds)))
 
     def _levels(self) -> Iterator[tuple[Metric, float]]:
         machine = self._machine
@@ -117,7 +121,7 @@ class Gauge:
             (DISK_USED, disk.percent if disk else None),
             (SWAP_USED, swap.percent if swap and swap.total else None),
         ]
-        yield from ((metric, float(value)) for metric, value in levels if value is not None and math.isfinite(value))
+        yield from _finite((metric, float(value)) for metric, value in levels if value is not None)
 
     def _look(self) -> Look:
         machine = self._machine
@@ -156,6 +160,11 @@ def _rates(before: Counters, now: Counters, seconds: float) -> Iterator[float]:
 
 def _growth(before: tuple[float, ...], now: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(later - earlier if later >= earlier else later for earlier, later in zip(before, now))
+
+
+def _finite(measured: Iterable[tuple[Metric, float]]) -> Iterator[tuple[Metric, float]]:
+    """Leave out what CloudWatch refuses, and a whole call with it: NaN and infinity."""
+    return ((metric, value) for metric, value in measured if math.isfinite(value))
 
 
 def _measured(measure: Callable[[], Any]) -> Any:

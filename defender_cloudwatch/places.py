@@ -66,7 +66,7 @@ class Places:
             return {name: _standing(entry) for name, entry in document["sources"].items()}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             log.warning("%s cannot be read (%s): logs are followed as at a first start", self._path, error)
             with contextlib.suppress(OSError):
                 self._path.replace(self._path.with_suffix(".damaged"))
