@@ -31,7 +31,7 @@ def split(events: Iterable[LogEvent]) -> Iterator[list[LogEvent]]:
     batch: list[LogEvent] = []
     room = LARGEST_BATCH
     for whole in events:
-        for event in _pieces(whole):
+        for event in pieces(whole):
             full = len(batch) == MOST_EVENTS or event.size > room
             if batch and (full or event.time - batch[0].time >= LONGEST_SPAN):
                 yield batch
@@ -42,7 +42,7 @@ def split(events: Iterable[LogEvent]) -> Iterator[list[LogEvent]]:
         yield batch
 
 
-def _pieces(event: LogEvent) -> Iterator[LogEvent]:
+def pieces(event: LogEvent) -> Iterator[LogEvent]:
     """Yield an event, in pieces where it is too large for one; no character is cut."""
     if event.size <= LARGEST_BATCH:
         yield event

@@ -16,6 +16,8 @@ from typing import NamedTuple
 HEAD = 256  # bytes at a file's beginning by which it is known again
 LONGEST_LINE = 1024 * 1024 - 26 - 64  # bytes of a line that fit into one event; the rest goes into the next
 CHUNK = 1024 * 1024  # bytes that are read at a time
+MOST_FINISHED = 1_000  # rotated files that one reading goes through, because nothing in them is left
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 OLDER = 20  # rotated files beside the log that are looked at
 
 
@@ -60,7 +62,7 @@ class Follower:
 
         Raises UnusableFile where the file cannot be followed, or not be read.
         """
-        for _ in range(OLDER):  # files that were read to their ends and have successors
+        for _ in range(MOST_FINISHED):  # files that were read to their ends and have successors
             if self._file is None and not self._open():
                 return None
             assert self._file is not None
@@ -70,8 +72,15 @@ class Follower:
                 return batch
             if not self._was_rotated():
                 return None
-            self._close()
+            self._go_on()
         return None
+
+    @property
+    def place(self) -> Place | None:
+        """Where reading stands, or None where no file has been opened yet, or nothing is in it to know it by."""
+        if self._file is not None and not self._head[0]:
+            self._head = _head_of(self._file)
+        return Place(*self._head, self._offset) if self._file is not None and self._head[0] else None
 
     def done(self) -> None:
         """Count what `read` returned last as done: it will not be read again."""
@@ -119,14 +128,35 @@ class Follower:
     def _open(self) -> bool:
         file = _open(self.path)
         if file is None:
+            self._from_start = True  # what comes later is new as a whole
             return False
-        self._use(file, 0 if self._from_start else os.fstat(file).st_size)
-        size = min(self._offset, HEAD)
-        self._head = (size, _digest(file, size))
+        self._use(file, 0 if self._from_start else os.fstat(file).st_size, _head_of(file))
         self._from_start = True
         return True
 
-    def _use(self, file: int, offset: int, head: tuple[int, str] = (0, "")) -> None:
+    def _go_on(self) -> None:
+        """Let go of a file that was read to its end; go on in what was rotated after it, before the log itself."""
+        assert self._file is not None
+        finished = os.fstat(self._file).st_mtime_ns
+        self._close()
+        following = self._rotated_after(finished)
+        if not following:
+            return
+        with contextlib.suppress(UnusableFile):
+            file = _open(following)
+            if file is not None:
+                self._use(file, 0, _head_of(file))
+
+    def _rotated_after(self, finished: int) -> str | None:
+        """Return the first rotated file that was written to its end after that time; compressed ones are lost."""
+        found = [each for each in _rotated(self.path) if each[0] > finished]
+        for _, name in found:
+            if not name.endswith(COMPRESSED):
+                return name
+            self.lost = f"{name} was compressed before it could be read; its lines were not sent"
+        return None
+
+    def _use(self, file: int, offset: int, head: tuple[int, str]) -> None:
         self._close()
         self._file, self._offset, self._head, self._next = file, offset, head, None
 
@@ -140,7 +170,7 @@ class Follower:
         assert self._file is not None
         size, digest = self._head
         if os.fstat(self._file).st_size < self._offset or (size and _digest(self._file, size) != digest):
-            self._offset, self._head = 0, (0, "")
+            self._offset, self._head = 0, _head_of(self._file)
 
     def _was_rotated(self) -> bool:
         assert self._file is not None
@@ -150,6 +180,15 @@ class Follower:
             return False  # renamed, and not there again yet: whoever writes may still write here
         mine = os.fstat(self._file)
         return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino)
+
+
+def _rotated(path: str) -> list[tuple[int, str]]:
+    """Return the rotated files beside a log, in the order in which they were finished."""
+    found = []
+    for name in glob.glob(glob.escape(path) + "[.-][0-9]*"):
+        with contextlib.suppress(OSError):
+            found.append((os.stat(name).st_mtime_ns, name))
+    return sorted(found)
 
 
 def _open(path: str) -> int | None:
@@ -164,6 +203,12 @@ def _open(path: str) -> int | None:
         os.close(file)
         raise UnusableFile(f"{path} is not a regular file")
     return file
+
+
+def _head_of(file: int) -> tuple[int, str]:
+    """Return by what a file is known that is not read yet: by what there is of its beginning."""
+    size = min(os.fstat(file).st_size, HEAD)
+    return size, _digest(file, size)
 
 
 def _digest(file: int, size: int) -> str:

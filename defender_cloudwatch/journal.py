@@ -38,7 +38,8 @@ def read(cursor: str | None, units: Sequence[str] = (), most: int = MOST_LINES) 
     """
     command = ["journalctl", "--all", "--output=json", f"--output-fields={FIELDS}", "--no-pager", "--quiet"]
     command += [f"--unit={unit}" for unit in units]
-    # --all, or a message above 4 KB comes as nothing; without a cursor the last entry says where "now" is; nothing of it is sent
+    # --all: or a message above 4 KB would come as nothing
+    # without a cursor the last entry says where "now" is; nothing of it is sent
     command += ["--lines=1"] if cursor is None else [f"--after-cursor={cursor}"]
     found = list(_entries(_run(command, most)))
     if not found:

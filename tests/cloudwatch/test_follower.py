@@ -175,3 +175,63 @@ def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     assert [] == drain(follower)
     append(tmp_path / "later.log", "now\n")
     assert [b"now"] == drain(follower)
+
+
+def test_several_rotations_while_nobody_looked_lose_nothing(log: Path) -> None:
+    follower = Follower(str(log))
+    drain(follower)
+    for number in range(1, 5):
+        for older in range(number, 0, -1):
+            if (rotated := Path(f"{log}.{older}")).exists():
+                rotated.rename(f"{log}.{older + 1}")
+        log.rename(f"{log}.1")
+        log.write_text(f"new {number}\n")
+        os.utime(log, ns=(number * 10**9 + 2 * 10**18, number * 10**9 + 2 * 10**18))
+    assert [b"new 1", b"new 2", b"new 3", b"new 4"] == drain(follower)
+    assert follower.lost is None
+
+
+def test_a_rotated_file_that_was_compressed_unread_is_said(log: Path) -> None:
+    follower = Follower(str(log))
+    drain(follower)
+    log.rename(f"{log}.2")
+    for name, text, time in ((f"{log}.1.gz", "...", 2), (str(log), "new\n", 3)):
+        Path(name).write_text(text)
+        os.utime(name, ns=(time * 10**18, time * 10**18))
+    assert [b"new"] == drain(follower)
+    assert follower.lost == f"{log}.1.gz was compressed before it could be read; its lines were not sent"
+
+
+def test_a_file_that_comes_after_the_first_start_is_read_from_its_beginning(tmp_path: Path) -> None:
+    follower = Follower(str(tmp_path / "later.log"), from_start=False)
+    assert [] == drain(follower)
+    append(tmp_path / "later.log", "first\n")
+    assert [b"first"] == drain(follower)
+
+
+def test_the_place_is_known_before_anything_was_read(log: Path) -> None:
+    follower = Follower(str(log), from_start=False)
+    assert follower.place is None
+    follower.read()
+    place = follower.place
+    assert place is not None
+    append(log, "three\n")
+    assert [b"three"] == drain(Follower(str(log), place))
+
+
+def test_a_file_of_which_nothing_was_read_is_found_again_under_its_new_name(log: Path) -> None:
+    follower = Follower(str(log))
+    follower.read()
+    place = follower.place
+    rename(log)
+    append(log, "three\n")
+    assert [b"one", b"two", b"three"] == drain(Follower(str(log), place))
+
+
+def test_an_empty_file_is_no_place_because_any_file_begins_so(tmp_path: Path) -> None:
+    (tmp_path / "app.log").touch()
+    follower = Follower(str(tmp_path / "app.log"))
+    follower.read()
+    assert follower.place is None
+    append(tmp_path / "app.log", "one\n")
+    assert follower.place is not None
