@@ -23,7 +23,8 @@ class LogEvent(NamedTuple):
     @property
     def size(self) -> int:
         """The bytes that it takes in a batch."""
-        return len(self.message.encode("utf-8", "surrogatepass")) + EXTRA
+        message = self.message
+        return (len(message) if message.isascii() else len(message.encode("utf-8", "surrogatepass"))) + EXTRA
 
 
 def split(events: Iterable[LogEvent]) -> Iterator[list[LogEvent]]:
@@ -32,12 +33,13 @@ def split(events: Iterable[LogEvent]) -> Iterator[list[LogEvent]]:
     room = LARGEST_BATCH
     for whole in events:
         for event in pieces(whole):
-            full = len(batch) == MOST_EVENTS or event.size > room
+            size = event.size
+            full = len(batch) == MOST_EVENTS or size > room
             if batch and (full or event.time - batch[0].time >= LONGEST_SPAN):
                 yield batch
                 batch, room = [], LARGEST_BATCH
             batch.append(event)
-            room -= event.size
+            room -= size
     if batch:
         yield batch
 

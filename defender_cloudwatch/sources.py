@@ -18,7 +18,7 @@ from defender_cloudwatch.lines import as_text, join
 
 log = logging.getLogger("defender_cloudwatch")
 
-ROOM = 512 * 1024  # bytes that are read at a time
+ROOM = 256 * 1024  # bytes that are read at a time
 MOST_FILES = 500  # that are followed; each takes a file descriptor
 GLOB = "*?["
 ROTATED = (".gz", ".bz2", ".xz", ".zst")
