@@ -1,1 +1,5 @@
-"""What the publisher and Detect share as programs that run for long; it imports nothing of theirs."""
+"""What the programs that run for long share, on a device and beside Detect; it imports nothing of theirs."""
+
+# /opt/aws/<name>, as the CloudWatch agent and publisher have it
+PROGRAM_DIRECTORY = "/opt/aws/amazon-defender-publisher"
+DEFAULT_CONFIG_FILE = PROGRAM_DIRECTORY + "/etc/amazon-defender-publisher.json"

@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Transport", "build_report", "collect", "encode", "errors", "read_config"]
 
-# /opt/aws/<name>, as the CloudWatch agent and publisher have it
-PROGRAM_DIRECTORY = "/opt/aws/amazon-defender-publisher"
-DEFAULT_CONFIG_FILE = PROGRAM_DIRECTORY + "/etc/amazon-defender-publisher.json"
-
 _MODULES = {
     "Transport": "transport",
     "build_report": "report",

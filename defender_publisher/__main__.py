@@ -8,9 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
+from defender_daemon.text import print_all, printable_lines
 from defender_publisher.arguments import PROGRAM, read_arguments
 from defender_publisher.errors import ConfigError, DefenderError, HungError
-from defender_publisher.text import print_all, printable_lines
 
 EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_MISSING, EXIT_HUNG, EXIT_CONFIG = 69, 75, 78  # EX_UNAVAILABLE, EX_TEMPFAIL and EX_CONFIG of sysexits.h

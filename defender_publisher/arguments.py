@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from defender_publisher import DEFAULT_CONFIG_FILE, __version__
+from defender_daemon import DEFAULT_CONFIG_FILE
+from defender_publisher import __version__
 from defender_publisher.overrides import OVERRIDES
 
 PROGRAM = "amazon-defender-publisher"

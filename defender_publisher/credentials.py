@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from defender_publisher.config import Authentication
+from defender_daemon.config import Authentication
 from defender_publisher.dates import date_text, seconds_of
 from defender_publisher.errors import Problem
 from defender_publisher.transports import method_of

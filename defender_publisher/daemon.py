@@ -13,13 +13,14 @@ from typing import Any
 
 import timeloop
 
-from defender_publisher import __version__, logs
+from defender_daemon import logs
+from defender_daemon.notify import Notifier
+from defender_daemon.signals import Signals
+from defender_publisher import __version__
 from defender_publisher.device import ThisDevice
 from defender_publisher.errors import ConfigError
-from defender_publisher.notify import Notifier
 from defender_publisher.publisher import Publisher
 from defender_publisher.settings import Settings
-from defender_publisher.signals import Signals
 from defender_publisher.state import MemoryState, StateFile
 from defender_publisher.status_file import LastErrorHandler, StatusFile
 from defender_publisher.transport import Transport

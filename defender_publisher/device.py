@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
+from defender_daemon.config import Config, Connections
 from defender_publisher.collectors.attempt import attempt
 from defender_publisher.collectors.boot import boot_id
 from defender_publisher.collectors.custom import CustomMetrics
 from defender_publisher.collectors.sockets import SocketCollector
 from defender_publisher.collectors.traffic import collect_traffic
-from defender_publisher.config import Config, Connections
 from defender_publisher.snapshot import Interface, Snapshot, Sockets
 from device_defender.report import LARGEST_PAYLOAD
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from defender_publisher import files
+from defender_daemon import files
 from defender_publisher.credentials import AS_OWNER, file_problems
 from defender_publisher.endpoint import service_at
 from defender_publisher.errors import Problem

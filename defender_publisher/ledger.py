@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from defender_daemon.logs import ALWAYS_LOGGED
 from defender_publisher.errors import GivenUp, NoVerdict, Rejected
-from defender_publisher.logs import ALWAYS_LOGGED
 from defender_publisher.snapshot import Snapshot
 from defender_publisher.state import Baseline, State
 

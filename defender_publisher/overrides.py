@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # `--help` does without msgspec
-    from defender_publisher.config import Raw
+    from defender_daemon.config import Raw
 
 
 class Override(NamedTuple):

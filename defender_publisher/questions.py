@@ -9,11 +9,11 @@ import logging
 import time
 from pathlib import Path
 
-from defender_publisher import logs
-from defender_publisher.config import Raw
+from defender_daemon import logs
+from defender_daemon.config import Raw
+from defender_daemon.text import printable_lines
 from defender_publisher.errors import TooSoon
 from defender_publisher.settings import Settings, read_settings
-from defender_publisher.text import printable_lines
 from defender_publisher.transports import open_transport
 
 DONE, FAILED = 0, 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from defender_daemon.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric
 from defender_publisher import metrics
-from defender_publisher.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric
 from defender_publisher.transports import method_of
 from device_defender.metrics import AWS_PREFIX, TYPES
 from device_defender.wording import did_you_mean, shown

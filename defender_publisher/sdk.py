@@ -6,7 +6,7 @@ from functools import partial
 
 import AWSIoTPythonSDK
 
-from defender_publisher.backoff import Backoff
+from defender_daemon.backoff import Backoff
 from defender_publisher.errors import ConfigError
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.session import Session

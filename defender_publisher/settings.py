@@ -6,14 +6,16 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
-from defender_publisher import DEFAULT_CONFIG_FILE, PROGRAM_DIRECTORY, metrics
-from defender_publisher.config import PATH_KEYS, Agent, Config, CustomMetric, Raw
+from defender_daemon import DEFAULT_CONFIG_FILE, PROGRAM_DIRECTORY
+from defender_daemon.config import Agent, Config, CustomMetric, Raw
+from defender_daemon.config_file import converted, read_json, resolved
+from defender_daemon.identity import thing_name_of
+from defender_publisher import metrics
 from defender_publisher.errors import ConfigError
-from defender_publisher.identity import thing_name_of
 from defender_publisher.rules import broken_rules
 from defender_publisher.transports import method_of
 from device_defender.metrics import BUILT_INS
@@ -99,8 +101,8 @@ def read_config(path: str | os.PathLike[str] | None = None, overrides: Raw | Non
 
 def read_as_written(path: Path | None, overrides: Raw) -> tuple[Config, dict[str, str]]:
     """Return the configuration as it is written, checked in itself, and the origins of its values; as above."""
-    text = _resolved(read_json(path), path.parent) if path else {}
-    given = _resolved(overrides, Path.cwd())
+    text = resolved(read_json(path), path.parent) if path else {}
+    given = resolved(overrides, Path.cwd())
     config = _checked(_merged(text, given))
     return config, {**dict.fromkeys(_keys(text), "file"), **dict.fromkeys(_keys(given), "command line")}
 
@@ -110,45 +112,6 @@ def settle(config: Config, thing_name: str, path: Path | None, origins: Mapping[
     agent = config.agent
     topic = (agent.topic or RESERVED_TOPIC + agent.format).replace("{thing_name}", thing_name)
     return Settings(msgspec.structs.replace(config, agent=_filled(agent, thing_name)), thing_name, topic, path, origins)
-
-
-def read_json(path: Path) -> Raw:
-    """Return the JSON object in the file; raises ConfigError with line and column, or with what the system said."""
-    try:
-        return json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse_constant)  # type: ignore[no-any-return]
-    except FileNotFoundError as error:
-        raise ConfigError(["there is no such configuration file; name one, or copy one from configs/"]) from error
-    except OSError as error:
-        raise ConfigError([f"the configuration cannot be read: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"the configuration must be UTF-8 text, but byte {error.start} is not"]) from error
-    except json.JSONDecodeError as error:
-        raise ConfigError([f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}"]) from error
-    except RecursionError as error:
-        raise ConfigError(["not a configuration: nested too deeply"]) from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> Raw:
-    twice = sorted({key for key, _ in pairs if [name for name, _ in pairs].count(key) > 1})
-    if twice:
-        raise ConfigError([f'"{key}" is given twice in one object; keep one' for key in twice])
-    return dict(pairs)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ConfigError([f"{name} is not JSON; give a number"])
-
-
-def _resolved(raw: Any, directory: Path) -> Any:
-    """Make the values of path keys absolute, in `raw` itself: `~` expanded, relative ones taken from `directory`."""
-    for key in PATH_KEYS:
-        *sections, name = key.split(".")
-        place = raw
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if isinstance(place, dict) and isinstance(place.get(name), str):
-            place[name] = os.path.abspath(directory / Path(place[name]).expanduser())
-    return raw
 
 
 def _merged(below: Any, above: Raw) -> Any:
@@ -161,23 +124,11 @@ def _merged(below: Any, above: Raw) -> Any:
 
 
 def _checked(raw: Any) -> Config:
-    try:
-        config = msgspec.convert(raw, Config)
-    except msgspec.ValidationError as error:
-        from device_defender.validation import find_problems  # here: a valid configuration does without it
-
-        problems = find_problems(raw, Config, name="the configuration")
-        raise ConfigError([_without_password(each) for each in problems] or [str(error)]) from error
+    config = converted(raw)
     problems = broken_rules(config)
     if problems:
         raise ConfigError(problems)
     return config
-
-
-def _without_password(problem: str) -> str:
-    """Return a problem without the value that was found, where that may be a password, or a URL with one in it."""
-    key = problem.partition(" must ")[0]
-    return problem.partition(", got ")[0] if key == "agent.proxy" or key.startswith("agent.proxy.") else problem
 
 
 def _check_credentials(agent: Agent) -> None:
@@ -236,5 +187,5 @@ def _value_lines(value: Any, key: str, origins: Mapping[str, str]) -> Iterator[s
     elif isinstance(value, msgspec.Struct):
         yield from _lines(value, key, origins)
     elif value is not None:
-        text = HIDDEN if key.endswith("password") else json.dumps(value)
+        text = HIDDEN if key.endswith("password") else json.dumps(msgspec.to_builtins(value))
         yield f"{key} = {text} ({origins.get(key, 'default')})"

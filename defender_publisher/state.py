@@ -11,7 +11,7 @@ from typing import IO, Optional, Union
 
 import msgspec
 
-from defender_publisher import files
+from defender_daemon import files
 from defender_publisher.dates import date_stamp
 from defender_publisher.errors import DefenderError
 from defender_publisher.snapshot import Counters

@@ -8,7 +8,7 @@ from typing import Optional, Union
 
 import msgspec
 
-from defender_publisher import files
+from defender_daemon import files
 from defender_publisher.errors import DefenderError
 from defender_publisher.settings import Settings
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 
-from defender_publisher import __version__, files
-from defender_publisher.logs import key_of
+from defender_daemon import files
+from defender_daemon.logs import key_of
+from defender_daemon.text import name_of, valid
+from defender_publisher import __version__
 from defender_publisher.settings import Settings
 from defender_publisher.state import State
 from defender_publisher.status import (
@@ -27,7 +29,6 @@ from defender_publisher.status import (
     Status,
     config_hash,
 )
-from defender_publisher.text import name_of, valid
 from defender_publisher.transport import Watcher
 from defender_publisher.transports import method_of
 

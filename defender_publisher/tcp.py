@@ -7,8 +7,8 @@ import contextlib
 import socket
 import time
 
-from defender_publisher.config import Proxy
-from defender_publisher.text import printable
+from defender_daemon.config import Proxy
+from defender_daemon.text import printable
 
 CONNECT_TIMEOUT = 10.0  # seconds for each step: TCP, the proxy's answer, every read of the TLS handshake
 USER_TIMEOUT = 30_000  # milliseconds after which unacknowledged data ends the connection (Linux)

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from defender_daemon.text import printable
 from defender_publisher.errors import Rejected
-from defender_publisher.text import printable
 
 LONGEST_CODE = 60  # characters; Device Defender's have up to 20
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
+from defender_daemon.text import printable
 from defender_publisher.inbox import Message
-from defender_publisher.text import printable
 from defender_publisher.transport import Reply, parse_reply
 
 log = logging.getLogger("defender_publisher")

@@ -15,9 +15,9 @@ from collections.abc import Callable, Hashable
 from threading import Thread
 from typing import Generic, TypeVar
 
-from defender_publisher.config import Config
+from defender_daemon.config import Config
+from defender_daemon.notify import Notifier
 from defender_publisher.errors import HungError
-from defender_publisher.notify import Notifier
 from defender_publisher.transport import Transport
 
 log = logging.getLogger("defender_publisher")

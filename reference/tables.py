@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from defender_daemon.config import Config
 from defender_detect import arguments
 from defender_detect.alerts.targets import TARGETS, type_of
 from defender_detect.config import Config as DetectConfig
-from defender_publisher.config import Config
 from defender_publisher.greengrass.parameters import Component
 from device_defender.kinds import describe, inspected, kinds_of
 from device_defender.metrics import BUILT_INS

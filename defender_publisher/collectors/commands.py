@@ -10,9 +10,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from defender_daemon.command_user import command_user
 from defender_publisher.collectors.output import parse_output
 from defender_publisher.collectors.value import Value
-from defender_publisher.command_user import command_user
 from defender_publisher.errors import CollectError
 
 MOST_OUTPUT = 64 * 1024  # bytes; half of the largest message AWS IoT takes, so more could not be reported

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from defender_daemon.config import CustomMetric
 from defender_publisher.collectors.attempt import attempt
 from defender_publisher.collectors.value import fit
-from defender_publisher.config import CustomMetric
 from defender_publisher.errors import ConfigError
 from defender_publisher.metrics import Measure, Metric, MetricError, Where, find
 from defender_publisher.snapshot import CustomValue

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import cast
 
+from defender_daemon.text import name_of
 from defender_publisher.collectors.netlink import is_constant
 from defender_publisher.collectors.table import LocalEnd, SocketRow, unmapped
-from defender_publisher.text import name_of
 
 Fields = tuple[int, int, int, int, bytes, bytes, bytes]  # a socket as it is in a message: what `ROW` unpacks to
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import psutil
 
+from defender_daemon.text import name_of
 from defender_publisher.collectors.host import psutil_reading
 from defender_publisher.collectors.procfs import read_file
 from defender_publisher.errors import CollectError
-from defender_publisher.text import name_of
 
 LOGIN_RECORDS = ("/run/utmp", "/var/run/utmp")  # where Linux notes who is logged in (utmp(5))
 

@@ -7,9 +7,9 @@ import socket
 import threading
 from collections.abc import Iterable, Mapping
 
+from defender_daemon.text import name_of
 from defender_publisher.collectors import fib, netlink, procfs, rtnetlink
 from defender_publisher.errors import CollectError
-from defender_publisher.text import name_of
 
 logger = logging.getLogger("defender_publisher")
 

@@ -12,11 +12,11 @@ import socket
 from collections.abc import Collection, Iterator, Sequence
 from ipaddress import ip_address
 
+from defender_daemon.text import name_of
 from defender_publisher.collectors.commands import read_output
 from defender_publisher.collectors.table import ESTABLISHED, LISTEN, UNCONNECTED, SocketRow
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Counters, Interface
-from defender_publisher.text import name_of
 
 NETSTAT = "/usr/sbin/netstat"
 FAMILIES = ("inet", "inet6")

@@ -6,11 +6,11 @@ import json
 import re
 from ipaddress import ip_address
 
+from defender_daemon.text import valid
 from defender_publisher.collectors.names import without_zone
 from defender_publisher.collectors.value import Value
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Number
-from defender_publisher.text import valid
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,400}")  # far beyond the digits allowed, and below the 4,300 at which int() refuses
 NOT_FINITE = (float("inf"), float("-inf"))  # what 1e999 and JSON's Infinity become; nan is the one unequal to itself

@@ -8,9 +8,9 @@ from typing import Any
 
 import psutil
 
+from defender_daemon.text import name_of
 from defender_publisher.collectors.host import psutil_reading
 from defender_publisher.errors import CollectError
-from defender_publisher.text import name_of
 
 
 def process_count(procfs_path: str = "/proc") -> int:

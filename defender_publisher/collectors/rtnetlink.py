@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
+from defender_daemon.text import name_of
 from defender_publisher.collectors.netlink import (
     AF_NETLINK,
     ATTEMPTS,
@@ -18,7 +19,6 @@ from defender_publisher.collectors.netlink import (
     dump,
 )
 from defender_publisher.snapshot import Counters, Interface
-from defender_publisher.text import name_of
 
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR = 16, 18, 20, 22
 IFLA_IFNAME, IFLA_LINK, IFLA_STATS64 = 3, 5, 23

@@ -9,10 +9,10 @@ import socket
 import sys
 from collections.abc import Iterable, Iterator
 
+from defender_daemon.text import name_of
 from defender_publisher.collectors import netlink, procfs, rtnetlink
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Counters, Interface
-from defender_publisher.text import name_of
 
 BYTES_IN, PACKETS_IN, BYTES_OUT, PACKETS_OUT = 0, 1, 8, 9  # columns of /proc/net/dev, after the name (proc(5))
 # Where a host's /proc tells the indexes of interfaces, which `dev` does not: of those with IPv4 and IPv6, and with

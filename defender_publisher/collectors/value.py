@@ -8,9 +8,9 @@ from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, Union
 
+from defender_daemon.text import valid
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Number
-from defender_publisher.text import valid
 from device_defender.report import MOST_DIGITS, fits
 
 Value = Union[int, float, list[Number], list[str]]

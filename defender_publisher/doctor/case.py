@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from defender_publisher.config import Authentication, Config, Raw
+from defender_daemon.config import Authentication, Config, Raw
 from defender_publisher.errors import TransportError
 from defender_publisher.settings import Settings
 from defender_publisher.state import StateFile

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from defender_daemon.identity import COMMAND_TIMEOUT
 from defender_publisher.doctor import daemon, ladder, local, mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import DOUBT, FAIL, OK, Rung, Step
-from defender_publisher.identity import COMMAND_TIMEOUT
 
 RUNGS = (
     Rung("config", local.read_configuration),

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from defender_daemon.text import printable_lines
 from defender_publisher.doctor.case import Case
 from defender_publisher.errors import DefenderError
-from defender_publisher.text import printable_lines
 
 OK, FAIL, DOUBT, NOT_TRIED = "ok", "fail", "doubt", "not tried"
 LONGEST = 15.0  # seconds that a rung may take; nobody waits longer before a screen that says nothing

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from defender_publisher import files
+from defender_daemon import files
+from defender_daemon.identity import thing_name_of
 from defender_publisher.credentials import (
     AS_OWNER,
     CHECK_CLOCK,
@@ -20,7 +21,6 @@ from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import Doubted, Failed
 from defender_publisher.endpoint import is_aws, is_data_endpoint
 from defender_publisher.errors import ConfigError, DefenderError
-from defender_publisher.identity import thing_name_of
 from defender_publisher.settings import read_as_written, settle
 
 # No clock that is right can show a day before this release was made; a Raspberry Pi without one starts in 1970.

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from defender_publisher import files
+from defender_daemon import files
 from defender_publisher.credentials import AS_OWNER, common_name
 from defender_publisher.device import ThisDevice
 from defender_publisher.diagnosis import no_verdict

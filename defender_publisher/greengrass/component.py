@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from defender_publisher.config import Raw
+from defender_daemon.config import Raw
 from defender_publisher.errors import ConfigError, HungError, TransportError
 from defender_publisher.greengrass import ipc
 from defender_publisher.greengrass.parameters import notes_on, read_parameters

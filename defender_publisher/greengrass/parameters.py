@@ -16,7 +16,7 @@ from typing import Annotated, Any, Union
 import msgspec
 from msgspec import Meta, field
 
-from defender_publisher.config import SHORTEST_INTERVAL, Config, Raw
+from defender_daemon.config import SHORTEST_INTERVAL, Config, Raw
 from defender_publisher.errors import ConfigError
 from device_defender.kinds import inspected, kinds_of
 from device_defender.validation import find_problems

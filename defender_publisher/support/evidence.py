@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from defender_publisher import __version__, files
+from defender_daemon import files
+from defender_daemon.config_file import read_json
+from defender_publisher import __version__
 from defender_publisher.doctor import examination
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import Step
 from defender_publisher.errors import ConfigError
-from defender_publisher.settings import DEFAULT_STATE_DIRECTORY, read_json
+from defender_publisher.settings import DEFAULT_STATE_DIRECTORY
 from defender_publisher.state import STATE_FILE
 from defender_publisher.status import STATUS_FILE
 from defender_publisher.support.redaction import config_without_secrets, key_lines, secrets_of, without_secrets

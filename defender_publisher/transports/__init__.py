@@ -1,6 +1,6 @@
 """The transports: the ways to Device Defender, each a module named as `agent.authentication.method` names it.
 
-A new one takes a module with a METHOD, the name in the `method` of `defender_publisher.config`, and a test.
+A new one takes a module with a METHOD, the name in the `method` of `defender_daemon.config`, and a test.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol, cast
 
-from defender_publisher.config import Authentication
+from defender_daemon.config import Authentication
 from defender_publisher.errors import Problem
 from defender_publisher.transport import Link, Transport, Watcher
 

@@ -7,8 +7,8 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from defender_daemon.config import Authentication
 from defender_publisher import credentials
-from defender_publisher.config import Authentication
 from defender_publisher.endpoint import is_aws
 from defender_publisher.errors import Problem
 from defender_publisher.transport import Link, Transport, Watcher

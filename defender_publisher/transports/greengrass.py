@@ -6,8 +6,8 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from defender_publisher.backoff import Backoff
-from defender_publisher.config import Authentication
+from defender_daemon.backoff import Backoff
+from defender_daemon.config import Authentication
 from defender_publisher.errors import ConfigError, Problem
 from defender_publisher.greengrass.session import GreengrassSession, Token, find_way, largest_report
 from defender_publisher.mqtt import MqttTransport

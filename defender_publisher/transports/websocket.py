@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from defender_publisher.config import Authentication
+from defender_daemon.config import Authentication
 from defender_publisher.diagnosis import NO_AWS_CREDENTIALS
 from defender_publisher.endpoint import region_of
 from defender_publisher.errors import Problem, TransportError

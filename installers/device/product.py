@@ -29,12 +29,12 @@ class Product:
 PUBLISHER = Product(
     name="amazon-defender-publisher",
     parts=(
-        "amazon-defender-publisher", "defender_start.py", "device_defender", "defender_publisher", "requirements.txt",
-        "configs", "installers", "LICENSE",
+        "amazon-defender-publisher", "defender_start.py", "device_defender", "defender_daemon", "defender_publisher",
+        "requirements.txt", "configs", "installers", "LICENSE",
     ),
     versioned="defender_publisher/__init__.py",
     imports=("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop"),
-    compiled=("defender_start.py", "device_defender", "defender_publisher"),
+    compiled=("defender_start.py", "device_defender", "defender_daemon", "defender_publisher"),
     examples=("amazon-defender-publisher-rpi.json", "amazon-defender-publisher-osx.json"),
     user="amazon-defender-publisher",
     units=("amazon-defender-publisher.service",),

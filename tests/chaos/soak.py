@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from defender_publisher import logs, session
+from defender_daemon import logs
+from defender_publisher import session
 from defender_publisher.device import ThisDevice
 from defender_publisher.publisher import Publisher
 from defender_publisher.settings import read_settings

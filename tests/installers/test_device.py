@@ -613,6 +613,7 @@ def test_a_copy_can_install_and_remove_and_holds_no_tests_and_nothing_of_the_dep
     found = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
     expected = {
         "amazon-defender-publisher",
+        "defender_daemon",
         "defender_publisher",
         "device_defender",
         "defender_start.py",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.macos.mac import NAME, ROOT
 
-PARTS = ("device_defender", "defender_publisher", "configs", "installers")
+PARTS = ("device_defender", "defender_daemon", "defender_publisher", "configs", "installers")
 BREAKS = "if len(sys.argv) == 2 and not sys.argv[1].startswith('-'):"  # as a daemon, and only then
 
 

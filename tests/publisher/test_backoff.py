@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from defender_publisher.backoff import STABLE_AFTER, Backoff
+from defender_daemon.backoff import STABLE_AFTER, Backoff
 
 
 def longest_waits(backoff: Backoff, turns: int) -> list[float]:

@@ -7,10 +7,10 @@ import pwd
 
 import pytest
 
+from defender_daemon.command_user import NOBODY, VARIABLE, CommandUser, command_user
+from defender_daemon.config import Instance
+from defender_daemon.identity import serial_of
 from defender_publisher.collectors.commands import run_command
-from defender_publisher.command_user import NOBODY, VARIABLE, CommandUser, command_user
-from defender_publisher.config import Instance
-from defender_publisher.identity import serial_of
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_publisher.config import Config
+from defender_daemon.config import Config
 from device_defender.validation import find_problems
 
 
@@ -13,7 +13,7 @@ from device_defender.validation import find_problems
     [
         (5, "the configuration must be an object, got 5"),
         ({"agnet": {}}, 'agnet is not a known key; did you mean "agent"?'),
-        ({"zzz": {}}, "zzz is not a known key; there are $schema, agent, metrics, custom_metrics"),
+        ({"zzz": {}}, "zzz is not a known key; there are $schema, agent, metrics, custom_metrics, logs"),
         ({"agent": []}, "agent must be an object, got an array of 0"),
         (
             {"agent": {"publish_interval": "300"}},

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from defender_publisher.config import Authentication
+from defender_daemon.config import Authentication
 from defender_publisher.credentials import credential_problems, validity_problem
 from defender_publisher.settings import AMAZON_ROOTS
 from demo.authority import Authority

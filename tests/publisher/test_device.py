@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.config import Agent, Config, Connections, CustomMetric, Metrics
 from defender_publisher.collectors.custom import CustomMetrics
 from defender_publisher.collectors.sockets import SocketCollector
-from defender_publisher.config import Agent, Config, Connections, CustomMetric, Metrics
 from defender_publisher.device import SHORTEST_CONNECTION, ThisDevice, most_connections
 from defender_publisher.encoding import encode
 from defender_publisher.snapshot import Sockets
@@ -57,7 +57,7 @@ def test_a_look_holds_no_more_connections_than_can_be_listed_unless_they_have_to
 def test_linux_is_looked_at_without_loading_psutil() -> None:
     code = (
         "import sys\n"
-        "from defender_publisher.config import Config\n"
+        "from defender_daemon.config import Config\n"
         "from defender_publisher.device import ThisDevice\n"
         "device = ThisDevice(Config()); device.snapshot(device.look())\n"
         "print('psutil' in sys.modules)"

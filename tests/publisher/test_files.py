@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher import files
-from defender_publisher.logfile import LogFile
+from defender_daemon import files
+from defender_daemon.logfile import LogFile
 from defender_publisher.state import LOCK_FILE, STATE_FILE, StateFile, publisher_runs
 from defender_publisher.status import STATUS_FILE, StatusError, read_status
 

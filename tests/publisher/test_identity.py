@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from defender_publisher.config import Agent, Instance
+from defender_daemon.config import Agent, Instance
+from defender_daemon.identity import thing_name_of
 from defender_publisher.errors import ConfigError
-from defender_publisher.identity import thing_name_of
 
 
 @pytest.mark.parametrize(

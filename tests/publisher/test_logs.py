@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher import logs
-from defender_publisher.config import Agent
-from defender_publisher.logfile import LogFile
+from defender_daemon import logs
+from defender_daemon.config import Agent
+from defender_daemon.logfile import LogFile
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher.notify import Notifier
+from defender_daemon.notify import Notifier
 
 
 @pytest.fixture

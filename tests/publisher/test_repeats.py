@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from defender_publisher.logs import ALWAYS_LOGGED, FORGOTTEN_AFTER, MOST_KEPT, Repeats
+from defender_daemon.logs import ALWAYS_LOGGED, FORGOTTEN_AFTER, MOST_KEPT, Repeats
 
 
 @dataclass

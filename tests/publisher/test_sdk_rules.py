@@ -26,8 +26,8 @@ from AWSIoTPythonSDK.MQTTLib import AWSIoTMQTTClient
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from defender_daemon.config import Proxy
 from defender_publisher import session as session_module
-from defender_publisher.config import Proxy
 from defender_publisher.errors import ConfigError, NotConnected, NoVerdict, TransportError
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.session import Link, Session, problem_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher.config import Raw
+from defender_daemon.config import Raw
 from defender_publisher.errors import ConfigError
 from defender_publisher.settings import read_settings
 

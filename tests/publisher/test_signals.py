@@ -12,7 +12,7 @@ from tests.waiting import PATIENCE
 ROOT = Path(__file__).resolve().parent.parent.parent
 LATE = """
 import os, signal, sys, threading
-from defender_publisher.signals import Signals
+from defender_daemon.signals import Signals
 signals = Signals(signal.SIGTERM, signal.SIGHUP)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGHUP])  # so that only another thread can take them
 def take():

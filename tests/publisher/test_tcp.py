@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from defender_publisher.config import Proxy
+from defender_daemon.config import Proxy
 from defender_publisher.tcp import ProxyError, open_socket
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher import text
-from defender_publisher.text import printable, printable_lines
+from defender_daemon import text
+from defender_daemon.text import printable, printable_lines
 from tests.fakes import not_utf8
 from tests.fakes.not_utf8 import CUT, CUT_SHOWN, LOCALES, make_directory
 from tests.namespaces import child

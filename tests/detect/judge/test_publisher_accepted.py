@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from defender_daemon.config import Connections, Metrics, NetworkStats, Ports
+from defender_daemon.text import name_of
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, judge
 from defender_detect.metrics import Value, metric_values
@@ -20,13 +22,11 @@ from defender_publisher.collectors.output import parse_output
 from defender_publisher.collectors.sockets import BLOCKS, SocketCollector
 from defender_publisher.collectors.table import ESTABLISHED, LISTEN, UNCONNECTED, SocketRow, unmapped
 from defender_publisher.collectors.value import fit
-from defender_publisher.config import Connections, Metrics, NetworkStats, Ports
 from defender_publisher.encoding import encode_within
 from defender_publisher.errors import CollectError
 from defender_publisher.report import build_report
 from defender_publisher.snapshot import Counters, CustomValue, Snapshot
 from defender_publisher.state import Baseline
-from defender_publisher.text import name_of
 from device_defender.metrics import TYPES
 
 TEXT = st.text(st.characters(), max_size=12)  # with halves of surrogate pairs, which names of files and programs have

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
+from defender_daemon.config import CustomMetric
 from defender_publisher.collectors.custom import CustomMetrics, metric_type
-from defender_publisher.config import CustomMetric
 from defender_publisher.errors import ConfigError
 from defender_publisher.snapshot import CustomValue
 from device_defender.metrics import BUILT_INS

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.config import Connections, Metrics
 from defender_publisher.collectors import inet_diag, procfs
 from defender_publisher.collectors.linux_sockets import LinuxSockets
 from defender_publisher.collectors.names import interface_names
 from defender_publisher.collectors.sockets import BLOCKS, SocketCollector, collect_sockets
 from defender_publisher.collectors.table import ESTABLISHED
 from defender_publisher.collectors.traffic import collect_traffic
-from defender_publisher.config import Connections, Metrics
 from defender_publisher.growth import growth, names_before
 from defender_publisher.report import build_report
 from defender_publisher.snapshot import Connection, Counters, Interface, Port, Snapshot, Sockets

@@ -167,7 +167,7 @@ def test_a_disk_that_is_full_is_in_doubt_because_reports_go_on(
     (tmp_path / "state").mkdir()
     assert f"{tmp_path}/state" == local.check_state_directory(case)
     full = Problem("the file system is full", "make room")
-    monkeypatch.setattr("defender_publisher.files.writing_problem", lambda directory: full)
+    monkeypatch.setattr("defender_daemon.files.writing_problem", lambda directory: full)
     with pytest.raises(Doubted, match="the file system is full; make room"):
         local.check_state_directory(case)
 

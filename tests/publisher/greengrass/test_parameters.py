@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from defender_publisher.config import Config
+from defender_daemon.config import Config
 from defender_publisher.errors import ConfigError
 from defender_publisher.greengrass.parameters import notes_on, read_parameters
 

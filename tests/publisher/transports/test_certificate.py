@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from defender_publisher.config import Authentication
+from defender_daemon.config import Authentication
 from defender_publisher.transports.certificate import METHOD
 from demo.authority import Authority
 

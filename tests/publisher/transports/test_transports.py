@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.config import Authentication
 from defender_publisher import transports
-from defender_publisher.config import Authentication
 from defender_publisher.doctor.examination import RUNGS
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.settings import read_settings

@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from defender_publisher.config import Agent
-from defender_publisher.text import printable
+from defender_daemon.config import Agent
+from defender_daemon.text import printable
 
 LOG_FORMAT = "%(asctime)s : %(levelname)s : %(message)s"
 FORGOTTEN_AFTER = 2 * 3600.0  # seconds without it, after which a warning is news again; reports come every 300 s
@@ -20,7 +20,9 @@ STEP = 10  # the 1st, 10th, 100th, 1,000th ... of the same warnings are logged
 ALWAYS_LOGGED = {"every": True}  # the `extra` of a record that is never counted instead
 TIME = "%Y-%m-%d %H:%M"
 
-log = logging.getLogger("defender_publisher")
+PROGRAMS = ("defender_publisher", "defender_cloudwatch")  # whose packages log under their names
+
+log = logging.getLogger("defender_daemon")
 
 
 def configure_logging(agent: Agent, *also: logging.Handler) -> None:
@@ -42,7 +44,7 @@ def configure_logging(agent: Agent, *also: logging.Handler) -> None:
         if not agent.debug:
             handler.addFilter(Repeats())
     logging.basicConfig(handlers=[*handlers, *also], level=logging.WARNING, force=True)
-    log.setLevel(logging.DEBUG if agent.debug else logging.INFO)
+    _set_level(logging.DEBUG if agent.debug else logging.INFO)
     _quieten_libraries(agent.debug)
     if problem:
         log.warning(problem)
@@ -53,7 +55,7 @@ def log_to_stderr(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine(LOG_FORMAT))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    log.setLevel(level)
+    _set_level(level)
     _quieten_libraries(False)
 
 
@@ -67,10 +69,15 @@ class OneLine(logging.Formatter):
 
 
 def _file_handler(agent: Agent) -> logging.Handler:
-    from defender_publisher.logfile import LogFile  # here, because a service that logs to standard error does without
+    from defender_daemon.logfile import LogFile  # here, because a service that logs to standard error does without
 
     os.makedirs(os.path.dirname(str(agent.logfile)), exist_ok=True)
     return LogFile(str(agent.logfile), agent.log_max_size, agent.log_max_count)
+
+
+def _set_level(level: int) -> None:
+    for program in PROGRAMS:
+        logging.getLogger(program).setLevel(level)
 
 
 def _quieten_libraries(debug: bool) -> None:

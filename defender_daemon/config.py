@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, Optional, Union
 import msgspec
 from msgspec import Meta, field
 
-from defender_publisher import PROGRAM_DIRECTORY
+from defender_daemon import PROGRAM_DIRECTORY
 from device_defender.metrics import BUILT_INS, Name, TypeName
 from device_defender.wording import SECRET
 
 SHORTEST_INTERVAL = 300  # seconds; Device Defender answers Throttled to a thing that reports more often
+LONGEST_INTERVAL = 86_400  # seconds between two looks at a log
 PATH_KEYS = (  # whose relative values are taken from the config file's directory
     "agent.authentication.certificate",
     "agent.authentication.private_key",
@@ -38,6 +39,19 @@ class Instance(Section, frozen=True):
     command: Annotated[
         Optional[str], Meta(description="A shell command line that prints the serial number, on one line.")
     ] = None
+
+
+class AwsCredentials(Section, frozen=True):
+    """AWS IoT's credentials provider, which gives AWS credentials for the device's certificate."""
+
+    endpoint: Annotated[
+        str,
+        Meta(
+            description="The account's credentials endpoint, `....credentials.iot.REGION.amazonaws.com` "
+            "(`aws iot describe-endpoint --endpoint-type iot:CredentialProvider`)."
+        ),
+    ]
+    role_alias: Annotated[str, Meta(description="The role alias in AWS IoT whose role is assumed.")]
 
 
 class Authentication(Section, frozen=True):
@@ -78,6 +92,13 @@ class Authentication(Section, frozen=True):
     region: Annotated[
         Optional[str], Meta(description="For `websocket`: the region to sign for. Default: the one in `endpoint`.")
     ] = None
+    credentials: Annotated[
+        Optional[AwsCredentials],
+        Meta(
+            description="For amazon-defender-cloudwatch: AWS credentials by the device's certificate. "
+            "Default: the environment, a container's or Greengrass core's, or `~/.aws/credentials`."
+        ),
+    ] = None
 
 
 class Proxy(Section, frozen=True):
@@ -116,6 +137,17 @@ class Agent(Section, frozen=True):
         Meta(
             description="Seconds between two looks at the device. Below `publish_interval` a report holds everything "
             "seen in between. Default: `publish_interval`."
+        ),
+    ] = None
+    logs_collection_interval: Annotated[
+        Annotated[int, Meta(ge=1, le=LONGEST_INTERVAL)],
+        Meta(description="For amazon-defender-cloudwatch: seconds between two looks at the logs."),
+    ] = 10
+    region: Annotated[
+        Optional[str],
+        Meta(
+            description="For amazon-defender-cloudwatch: the region to send to. Default: that of "
+            "`authentication.credentials.endpoint`, or `AWS_REGION`."
         ),
     ] = None
     publish_interval: Annotated[
@@ -203,6 +235,25 @@ class NetworkStats(Section, frozen=True):
 class Metrics(Section, frozen=True):
     """The device-side metrics; each block is `true`, `false` or an object with its options."""
 
+    namespace: Annotated[
+        Optional[str],
+        Meta(
+            description="For amazon-defender-cloudwatch: the namespace of this machine's metrics in CloudWatch, such "
+            "as `System/RaspberryPi`. Default: no metrics are sent there; 15 of them cost about 4 USD a month."
+        ),
+    ] = None
+    dimensions: Annotated[
+        list[Literal["InstanceId", "Hostname"]],
+        Meta(description="For amazon-defender-cloudwatch: the dimensions of its metrics; InstanceId is the thing."),
+    ] = field(default_factory=lambda: ["InstanceId"])
+    names: Annotated[
+        Literal["publisher", "agent"],
+        Meta(
+            description="For amazon-defender-cloudwatch: the metrics' names, those of the CloudWatch publisher "
+            "(`CPUUtilization`) or of the CloudWatch agent (`cpu_usage_active`)."
+        ),
+    ] = "publisher"
+
     listening_tcp_ports: Annotated[Union[bool, Ports], Meta(description="TCP ports something listens on.")] = True
     listening_udp_ports: Annotated[
         Union[bool, Ports], Meta(description="UDP ports that are bound and not connected.")
@@ -243,8 +294,71 @@ class CustomMetric(Section, frozen=True):
     ] = 10.0
 
 
+class LogFile(Section, frozen=True):
+    """A log file to follow, or several."""
+
+    file_path: Annotated[str, Meta(description="The file's path; `*`, `?` and `[...]` as in a shell.", min_length=1)]
+    log_group_name: Annotated[Optional[str], Meta(description="Default: `logs.log_group_name`.")] = None
+    log_stream_name: Annotated[
+        Optional[str],
+        Meta(description="Default: the file's name, or its path where two of one group have the same name."),
+    ] = None
+    include_patterns: Annotated[
+        list[str], Meta(description="Send only lines in which one of these regular expressions is found.")
+    ] = field(default_factory=list)
+    exclude_patterns: Annotated[
+        list[str], Meta(description="Leave out lines in which one of these is found; they win.")
+    ] = field(default_factory=list)
+    multi_line_start_pattern: Annotated[
+        Optional[str], Meta(description="What an event begins with; lines without it belong to the event before.")
+    ] = None
+    begin: Annotated[
+        Literal["end", "start"], Meta(description="Where to begin in a file that is there at the first start.")
+    ] = field(name="from", default="end")
+
+
+class Files(Section, frozen=True):
+    """The log files to follow."""
+
+    collect_list: Annotated[list[LogFile], Meta(description="One object for each file or pattern.")] = field(
+        default_factory=list
+    )
+
+
+class Journal(Section, frozen=True):
+    """Options of systemd's journal."""
+
+    collect: Annotated[bool, Meta(description="Whether to send it.")] = True
+    units: Annotated[list[str], Meta(description="Only these units (`sshd.service`).")] = field(default_factory=list)
+    include_patterns: Annotated[list[str], Meta(description="As those of a file.")] = field(default_factory=list)
+    exclude_patterns: Annotated[list[str], Meta(description="As those of a file.")] = field(default_factory=list)
+    log_group_name: Annotated[Optional[str], Meta(description="Default: `logs.log_group_name`.")] = None
+    log_stream_name: Annotated[str, Meta(description="The stream.")] = "journal"
+
+
+class LogsCollected(Section, frozen=True):
+    """The logs to send."""
+
+    files: Annotated[Files, Meta(description="Log files.")] = field(default_factory=Files)
+    journal: Annotated[Union[bool, Journal], Meta(description="systemd's journal, from the first start on.")] = False
+
+
+class Logs(Section, frozen=True):
+    """The logs that amazon-defender-cloudwatch sends to CloudWatch Logs."""
+
+    logs_collected: Annotated[LogsCollected, Meta(description="What is sent.")] = field(default_factory=LogsCollected)
+    log_group_name: Annotated[
+        str,
+        Meta(description="The log group; `{thing_name}`, `{instance_id}` (the same) and `{hostname}` are replaced."),
+    ] = "/system/default/{instance_id}"
+    retention_in_days: Annotated[
+        Optional[int],
+        Meta(description="How long a log group that is made here keeps its events. Default: for ever."),
+    ] = None
+
+
 class Config(Section, frozen=True):
-    """The configuration file of amazon-defender-publisher."""
+    """The configuration file of amazon-defender-publisher, and of amazon-defender-cloudwatch beside it."""
 
     schema: Annotated[
         Optional[str], Meta(description="For editors: the path of `schema.json`; the program ignores it.")
@@ -253,6 +367,9 @@ class Config(Section, frozen=True):
     metrics: Annotated[Metrics, Meta(description="The device-side metrics.")] = field(default_factory=Metrics)
     custom_metrics: Annotated[dict[Name, CustomMetric], Meta(description="Custom metrics: a name and what it is.")] = (
         field(default_factory=dict)
+    )
+    logs: Annotated[Logs, Meta(description="For amazon-defender-cloudwatch: the logs to send to CloudWatch.")] = field(
+        default_factory=Logs
     )
 
 

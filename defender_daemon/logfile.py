@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from typing import cast
 
-from defender_publisher import files
+from defender_daemon import files
 
 
 class LogFile(RotatingFileHandler):

@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from defender_publisher.errors import Problem
+from defender_daemon.errors import Problem
 
 SPACE_NEEDED = 64 * 1024  # bytes; a state and a status of some hundred interfaces
 LONGEST = 16 * 1024 * 1024  # bytes; a state with ten thousand interfaces has two

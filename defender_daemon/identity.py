@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from defender_publisher.config import Agent, Instance
-from defender_publisher.errors import ConfigError
+from defender_daemon.config import Agent, Instance
+from defender_daemon.errors import ConfigError
 from device_defender.metrics import is_name
 
 UNKNOWN_SERIAL = "000000000000"  # the CloudWatch publisher's default; good enough to try things out
@@ -39,7 +39,7 @@ def serial_of(instance: Instance) -> str:
 def _run(command: str) -> str:
     import subprocess  # here, because a device with a thing name does without it
 
-    from defender_publisher.command_user import command_user
+    from defender_daemon.command_user import command_user
 
     user, group, groups = command_user()
     where = f"agent.instance.command {command!r}"

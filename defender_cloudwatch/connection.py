@@ -1,0 +1,115 @@
+"""A connection: one HTTP request to an AWS endpoint, bounded in time and size, through a proxy where there is one."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+TIMEOUT = 10.0  # seconds for each step of a connection
+LARGEST_ANSWER = 16 << 20  # bytes; GetLogEvents answers with up to 10 MB
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy that is asked for a tunnel."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.host!r}, {self.port})"
+
+
+class Way(NamedTuple):
+    """How AWS is reached: the authorities to trust beside the system's, and the proxy."""
+
+    root_ca: str | None = None
+    proxy: Proxy | None = None
+
+
+DIRECT = Way()
+
+
+class Identity(NamedTuple):
+    """The device's certificate and its key, as paths of PEM files."""
+
+    certificate: str
+    private_key: str
+
+
+class IdentityError(OSError):
+    """The device's certificate or key cannot be used; says why."""
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    body: bytes
+
+
+def request(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes = b"",
+    way: Way = DIRECT,
+    identity: Identity | None = None,
+) -> Answer:
+    """Make a request and return the answer; raises OSError or http.client.HTTPException.
+
+    `http://` is for the loopback interface only: for a container's credentials, and an emulator's.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    with contextlib.closing(_connect(parts.scheme, host, parts.port, way, identity)) as connection:
+        connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, dict(headers))
+        response = connection.getresponse()
+        return Answer(response.status, response.read(LARGEST_ANSWER))
+
+
+def _connect(
+    scheme: str, host: str, port: int | None, way: Way, identity: Identity | None
+) -> http.client.HTTPConnection:
+    if scheme not in ("http", "https"):
+        raise OSError(f"{scheme}:// is not used; use https")
+    if scheme == "http":
+        if host not in LOOPBACK:
+            raise OSError(f"http://{host} is not used, because anybody on the way could read it; use https")
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    context = ssl.create_default_context()
+    if way.root_ca:
+        context.load_verify_locations(way.root_ca)
+    if identity is not None:
+        _load(context, identity)
+    if way.proxy is None or host in LOOPBACK:
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
+    connection = http.client.HTTPSConnection(way.proxy.host, way.proxy.port, timeout=TIMEOUT, context=context)
+    connection.set_tunnel(host, port or 443, dict(_authorization(way.proxy)))
+    return connection
+
+
+def _load(context: ssl.SSLContext, identity: Identity) -> None:
+    try:
+        for path in identity:
+            with open(path, "rb"):
+                pass
+        context.load_cert_chain(identity.certificate, identity.private_key)
+    except ssl.SSLError as error:
+        pair = f"the certificate {identity.certificate} and the key {identity.private_key}"
+        raise IdentityError(f"{pair} cannot be used: {error.reason or error}") from error
+    except OSError as error:
+        raise IdentityError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
+def _authorization(proxy: Proxy) -> Iterator[tuple[str, str]]:
+    if proxy.username is not None:
+        pair = f"{proxy.username}:{proxy.password or ''}".encode()
+        yield "Proxy-Authorization", f"Basic {base64.b64encode(pair).decode()}"

@@ -1,0 +1,215 @@
+"""A follower: reads the whole lines of a log file from where it stopped, over rotations, truncations and restarts.
+
+A file is known by the digest of its beginning, whatever it is called and whatever its inode is: so it is found again
+when it was renamed, and not taken for another one that has its inode. What was read counts once `done` is called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import os
+import stat
+from typing import NamedTuple
+
+HEAD = 256  # bytes at a file's beginning by which it is known again
+LONGEST_LINE = 1024 * 1024 - 26 - 64  # bytes of a line that fit into one event; the rest goes into the next
+CHUNK = 1024 * 1024  # bytes that are read at a time
+MOST_FINISHED = 1_000  # rotated files that one reading goes through, because nothing in them is left
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+OLDER = 20  # rotated files beside the log that are looked at
+
+
+class Place(NamedTuple):
+    """Where reading stands: in the file that begins with these `size` bytes, of this digest, and at which offset."""
+
+    size: int
+    digest: str
+    offset: int
+
+
+class Batch(NamedTuple):
+    """Lines as they are in the file, without their ends; `place` is where reading stands after them."""
+
+    lines: list[bytes]
+    place: Place
+
+
+class UnusableFile(Exception):
+    """What is at a path cannot be followed; says why."""
+
+
+class Follower:
+    """Follows the file at `path`, from `place` on, or from its beginning or end where there is no place yet.
+
+    `lost` says, until it is read, what was gone before it could be read: a sentence, or None.
+    """
+
+    def __init__(self, path: str, place: Place | None = None, from_start: bool = True) -> None:
+        self.path = path
+        self.lost: str | None = None
+        self._from_start = from_start
+        self._file: int | None = None
+        self._offset = 0
+        self._head = (0, "")
+        self._next: Place | None = None
+        if place is not None:
+            self._find(place)
+
+    def read(self, room: int = CHUNK) -> Batch | None:
+        """Return the next whole lines, of about `room` bytes in all, or None where there are none now.
+
+        Raises UnusableFile where the file cannot be followed, or not be read.
+        """
+        for _ in range(MOST_FINISHED):  # files that were read to their ends and have successors
+            if self._file is None and not self._open():
+                return None
+            assert self._file is not None
+            self._note_truncation()
+            batch = self._lines(max(1, min(room, CHUNK)))
+            if batch is not None:
+                return batch
+            if not self._was_rotated():
+                return None
+            self._go_on()
+        return None
+
+    @property
+    def place(self) -> Place | None:
+        """Where reading stands, or None where no file has been opened yet, or nothing is in it to know it by."""
+        if self._file is not None and not self._head[0]:
+            self._head = _head_of(self._file)
+        return Place(*self._head, self._offset) if self._file is not None and self._head[0] else None
+
+    def done(self) -> None:
+        """Count what `read` returned last as done: it will not be read again."""
+        if self._next is not None:
+            self._offset = self._next.offset
+            self._head = (self._next.size, self._next.digest)
+            self._next = None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._close()
+
+    def _lines(self, room: int) -> Batch | None:
+        assert self._file is not None
+        data = os.pread(self._file, room, self._offset)
+        end = data.rfind(b"\n") + 1
+        if not end:
+            end = self._end_of_partial(data, room)
+        if not end:
+            return None
+        size = min(self._offset + end, HEAD)
+        self._next = Place(size, _digest(self._file, size), self._offset + end)
+        lines = (line.rstrip(b"\r") for line in data[:end].split(b"\n"))
+        return Batch([line for line in lines if line.strip()], self._next)
+
+    def _end_of_partial(self, data: bytes, room: int) -> int:
+        """Return how much of a line without an end is to be taken now: what fits, or the last of a rotated file."""
+        if len(data) >= min(room, LONGEST_LINE):
+            return min(len(data), LONGEST_LINE)
+        return len(data) if data and self._was_rotated() else 0
+
+    def _find(self, place: Place) -> None:
+        """Open the file that reading stopped in, under its name or, rotated meanwhile, under another one beside it."""
+        for name in [self.path, *sorted(glob.glob(glob.escape(self.path) + "?*"))[:OLDER]]:
+            with contextlib.suppress(UnusableFile):
+                file = _open(name)
+                if file is None:
+                    continue
+                if os.fstat(file).st_size >= place.offset and _digest(file, place.size) == place.digest:
+                    self._use(file, place.offset, (place.size, place.digest))
+                    return
+                os.close(file)
+        self.lost = f"{self.path}: the file that was read up to byte {place.offset} is gone; its rest was not sent"
+
+    def _open(self) -> bool:
+        file = _open(self.path)
+        if file is None:
+            self._from_start = True  # what comes later is new as a whole
+            return False
+        self._use(file, 0 if self._from_start else os.fstat(file).st_size, _head_of(file))
+        self._from_start = True
+        return True
+
+    def _go_on(self) -> None:
+        """Let go of a file that was read to its end; go on in what was rotated after it, before the log itself."""
+        assert self._file is not None
+        finished = os.fstat(self._file).st_mtime_ns
+        self._close()
+        following = self._rotated_after(finished)
+        if not following:
+            return
+        with contextlib.suppress(UnusableFile):
+            file = _open(following)
+            if file is not None:
+                self._use(file, 0, _head_of(file))
+
+    def _rotated_after(self, finished: int) -> str | None:
+        """Return the first rotated file that was written to its end after that time; compressed ones are lost."""
+        found = [each for each in _rotated(self.path) if each[0] > finished]
+        for _, name in found:
+            if not name.endswith(COMPRESSED):
+                return name
+            self.lost = f"{name} was compressed before it could be read; its lines were not sent"
+        return None
+
+    def _use(self, file: int, offset: int, head: tuple[int, str]) -> None:
+        self._close()
+        self._file, self._offset, self._head, self._next = file, offset, head, None
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
+
+    def _note_truncation(self) -> None:
+        """Begin at the beginning of a file that was cut, also if it has grown beyond the place since."""
+        assert self._file is not None
+        size, digest = self._head
+        if os.fstat(self._file).st_size < self._offset or (size and _digest(self._file, size) != digest):
+            self._offset, self._head = 0, _head_of(self._file)
+
+    def _was_rotated(self) -> bool:
+        assert self._file is not None
+        try:
+            now = os.stat(self.path)
+        except OSError:
+            return False  # renamed, and not there again yet: whoever writes may still write here
+        mine = os.fstat(self._file)
+        return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino)
+
+
+def _rotated(path: str) -> list[tuple[int, str]]:
+    """Return the rotated files beside a log, in the order in which they were finished."""
+    found = []
+    for name in glob.glob(glob.escape(path) + "[.-][0-9]*"):
+        with contextlib.suppress(OSError):
+            found.append((os.stat(name).st_mtime_ns, name))
+    return sorted(found)
+
+
+def _open(path: str) -> int | None:
+    """Open a regular file, without waiting for anybody; None where there is none."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UnusableFile(f"{path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise UnusableFile(f"{path} is not a regular file")
+    return file
+
+
+def _head_of(file: int) -> tuple[int, str]:
+    """Return by what a file is known that is not read yet: by what there is of its beginning."""
+    size = min(os.fstat(file).st_size, HEAD)
+    return size, _digest(file, size)
+
+
+def _digest(file: int, size: int) -> str:
+    return hashlib.sha256(os.pread(file, size, 0)).hexdigest()

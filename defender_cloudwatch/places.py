@@ -1,0 +1,105 @@
+"""Places: where reading stands in each log, kept on the disk, with the batch that is on its way.
+
+The file is written before and after each batch, whole and at once (fsync, rename). A batch that was on its way when the
+program was killed may or may not have arrived: its first event, and where reading stands after it, say how to find out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from defender_cloudwatch.batch import LogEvent
+
+log = logging.getLogger("defender_cloudwatch")
+
+FILE = "cloudwatch-places.json"
+VERSION = 1
+
+Place = Any  # what a source makes of where it stands, as JSON has it
+
+
+class Pending(NamedTuple):
+    """A batch that is on its way: its first event, and where reading stands once it has arrived."""
+
+    group: str
+    stream: str
+    first: LogEvent
+    place: Place
+
+
+class Standing(NamedTuple):
+    """Where a source stands: what has arrived for certain, and the batch of which that is not known."""
+
+    place: Place = None
+    pending: Pending | None = None
+
+
+class Places:
+    """The places of all sources, by name, in a file of the state directory; None keeps them in memory alone."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._path = directory / FILE if directory is not None else None
+        self._standing = self._read()
+
+    def of(self, source: str) -> Standing:
+        """Return where a source stands."""
+        return self._standing.get(source, Standing())
+
+    def put(self, source: str, standing: Standing) -> None:
+        """Keep where a source stands; raises OSError when it cannot be written, and then nothing has changed."""
+        changed = {**self._standing, source: standing}
+        self._write(changed)
+        self._standing = changed
+
+    def _read(self) -> dict[str, Standing]:
+        if self._path is None:
+            return {}
+        try:
+            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(file, encoding="utf-8") as stream:
+                document = json.load(stream)
+            return {name: _standing(entry) for name, entry in document["sources"].items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            log.warning("%s cannot be read (%s): logs are followed as at a first start", self._path, error)
+            with contextlib.suppress(OSError):
+                self._path.replace(self._path.with_suffix(".damaged"))
+            return {}
+
+    def _write(self, standing: dict[str, Standing]) -> None:
+        if self._path is None:
+            return
+        new = self._path.with_suffix(".new")
+        text = json.dumps({"version": VERSION, "sources": {name: _entry(each) for name, each in standing.items()}})
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(file, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(self._path)
+
+
+def _entry(standing: Standing) -> dict[str, Any]:
+    if standing.pending is None:
+        return {"place": standing.place}
+    group, stream, first, place = standing.pending
+    return {
+        "place": standing.place,
+        "pending": {"group": group, "stream": stream, "time": first.time, "message": first.message, "place": place},
+    }
+
+
+def _standing(entry: dict[str, Any]) -> Standing:
+    pending = entry.get("pending")
+    if pending is None:
+        return Standing(entry["place"])
+    first = LogEvent(int(pending["time"]), str(pending["message"]))
+    return Standing(entry["place"], Pending(str(pending["group"]), str(pending["stream"]), first, pending["place"]))

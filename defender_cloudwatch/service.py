@@ -1,0 +1,171 @@
+"""The service: what the jobs do at each turn, and when their next turn is."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from defender_cloudwatch.call import METRICS, Api
+from defender_cloudwatch.config import Settings, own_log
+from defender_cloudwatch.credentials import Keeper
+from defender_cloudwatch.delivery import Delivery
+from defender_cloudwatch.errors import CallFailed, CloudWatchError, CredentialsError
+from defender_cloudwatch.metrics import MOST_A_CALL, Gauge, as_data, dimensions_of
+from defender_cloudwatch.places import Places, Standing
+from defender_cloudwatch.sources import Files, JournalSource, Source, SourceError
+from defender_daemon.backoff import Backoff
+
+log = logging.getLogger("defender_cloudwatch")
+
+LOCK = "cloudwatch.lock"
+OLDEST_METRIC = 13 * 24 * 3600.0  # seconds; CloudWatch takes what is two weeks old
+
+
+class StateError(CloudWatchError):
+    """The state directory cannot be used; says why."""
+
+
+class Service:
+    """Sends the metrics and logs of one configuration; the jobs call `send_metrics` and `send_logs`."""
+
+    def __init__(self, settings: Settings, keep: bool = True) -> None:
+        """Open the state directory, unless nothing is to be kept; raises StateError."""
+        self._settings = settings
+        self._lock = _lock(settings.state_directory) if keep else None
+        self._stopping = threading.Event()
+        self._places = Places(settings.state_directory if keep else None)
+        keeper = (Keeper(settings.source), Keeper(settings.source))  # one for each thread
+        way, endpoint = settings.way, settings.endpoint
+        self._metrics_api, logs_api = (Api(settings.region, each, way, endpoint) for each in keeper)
+        self._delivery = Delivery(logs_api, self._places, settings.retention)
+        self._sources = self._open_sources()
+        self._gauge = Gauge()
+        self._waiting: list[dict[str, Any]] = []  # metrics that could not be sent yet, the oldest first
+        self._backoffs = {"metrics": Backoff(), "logs": Backoff()}
+
+    def measure(self) -> list[dict[str, Any]]:
+        """Return this machine's metrics as CloudWatch takes them."""
+        dimensions = dimensions_of(self._settings.dimensions, self._settings.thing_name)
+        return as_data(list(self._gauge.measure()), self._settings.names, dimensions, time.time())
+
+    def put_metrics(self) -> int:
+        """Send this machine's metrics, and those that wait; return how many. Raises CallFailed or CredentialsError."""
+        oldest = time.time() - OLDEST_METRIC
+        waiting = [each for each in self._waiting + self.measure() if each["Timestamp"] > oldest]
+        self._waiting = waiting[-MOST_A_CALL:]
+        if not self._waiting:
+            return 0
+        content = {"Namespace": self._settings.namespace, "MetricData": self._waiting}
+        self._metrics_api.call(METRICS, "PutMetricData", content)
+        count, self._waiting = len(self._waiting), []
+        return count
+
+    def send_metrics(self) -> float:
+        """Send this machine's metrics; return the seconds until the next turn."""
+        try:
+            log.debug("sent %d metrics", self.put_metrics())
+        except (CallFailed, CredentialsError) as error:
+            log.error("metrics were not sent: %s", error)
+        return float(self._settings.metrics_interval)  # of a metric no value is sent twice, so there is no hurry
+
+    def send_logs(self) -> float:
+        """Send what is new in every log; return the seconds until the next turn."""
+        backoff = self._backoffs["logs"]
+        try:
+            failed = self.put_logs()[1]
+        except OSError as error:
+            log.error("where reading stands cannot be kept (%s), so no log is sent until it can", error.strerror)
+            failed = True
+        if failed:
+            return max(backoff.failed(), float(self._settings.logs_interval))
+        self._backoffs["logs"] = Backoff()
+        return float(self._settings.logs_interval)
+
+    def put_logs(self) -> tuple[int, bool]:
+        """Send what is new in every log; return how many events, and whether AWS did not take others."""
+        count, failed = 0, False
+        for source in self._sources():
+            if self._stopping.is_set():
+                break
+            try:
+                count += self._delivery.turn(source, self._stopping.is_set)
+            except SourceError as error:
+                log.warning("%s", error)
+            except CredentialsError as error:
+                log.error("logs were not sent: %s", error)
+                return count, True
+            except CallFailed as error:
+                log.error("%s was not sent on: %s", source.name, error)
+                failed = True
+                if error.passing:  # for the others as well
+                    break
+        return count, failed
+
+    def stop(self) -> None:
+        """Let the jobs end after the call that they are in."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Let another process have the state."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def preview(self) -> Iterator[tuple[Source, list[str]]]:
+        """Yield each source that can be read, with what comes next in it."""
+        for source in self._sources():
+            try:
+                reading = source.read()
+            except SourceError as error:
+                log.warning("%s", error)
+                continue
+            yield source, [] if reading is None else [each.message for each in reading.events]
+
+    def _open_sources(self) -> Callable[[], list[Source]]:
+        """Return what returns all sources, and looks for new files."""
+        settings = self._settings
+        files = Files(settings.files, own_log(settings.agent), self._standing, self._is_known)
+        others: list[Source] = []
+        if settings.journal is not None:
+            others.append(JournalSource(settings.journal, self._standing("journal")))
+
+        def look() -> list[Source]:
+            found = files.look()
+            for entry in settings.files:
+                if not self._is_known(entry.pattern):
+                    self._places.put(_known(entry.pattern), Standing({"known": True}))
+            return [*found, *others]
+
+        return look
+
+    def _standing(self, name: str) -> Any:
+        place = self._places.of(name).place
+        return place.get("at") if isinstance(place, dict) else None
+
+    def _is_known(self, pattern: str) -> bool:
+        return self._places.of(_known(pattern)) != Standing()
+
+
+def _known(pattern: str) -> str:
+    return f"entry {pattern}"
+
+
+def _lock(directory: Path) -> int:
+    """Take the state directory for this process alone."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise StateError(f"the state directory {directory} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise StateError(f"another amazon-defender-cloudwatch runs with the state in {directory}") from error
+    return lock

@@ -1,0 +1,119 @@
+"""Doubles of AWS's servers on loopback: the credentials provider by TLS, and an API that answers what it is told to."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import http.server
+import json
+import ssl
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from demo.authority import Authority
+
+ALIAS = "device-cloudwatch"
+HOUR = datetime.timedelta(hours=1)
+
+
+@dataclass
+class Request:
+    """What a double was asked."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """The body as JSON."""
+        return json.loads(gzip.decompress(self.body) if self.headers.get("content-encoding") == "gzip" else self.body)
+
+
+Answer = Callable[[Request, str], "tuple[int, Any]"]  # the request and the client's name -> status, document or bytes
+
+
+@dataclass
+class Double:
+    """A server on loopback; `answer` may be replaced at any time, `requests` are what it was asked."""
+
+    answer: Answer
+    context: ssl.SSLContext | None = None
+    requests: list[Request] = field(default_factory=list)
+
+    def __enter__(self) -> Double:
+        double = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do(self) -> None:
+                length = int(self.headers.get("content-length") or 0)
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                request = Request(self.command, self.path, headers, self.rfile.read(length))
+                double.requests.append(request)
+                status, document = double.answer(request, _client(self.connection))
+                body = document if isinstance(document, bytes) else json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = do  # noqa: N815 - http.server's names
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if self.context is not None:
+            self._server.socket = self.context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _client(connection: Any) -> str:
+    """Return the common name of the client's certificate."""
+    if not isinstance(connection, ssl.SSLSocket):
+        return ""
+    subject = (connection.getpeercert() or {}).get("subject", ())
+    return next((value for part in subject for name, value in part if name == "commonName"), "")
+
+
+def provider_context(authority: Authority) -> ssl.SSLContext:
+    """Return TLS as the credentials provider speaks it: it takes certificates of its authority only."""
+    files = authority.issue("provider", ["localhost"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.private_key)
+    context.load_verify_locations(authority.certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # a refused certificate is known when the handshake ends
+    return context
+
+
+def credentials(life: datetime.timedelta = HOUR) -> dict[str, Any]:
+    """Return what AWS IoT answers."""
+    expiry = datetime.datetime.now(datetime.timezone.utc) + life
+    return {
+        "credentials": {
+            "accessKeyId": "ASIA1",
+            "secretAccessKey": "secret",
+            "sessionToken": "token",
+            "expiration": expiry.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+    }
+
+
+def answer_as_provider(request: Request, client: str) -> tuple[int, Any]:
+    """Answer as AWS IoT does: the thing must be the certificate's, the role alias must exist."""
+    if request.path != f"/role-aliases/{ALIAS}/credentials":
+        return 404, {"message": "Role alias does not exist"}
+    if request.headers.get("x-amzn-iot-thingname") != client:
+        return 403, {"message": "Access Denied"}
+    return 200, credentials()

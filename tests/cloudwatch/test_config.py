@@ -1,0 +1,173 @@
+"""The configuration is the publisher's file; what cannot be used is said in a sentence each."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from defender_cloudwatch.config import Settings, read_settings
+from defender_daemon.errors import ConfigError
+
+REGION = {"AWS_REGION": "eu-west-1"}
+FILES = "logs.logs_collected.files.collect_list[0]"
+
+
+def written(directory: Path, **sections: Any) -> Path:
+    path = directory / "config.json"
+    agent = {"thing_name": "rpi-0001", "state_directory": str(directory), **sections.pop("agent", {})}
+    path.write_text(json.dumps({"agent": agent, **sections}))
+    return path
+
+
+def settings(directory: Path, **sections: Any) -> Settings:
+    return read_settings(written(directory, **sections), REGION)
+
+
+def problems(directory: Path, **sections: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        settings(directory, **sections)
+    return [each.partition(".json: ")[2] for each in caught.value.problems]
+
+
+def logs(group: str = "/system/{instance_id}", journal: Any = False, retention: Any = None, **entry: Any) -> Any:
+    collected: dict[str, Any] = {"journal": journal}
+    if entry:
+        collected["files"] = {"collect_list": [{"file_path": "/var/log/a.log", **entry}]}
+    return {"logs_collected": collected, "log_group_name": group, "retention_in_days": retention}
+
+
+def test_the_cloudwatch_publishers_configuration_loads_as_it_is(tmp_path: Path) -> None:
+    """As its README describes it, but for `authentication`."""
+    found = settings(
+        tmp_path,
+        agent={
+            "instance": {"prefix": "rpi", "serial": "0002"},
+            "thing_name": None,
+            "region": "us-west-2",
+            "metrics_collection_interval": 60,
+            "logs_collection_interval": 5,
+            "logfile": "/opt/aws/amazon-cloudwatch-publisher/logs/amazon-cloudwatch-publisher.log",
+            "debug": False,
+        },
+        metrics={"namespace": "System/RaspberryPi"},
+        logs={
+            "logs_collected": {"files": {"collect_list": [{"file_path": "/var/log/auth.log"}]}, "journal": True},
+            "log_group_name": "/system/rpi/{instance_id}",
+        },
+    )
+    assert ("rpi-0002", "us-west-2", 60, 5) == (
+        found.thing_name,
+        found.region,
+        found.metrics_interval,
+        found.logs_interval,
+    )
+    assert ["/system/rpi/rpi-0002"] == [each.group for each in found.files]
+    assert found.journal is not None
+    assert "/system/rpi/rpi-0002" == found.journal.group
+
+
+def test_cognito_keys_say_what_to_write_instead_and_show_no_password(tmp_path: Path) -> None:
+    cognito = {"accountId": "1", "userPoolId": "2", "identityPoolId": "3", "appClientId": "4", "password": "s3cret"}
+    found = problems(tmp_path, agent={"authentication": cognito})
+    assert 1 == len(found)
+    assert "certificate, private_key, and credentials with endpoint and role_alias" in found[0]
+    assert "s3cret" not in found[0]
+
+
+@pytest.mark.parametrize(
+    ("sections", "says"),
+    [
+        ({}, "there is nothing to send to CloudWatch: give metrics.namespace"),
+        ({"metrics": {"namespace": "AWS/X"}}, 'and not begin with AWS/, got "AWS/X"'),
+        ({"metrics": {"namespace": ""}}, "metrics.namespace must be 1 to 255 of the characters"),
+        ({"metrics": {"namespace": "x" * 300}}, "metrics.namespace must be 1 to 255"),
+        ({"metrics": {"namespace": "a\n"}}, "metrics.namespace must be 1 to 255"),
+        ({"metrics": {"namespace": "X", "dimensions": ["InstanceId", "InstanceId"]}}, "must name each dimension once"),
+        ({"metrics": {"namespace": "X", "dimensions": ["Host"]}}, "metrics.dimensions[0] must be one of"),
+        ({"logs": logs(journal=True, retention=8)}, "logs.retention_in_days must be one of 1, 3, 5, 7, 14"),
+        ({"logs": logs(journal=True, group="/a/{thing}")}, "logs.log_group_name must have no braces but {thing_name}"),
+        ({"logs": logs(journal=True, group="/a:b")}, "logs.log_group_name must be 1 to 512 characters"),
+        (
+            {"logs": logs(log_stream_name="a*b")},
+            f"{FILES}.log_stream_name must be 1 to 512 characters (any but : and *)",
+        ),
+        ({"logs": logs(include_patterns=["("])}, f"{FILES}.include_patterns must be regular expressions, but "),
+        ({"logs": logs(multi_line_start_pattern="[")}, f"{FILES}.multi_line_start_pattern must be regular expressions"),
+        ({"logs": logs(file_path="var/log")}, f"{FILES}.file_path must be an absolute path"),
+        ({"logs": logs(file_path="/")}, f"{FILES}.file_path must be a regular file, but / is a directory"),
+        ({"logs": logs(file_path="/dev/null")}, f"{FILES}.file_path must be a regular file, but /dev/null is a device"),
+        ({"logs": logs(journal={"units": ["-x y"]})}, "logs.logs_collected.journal.units must name units"),
+        ({"agent": {"logs_collection_interval": 0}}, "agent.logs_collection_interval must be a whole number from 1"),
+        ({"agent": {"logs_collection_interval": 0.5}}, "agent.logs_collection_interval must be a whole number from 1"),
+        (
+            {"agent": {"logs_collection_interval": 10**9}},
+            "agent.logs_collection_interval must be a whole number from 1",
+        ),
+        ({"metrics": {"namespace": "X"}, "agent": {"region": "Ireland"}}, "agent.region must be a region such as"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path: Path, sections: dict[str, Any], says: str) -> None:
+    found = problems(tmp_path, **sections)
+    assert 1 == len(found), found
+    assert says in found[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"endpoint": "https://c1.credentials.iot.eu-west-1.amazonaws.com"}, "credentials.endpoint must be a host"),
+        ({"endpoint": "a1-ats.iot.eu-west-1.amazonaws.com"}, "`aws iot describe-endpoint --endpoint-type iot:Cred"),
+        ({"role_alias": "a b"}, "credentials.role_alias must be 1 to 128"),
+        ({"role_alias": ""}, "credentials.role_alias must be 1 to 128"),
+    ],
+)
+def test_a_provider_that_cannot_be_used_is_said(tmp_path: Path, given: dict[str, str], says: str) -> None:
+    (tmp_path / "a.pem").touch()
+    credentials = {"endpoint": "c1.credentials.iot.eu-west-1.amazonaws.com", "role_alias": "alias", **given}
+    authentication = {"credentials": credentials, "certificate": "a.pem", "private_key": "a.pem"}
+    found = problems(tmp_path, agent={"authentication": authentication}, metrics={"namespace": "X"})
+    assert 1 == len(found), found
+    assert says in found[0]
+
+
+def test_the_certificate_is_needed_and_the_region_is_the_endpoints(tmp_path: Path) -> None:
+    credentials = {"endpoint": "c1.credentials.iot.ap-south-1.amazonaws.com", "role_alias": "alias"}
+    authentication = {"credentials": credentials, "private_key": "missing.key"}
+    found = problems(tmp_path, agent={"authentication": authentication}, metrics={"namespace": "X"})
+    assert [
+        "agent.authentication.certificate is missing; agent.authentication.credentials needs it",
+        f"agent.authentication.private_key must be a file that can be read, but {tmp_path}/missing.key is not there",
+    ] == found
+    for name in ("a.pem", "a.key"):
+        (tmp_path / name).touch()
+    given = {"credentials": credentials, "certificate": "a.pem", "private_key": "a.key"}
+    assert "ap-south-1" == settings(tmp_path, agent={"authentication": given}, metrics={"namespace": "X"}).region
+
+
+def test_without_a_region_nothing_can_be_sent(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"agent.region is missing"):
+        read_settings(written(tmp_path, metrics={"namespace": "X"}), {})
+
+
+def test_the_own_log_is_not_followed(tmp_path: Path) -> None:
+    own = tmp_path / "amazon-defender-cloudwatch.log"
+    found = problems(tmp_path, agent={"logfile": str(tmp_path / "p.log")}, logs=logs(file_path=str(own)))
+    assert "must not be this program's own log" in found[0]
+
+
+def test_a_fifo_and_a_socket_are_not_followed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    assert "is a FIFO" in problems(tmp_path, logs=logs(file_path=str(tmp_path / "fifo")))[0]
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "socket"))
+        assert "is a socket" in problems(tmp_path, logs=logs(file_path=str(tmp_path / "socket")))[0]
+
+
+def test_a_thing_name_with_a_colon_fits_into_groups_and_streams(tmp_path: Path) -> None:
+    found = settings(tmp_path, agent={"thing_name": "a:b"}, logs=logs(log_stream_name="{thing_name}"))
+    assert [("/system/a-b", "a-b")] == [(each.group, each.stream) for each in found.files]

@@ -1,0 +1,29 @@
+"""No line is lost, and none comes twice, whenever the program is killed and the log rotated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cloudwatch.trial import Trial, by_copy, by_name
+from tests.fakes.emulator import Account
+
+
+def test_three_kills_and_two_rotations_lose_nothing(tmp_path: Path, account: Account) -> None:
+    outcome = Trial(tmp_path, account).run(600, 3, 2, by_name)
+    assert (0, 0, True) == (outcome.lost, outcome.twice, outcome.in_order), (tmp_path / "output").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_twenty_five_kills_and_fifteen_rotations_lose_nothing(tmp_path: Path, account: Account) -> None:
+    outcome = Trial(tmp_path, account).run(6_000, 25, 15, by_name)
+    assert (0, 0, True) == (outcome.lost, outcome.twice, outcome.in_order), (tmp_path / "output").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_log_that_is_copied_and_cut_after_a_rest_loses_nothing(tmp_path: Path, account: Account) -> None:
+    outcome = Trial(tmp_path, account).run(600, 0, 2, by_copy)
+    assert (0, 0, True) == (outcome.lost, outcome.twice, outcome.in_order), (tmp_path / "output").read_text()
