@@ -65,7 +65,7 @@ def test_an_installed_publisher_does_without_the_deployers_packages(prefix: Path
 def test_every_package_of_the_project_is_installed(prefix: Path) -> None:
     packages = {
         path.parent.relative_to(ROOT)
-        for name in ("device_defender", "defender_daemon", "defender_publisher", "defender_detect")
+        for name in ("device_defender", *(f"defender_{each}" for each in ("daemon", "publisher", "cloudwatch", "detect")))
         for path in (ROOT / name).rglob("__init__.py")
     }  # fmt: skip
     library = Path(sysconfig.get_path("purelib", vars={"base": str(prefix)}))
