@@ -43,6 +43,9 @@ def run(prefix: Path, script: str, *arguments: str) -> subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=environment)
 
 
+DAEMONS = ("daemon", "publisher", "cloudwatch", "detect")
+
+
 @pytest.mark.parametrize("script", ["amazon-defender-publisher", "amazon-defender-detect"])
 def test_the_scripts_are_on_the_path(prefix: Path, script: str) -> None:
     assert f"{script} 0.1.0\n" == run(prefix, script, "--version").stdout
@@ -65,7 +68,7 @@ def test_an_installed_publisher_does_without_the_deployers_packages(prefix: Path
 def test_every_package_of_the_project_is_installed(prefix: Path) -> None:
     packages = {
         path.parent.relative_to(ROOT)
-        for name in ("device_defender", "defender_daemon", "defender_publisher", "defender_detect")
+        for name in ("device_defender", *(f"defender_{each}" for each in DAEMONS))
         for path in (ROOT / name).rglob("__init__.py")
     }  # fmt: skip
     library = Path(sysconfig.get_path("purelib", vars={"base": str(prefix)}))
