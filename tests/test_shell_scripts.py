@@ -17,7 +17,7 @@ BASH = {
     *(ROOT / "installers").glob("*.bash"),
 }  # everything else keeps to POSIX
 SCRIPTS = sorted(
-    {*BASH, *(ROOT / "tests").glob("*.sh"), *(ROOT / "installers").glob("*.sh")}
+    {*BASH, *(ROOT / "tests").glob("*.sh"), *(ROOT / "installers").rglob("*.sh")}
     | {path for path in (ROOT / "tests" / "macos" / "tools").iterdir() if path.read_text().startswith("#!/bin/sh\n")}
 )
 SHELLS = ("bash", "bash-3.2", "dash")  # bash --posix reads as bash

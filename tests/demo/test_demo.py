@@ -23,7 +23,7 @@ from demo.intruder import provoke_alarm, unexpected_port, wait_for_normal
 from demo.report import record_report
 from demo.settings import BEHAVIOR, PROFILE, read_normal_ports, write_profile
 from demo.witness import Witness
-from tests.namespaces import Namespace, refusal
+from tests.namespaces import Namespace, ip, refusal
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -121,6 +121,7 @@ def network_of_its_own() -> Iterator[None]:
         return
     namespace = Namespace()
     with namespace.entered():
+        ip("link", "set", "lo", "up")
         yield
     namespace.close()
 

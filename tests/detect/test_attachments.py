@@ -129,7 +129,7 @@ def test_groups_that_cannot_be_read_are_the_only_problem(tmp_path: Path) -> None
 def test_a_target_is_taken_as_aws_names_it(target: str, tmp_path: Path) -> None:
     groups = write(tmp_path / "groups.json", {"cameras": ["cam-1"]})
     profiles = (source(tmp_path, "p", f"arn:aws:iot:eu-west-1:123456789012:{target}"),)
-    rules = read_rules(Config(profiles=profiles, thing_groups=groups))
+    rules = read_rules(config(profiles, groups))
     names = {thing: [rule.profile for rule in rules.of(thing).rules] for thing in ("cam-1", "stranger")}
     assert {"cam-1": ["p"], "stranger": [] if target == "thinggroup/cameras" else ["p"]} == names
 
@@ -137,7 +137,7 @@ def test_a_target_is_taken_as_aws_names_it(target: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["all/unregistered-things", "thing/cam-1", "thinggroup/doors"])
 def test_a_target_of_awss_that_nobody_here_is_is_a_problem(target: str, tmp_path: Path) -> None:
     profiles = (source(tmp_path, "p", f"arn:aws:iot:eu-west-1:123456789012:{target}"),)
-    (problem,) = problems_of(Config(profiles=profiles))
+    (problem,) = problems_of(config(profiles))
     assert problem.startswith("detect.profiles: the target ")
 
 

@@ -93,7 +93,7 @@ def test_check_config_prints_every_value_and_where_it_came_from(run: Run, write_
     lines = done.stdout.splitlines()
     assert "thing name = rpi-0001" in lines
     assert 'agent.format = "cbor" (command line)' in lines
-    assert "agent.publish_interval = 2 (file)" in lines
+    assert "agent.publish_interval = 1 (file)" in lines
     assert "agent.short_names = false (default)" in lines
     assert "custom_metrics.cpu_usage = number, the built-in cpu_usage (file)" in lines
 
@@ -367,7 +367,7 @@ def test_it_runs_through_a_symlink_and_from_another_directory(tmp_path: Path) ->
 
 
 def copy_packages(directory: Path) -> None:
-    for name in ("defender_publisher", "device_defender"):
+    for name in ("defender_publisher", "defender_daemon", "device_defender"):
         shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
