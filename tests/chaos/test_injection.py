@@ -244,6 +244,7 @@ def key_of(code: CodeType) -> str:
     return f"<lambda>:{code.co_firstlineno}" if code.co_name == "<lambda>" else code.co_name
 
 
+@pytest.mark.slow
 @pytest.mark.fault("an exception in every callback")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of the SDK's own threads
 def test_an_exception_in_any_callback_is_said_and_costs_a_connection_at_most(
