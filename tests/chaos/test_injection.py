@@ -156,6 +156,8 @@ def test_an_exception_anywhere_in_a_turn_is_said_and_costs_a_block_or_a_turn(
     counted = reporting.counted()
     reporting.receiver.growth.clear()
     for code in sorted(calls.threads, key=is_collector, reverse=True):
+        if Path(code.co_filename).name == "daemon.py":
+            continue  # it runs the turn, and is what catches an exception
         if not is_collector(code) and counted:
             assert reporting.counted() - counted == reporting.receiver.growth
             assert reporting.receiver.growth["bytes_in"]
