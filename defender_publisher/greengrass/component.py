@@ -17,7 +17,7 @@ from defender_daemon.config import Raw
 from defender_publisher.errors import ConfigError, HungError, TransportError
 from defender_publisher.greengrass import ipc
 from defender_publisher.greengrass.parameters import notes_on, read_parameters
-from defender_publisher.greengrass.session import LITE, find_way
+from defender_publisher.greengrass.session import find_way, is_lite
 
 log = logging.getLogger("defender_publisher")
 
@@ -34,7 +34,7 @@ def fetch_configuration(directory: Path) -> Path:
     way = find_way()
     try:
         with contextlib.closing(ipc.Client(way.path, way.token)) as client:
-            given, lite = ipc.get_configuration(client), _is_lite(client)
+            given, lite = ipc.get_configuration(client), is_lite(client)
     except (ipc.IpcError, ipc.Closed, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise TransportError(f"the nucleus cannot be asked for the configuration at {way.path}: {reason}") from error
@@ -95,14 +95,6 @@ def _follow(path: str, token: str, ended: threading.Event) -> None:
             while not (ended.is_set() or client.closed.wait(PATIENCE)):
                 pass
         ended.wait(PATIENCE)
-
-
-def _is_lite(client: ipc.Client) -> bool:
-    try:
-        ipc.get_configuration(client, "awsRegion", component=LITE)
-    except ipc.IpcError:
-        return False
-    return True
 
 
 def _as_publishers(raw: Raw, thing: str) -> Raw:

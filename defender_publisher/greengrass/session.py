@@ -45,6 +45,15 @@ def largest_report(topic: str) -> int:
     return (LITE_FRAME - len(eventstream.encode(headers, empty))) // 4 * 3  # base64
 
 
+def is_lite(client: ipc.Client) -> bool:
+    """Tell whether the nucleus is nucleus lite, which is the one that has a configuration under its own name."""
+    try:
+        ipc.get_configuration(client, "awsRegion", component=LITE)
+    except ipc.IpcError:
+        return False
+    return True
+
+
 class Token:
     """Whether the nucleus still knows the component's token; shared by the sessions of one transport."""
 
@@ -135,12 +144,8 @@ class GreengrassSession:
         self._inbox.put(Message(topic, payload))
 
     def _find_limit(self) -> int:
-        """Return the largest report: nucleus lite is the one that has a configuration under its own name."""
-        try:
-            ipc.get_configuration(self._connected(), "awsRegion", component=LITE)
-        except ipc.IpcError:
-            return LARGEST_PAYLOAD
-        return largest_report(self._link.topic)
+        """Return the largest report that this nucleus takes."""
+        return largest_report(self._link.topic) if is_lite(self._connected()) else LARGEST_PAYLOAD
 
     def _refusal(self, error: ipc.IpcError) -> TransportError:
         if error.code == "UnauthorizedError":
