@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from defender_detect.errors import StoreError
 from defender_detect.evaluate.alarms import Event, Violation
 from defender_detect.metrics import Value
 from defender_detect.store.packing import unpack_value, unpack_values
-from defender_detect.store.schema import DATABASE, PATIENCE, check_version
+from defender_detect.store.schema import DATABASE, PATIENCE, check_is_current
 
 HOUR = 3600  # seconds
 
@@ -43,6 +44,8 @@ VALUES = """WITH RECURSIVE hours (hour) AS (
 EVENTS = """SELECT time, id, violation_id, thing, profile, behavior, metric, type, time, value, criteria, kind,
     suppressed FROM events WHERE time >= :key0 AND (time > :key0 OR id > :key1) AND time < :end {chosen}
     ORDER BY time, id LIMIT :page"""
+VERIFICATIONS = """SELECT violation_id, state, description, time FROM json_each(?)
+    CROSS JOIN verifications ON violation_id = value"""
 ACTIVE = """SELECT started_at, thing, profile, behavior, violation_id, thing, profile, behavior, metric, started_at,
     last_time, last_value, criteria, kind, suppressed FROM active WHERE started_at >= :key0
     AND (started_at, thing, profile, behavior) > (:key0, :key1, :key2, :key3) {chosen}
@@ -56,6 +59,14 @@ class Thing(NamedTuple):
     report_id: int | None
     accepted_at: float | None
     active_violations: int
+
+
+class Verification(NamedTuple):
+    """What a person found a violation to be."""
+
+    state: str
+    description: str
+    time: float
 
 
 class ThingState(NamedTuple):
@@ -75,6 +86,11 @@ class Reader:
 
     def __init__(self, directory: str | Path) -> None:
         self.path = Path(directory) / DATABASE
+
+    def check(self) -> None:
+        """Raise StoreError if there is no database to be read."""
+        with self._ask():
+            pass
 
     def load_states(self) -> Iterator[ThingState]:
         """Return every thing's last accepted report and state, the longest silent first."""
@@ -129,6 +145,22 @@ class Reader:
         for row in self._read(ACTIVE, (-math.inf, "", "", ""), thing=thing, profile=profile):
             yield Violation(*_decode(row))
 
+    def verifications(self, violation_ids: Iterable[str]) -> dict[str, Verification]:
+        """Return what people found of those violations that somebody judged."""
+        ids, found = list(violation_ids), {}
+        with self._ask() as connection:
+            for start in range(0, len(ids), PAGE):
+                wanted = json.dumps(ids[start : start + PAGE])
+                rows = connection.execute(VERIFICATIONS, (wanted,)).fetchall()
+                found.update((name, Verification(*row)) for name, *row in rows)
+        return found
+
+    def counts(self, name: str) -> dict[tuple[str, ...], float]:
+        """Return what Detect counted under a name since the database was made, by labels."""
+        with self._ask() as connection:
+            rows = connection.execute("SELECT labels, value FROM counts WHERE name = ?", (name,)).fetchall()
+        return {tuple(json.loads(labels)): value for labels, value in rows}
+
     def _read(
         self, statement: str, key: tuple[Any, ...], thing: str | None = None, profile: str | None = None, **more: Any
     ) -> Iterator[tuple[Any, ...]]:
@@ -148,8 +180,7 @@ class Reader:
     def _ask(self) -> Iterator[sqlite3.Connection]:
         try:
             with contextlib.closing(self._open()) as connection:
-                if not check_version(connection, self.path):
-                    raise StoreError(f"the database {self.path} is empty")
+                check_is_current(connection, self.path)
                 yield connection
         except sqlite3.Error as error:
             raise StoreError(f"the database {self.path} cannot be read: {error}") from error
