@@ -15,11 +15,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from defender_detect.alerts.log import describe_alert
 from defender_detect.ask.tables import show_time
 from defender_detect.errors import DetectError
 from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Detector
+from defender_detect.evaluate.sentences import trial_of
 from defender_detect.judge.topics import NAME_RULE, ReportTopic, Topics, may_report
 from defender_detect.judge.verdict import MALFORMED, Rejected, judge
 from device_defender.report import Malformed, Report
@@ -161,7 +161,7 @@ def tell_replay(detector: Detector, recording: Recording) -> Iterator[str]:
     things: set[str] = set()
     for event in replay(detector, _note_things(recording, things)):
         events += 1
-        yield f"{show_time(event.time)}  {describe_alert(event)}"
+        yield f"{show_time(event.time)}  {trial_of(event)}"
     if detector.refused:
         yield f"{detector.refused} reports not evaluated: detect.most_things allows {detector.most_things} things"
     yield f"{len(recording)} reports of {len(things)} things evaluated, {unreadable} lines unreadable, {events} events"

@@ -52,6 +52,7 @@ class Event:
     criteria: Mapping[str, Any]  # as in the profile's JSON
     kind: str  # the value's key in the API: "count", "cidrs", "ports", "number", "numbers" or "strings"
     suppressed: bool  # nobody is to be notified
+    threshold: float | None = None  # the percentile that it was compared with; not kept in the store
 
 
 class Lasting(NamedTuple):

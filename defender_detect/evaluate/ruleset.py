@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Optional
 
 import msgspec
@@ -101,6 +102,8 @@ def observe_one(
     if conforms is None or (conforms and state is NORMAL):
         return history_after, state, None, None
     after, event = step(state, Subject(thing, rule.profile, rule.behavior), conforms, now, datapoint, new_id)
+    if event is not None and threshold is not None:
+        event = replace(event, threshold=threshold)
     lasts = event is None and not conforms and state.in_alarm
     return history_after, after, event, Lasting(after.violation_id, datapoint) if lasts else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Union
 
+from defender_detect.evaluate.sentences import line_of
 from defender_detect.metrics import METRICS
 from device_defender.report import is_address
 
@@ -33,7 +34,7 @@ def behavior_of(alarm: Alarm) -> dict[str, Any]:
 
 
 def alert_body(event: Event) -> dict[str, Any]:
-    """Return the body of the message that AWS sends to an SNS topic."""
+    """Return the body of the message that AWS sends to an SNS topic, and what it means in words."""
     return {
         "violationEventTime": round(event.time * 1000),
         "thingName": event.thing,
@@ -42,6 +43,7 @@ def alert_body(event: Event) -> dict[str, Any]:
         "metricValue": metric_value(event.kind, event.value),
         "violationId": event.violation_id,
         "securityProfileName": event.profile,
+        "message": line_of(event),
     }
 
 
