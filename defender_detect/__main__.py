@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from defender_detect.arguments import EXIT_CONFIG, PROGRAM, read_arguments
-from defender_detect.errors import BrokerError, BrokerUnavailable, DetectError
+from defender_detect.errors import BrokerError, BrokerUnavailable, DetectError, ListenError
 from defender_detect.logs import start_logging
 
 EXIT_OK = 0
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: trying again later may help, when the port is free for instance
 EXIT_INTERRUPTED = 130  # what a shell says of a program that was ended by SIGINT
 PACKAGES = ("amqtt", "cbor2", "cryptography", "msgspec", "paho", "rich")  # requirements.txt, and what those bring
+CONSOLES = ("anyio", "jinja2", "markupsafe", "starlette", "uvicorn")  # console-requirements.txt, and what those bring
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(options)
         sys.stdout.flush()  # here, where a reader that has gone is no surprise
         return EXIT_OK
-    except BrokerError as error:
+    except (BrokerError, ListenError) as error:
         return _fail(str(error), EXIT_UNAVAILABLE)
     except BrokerUnavailable as error:
         cause = error.__cause__
@@ -43,7 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Answer a question, or reports until a signal."""
+    """Answer a question, show the console, or answer reports until a signal."""
+    if options.question == "console":
+        from defender_detect.config import read_config
+        from defender_detect.showing import show
+
+        given = {"state_directory": options.state_directory}
+        show(lambda: read_config(options.config, given), options.console_port)
+        return
     if options.question or options.check_config or options.replay:
         from defender_detect import questions  # here, where packages that are missing are said
 
@@ -56,11 +64,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _say_missing(error: ModuleNotFoundError) -> int:
-    if (error.name or "").partition(".")[0] not in PACKAGES:
+    package = (error.name or "").partition(".")[0]
+    if package not in PACKAGES + CONSOLES:
         raise error
     from defender_start import explain_missing
 
-    return _fail(explain_missing(error, "detect", "install-detect"), EXIT_CONFIG)
+    extra = "detect,console" if package in CONSOLES else "detect"
+    return _fail(explain_missing(error, extra, "install-detect"), EXIT_CONFIG)
 
 
 def _fail(message: str, status: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from defender_detect import __version__
+from defender_detect.console import arguments as console
 
 PROGRAM = "amazon-defender-detect"
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: trying again is useless, which a service manager can be told
@@ -54,6 +55,8 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
         question = argparse.Namespace(question=words[0], debug=False)
         return question_parser(words[0]).parse_intermixed_args(words[1:], question)
+    if words and words[0] == console.CONSOLE:
+        return console_parser().parse_args(words[1:], argparse.Namespace(question=console.CONSOLE, debug=False))
     return new_parser().parse_args(words, argparse.Namespace(question=None))
 
 
@@ -73,7 +76,10 @@ def canonical(argument: str) -> str:
 
 def new_parser() -> Parser:
     """Return what reads the command line."""
-    questions = "to query stored data: %(prog)s violations | metrics THING METRIC | things (see %(prog)s things --help)"
+    questions = (
+        "to query stored data: %(prog)s violations | metrics THING METRIC | things (see %(prog)s things --help); "
+        "to look at it in a browser: %(prog)s console"
+    )
     parser = Parser(
         prog=PROGRAM,
         description="Answer and evaluate reports as AWS IoT Device Defender does, at an MQTT broker or with a built-in "
@@ -106,6 +112,13 @@ def _add_keys(parser: Parser) -> None:
     parser.add_argument("--profiles", metavar="PATH", action="append", help=profiles)
     parser.add_argument("--state-directory", metavar="DIR", help="where to keep what is found")
     parser.add_argument("--debug", action="store_true", default=None, help="log much more, every report included")
+
+
+def console_parser() -> Parser:
+    """Return what reads the command line of the console."""
+    parser = Parser(prog=f"{PROGRAM} {console.CONSOLE}", description=f"{console.DESCRIPTION}.")
+    console.add_arguments(parser)
+    return parser
 
 
 def question_parser(question: str) -> Parser:

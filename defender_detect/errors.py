@@ -62,3 +62,7 @@ class AlertSettingError(DetectError):
 
 class VerdictError(DetectError):
     """What a violation is said to be is no verification state, or its description breaks AWS's rules."""
+
+
+class ListenError(DetectError):
+    """An address cannot be listened on, or not safely."""

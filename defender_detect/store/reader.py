@@ -119,7 +119,7 @@ class Reader:
             found = connection.execute("SELECT id FROM metrics WHERE name = ?", (metric,)).fetchone()
             if found is None:
                 return []
-            rows = connection.execute(VALUES, {"thing": thing, **_period(start, end)}).fetchall()
+            rows = connection.execute(VALUES, {"thing": thing, **period_of(start, end)}).fetchall()
         return [(time, value) for time, packed in rows for number, value in unpack_values(packed) if number == found[0]]
 
     def metrics(self, thing: str) -> list[str]:
@@ -131,19 +131,19 @@ class Reader:
             (last,) = name.fetchone() or (None,)
             if last is None:
                 return []
-            rows = connection.execute(VALUES, {"thing": thing, **_period(last - HOUR, last + 1)}).fetchall()
+            rows = connection.execute(VALUES, {"thing": thing, **period_of(last - HOUR, last + 1)}).fetchall()
             names = dict(connection.execute("SELECT id, name FROM metrics").fetchall())
         return sorted(names[number] for number, _ in unpack_values(rows[-1][1])) if rows else []
 
     def events(self, start: float, end: float, thing: str | None = None, profile: str | None = None) -> Iterator[Event]:
         """Yield the violation events from `start` until before `end`, the oldest first."""
         for row in self._read(EVENTS, (start, -1), thing=thing, profile=profile, end=end):
-            yield Event(*_decode(row))
+            yield Event(*decode(row))
 
     def active(self, thing: str | None = None, profile: str | None = None) -> Iterator[Violation]:
         """Yield the alarms that are on, the oldest first."""
         for row in self._read(ACTIVE, (-math.inf, "", "", ""), thing=thing, profile=profile):
-            yield Violation(*_decode(row))
+            yield Violation(*decode(row))
 
     def verifications(self, violation_ids: Iterable[str]) -> dict[str, Verification]:
         """Return what people found of those violations that somebody judged."""
@@ -198,11 +198,11 @@ class Reader:
         return sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=PATIENCE)
 
 
-def _decode(row: tuple[Any, ...]) -> tuple[Any, ...]:
+def decode(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """Decode the last four columns of an event or a violation: value, criteria, kind and suppressed."""
     *plain, value, criteria, kind, is_suppressed = row
     return (*plain, unpack_value(value), msgspec.json.decode(criteria), kind, bool(is_suppressed))
 
 
-def _period(start: float, end: float) -> dict[str, float]:
+def period_of(start: float, end: float) -> dict[str, float]:
     return {"start": start, "end": end, "first": int(start // HOUR), "last": int(end // HOUR)}
