@@ -28,6 +28,11 @@ def questions() -> str:
     )
 
 
+def consoles() -> str:
+    """Return the table of the console's options."""
+    return table(detect.console_parser())
+
+
 def deploys() -> str:
     """Return the table of deploy.py's options."""
     return table(deploy.new_parser())

@@ -80,6 +80,7 @@ TABLES = {
     "publisher-options": commands.publishers,
     "detect-options": commands.detects,
     "detect-questions": commands.questions,
+    "detect-console": commands.consoles,
     "deploy-options": commands.deploys,
 }
 

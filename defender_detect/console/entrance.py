@@ -86,10 +86,12 @@ class Entrance:
             await self._app(scope, receive, send)
             return
 
+        kept = {"Cache-Control": "no-cache"} if scope["path"].startswith("/static/") else {}  # asked for by its ETag
+
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in {**HEADERS, **kept}.items():
                     headers.setdefault(name, value)
             await send(message)
 

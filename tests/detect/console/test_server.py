@@ -82,7 +82,7 @@ def test_the_printed_address_opens_it_and_a_signal_ends_it(fleet: Path) -> None:
         assert 0 == process.wait(60)
 
 
-def test_a_page_is_told_when_detect_writes_and_a_great_many_listeners_are_harmless(tmp_path: Path) -> None:
+def test_a_page_hears_that_detect_wrote_and_a_great_many_listeners_are_harmless(tmp_path: Path) -> None:
     with Store(tmp_path, interval=3600, clock=lambda: NOW) as store:
         store.add("t0", NOW, {"n": 1})
         store.flush()
