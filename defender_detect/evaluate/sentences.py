@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from defender_daemon.text import printable
 from defender_detect.evaluate.address_sets import AddressSet
+from defender_detect.metrics import SILENCE
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
 
 IN_ALARM, ALARM_INVALIDATED = "in-alarm", "alarm-invalidated"
-SILENCE = "aws:disconnect-duration"
 MOST_NAMED = 3  # of what is not normal; the others are counted
 LONGEST_ITEM = 60  # characters of an item of a list
 LIMITS = {

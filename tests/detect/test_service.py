@@ -543,3 +543,46 @@ def test_after_a_long_outage_every_alarm_is_invalidated_and_no_event_is_lost(
         assert left == len(list(store.active()))
     assert 200 == len(list(store.events(0, now + 1)))
     service.close(now)
+
+
+def test_silence_is_found_at_a_look_and_goes_on_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(profile(metric="aws:disconnect-duration", value={"count": 15})))
+    now = 1.8e9
+    monkeypatch.setattr("defender_detect.service.time.time", lambda: now)
+
+    def started() -> Service:
+        made = Service(Rules([Attachment(read_profile(path))]), Store(tmp_path / "state"), Alerts(to_log=False))
+        made.restore(lambda *_: None)
+        return made
+
+    def active(service: Service) -> list[str]:
+        assert service._store is not None
+        service._store.flush()
+        return [each.thing for each in service._store.active()]
+
+    service = started()
+    for thing in ("a", "b"):
+        service.accept(with_ports(thing, 0), now)
+    for _ in range(20):
+        now += 60
+        service.accept(with_ports("b", 0), now)
+        service.look_for_silence(now)
+    assert ["a"] == active(service)
+    service.close(now)
+    now += 3600  # of which nobody can be blamed
+    service = started()
+    service.look_for_silence(now)
+    assert ["a"] == active(service)
+    service.accept(with_ports("a", 0), now)
+    assert [] == active(service)
+    now += 3600  # the machine slept
+    service.look_for_silence(now)
+    assert [] == active(service)
+    for _ in range(17):
+        now += 60
+        service.look_for_silence(now)
+    assert ["a", "b"] == sorted(active(service))
+    service.close(now)
