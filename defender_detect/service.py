@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -58,6 +59,7 @@ class Service:
                 remember(each.thing, each.report_id or 0, each.accepted_at or 0.0)
                 latest = max(latest, each.accepted_at or 0.0)
         self._detector.excuse(max(0.0, now - latest))  # while there was no Detect nobody could report
+        self._tell_what_waited()
         self._invalidate_what_nothing_follows(now)
         profiles = [each.profile for each in self._detector.rules.attachments]
         behaviors = sum(len(profile.behaviors) for profile in profiles)
@@ -78,7 +80,7 @@ class Service:
         """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds."""
         with self._lock:
             self._excuse_what_nobody_heard(now)
-            found = chain(self._detector.find_silent(now), self._detector.expire(now))
+            found = chain(self._detector.find_silent(now, noticed=now), self._detector.expire(now))
             findings = list(islice(found, MOST_FINDINGS))
             self._keep(findings, now)
         self._tell(findings)
@@ -105,6 +107,13 @@ class Service:
         if not 0 <= passed < LONGEST_TURN:
             self._detector.excuse(passed - TURN)
         self._looked = now
+
+    def _tell_what_waited(self) -> None:
+        """Tell the alerts of an earlier run that may not have arrived."""
+        since = self._alerts.told_until
+        kept = () if since is None or self._store is None else self._store.events(since, math.inf)
+        if number := self._alerts.restore(kept):
+            log.info("alerts of an earlier run that are sent now, because they may not have arrived: %d", number)
 
     def _invalidate_what_nothing_follows(self, now: float) -> None:
         """Invalidate the alarms of an earlier run whose behavior is gone, or whose thing has been silent for long."""
@@ -172,7 +181,8 @@ def open_store(config: Config) -> Store | None:
 
 def make_alerts(config: Config, publish: Publish) -> Alerts:
     """Make the alerts of a configuration; raises AlertSettingError."""
-    return Alerts(make_sinks(config, publish))
+    kept = config.agent.state_directory
+    return Alerts(make_sinks(config, publish), True, config.detect.group_seconds, Path(kept) if kept else None)
 
 
 def make_sinks(config: Config, publish: Publish) -> list[Sink]:

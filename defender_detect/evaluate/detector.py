@@ -137,8 +137,11 @@ class Detector:
         packed = None if known is not None and memory.is_like(known) else memory.pack(ruleset.names)
         return Finding(thing, retained, (*ended, *events), lasting, packed)
 
-    def find_silent(self, now: float) -> Iterator[Finding]:
-        """Yield what comes of the silence of things, for behaviors that say how long one is normal."""
+    def find_silent(self, now: float, noticed: float | None = None) -> Iterator[Finding]:
+        """Yield what comes of the silence of things, for behaviors that say how long one is normal.
+
+        The time of an alarm is when the silence became too long, or when it was `noticed`.
+        """
         for thing, due in self._watch.take(now):
             memory, ruleset = self._things.get(thing), self.rules.of(thing)
             if memory is None or not ruleset.silences:
@@ -146,7 +149,7 @@ class Detector:
             if memory.reported > due:  # it has reported since, or the clock was set back
                 self._watch_out(thing, ruleset, min(memory.reported, now))
                 continue
-            looked = look(thing, memory, ruleset, due, self._new_id)
+            looked = look(thing, memory, ruleset, due if noticed is None else noticed, self._new_id)
             self._watch.put(thing, looked.due)
             if looked.states != memory.states:
                 self._things[thing] = memory = Memory(memory.histories, looked.states, memory.reported)

@@ -280,6 +280,30 @@ def test_an_alarm_goes_to_a_topic_a_webhook_and_a_command(
     thing.leave()
 
 
+def test_alerts_that_wait_survive_a_kill(setup: Setup) -> None:
+    down, told, tried = (setup.directory / name for name in ("down", "told", "tried"))
+    down.touch()
+    script = f"cat >> {tried}; [ ! -e {down} ] && cp {tried} {told}"
+    setup.write(detect={"alerts": [{"type": "command", "command": ["sh", "-c", script]}], "group_seconds": 0.5})
+    program = setup.start()
+    things = [setup.thing(name).listen() for name in ("thing", "other")]
+    for number, thing in enumerate(things):
+        assert thing.ask(encoded(number + 1, 90))[0] == "accepted"
+    setup.wait_for(lambda: len(setup.ask("violations", "--active")["activeViolations"]) == 2)
+    setup.wait_for(tried.exists)
+    setup.wait_for((setup.directory / "state" / "alerts.json").exists)
+    program.end(signal.SIGKILL)
+    down.unlink()
+    tried.write_text("")
+    program = setup.start()
+    found = setup.wait_for(lambda: told.exists() and told.read_text().count("violationId") == 2 and told.read_text())
+    assert '"thingName": "thing"' in found
+    assert '"thingName": "other"' in found
+    assert program.end() == 0
+    for thing in things:
+        thing.leave()
+
+
 @pytest.mark.parametrize("encode", [lambda each: json.dumps(each).encode(), cbor2.dumps], ids=["JSON", "CBOR"])
 def test_reports_on_a_topic_of_ones_own_are_answered_beside_it(encode: Callable[[Any], bytes], setup: Setup) -> None:
     setup.write({"topic": "fleet/{thing_name}/reports"})
@@ -576,6 +600,7 @@ def test_silence_is_found_at_a_look_and_goes_on_after_a_restart(
     service = started()
     service.look_for_silence(now)
     assert ["a"] == active(service)
+    now += 1
     service.accept(with_ports("a", 0), now)
     assert [] == active(service)
     now += 3600  # the machine slept
