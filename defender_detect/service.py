@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from defender_detect.alerts.followers import Follower, Reported
+from defender_detect.alerts.of_profiles import exports_of, make_exporters, make_profile_sinks
 from defender_detect.alerts.queue import Alerts, Sink
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.config import Config
@@ -86,9 +87,8 @@ class Service:
             self._keep(findings, now, accepted.report_id)
         self._tell(findings)
         if finding is not None and self._alerts.hears_reports:
-            self._alerts.report(
-                Reported(accepted.thing, finding.values or {}, self._detector.rules.of(accepted.thing).names)
-            )
+            rules = self._detector.rules.of(accepted.thing)
+            self._alerts.report(Reported(accepted.thing, now, rules.profiles, finding.values or {}, rules.names))
 
     def look_for_silence(self, now: float) -> None:
         """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds."""
@@ -193,11 +193,13 @@ def open_store(config: Config) -> Store | None:
     return Store(Path(config.agent.state_directory), *days, most_bytes=config.detect.most_bytes)
 
 
-def make_alerts(config: Config, publish: Publish) -> Alerts:
-    """Make the alerts of a configuration; raises AlertSettingError."""
+def make_alerts(config: Config, publish: Publish, rules: Rules | None = None) -> Alerts:
+    """Make the alerts of a configuration, and of the profiles themselves; raises AlertSettingError."""
+    profiles = [each.profile for each in (rules.attachments if rules is not None else ())]
     kept = config.agent.state_directory
     directory, seconds = Path(kept) if kept else None, config.detect.group_seconds
-    return Alerts(make_sinks(config, publish), True, seconds, directory, make_followers(config, publish))
+    followers = [*make_followers(config, publish), *make_exporters(profiles, publish)]
+    return Alerts(make_sinks(config, publish), True, seconds, directory, followers, make_profile_sinks(profiles))
 
 
 def make_sinks(config: Config, publish: Publish) -> list[Sink]:
@@ -223,9 +225,13 @@ def _made(config: Config, make: Callable[[Target], Made | None]) -> Iterator[Mad
             yield made
 
 
-def alert_topics(config: Config) -> dict[str, frozenset[str]]:
-    """Return the topics that alerts go to, each with the names of those who may hear them at the embedded broker."""
-    readers: dict[str, frozenset[str]] = {}
+def alert_topics(config: Config, rules: Rules | None = None) -> dict[str, frozenset[str]]:
+    """Return the topics that alerts go to, each with the names of those who may hear them at the embedded broker.
+
+    What profiles export is for those only whom an alert target of the same topic names.
+    """
+    profiles = [each.profile for each in (rules.attachments if rules is not None else ())]
+    readers: dict[str, frozenset[str]] = {topic: frozenset() for topic in exports_of(profiles)}
     for target in config.detect.alerts:
         for topic, names in target.topics.items():
             readers[topic] = readers.get(topic, frozenset()) | names
