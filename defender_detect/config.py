@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, field
 
+from defender_detect.alerts.grouping import GROUP_SECONDS
 from defender_detect.alerts.target import Target
-from defender_detect.alerts.targets import TARGETS, find_targets
+from defender_detect.alerts.targets import RULES, TARGETS, find_targets
 from defender_detect.errors import AlertSettingError, ConfigError
 from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.judge.topics import THING_LEVEL
@@ -231,6 +232,13 @@ class Detect(Section, frozen=True):
         ),
         that(None, f"a whole number from 1 to {LARGEST}"),
     ] = MOST_THINGS
+    group_seconds: Annotated[
+        Annotated[float, Meta(ge=0, le=24 * 3600)],
+        Meta(
+            description="The first alarm of a behavior is sent at once; others that begin or end within so many "
+            "seconds are sent together, with their number and first names. 0 sends each alone."
+        ),
+    ] = GROUP_SECONDS
     alerts: Annotated[list[Alert], Meta(description="Who hears of alarms, beside the log; see below.")] = field(
         default_factory=list
     )
@@ -293,7 +301,7 @@ def read_groups(path: Path) -> dict[str, list[str]]:
 
 def _read_file(path: Path) -> Config:
     raw = read_json(path)
-    return _with_absolute_paths(read(raw, _definition_for(raw)), path.parent.resolve())
+    return _with_absolute_paths(read(raw, _definition_for(raw), RULES), path.parent.resolve())
 
 
 def _definition_for(raw: Any) -> type[Config]:
@@ -335,5 +343,6 @@ def _with_absolute_paths(section: S, directory: Path) -> S:
         elif key in PATH_KEYS and value is not None:
             changed[key] = str(directory / Path(value).expanduser())
     if isinstance(section, Detect):
+        changed["alerts"] = [each.in_directory(directory) for each in section.alerts]
         changed["profiles"] = [_with_absolute_paths(each, directory) for each in section.sources]
     return msgspec.structs.replace(section, **changed)

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from defender_daemon.log_queue import queued_log
+from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.arguments import PROGRAM
 from defender_detect.attachments import read_rules
 from defender_detect.config import Config
 from defender_detect.errors import DetectError
+from defender_detect.evaluate.detector import Rules
 from defender_detect.logs import start_logging
 from defender_detect.mailbox import Mailbox
 from defender_detect.questions import check_endpoint, find_credentials
@@ -37,13 +39,15 @@ def run_until_stopped(read: Callable[[], Config]) -> None:
     start_logging(config.agent.debug)
     rules = read_rules(config)
     check_endpoint(config)
+    for sentence in describe_outside(rules):
+        log.info("%s", sentence)
     with queued_log():  # a log that nobody reads must not cost reports
         mailbox = Mailbox(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         credentials = find_credentials(config)
-        with broker_of(config, credentials) as endpoint:
+        with broker_of(config, credentials, rules) as endpoint:
             receiver = make_receiver(config, endpoint, credentials, mailbox)
             service = Service(
-                rules, open_store(config), make_alerts(config, receiver.publish), config.detect.most_things
+                rules, open_store(config), make_alerts(config, receiver.publish, rules), config.detect.most_things
             )
             receiver.on_accepted, receiver.on_rejected = service.accept, service.reject
             try:
@@ -56,7 +60,7 @@ def run_until_stopped(read: Callable[[], Config]) -> None:
 
 
 @contextlib.contextmanager
-def broker_of(config: Config, credentials: Credentials) -> Iterator[Endpoint]:
+def broker_of(config: Config, credentials: Credentials, rules: Rules) -> Iterator[Endpoint]:
     """Return where the broker is; the embedded one runs meanwhile."""
     authentication = config.agent.authentication
     endpoint = Endpoint(authentication.endpoint or LOCAL_HOST, authentication.port)
@@ -66,7 +70,7 @@ def broker_of(config: Config, credentials: Credentials) -> Iterator[Endpoint]:
     from defender_detect.receive.broker import EmbeddedBroker  # here, because only it needs amqtt
 
     revoked = Path(authentication.revoked) if authentication.revoked else None
-    broker = EmbeddedBroker(endpoint, credentials, alert_topics(config), revoked)
+    broker = EmbeddedBroker(endpoint, credentials, alert_topics(config, rules), revoked)
     broker.start()
     try:
         yield broker.endpoint

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
+from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.attachments import read_rules
 from defender_detect.config import Config, read_config
 from defender_detect.errors import DetectError
@@ -37,6 +38,7 @@ def check(config: Config, whole: bool) -> Iterator[str]:
     for each in rules.attachments:
         number, targets = len(each.profile.behaviors), ", ".join(sorted(each.targets))
         yield f"{each.profile.name}: {number} behavior{'s'[: number != 1]}, for {targets}"
+    yield from describe_outside(rules)
     kept = config.agent.state_directory
     yield f"kept in {kept}" if kept else "nothing is kept: no state directory"
 
@@ -72,10 +74,11 @@ def find_credentials(config: Config) -> Credentials:
 
 def check_files_and_sinks(config: Config) -> None:
     """Raise DetectError if certificates cannot be used, or alerts not be delivered."""
-    from defender_detect.service import make_sinks
+    from defender_detect.service import make_followers, make_sinks
 
     find_credentials(config).client_context()
     make_sinks(config, _publish_nothing)
+    make_followers(config, _publish_nothing)
 
 
 def replay(path: Path, config: Config) -> None:
@@ -107,5 +110,5 @@ def print_stored(options: argparse.Namespace, config: Config) -> None:
     print(f"{as_json(found)}\n" if options.json else as_table(options.question, found, width), end="")
 
 
-def _publish_nothing(topic: str, payload: bytes) -> None:
+def _publish_nothing(topic: str, payload: bytes, retain: bool = False) -> None:
     """Stand for a broker where alerts are only checked."""

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -142,7 +143,7 @@ def replay(detector: Detector, recorded: Path | Iterable[Recorded]) -> Iterator[
             yield from replay(detector, recording)
         return
     for each in recorded:
-        for silent in detector.expire(each.time):
+        for silent in chain(detector.find_silent(each.time), detector.expire(each.time)):
             yield from silent.events
         finding = detector.observe(each.thing, each.report, each.time)
         if finding is not None:

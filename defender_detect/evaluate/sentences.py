@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from defender_daemon.text import printable
 from defender_detect.evaluate.address_sets import AddressSet
+from defender_detect.metrics import SILENCE
 
 if TYPE_CHECKING:
-    from defender_detect.evaluate.alarms import Event
+    from defender_detect.evaluate.alarms import Event, Group
 
 IN_ALARM, ALARM_INVALIDATED = "in-alarm", "alarm-invalidated"
-SILENCE = "aws:disconnect-duration"
 MOST_NAMED = 3  # of what is not normal; the others are counted
+MOST_NAMES = 10  # of things and of behaviors that a message of many keeps
 LONGEST_ITEM = 60  # characters of an item of a list
 LIMITS = {
     "less-than": "below",
@@ -56,7 +58,19 @@ NOTHING_FOLLOWS = "no report for two days, or its behavior is no longer there"
 def line_of(event: Event) -> str:
     """Return an event in one line: who, what happened, what is not normal, and by which behavior."""
     rule = f"{event.behavior} of {event.profile}"
-    return f"{subject_of(event)}: {event.type}: {sentence_of(event)} ({rule})"
+    if event.group is None:
+        return f"{subject_of(event)}: {event.type}: {sentence_of(event)} ({rule})"
+    group, things = event.group, things_of(event.group)
+    if not group.rules:
+        return f"{things}: {event.type}: {sentence_of(event)} (the first of {group.number:,}; {rule})"
+    first = line_of(replace(event, group=None))
+    return f"{group.number:,} alarms of {enumerated(group.rules)}, {things}; the first: {first}"
+
+
+def things_of(group: Group) -> str:
+    """Return whom a message of many is about: all names, or the first of them."""
+    has_all = len(group.things) < MOST_NAMES
+    return enumerated([printable(each) for each in group.things], len(group.things) if has_all else group.number)
 
 
 def trial_of(event: Event) -> str:

@@ -34,8 +34,11 @@ def behavior_of(alarm: Alarm) -> dict[str, Any]:
 
 
 def alert_body(event: Event) -> dict[str, Any]:
-    """Return the body of the message that AWS sends to an SNS topic, and what it means in words."""
-    return {
+    """Return the body of the message that AWS sends to an SNS topic, and what it means in words.
+
+    One that stands for others says so in `group`.
+    """
+    body: dict[str, Any] = {
         "violationEventTime": round(event.time * 1000),
         "thingName": event.thing,
         "behavior": behavior_of(event),
@@ -45,6 +48,9 @@ def alert_body(event: Event) -> dict[str, Any]:
         "securityProfileName": event.profile,
         "message": line_of(event),
     }
+    if event.group is not None:
+        body["group"] = {"count": event.group.number, "thingNames": list(event.group.things)}
+    return body
 
 
 def kind_of(metric: str, values: Iterable[Value], kinds: Mapping[str, str] = METRICS) -> str:

@@ -283,6 +283,49 @@ def test_an_alarm_goes_to_a_topic_a_webhook_and_a_command(
     thing.leave()
 
 
+def test_home_assistant_finds_a_thing_at_the_broker_whenever_it_comes(setup: Setup) -> None:
+    target = {"type": "home_assistant", "discovery_prefix": "alarms/ha", "topic": "alarms/states"}
+    setup.write(detect={"alerts": [target]})
+    program = setup.start()
+    thing = setup.thing().listen()
+    assert thing.ask(encoded(1, 90))[0] == "accepted"
+    setup.active()
+    retained: dict[str, Any] = {}
+    thing.client.on_message = lambda _client, _data, message: retained.update({message.topic: message.payload})
+    assert thing.subscribe("alarms/#")
+    state = "alarms/states/thing/state"
+    found = setup.wait_for(lambda: b'"ON"' in retained.get(state, b"") and json.loads(retained[state]))
+    assert {"alarms": {"cpu/idle": "ON"}, "numbers": {"cpu_usage": 90}} == found
+    device = json.loads(setup.wait_for(lambda: retained.get("alarms/ha/device/thing/config")))
+    assert "thing" == device["device"]["name"]
+    assert program.end() == 0
+    thing.leave()
+
+
+def test_alerts_that_wait_survive_a_kill(setup: Setup) -> None:
+    down, told, tried = (setup.directory / name for name in ("down", "told", "tried"))
+    down.touch()
+    script = f"cat >> {tried}; [ ! -e {down} ] && cp {tried} {told}"
+    setup.write(detect={"alerts": [{"type": "command", "command": ["sh", "-c", script]}], "group_seconds": 0.5})
+    program = setup.start()
+    things = [setup.thing(name).listen() for name in ("thing", "other")]
+    for number, thing in enumerate(things):
+        assert thing.ask(encoded(number + 1, 90))[0] == "accepted"
+    setup.wait_for(lambda: len(setup.ask("violations", "--active")["activeViolations"]) == 2)
+    setup.wait_for(tried.exists)
+    setup.wait_for((setup.directory / "state" / "alerts.json").exists)
+    program.end(signal.SIGKILL)
+    down.unlink()
+    tried.write_text("")
+    program = setup.start()
+    found = setup.wait_for(lambda: told.exists() and told.read_text().count("violationId") == 2 and told.read_text())
+    assert '"thingName": "thing"' in found
+    assert '"thingName": "other"' in found
+    assert program.end() == 0
+    for thing in things:
+        thing.leave()
+
+
 @pytest.mark.parametrize("encode", [lambda each: json.dumps(each).encode(), cbor2.dumps], ids=["JSON", "CBOR"])
 def test_reports_on_a_topic_of_ones_own_are_answered_beside_it(encode: Callable[[Any], bytes], setup: Setup) -> None:
     setup.write({"topic": "fleet/{thing_name}/reports"})
@@ -578,3 +621,47 @@ def test_reports_and_alerts_are_counted_for_good(tmp_path: Path) -> None:
     assert {("the refusing sink",): 4} == reader.counts("alerts-dropped")
     assert {("the refusing sink",): 0} == reader.counts("alerts-waiting")
     assert 0 < reader.counts("evaluation-seconds")[()]
+
+
+def test_silence_is_found_at_a_look_and_goes_on_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(profile(metric="aws:disconnect-duration", value={"count": 15})))
+    now = 1.8e9
+    monkeypatch.setattr("defender_detect.service.time.time", lambda: now)
+
+    def started() -> Service:
+        made = Service(Rules([Attachment(read_profile(path))]), Store(tmp_path / "state"), Alerts(to_log=False))
+        made.restore(lambda *_: None)
+        return made
+
+    def active(service: Service) -> list[str]:
+        assert service._store is not None
+        service._store.flush()
+        return [each.thing for each in service._store.active()]
+
+    service = started()
+    for thing in ("a", "b"):
+        service.accept(with_ports(thing, 0), now)
+    for _ in range(20):
+        now += 60
+        service.accept(with_ports("b", 0), now)
+        service.look_for_silence(now)
+    assert ["a"] == active(service)
+    service.close(now)
+    now += 3600  # of which nobody can be blamed
+    service = started()
+    service.look_for_silence(now)
+    assert ["a"] == active(service)
+    now += 1
+    service.accept(with_ports("a", 0), now)
+    assert [] == active(service)
+    now += 3600  # the machine slept
+    service.look_for_silence(now)
+    assert [] == active(service)
+    for _ in range(17):
+        now += 60
+        service.look_for_silence(now)
+    assert ["a", "b"] == sorted(active(service))
+    service.close(now)
