@@ -22,6 +22,7 @@ pytest.importorskip("starlette")
 
 from defender_detect.api.answers import Source
 from defender_detect.config import Api, Config, Console, read_config
+from defender_detect.console.server import listen
 from defender_detect.errors import ConfigError, ListenError, StoreError
 from defender_detect.showing import check_safety, find_keys, find_token, identify, place_api, remember_rules, show
 from defender_detect.store.pages import PageReader
@@ -152,6 +153,14 @@ def test_a_port_that_is_taken_is_said_and_may_be_free_later(fleet: Path) -> None
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert 69 == done.returncode
     assert f"cannot listen on 127.0.0.1, port {port}: Address already in use" in done.stderr
+
+
+def test_an_answer_never_waits_for_an_acknowledgement() -> None:
+    """40 ms, on each connection that is kept."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert 0 != accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "detect.example"])
