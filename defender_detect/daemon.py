@@ -27,6 +27,7 @@ from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver
 from defender_detect.service import TURN, Service, alert_topics, make_alerts, open_store
+from defender_detect.store.documents import Documents
 
 LOCAL_HOST = "127.0.0.1"  # where the embedded broker listens unless told otherwise; never on every interface
 
@@ -53,7 +54,7 @@ def run_until_stopped(read: Callable[[], Config]) -> None:
             try:
                 log.info("%s", service.restore(receiver.remember))
                 receiver.start()
-                watch(service, mailbox, read)
+                watch(service, mailbox, read, written_profiles(config))
             finally:
                 receiver.stop()
                 service.close(time.time())
@@ -88,11 +89,24 @@ def make_receiver(config: Config, endpoint: Endpoint, credentials: Credentials, 
     )  # fmt: skip
 
 
-def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config]) -> None:
-    """Look for silent things now and then, until a signal ends the program; raise the error that does."""
+def written_profiles(config: Config) -> Callable[[], object]:
+    """Return what tells whether the API has written profiles: its answers differ then."""
+    directory = config.agent.state_directory
+    return Documents(directory).changes if directory is not None else lambda: None
+
+
+def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config], written: Callable[[], object]) -> None:
+    """Look for silent things and new profiles now and then, until a signal ends the program; raise the error that does.
+
+    `written` answers something else once there are other profiles than before.
+    """
+    seen = written()
     while True:
         number = mailbox.wait(TURN)
         if number is None:
+            if seen != (now := written()):
+                seen = now
+                reload(service, read)
             service.look_for_silence(time.time())
         elif number == signal.SIGHUP:
             reload(service, read)
