@@ -53,7 +53,7 @@ def run_until_stopped(read: Callable[[], Config]) -> None:
             try:
                 log.info("%s", service.restore(receiver.remember))
                 receiver.start()
-                watch(service, mailbox, read)
+                watch(service, mailbox, read, receiver.deafness.take)
             finally:
                 receiver.stop()
                 service.close(time.time())
@@ -88,12 +88,12 @@ def make_receiver(config: Config, endpoint: Endpoint, credentials: Credentials, 
     )  # fmt: skip
 
 
-def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config]) -> None:
+def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config], deafness: Callable[[], float]) -> None:
     """Look for silent things now and then, until a signal ends the program; raise the error that does."""
     while True:
         number = mailbox.wait(TURN)
         if number is None:
-            service.look_for_silence(time.time())
+            service.look_for_silence(time.time(), deafness())
         elif number == signal.SIGHUP:
             reload(service, read)
         else:

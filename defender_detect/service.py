@@ -90,10 +90,13 @@ class Service:
             rules = self._detector.rules.of(accepted.thing)
             self._alerts.report(Reported(accepted.thing, now, rules.profiles, finding.values or {}, rules.names))
 
-    def look_for_silence(self, now: float) -> None:
-        """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds."""
+    def look_for_silence(self, now: float, deaf: float = 0.0) -> None:
+        """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds.
+
+        For `deaf` seconds since the last look nothing could be heard.
+        """
         with self._lock:
-            self._excuse_what_nobody_heard(now)
+            self._excuse_what_nobody_heard(now, deaf)
             found = chain(self._detector.find_silent(now, noticed=now), self._detector.expire(now))
             findings = list(islice(found, MOST_FINDINGS))
             self._keep(findings, now)
@@ -115,11 +118,13 @@ class Service:
             self._store.close()
         self._alerts.close()
 
-    def _excuse_what_nobody_heard(self, now: float) -> None:
-        """Count no silence of a time that this machine slept, or that its clock was set by."""
+    def _excuse_what_nobody_heard(self, now: float, deaf: float) -> None:
+        """Count no silence of a time without a broker, that this machine slept, or that its clock was set by."""
         passed = 0.0 if self._looked is None else now - self._looked
         if not 0 <= passed < LONGEST_TURN:
             self._detector.excuse(passed - TURN)
+        elif deaf:
+            self._detector.excuse(deaf)
         self._looked = now
 
     def _tell_what_waited(self) -> None:
