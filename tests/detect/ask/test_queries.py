@@ -187,6 +187,18 @@ def test_nothing_is_said_in_words() -> None:
     assert "no thing has reported yet\n" == tables.things_table({"things": []})
 
 
+def test_a_name_that_a_device_chose_cannot_steer_a_terminal_by_a_suggestion(tmp_path: Path) -> None:
+    with Store(tmp_path) as kept:
+        for name in ("rpi-\u202e1", "door\u2067"):
+            kept.add(name, NOW, {"cpu_usage": 1}, report_id=1)
+        kept.flush()
+    for asked in ("rpi-1", "xyz", "\u202e"):
+        with pytest.raises(NothingKept) as caught:
+            list_metric_values(Reader(tmp_path), asked, "cpu_usage", 0, NOW * 2)
+        assert str(caught.value).isprintable()
+        assert "\\u202e" in str(caught.value)
+
+
 def test_what_a_thing_reports_can_neither_steer_the_terminal_nor_break_a_table(reader: Reader) -> None:
     text = tables.metrics_table(list_metric_values(reader, "rpi-2", "names", 0, NOW * 2))
     assert "\x1b" not in text
