@@ -17,6 +17,7 @@ from defender_daemon.log_queue import queued_log
 from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.arguments import PROGRAM
 from defender_detect.attachments import read_rules
+from defender_detect.audience import alert_topics, make_alerts
 from defender_detect.config import Config
 from defender_detect.errors import DetectError
 from defender_detect.evaluate.detector import Rules
@@ -26,7 +27,7 @@ from defender_detect.questions import check_endpoint, find_credentials
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver
-from defender_detect.service import TURN, Service, alert_topics, make_alerts, open_store
+from defender_detect.service import TURN, Service, open_store
 
 LOCAL_HOST = "127.0.0.1"  # where the embedded broker listens unless told otherwise; never on every interface
 

@@ -58,3 +58,7 @@ class AlertRefused(AlertError):
 
 class AlertSettingError(DetectError):
     """An alert's target cannot be what it was set to."""
+
+
+class CredentialElsewhere(AlertSettingError):
+    """A secret is a credential that systemd hands to the service and to nobody else, such as whoever checks."""
