@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from defender_detect.alerts import home_assistant
 from defender_detect.alerts.followers import Reported
 from defender_detect.alerts.home_assistant import HomeAssistant, HomeAssistantFollower, node_of
 from defender_detect.audience import make_followers
@@ -137,6 +138,18 @@ def test_what_could_not_be_published_is_when_there_is_a_connection(
     assert wait_until(lambda: len(broker.retained) == 4)
     assert wait_until(lambda: broker.topics().count(HEARD) == 1)
     assert 1 == caplog.text.count("what is the case is not shown: there is no connection to the broker; trying again")
+
+
+def test_no_more_things_are_shown_than_there_is_room_for_and_that_is_said_once(
+    broker: Broker, follow: Follow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(home_assistant, "MOST_DEVICES", 2)
+    follower = follow()
+    for thing in ("a", "b", "c", "d", "a"):
+        follower.report(reported(thing, cpu_usage=1))
+        follower.tell(event(thing=thing))
+    assert wait_until(lambda: len(broker.retained) == 4)
+    assert 1 == caplog.text.count("2 things are shown, and no others from now on")
 
 
 @pytest.mark.parametrize("thing", ["caf\u00e9", "a b", "x" * 128, "\u202e", "a.b"])
