@@ -140,7 +140,10 @@ def _journal() -> str:
         return ""
     lines = str(LOG_LINES + LINES_OF_A_KEY)
     command = [journalctl, "--quiet", "--no-pager", "--unit", SERVICE, "--lines", lines]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=JOURNAL_WITHIN).stdout
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=JOURNAL_WITHIN
+    )
+    return done.stdout.decode("utf-8", "replace")
 
 
 def _known_secrets(findings: Findings) -> list[str]:
