@@ -17,6 +17,7 @@ QUESTIONS = {  # instead of a configuration
     "violations": "List alarms that were raised, cleared or invalidated",
     "metrics": "List the values of a thing's metric",
     "things": "List the things that reported",
+    "suggest": "Print a security profile of what was normal in the reports that are kept",
 }
 FIRST_AGENTS = {  # the spellings of AWS's first Device Defender agent (agent.py); see also `canonical`
     "--rootCA": "--root-ca",
@@ -73,7 +74,7 @@ def canonical(argument: str) -> str:
 
 def new_parser() -> Parser:
     """Return what reads the command line."""
-    questions = "to query stored data: %(prog)s violations | metrics THING METRIC | things (see %(prog)s things --help)"
+    questions = "of stored data: %(prog)s violations | metrics THING METRIC | things | suggest (%(prog)s things --help)"
     parser = Parser(
         prog=PROGRAM,
         description="Answer and evaluate reports as AWS IoT Device Defender does, at an MQTT broker or with a built-in "
@@ -119,10 +120,30 @@ def question_parser(question: str) -> Parser:
     if question == "violations":
         parser.add_argument("--active", action="store_true", help="only the alarms that are on")
         parser.add_argument("--thing", "--thing-name", metavar="NAME", help="only those of one thing")
+    if question == "suggest":
+        _add_choices(parser)
+        return parser
     if question != "things":
         parser.add_argument("--days", metavar="N", type=days, default=1.0, help="how far to look back (default: 1)")
     parser.add_argument("--json", action="store_true", help="in the shape of AWS's API")
     return parser
+
+
+def _add_choices(parser: Parser) -> None:
+    recorded = "learn from recorded reports instead, JSON lines as --replay takes them; - is standard input"
+    parser.add_argument("--days", metavar="N", type=days, default=3.0, help="how far to look back (default: 3)")
+    parser.add_argument("--group", metavar="NAME", help="learn from the things of a group of detect.thing_groups only")
+    parser.add_argument("--name", metavar="NAME", type=profile_name, default="normal", help="the profile's (normal)")
+    parser.add_argument("--recorded", metavar="FILE", type=Path, help=recorded)
+
+
+def profile_name(text: str) -> str:
+    """Read a security profile's name."""
+    from device_defender.metrics import is_name
+
+    if not is_name(text):
+        raise argparse.ArgumentTypeError("must be 1 to 128 letters, digits and : _ -")
+    return text
 
 
 def host(text: str) -> str:
