@@ -128,6 +128,8 @@ def say_what_next(directory: Directory, config: Config) -> Iterator[str]:
         yield f"{key} must be {EVERYWHERE} for that, because at {listening} only this machine reaches the broker"
     yield "next:"
     if mosquitto.is_used(directory):
+        if command := mosquitto.what_to_do_first(directory):
+            yield f"  {command}"
         listener = shlex.quote(str((directory.mosquitto / mosquitto.CONFIG).absolute()))
         yield f"  sudo install -m 644 {listener} {CONF_D} && {mosquitto.RESTART}"
     if default:

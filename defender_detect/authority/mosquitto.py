@@ -6,9 +6,9 @@ not among it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -107,9 +107,24 @@ def compose_listener(directory: Directory, hosts: Hosts, port: int) -> str:
 
 def give_to_mosquitto(path: Path) -> None:
     """Let mosquitto's user own a file, where this is root's to do and there is such a user."""
-    if os.geteuid() != 0:
-        return
-    with contextlib.suppress(KeyError):
-        account = pwd.getpwnam(USER)
+    account = _account()
+    if account is not None and os.geteuid() == 0:
         with explained(path):
             os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+def what_to_do_first(directory: Directory) -> str:
+    """Return the command without which mosquitto cannot read its key; empty where it can."""
+    account, files = _account(), [directory.mosquitto / name for name in (KEY, ACCESS)]
+    if account is None:
+        return "sudo apt-get install mosquitto   (and then this again: it is to own its key)"
+    if all(each.stat().st_uid == account.pw_uid for each in files):
+        return ""
+    return f"sudo chown {USER}: {' '.join(shlex.quote(str(each.absolute())) for each in files)}"
+
+
+def _account() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(USER)
+    except KeyError:
+        return None
