@@ -87,17 +87,11 @@ def print_status(path: Path | None, overrides: Raw, as_json: bool, wait: float =
 
 def examine(path: Path | None, overrides: Raw, as_json: bool) -> int:
     """Print what the doctor finds, each check when it is known or all as JSON; return whether none failed."""
+    from defender_daemon import ladder
     from defender_publisher.doctor import case, examination
 
     logs.log_to_stderr(logging.WARNING)
-    steps = []
-    for step in examination.examine(case.Case(path, overrides)):
-        steps.append(step)
-        if not as_json:
-            print(step, flush=True)
-    if as_json:
-        print(examination.as_json(steps))
-    return DONE if examination.is_well(steps) else FAILED
+    return DONE if ladder.show(examination.examine(case.Case(path, overrides)), as_json) else FAILED
 
 
 def write_bundle(bundle: Path, path: Path | None, overrides: Raw) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
+from defender_daemon.ladder import Failed, NotTried
 from defender_publisher.dates import date_text
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Failed, NotTried
 from defender_publisher.health import PATIENCE
 from defender_publisher.state import publisher_runs
 from defender_publisher.status import LastReport, Status, StatusError, config_hash, read_status
@@ -56,7 +56,8 @@ def proof_that_reports_arrive(case: Case) -> str | None:
             return None
         report, age = status.last_report, case.clock() - status.last_report.time
         if report.verdict == "accepted" and age <= PATIENCE * status.interval:
-            return f"the running daemon's report {report.report_id} was accepted {ago(age)}"
+            accepted = f"the running daemon's report {report.report_id} was accepted {ago(age)}"
+            return f"{accepted}, so this does not keep reports from arriving"
     return None
 
 

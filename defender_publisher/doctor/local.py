@@ -7,6 +7,7 @@ from pathlib import Path
 
 from defender_daemon import files
 from defender_daemon.identity import thing_name_of
+from defender_daemon.ladder import Doubted, Failed
 from defender_publisher.credentials import (
     AS_OWNER,
     CHECK_CLOCK,
@@ -18,7 +19,6 @@ from defender_publisher.credentials import (
 )
 from defender_publisher.dates import date_text, minute_text
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Doubted, Failed
 from defender_publisher.endpoint import is_aws, is_data_endpoint
 from defender_publisher.errors import ConfigError, DefenderError
 from defender_publisher.settings import read_as_written, settle

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.ladder import Doubted, Failed
 from defender_publisher.doctor import local
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
-from defender_publisher.doctor.ladder import Doubted, Failed
 from defender_publisher.errors import Problem
 from demo.authority import Authority
 
