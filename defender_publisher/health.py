@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from defender_daemon import files
-from defender_publisher.credentials import AS_OWNER, file_problems
+from defender_daemon.certificate import AS_OWNER
+from defender_publisher.credentials import file_problems
 from defender_publisher.endpoint import service_at
 from defender_publisher.errors import Problem
 from defender_publisher.settings import Settings

@@ -12,7 +12,7 @@ from typing import IO, Optional, Union
 import msgspec
 
 from defender_daemon import files
-from defender_publisher.dates import date_stamp
+from defender_daemon.dates import date_stamp
 from defender_publisher.errors import DefenderError
 from defender_publisher.snapshot import Counters
 

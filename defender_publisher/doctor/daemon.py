@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from defender_daemon.dates import date_text
 from defender_daemon.ladder import Failed, NotTried
-from defender_publisher.dates import date_text
 from defender_publisher.doctor.case import Case
 from defender_publisher.health import PATIENCE
 from defender_publisher.state import publisher_runs

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from defender_daemon import files
+from defender_daemon.certificate import AS_OWNER, common_name
 from defender_daemon.ladder import Failed
-from defender_publisher.credentials import AS_OWNER, common_name
 from defender_publisher.device import ThisDevice
 from defender_publisher.diagnosis import no_verdict
 from defender_publisher.doctor import daemon

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from defender_daemon.certificate import AS_OWNER
 from defender_publisher import health
-from defender_publisher.credentials import AS_OWNER
 from defender_publisher.errors import Problem
 from defender_publisher.settings import Settings, read_settings
 from defender_publisher.state import State, StateFile

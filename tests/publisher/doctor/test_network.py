@@ -12,8 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from defender_daemon.certificate import certificate_id
 from defender_daemon.ladder import Failed
-from defender_publisher.credentials import certificate_id
 from defender_publisher.doctor import local, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.tcp import open_socket
