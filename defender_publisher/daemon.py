@@ -13,6 +13,7 @@ from defender_daemon import logs
 from defender_daemon.jobs import add_job, prepare, stop_jobs, wait_for_signal
 from defender_daemon.notify import Notifier
 from defender_daemon.signals import Signals
+from defender_daemon.status import LastErrorHandler
 from defender_daemon.watchdog import Guard
 from defender_publisher import __version__
 from defender_publisher.device import ThisDevice
@@ -20,7 +21,7 @@ from defender_publisher.publisher import Publisher
 from defender_publisher.schedule import patience_for
 from defender_publisher.settings import Settings
 from defender_publisher.state import MemoryState, StateFile
-from defender_publisher.status_file import LastErrorHandler, StatusFile
+from defender_publisher.status_file import StatusFile
 from defender_publisher.transport import Transport
 from defender_publisher.transports import open_transport
 

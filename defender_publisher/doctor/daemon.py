@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 
 from defender_daemon.dates import date_text
+from defender_daemon.health import PATIENCE
 from defender_daemon.ladder import Failed, NotTried
+from defender_daemon.status import StatusError
 from defender_publisher.doctor.case import Case
-from defender_publisher.health import PATIENCE
 from defender_publisher.state import publisher_runs
-from defender_publisher.status import LastReport, Status, StatusError, config_hash, read_status
+from defender_publisher.status import LastReport, Status, config_hash, read_status
 
 ASKED = "reported by the running daemon (pid {pid}), which a second connection would disconnect"
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0  # seconds

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from defender_daemon.ladder import DOUBT, FAIL, NOT_TRIED, OK, Step, is_well
+from defender_daemon.status import LastError
 from defender_publisher.doctor import examination, local, mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.daemon import ago
@@ -21,7 +22,6 @@ from defender_publisher.status import (
     ConnectionStatus,
     Counts,
     LastAccepted,
-    LastError,
     LastReport,
     Status,
     config_hash,
