@@ -11,8 +11,9 @@ import pytest
 
 from defender_daemon import files
 from defender_daemon.logfile import LogFile
+from defender_daemon.status import StatusError
 from defender_publisher.state import LOCK_FILE, STATE_FILE, StateFile, publisher_runs
-from defender_publisher.status import STATUS_FILE, StatusError, read_status
+from defender_publisher.status import STATUS_FILE, read_status
 
 
 def link(path: Path) -> None:
