@@ -23,7 +23,7 @@ STEP = 10  # the 1st, 10th, 100th, 1,000th ... of the same warnings are logged
 ALWAYS_LOGGED = {"every": True}  # the `extra` of a record that is never counted instead
 TIME = "%Y-%m-%d %H:%M"
 
-PROGRAMS = ("defender_publisher", "defender_cloudwatch")  # whose packages log under their names
+PROGRAMS = ("defender_daemon", "defender_publisher", "defender_cloudwatch")  # packages log under their names
 
 log = logging.getLogger("defender_daemon")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from defender_detect import __version__
+from defender_detect.authority.arguments import COMMANDS, fill
 
 PROGRAM = "amazon-defender-detect"
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: trying again is useless, which a service manager can be told
@@ -49,13 +50,15 @@ class Parser(argparse.ArgumentParser):
 def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options, named as the configuration's keys are; exit with a sentence if something is wrong.
 
-    `question` is one of QUESTIONS, or None.
+    `question` is one of QUESTIONS, `command` one of COMMANDS, or None.
     """
     words = spelled_out(argv)
+    if words and words[0] in COMMANDS:
+        return command_parser(words[0]).parse_args(words[1:], argparse.Namespace(command=words[0], debug=False))
     if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
-        question = argparse.Namespace(question=words[0], debug=False)
+        question = argparse.Namespace(question=words[0], command=None, debug=False)
         return question_parser(words[0]).parse_intermixed_args(words[1:], question)
-    return new_parser().parse_args(words, argparse.Namespace(question=None))
+    return new_parser().parse_args(words, argparse.Namespace(question=None, command=None))
 
 
 def spelled_out(argv: Sequence[str]) -> list[str]:
@@ -74,12 +77,15 @@ def canonical(argument: str) -> str:
 
 def new_parser() -> Parser:
     """Return what reads the command line."""
-    questions = "of stored data: %(prog)s violations | metrics THING METRIC | things | suggest (%(prog)s things --help)"
+    words = (
+        "to query stored data: %(prog)s violations | metrics THING METRIC | things | suggest (%(prog)s things --help); "
+        "certificates of one's own: %(prog)s init | add THING | remove THING | renew THING | list"
+    )
     parser = Parser(
         prog=PROGRAM,
         description="Answer and evaluate reports as AWS IoT Device Defender does, at an MQTT broker or with a built-in "
         "one.",
-        epilog=questions,
+        epilog=words,
     )
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--check-config", action="store_true", help="check configuration and profiles, and end")
@@ -107,6 +113,13 @@ def _add_keys(parser: Parser) -> None:
     parser.add_argument("--profiles", metavar="PATH", action="append", help=profiles)
     parser.add_argument("--state-directory", metavar="DIR", help="where to keep what is found")
     parser.add_argument("--debug", action="store_true", default=None, help="log much more, every report included")
+
+
+def command_parser(command: str) -> Parser:
+    """Return what reads the command line of a word that issues or revokes certificates."""
+    parser = Parser(prog=f"{PROGRAM} {command}", description=f"{COMMANDS[command]}.")
+    fill(parser, command)
+    return parser
 
 
 def question_parser(question: str) -> Parser:

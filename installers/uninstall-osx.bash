@@ -8,6 +8,7 @@ case " $* " in
 *) PATH=/usr/bin:/bin:/usr/sbin:/sbin ;; # macOS's own tools, not those that somebody has put before them
 esac
 here=$(cd "$(dirname "$0")" && pwd)
+name=amazon-defender-publisher
 # shellcheck source=installers/removal.bash
 . "$here/removal.bash"
 # shellcheck source=installers/mac-python.bash

@@ -14,10 +14,10 @@ import msgspec
 
 from defender_daemon import files
 from defender_daemon.config_file import read_json
+from defender_daemon.ladder import Step, as_object
 from defender_publisher import __version__
 from defender_publisher.doctor import examination
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Step
 from defender_publisher.errors import ConfigError
 from defender_publisher.settings import DEFAULT_STATE_DIRECTORY
 from defender_publisher.state import STATE_FILE
@@ -90,7 +90,7 @@ def _log(findings: Findings) -> str:
 
 
 def _findings_as_json(findings: Findings) -> Any:
-    return examination.as_object(findings.steps)
+    return as_object(findings.steps)
 
 
 def _findings_as_text(findings: Findings) -> str:

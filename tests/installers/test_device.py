@@ -784,12 +784,12 @@ def test_the_doctor_of_root_runs_as_the_services_user_with_a_copy_of_the_key(
 ) -> None:
     (tmp_path / KEY).write_text("secret")
     (tmp_path / KEY).chmod(0o600)
-    with verdict_module.as_service("nobody", tmp_path / KEY) as (options, identity):
-        done = subprocess.run(["sh", "-c", f"id -un; cat {options[1]}"], capture_output=True, text=True, **identity)
-        assert ("-k", "nobody\nsecret") == (options[0], done.stdout)
-    assert not Path(options[1]).exists()
+    with verdict_module.as_service("nobody", tmp_path / KEY) as (key, identity):
+        done = subprocess.run(["sh", "-c", f"id -un; cat {key}"], capture_output=True, text=True, **identity)
+        assert "nobody\nsecret" == done.stdout
+    assert not key.exists()
     with verdict_module.as_service("there is no such user", tmp_path / KEY) as nobody:
-        assert ([], {}) == nobody
+        assert (None, {}) == nobody
 
 
 def test_a_report_that_is_due_later_is_waited_for_and_that_is_said(

@@ -93,8 +93,7 @@ def test_help_names_every_option(script: Path) -> None:
     assert (0, "") == (done.returncode, done.stderr)
     listed = set(re.findall(r"^  (--[a-z-]+)", done.stdout, re.MULTILINE))
     if script == INSTALL:
-        options = load()["options"]
-        assert {"--help", *options.FLAGS, *options.VALUES} == listed
+        assert {"--help", *load()["product"].PUBLISHER.options} == listed
     assert {"--help", "--dry-run", "--prefix"} < listed
     assert "NAME [" not in done.stdout
     assert f"usage: {script.name} " in done.stdout
