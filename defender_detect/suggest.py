@@ -38,8 +38,6 @@ def suggest(config: Config, name: str, days: float, group: str | None, recorded:
         if not suggestion.reports:
             raise DetectError(NOTHING_SEEN)
         document = suggestion.document(name)
-        if not document["behaviors"]:
-            raise DetectError("\n".join(["there is nothing that a profile could say:", *suggestion.notes]))
         alarms = find_alarms(document, show_progress(observed))
     print(json.dumps(document, indent=2))
     for line in explain(suggestion, document, alarms):

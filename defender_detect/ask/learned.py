@@ -24,6 +24,9 @@ class Numbers:
         self._values, self._number = array("d"), 0
         self._random = random.Random(seed)  # noqa: S311 - a sample is no secret
 
+    def __len__(self) -> int:
+        return len(self._values)
+
     def add(self, value: float) -> None:
         """Take a value; beyond MOST_VALUES each one is as likely as any other to be kept."""
         self._number += 1
@@ -36,6 +39,10 @@ class Numbers:
         """Return the nearest-rank percentile: the smallest value that `share` of all are not above."""
         values = sorted(self._values)
         return values[max(0, math.ceil(share * len(values)) - 1)]
+
+    def above(self, limit: float) -> int:
+        """Return how many of the kept values are above a limit."""
+        return sum(value > limit for value in self._values)
 
 
 class Sums:

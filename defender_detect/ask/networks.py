@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -68,15 +68,14 @@ def _widen(networks: set[Network], steps: Mapping[int, Steps]) -> set[Network]:
     """Replace the networks that lie together in a wider one by that, where they are enough."""
     for version, of_version in steps.items():
         for bits, least in of_version:
-            narrow = [each for each in networks if each.version == version and each.prefixlen > bits]
-            together = Counter(map(_supernet(bits), narrow))
-            wide = {network for network, number in together.items() if number >= least}
-            networks = {each for each in networks if each not in narrow or _supernet(bits)(each) not in wide} | wide
+            above = {each: each.supernet(new_prefix=bits) for each in networks if _is_narrower(each, version, bits)}
+            wide = {network for network, number in Counter(above.values()).items() if number >= least}
+            networks = {each for each in networks if above.get(each) not in wide} | wide
     return networks
 
 
-def _supernet(bits: int) -> Callable[[Network], Network]:
-    return lambda network: network.supernet(new_prefix=bits)
+def _is_narrower(network: Network, version: int, bits: int) -> bool:
+    return network.version == version and network.prefixlen > bits
 
 
 def _collapsed(networks: set[Network]) -> Iterable[Network]:

@@ -32,7 +32,8 @@ LIST_OF = {  # what a number stands for where the list cannot be in a profile
     "aws:num-listening-tcp-ports": "aws:listening-tcp-ports",
     "aws:num-listening-udp-ports": "aws:listening-udp-ports",
 }
-DAY = 24 * 3600.0  # seconds
+DAY, MINUTE = 24 * 3600.0, 60.0  # seconds
+SILENCE, LEAST_SILENCE = "aws:disconnect-duration", 15  # minutes: three reports at the usual interval
 
 Behavior = dict[str, Any]
 
@@ -45,6 +46,8 @@ class Suggestion:
         self.reports = 0
         self.things: set[str] = set()
         self._first, self._last = math.inf, -math.inf
+        self._heard: dict[str, float] = {}  # when each thing reported last
+        self._gaps = Numbers()  # minutes between two reports of a thing
         self._numbers: defaultdict[str, Numbers] = defaultdict(Numbers)
         self._sums: dict[str, Sums] = {}
         self._items: defaultdict[str, Items] = defaultdict(Items)
@@ -54,6 +57,9 @@ class Suggestion:
         self.reports += 1
         self.things.add(each.thing)
         self._first, self._last = min(self._first, each.time), max(self._last, each.time)
+        if (before := self._heard.get(each.thing)) is not None:
+            self._gaps.add((each.time - before) / MINUTE)
+        self._heard[each.thing] = each.time
         for metric, value in each.values.items():
             if isinstance(value, tuple):
                 self._items[metric].add(value)
@@ -71,7 +77,7 @@ class Suggestion:
         """Return the profile; nothing is normal of metrics that no report had."""
         self.notes = []
         lists = list(self._lists())
-        behaviors = [*lists, *self._limits({each["metric"] for each in lists})]
+        behaviors = [*lists, *self._limits({each["metric"] for each in lists}), *self._silence()]
         period = f"{show_time(self._first)} to {show_time(self._last)}"
         counted = f"{self.reports} reports of {len(self.things)} thing{'s'[: len(self.things) != 1]}"
         return {
@@ -119,6 +125,17 @@ class Suggestion:
             if LIST_OF.get(metric) not in listed and (criteria := self._limit(metric, numbers)):
                 yield _behavior(metric, criteria)
 
+    def _silence(self) -> Iterator[Behavior]:
+        if len(self._gaps) > 0:
+            limit = max(LEAST_SILENCE, _whole(_rounded_up(self._gaps.rank(RANK) * MARGIN)))
+            criteria = {"comparisonOperator": "less-than-equals", "value": {"count": limit}}
+            yield {"name": "reports-regularly", "metric": SILENCE, "criteria": criteria}
+
+    def silences(self, document: Mapping[str, Any]) -> int:
+        """Return how often a thing was silent for longer than the profile calls normal."""
+        limits = [each["criteria"]["value"]["count"] for each in document["behaviors"] if each["metric"] == SILENCE]
+        return sum(map(self._gaps.above, limits))
+
     def _limit(self, metric: str, numbers: Numbers) -> dict[str, Any]:
         most = numbers.rank(RANK)
         criteria: dict[str, Any] = {"comparisonOperator": "less-than-equals"}
@@ -135,7 +152,10 @@ class Suggestion:
 
 
 def find_alarms(document: Mapping[str, Any], observed: Iterable[Observed]) -> list[Event]:
-    """Return the alarms that a profile would have raised; a thing's reports are in order."""
+    """Return the alarms that a profile would have raised; a thing's reports are in order.
+
+    Those of silence are left to Suggestion.silences: the reports of all things together need not be in order.
+    """
     detector = Detector.of([parse_profile(document)])
     found: list[Event] = []
     for each in observed:
@@ -162,11 +182,14 @@ def explain(suggestion: Suggestion, document: Mapping[str, Any], alarms: Sequenc
     if suggestion.days < 1:
         yield "That is less than a day: what happens once a day, a backup for instance, may not be in it yet."
     yield from suggestion.notes
-    if not alarms:
+    silences = suggestion.silences(document)
+    if not alarms and not silences:
         yield "In these reports it would have raised no alarm."
         return
     yield "In these reports,"
     yield from (f"  {line}" for line in describe_alarms(alarms))
+    if silences:
+        yield f"  reports-regularly would have raised {silences} alarm{'s'[: silences != 1]}"
     if any(event.metric == "aws:destination-ip-addresses" for event in alarms):
         yield f"Networks hold {SHARE:.0%} of the connections that were seen; add those that you know."
 

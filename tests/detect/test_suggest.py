@@ -36,7 +36,7 @@ def test_what_is_kept_becomes_a_profile_and_what_is_to_know_stands_apart(
     ask("--state-directory", str(tmp_path), "--name", "home", "--days", "2")
     printed, said = capsys.readouterr()
     document = json.loads(printed)
-    assert ("home", ["cpu_usage", "listening-tcp-ports"]) == (
+    assert ("home", ["cpu_usage", "listening-tcp-ports", "reports-regularly"]) == (
         document["securityProfileName"],
         [each["name"] for each in document["behaviors"]],
     )
@@ -82,14 +82,6 @@ def test_without_reports_that_is_said(
         ask(*arguments)
     assert str(refused.value).startswith(sentence)
     assert "" == capsys.readouterr().out
-
-
-def test_a_metric_of_which_nothing_can_be_said_is_said(tmp_path: Path) -> None:
-    keep(tmp_path, cpu_usage=99)
-    with pytest.raises(
-        DetectError, match="there is nothing that a profile could say:\ncpu_usage: it reached 99 percent"
-    ):
-        ask("--state-directory", str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["", "two words", "x" * 129])

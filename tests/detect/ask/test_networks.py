@@ -55,5 +55,5 @@ def test_many_servers_are_few_networks_that_hold_nearly_all(number: int) -> None
 
 def test_the_whole_internet_is_no_list_of_networks() -> None:
     chosen = random.Random(1)
-    everywhere = {f"{chosen.randrange(1, 224)}.{chosen.randrange(256)}.9.9": 1 for _ in range(30_000)}
-    assert [] == join_addresses(everywhere, most=100)
+    everywhere = {f"{chosen.randrange(1, 224)}.{chosen.randrange(256)}.9.9": 1 for _ in range(5_000)}
+    assert [] == join_addresses(everywhere, most=50)
