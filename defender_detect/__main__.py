@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from defender_detect.arguments import EXIT_CONFIG, PROGRAM, read_arguments
+from defender_detect.arguments import EXIT_CONFIG, IMPORT, PROGRAM, read_arguments
 from defender_detect.errors import BrokerError, BrokerUnavailable, DetectError
 from defender_detect.logs import start_logging
 
@@ -44,11 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Answer a question, issue certificates, or answer reports until a signal."""
+    if options.command == IMPORT:
+        from defender_detect import account  # here, as below
+
+        print_lines(account.carry_out(vars(options)))
+        return
     if options.command:
         from defender_detect import home  # here, as below
 
-        for line in home.carry_out(vars(options)):
-            print(line, flush=True)  # each when it is so, whatever becomes of the next
+        print_lines(home.carry_out(vars(options)))
         return
     if options.question or options.check_config or options.replay:
         from defender_detect import questions  # here, where packages that are missing are said
@@ -59,6 +63,12 @@ def run(options: argparse.Namespace) -> None:
     from defender_detect.daemon import run_until_stopped
 
     run_until_stopped(lambda: read_config(options.config, vars(options)))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print each line when it is so, whatever becomes of the next."""
+    for line in lines:
+        print(line, flush=True)
 
 
 def _say_missing(error: ModuleNotFoundError) -> int:

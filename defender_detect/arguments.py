@@ -20,6 +20,7 @@ QUESTIONS = {  # instead of a configuration
     "things": "List the things that reported",
     "suggest": "Print a security profile of what was normal in the reports that are kept",
 }
+IMPORT = "import"
 FIRST_AGENTS = {  # the spellings of AWS's first Device Defender agent (agent.py); see also `canonical`
     "--rootCA": "--root-ca",
     "--cert": "--certificate",
@@ -53,6 +54,8 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     `question` is one of QUESTIONS, `command` one of COMMANDS, or None.
     """
     words = spelled_out(argv)
+    if words and words[0] == IMPORT:
+        return import_parser().parse_args(words[1:], argparse.Namespace(command=IMPORT, debug=False))
     if words and words[0] in COMMANDS:
         return command_parser(words[0]).parse_args(words[1:], argparse.Namespace(command=words[0], debug=False))
     if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
@@ -79,7 +82,8 @@ def new_parser() -> Parser:
     """Return what reads the command line."""
     words = (
         "to query stored data: %(prog)s violations | metrics THING METRIC | things | suggest (%(prog)s things --help); "
-        "certificates of one's own: %(prog)s init | add THING | remove THING | renew THING | list"
+        "certificates of one's own: %(prog)s init | add THING | remove THING | renew THING | list; "
+        "who comes from AWS: %(prog)s import DIR"
     )
     parser = Parser(
         prog=PROGRAM,
@@ -119,6 +123,16 @@ def command_parser(command: str) -> Parser:
     """Return what reads the command line of a word that issues or revokes certificates."""
     parser = Parser(prog=f"{PROGRAM} {command}", description=f"{COMMANDS[command]}.")
     fill(parser, command)
+    return parser
+
+
+def import_parser() -> Parser:
+    """Return what reads the command line of `import`."""
+    description = "Read the security profiles of an AWS account, whom they are for, and the thing groups, into files."
+    parser = Parser(prog=f"{PROGRAM} {IMPORT}", description=description)
+    parser.add_argument("directory", metavar="DIR", type=Path, help="a directory that is empty or new")
+    parser.add_argument("--profile", help="of ~/.aws/config (default: AWS_PROFILE)")
+    parser.add_argument("--region", help="default: AWS_REGION, AWS_DEFAULT_REGION, or the profile's")
     return parser
 
 
