@@ -17,6 +17,8 @@ CHECK_CLOCK = "check the clock, and let NTP keep it: timedatectl set-ntp true"
 AS_OWNER = "run this as the user who may read it, or with sudo"
 OF_ANOTHER = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")  # the last two of another kind
 KEY = "agent.authentication.private_key"
+SOON = 56 * 86_400  # seconds before a certificate ends: weeks, because what it is renewed on may hang on a pole
+LAST_PART = 3  # of the validity of one that was never to last: its last third is soon
 
 
 def file_problems(key: str, path: str) -> Iterator[Problem]:
@@ -95,6 +97,11 @@ def validity(certificate: str) -> tuple[float, float] | None:
         return seconds_of(fields["notBefore"]), seconds_of(fields["notAfter"])
     except ValueError:  # OpenSSL prints `Bad time value` for a date that is none
         return None
+
+
+def ends_soon(begins: float, ends: float, now: float) -> bool:
+    """Whether a certificate with this validity (seconds since the epoch) is to be renewed now, or has ended."""
+    return ends - now < min(SOON, (ends - begins) / LAST_PART)
 
 
 def common_name(certificate: str) -> str | None:

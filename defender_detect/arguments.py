@@ -21,6 +21,13 @@ QUESTIONS = {  # instead of a configuration
     "suggest": "Print a security profile of what was normal in the reports that are kept",
 }
 IMPORT = "import"
+NO_MODE = {"check_config": False, "replay": None, "status": False, "doctor": False, "support_bundle": None}
+WORDS = {  # for an option, where a word comes first: amazon-defender-detect status
+    "doctor": "--doctor",
+    "status": "--status",
+    "check": "--check-config",
+    "support-bundle": "--support-bundle",
+}
 FIRST_AGENTS = {  # the spellings of AWS's first Device Defender agent (agent.py); see also `canonical`
     "--rootCA": "--root-ca",
     "--cert": "--certificate",
@@ -59,9 +66,14 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     if words and words[0] in COMMANDS:
         return command_parser(words[0]).parse_args(words[1:], argparse.Namespace(command=words[0], debug=False))
     if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
-        question = argparse.Namespace(question=words[0], command=None, debug=False)
+        question = argparse.Namespace(question=words[0], command=None, debug=False, **NO_MODE)
         return question_parser(words[0]).parse_intermixed_args(words[1:], question)
-    return new_parser().parse_args(words, argparse.Namespace(question=None, command=None))
+    if words and words[0] in WORDS:
+        words[:1] = [WORDS[words[0]]]
+    options = new_parser().parse_args(words, argparse.Namespace(question=None, command=None))
+    if options.json and not (options.doctor or options.status):
+        new_parser().error("--json goes with --doctor and --status, or behind a query")
+    return options
 
 
 def spelled_out(argv: Sequence[str]) -> list[str]:
@@ -87,6 +99,7 @@ def new_parser() -> Parser:
     )
     parser = Parser(
         prog=PROGRAM,
+        usage="%(prog)s [MODE] [OPTIONS] [CONFIG]",
         description="Answer and evaluate reports as AWS IoT Device Defender does, at an MQTT broker or with a built-in "
         "one.",
         epilog=words,
@@ -95,7 +108,14 @@ def new_parser() -> Parser:
     modes.add_argument("--check-config", action="store_true", help="check configuration and profiles, and end")
     replay = "evaluate recorded reports, JSON lines, and print which alarms begin and end; - is standard input"
     modes.add_argument("--replay", metavar="FILE", type=Path, help=replay)
+    health = "show Detect's health (exit status 0 healthy, 1 late, 3 not running)"
+    modes.add_argument("--status", action="store_true", help=health)
+    doctor = "find out what keeps reports from being answered and alarms from being heard, and what to do about it"
+    modes.add_argument("--doctor", action="store_true", help=doctor)
+    bundle = "write diagnostics for a support request to FILE (.tar.gz)"
+    modes.add_argument("--support-bundle", metavar="FILE", type=Path, help=bundle)
     modes.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("--json", action="store_true", help="with --doctor and --status: output for a program")
     parser.add_argument("config", nargs="?", metavar="CONFIG", type=Path, help="the configuration (JSON)")
     _add_keys(parser)
     return parser

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from defender_daemon.log_queue import queued_log
 from defender_daemon.notify import Notifier
+from defender_daemon.status import LastErrorHandler
+from defender_detect.alerts.log import log as alarm_log
 from defender_detect.arguments import PROGRAM
 from defender_detect.attachments import read_rules
 from defender_detect.config import Config
@@ -26,15 +28,20 @@ from defender_detect.questions import check_endpoint, find_credentials
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver
+from defender_detect.reminder import Reminder, own_certificates
 from defender_detect.service import TURN, Service, alert_topics, make_alerts, open_store
+from defender_detect.status import StatusFile, open_status
 
 LOCAL_HOST = "127.0.0.1"  # where the embedded broker listens unless told otherwise; never on every interface
 
 log = logging.getLogger(__name__)
 
 
-def run_until_stopped(read: Callable[[], Config]) -> None:
-    """Answer reports until SIGTERM or SIGINT; on SIGHUP `read` the configuration again, for profiles and groups."""
+def run_until_stopped(read: Callable[[], Config], config_file: Path | None = None) -> None:
+    """Answer reports until SIGTERM or SIGINT; on SIGHUP `read` the configuration again, for profiles and groups.
+
+    `config_file` is where that is, to be shown to who asks for the status.
+    """
     config = read()
     start_logging(config.agent.debug)
     rules = read_rules(config)
@@ -43,6 +50,7 @@ def run_until_stopped(read: Callable[[], Config]) -> None:
         mailbox = Mailbox(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         credentials, notifier = find_credentials(config), Notifier()
         with broker_of(config, credentials) as (endpoint, broker_lives):
+            status = open_status(config, config_file, endpoint)
             receiver = make_receiver(config, endpoint, credentials, mailbox, notifier)
             service = Service(
                 rules, open_store(config), make_alerts(config, receiver.publish), config.detect.most_things
@@ -50,11 +58,13 @@ def run_until_stopped(read: Callable[[], Config]) -> None:
             receiver.on_accepted = service.accept
             try:
                 log.info("%s", service.restore(receiver.remember))
+                note_errors(status)
                 receiver.start()
                 if not config.agent.embedded_broker:  # which may come later than this machine
                     notifier.ready()
                 parts = {"the built-in broker": broker_lives, "the connection to the broker": receiver.lives}
-                watch(service, mailbox, read, Pulse(notifier, parts, lambda: describe(receiver, service, endpoint)))
+                pulse = Pulse(notifier, parts, lambda: look(status, receiver, service))
+                watch(service, mailbox, read, pulse, Reminder(own_certificates(config)))
             finally:
                 notifier.stopping()
                 receiver.stop()
@@ -89,6 +99,7 @@ def make_receiver(
     def tell_ready() -> None:
         log.info("%s is ready on %s: every thing may report once in %g s", PROGRAM, endpoint, interval)
         notifier.ready()
+        mailbox.wake()  # so that the status says so at once
 
     return Receiver(
         endpoint.reachable, credentials, interval, tell_ready, mailbox.put,
@@ -96,13 +107,20 @@ def make_receiver(
     )  # fmt: skip
 
 
-def describe(receiver: Receiver, service: Service, endpoint: Endpoint) -> str:
-    """Return in a line what goes on."""
-    place = f"ready on {endpoint}" if receiver.is_connected else f"not connected to {endpoint}"
-    return f"{place}, things known: {service.things}"
+def note_errors(status: StatusFile) -> None:
+    """Let the status have the last error of the log; an alarm is none of Detect's own."""
+    handler = LastErrorHandler(status)
+    handler.addFilter(lambda record: record.name != alarm_log.name)
+    logging.getLogger().addHandler(handler)
 
 
-def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config], pulse: Pulse) -> None:
+def look(status: StatusFile, receiver: Receiver, service: Service) -> str:
+    """Let the status have what is so now, and return it in a line."""
+    waiting = service.alerts_waiting
+    return status.look(receiver.is_connected, things=service.things, waiting=waiting, **service.in_force)
+
+
+def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config], pulse: Pulse, reminder: Reminder) -> None:
     """Look for silent things now and then, until a signal ends the program; raise the error that does."""
     looked = time.monotonic()
     while True:
@@ -116,6 +134,7 @@ def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config], pulse:
         if time.monotonic() - looked >= TURN:
             service.look_for_silence(time.time())
             looked = time.monotonic()
+        reminder.look(time.time())
         pulse.beat()
 
 

@@ -52,6 +52,17 @@ class Service:
         """How many things are known: those that reported within two days."""
         return len(self._detector)
 
+    @property
+    def in_force(self) -> dict[str, int]:
+        """How many profiles and behaviors reports are evaluated by."""
+        profiles = [each.profile for each in self._detector.rules.attachments]
+        return {"profiles": len(profiles), "behaviors": sum(len(each.behaviors) for each in profiles)}
+
+    @property
+    def alerts_waiting(self) -> dict[str, int]:
+        """How many alerts wait, by the name of whom they are for; those for whom none does are left out."""
+        return {queue.name: len(queue) for queue in self._alerts.queues if len(queue)}
+
     def restore(self, remember: Callable[[str, int, float], None]) -> str:
         """Go on where an earlier run was, and say in a line what there is; `remember` is given each last report."""
         now = time.time()

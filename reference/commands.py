@@ -28,6 +28,14 @@ def questions() -> str:
     )
 
 
+def commands() -> str:
+    """Return the tables of what makes an authority and issues certificates."""
+    parsers = ((word, detect.command_parser(word)) for word in detect.COMMANDS)
+    return "\n".join(
+        f"`amazon-defender-detect {word}`: {parser.description}\n\n{table(parser)}" for word, parser in parsers
+    )
+
+
 def deploys() -> str:
     """Return the table of deploy.py's options."""
     return table(deploy.new_parser())

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from defender_daemon.certificate import ends_soon
+from defender_daemon.dates import EPOCH, moment
 from defender_detect.authority import mosquitto
 from defender_detect.authority.directory import Directory
 from defender_detect.authority.issuing import read_certificate
-from defender_detect.authority.record import EPOCH, Record
+from defender_detect.authority.record import Record
 from defender_detect.errors import AuthorityError
 
-SOON = timedelta(weeks=8)  # time enough to renew what hangs on a pole
 ANOTHER = (
     "run amazon-defender-detect init with another directory and add every thing there, because what this authority "
     "issued ends with it"
@@ -24,6 +25,7 @@ class Ending:
     """When a certificate ends (UTC), whose it is, and what to do about that."""
 
     whose: str
+    begins: datetime
     ends: datetime
     remedy: str
 
@@ -33,7 +35,8 @@ class Ending:
 
     def is_soon(self, now: datetime) -> bool:
         """Tell whether somebody should do something about it."""
-        return self.ends - now < SOON
+        begins, ends, at = ((each - EPOCH).total_seconds() for each in (self.begins, self.ends, now))
+        return ends_soon(begins, ends, at)
 
     def sentence(self, now: datetime) -> str:
         """Say when it ends, and what to do."""
@@ -46,14 +49,14 @@ def own_endings(directory: Directory) -> Iterator[Ending]:
     authority = read_certificate(directory.authority_certificate)
     if authority is None:
         raise AuthorityError(f"there is no authority in {directory.path}: run amazon-defender-detect init first")
-    last = _naive(authority.not_valid_after_utc)
-    yield Ending("the authority", last, ANOTHER)
+    first, last = _naive(authority.not_valid_before_utc), _naive(authority.not_valid_after_utc)
+    yield Ending("the authority", first, last, ANOTHER)
     paths = {"Detect": directory.certificate, "mosquitto": directory.mosquitto / mosquitto.CERTIFICATE}
     for whose, path in paths.items():
         certificate = read_certificate(path)
         if certificate is not None:
-            ends = _naive(certificate.not_valid_after_utc)
-            yield Ending(whose, ends, ANOTHER if ends >= last else "run amazon-defender-detect renew --server")
+            begins, ends = _naive(certificate.not_valid_before_utc), _naive(certificate.not_valid_after_utc)
+            yield Ending(whose, begins, ends, ANOTHER if ends >= last else "run amazon-defender-detect renew --server")
 
 
 def thing_endings(directory: Directory, record: Record) -> Iterator[Ending]:
@@ -63,8 +66,8 @@ def thing_endings(directory: Directory, record: Record) -> Iterator[Ending]:
     for thing in record.things():
         current = record.current(thing)
         if current is not None:
-            ends = EPOCH + timedelta(seconds=current.ends)
-            yield Ending(thing, ends, ANOTHER if ends >= last else f"run amazon-defender-detect renew {thing}")
+            begins, ends = moment(current.issued), moment(current.ends)
+            yield Ending(thing, begins, ends, ANOTHER if ends >= last else f"run amazon-defender-detect renew {thing}")
 
 
 def soon(endings: Iterable[Ending], now: datetime) -> list[str]:
@@ -73,5 +76,5 @@ def soon(endings: Iterable[Ending], now: datetime) -> list[str]:
     return [each.sentence(naive) for each in endings if each.is_soon(naive)]
 
 
-def _naive(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=None)
+def _naive(aware: datetime) -> datetime:
+    return aware.replace(tzinfo=None)

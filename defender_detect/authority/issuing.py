@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from defender_daemon.dates import moment
+from defender_daemon.rungs import RELEASE_DAY
 from defender_detect.authority.certificates import (
     CLOCK_SKEW,
     Issuer,
@@ -29,7 +31,7 @@ from defender_detect.errors import AuthorityError
 
 YEARS = 10
 VALIDITY = timedelta(days=365 * YEARS + YEARS // 4)  # of the authority, and of what it issues on its first day
-EARLIEST = datetime(2026, 1, 1, tzinfo=timezone.utc)  # no clock that is right is behind this
+EARLIEST = moment(RELEASE_DAY).replace(tzinfo=timezone.utc)  # no clock that is right is behind this
 MINUTE = "%Y-%m-%d %H:%M UTC"
 SET_THE_CLOCK = "set it (timedatectl set-ntp true), and run this again"
 

@@ -2,18 +2,17 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Optional
 
 import msgspec
 from msgspec import Meta
 
+from defender_daemon.dates import moment
 from defender_detect.authority.directory import PRIVATE, read, write
 from defender_detect.errors import AuthorityError
 from device_defender import validation
 
-EPOCH = datetime(1970, 1, 1)  # no date here goes through the C library, whose time may end in 2038
 Seconds = Annotated[int, Meta(ge=0)]  # since the epoch
 
 
@@ -86,4 +85,4 @@ def write_record(path: Path, record: Record) -> None:
 
 def date(seconds: float) -> str:
     """Return a moment (seconds since the epoch) as a day."""
-    return f"{EPOCH + timedelta(seconds=seconds):%Y-%m-%d}"
+    return f"{moment(seconds):%Y-%m-%d}"

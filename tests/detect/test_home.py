@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,14 @@ import pytest
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 
+from defender_detect import questions
+from defender_detect.authority import things
+from defender_detect.authority.directory import Directory
+from defender_detect.authority.things import Wanted
+from defender_detect.home import list_certificates
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
+from tests.detect.authority.home import NO_PHRASE, make
 from tests.detect.receive.raw_client import HOST, RawClient
 from tests.publisher.test_end_to_end import MOSQUITTO, Program
 from tests.waiting import PATIENCE, wait_until
@@ -95,14 +103,18 @@ def test_from_nothing_to_a_guarded_device_with_the_built_in_broker(tmp_path, fre
     assert f"{THING}.tar, for localhost port {free_port}" in home.type("add", THING, "--directory", home.home)
     config = home.install()
     assert "accepted" in home.report(config).stdout
-    kept = home.type("things", home.home / "amazon-defender-detect.json")
-    assert THING in kept
+    detects = home.home / "amazon-defender-detect.json"
+    assert THING in home.type("things", detects)
+    assert "the last one of rpi-0001" in home.type("doctor", detects)
+    assert f"last report    of {THING}" in home.type("status", detects)
     open_connection = home.connection(config)
     assert "ends its connection within a second" in home.type("remove", THING, "--directory", home.home)
     assert open_connection.is_closed()
     refused = home.report(config)
     assert refused.returncode == 1
     assert "accepted" not in refused.stdout
+    assert home.started[0].end() == 0
+    assert "not running" in home.type("--status", detects, status=3)
     assert "removed on" in home.type("list", "--directory", home.home)
 
 
@@ -133,3 +145,23 @@ def test_from_nothing_to_a_guarded_device_with_mosquitto(tmp_path, free_port, st
     refused = home.report(config)
     assert refused.returncode == 1
     assert "accepted" not in refused.stdout
+
+
+def test_things_and_list_say_whose_certificate_ends_soon(tmp_path, capsys):
+    home = tmp_path / "home"
+    now = datetime.now(timezone.utc)
+    make(home, now=now)
+    list(things.add(Directory(home), Wanted(THING, 1, tmp_path / "a.tar"), now, NO_PHRASE))
+    record = json.loads((home / "authority" / "issued.json").read_text())
+    record["certificates"][0]["issued"] -= 365 * 86_400
+    record["certificates"][0]["ends"] = int(now.timestamp()) + 20 * 86_400 + 3600
+    (home / "authority" / "issued.json").write_text(json.dumps(record))
+    questions.print_what_ends_soon(home / "amazon-defender-detect.json")
+    sentence = f"the certificate of {THING} ends in 20 days: run amazon-defender-detect renew {THING}"
+    assert capsys.readouterr().out == f"{sentence}\n"
+    (line,) = [each for each in list_certificates(Directory(home), now, as_json=False) if each.startswith(THING)]
+    assert f"(20 days): run amazon-defender-detect renew {THING}" in line
+    (found,) = list_certificates(Directory(home), now, as_json=True)
+    assert json.loads(found)["things"][0]["thing"] == THING
+    questions.print_what_ends_soon(tmp_path / "elsewhere.json")
+    assert capsys.readouterr().out == ""
