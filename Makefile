@@ -40,6 +40,7 @@ test-under-load: $(VENV)/installed-test ## the tests, three times, while every c
 	$(VENV)/bin/python -m tests.under_load $(or $(TIMES),3) $(PYTEST)
 
 test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
+	@sh tests/install-alertmanager.sh
 	$(VENV)/bin/python -m pytest tests/publisher tests/detect tests/daemon tests/demo -m slow
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS

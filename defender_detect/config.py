@@ -14,7 +14,7 @@ from msgspec import Meta, field
 
 from defender_detect.alerts.grouping import GROUP_SECONDS
 from defender_detect.alerts.target import Target
-from defender_detect.alerts.targets import TARGETS, find_targets
+from defender_detect.alerts.targets import RULES, TARGETS, find_targets
 from defender_detect.errors import AlertSettingError, ConfigError
 from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.judge.topics import THING_LEVEL
@@ -226,7 +226,7 @@ def read_groups(path: Path) -> dict[str, list[str]]:
 
 def _read_file(path: Path) -> Config:
     raw = read_json(path)
-    return _with_absolute_paths(read(raw, _definition_for(raw)), path.parent.resolve())
+    return _with_absolute_paths(read(raw, _definition_for(raw), RULES), path.parent.resolve())
 
 
 def _definition_for(raw: Any) -> type[Config]:
@@ -268,5 +268,6 @@ def _with_absolute_paths(section: S, directory: Path) -> S:
         elif key in PATH_KEYS and value is not None:
             changed[key] = str(directory / Path(value).expanduser())
     if isinstance(section, Detect):
+        changed["alerts"] = [each.in_directory(directory) for each in section.alerts]
         changed["profiles"] = [_with_absolute_paths(each, directory) for each in section.sources]
     return msgspec.structs.replace(section, **changed)

@@ -111,10 +111,11 @@ def find_credentials(config: Config) -> Credentials:
 
 def check_files_and_sinks(config: Config) -> None:
     """Raise DetectError if certificates cannot be used, or alerts not be delivered."""
-    from defender_detect.service import make_sinks
+    from defender_detect.service import make_followers, make_sinks
 
     find_credentials(config).client_context()
     make_sinks(config, _publish_nothing)
+    make_followers(config, _publish_nothing)
 
 
 def replay(path: Path, config: Config) -> None:
@@ -170,5 +171,5 @@ def print_suggestion(options: argparse.Namespace, config: Config) -> None:
     suggest(config, options.name, options.days, options.group, options.recorded)
 
 
-def _publish_nothing(topic: str, payload: bytes) -> None:
+def _publish_nothing(topic: str, payload: bytes, retain: bool = False) -> None:
     """Stand for a broker where alerts are only checked."""

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from defender_detect.alerts.followers import Follower, Reported
 from defender_detect.alerts.queue import Alerts, Sink
-from defender_detect.alerts.target import Publish
+from defender_detect.alerts.target import Publish, Target
 from defender_detect.config import Config
+from defender_detect.errors import AlertSettingError
 from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event, Violation
 from defender_detect.evaluate.detector import MOST_THINGS, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
@@ -31,6 +34,12 @@ TOO_MANY_THINGS = (
     "%d things have reported within two days, which is as many as detect.most_things allows: %d reports of others were "
     "accepted but neither evaluated nor kept; raise detect.most_things, at about 1.3 KB of memory for each thing"
 )
+
+NO_RETAINED = (
+    "it needs a broker that keeps retained messages, which the built-in one does not: use mosquitto, for instance "
+    "(agent.embedded_broker: false)"
+)
+Made = TypeVar("Made")
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +85,7 @@ class Service:
                 latest = max(latest, each.accepted_at or 0.0)
         self._detector.excuse(max(0.0, now - latest))  # while there was no Detect nobody could report
         self._tell_what_waited()
+        self._alerts.begin(lambda: () if self._store is None else self._store.active())
         self._invalidate_what_nothing_follows(now)
         profiles = [each.profile for each in self._detector.rules.attachments]
         behaviors = sum(len(profile.behaviors) for profile in profiles)
@@ -91,6 +101,10 @@ class Service:
             findings = () if finding is None else (finding,)
             self._keep(findings, now, accepted.report_id)
         self._tell(findings)
+        if finding is not None and self._alerts.hears_reports:
+            self._alerts.report(
+                Reported(accepted.thing, finding.values or {}, self._detector.rules.of(accepted.thing).names)
+            )
 
     def look_for_silence(self, now: float) -> None:
         """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds."""
@@ -198,13 +212,31 @@ def open_store(config: Config) -> Store | None:
 def make_alerts(config: Config, publish: Publish) -> Alerts:
     """Make the alerts of a configuration; raises AlertSettingError."""
     kept = config.agent.state_directory
-    return Alerts(make_sinks(config, publish), True, config.detect.group_seconds, Path(kept) if kept else None)
+    directory, seconds = Path(kept) if kept else None, config.detect.group_seconds
+    return Alerts(make_sinks(config, publish), True, seconds, directory, make_followers(config, publish))
 
 
 def make_sinks(config: Config, publish: Publish) -> list[Sink]:
     """Make what alerts go to beside the log; raises AlertSettingError."""
-    sinks = [target.open(publish) for target in config.detect.alerts]
-    return [sink for sink in sinks if sink is not None]
+    return list(_made(config, lambda target: target.open(publish)))
+
+
+def make_followers(config: Config, publish: Publish) -> list[Follower]:
+    """Make what shows which alarms are on; raises AlertSettingError."""
+    return list(_made(config, lambda target: target.follow(publish)))
+
+
+def _made(config: Config, make: Callable[[Target], Made | None]) -> Iterator[Made]:
+    """Yield what targets make; raise AlertSettingError with the place of one that cannot."""
+    for index, target in enumerate(config.detect.alerts):
+        try:
+            if target.needs_retained and config.agent.embedded_broker:
+                raise AlertSettingError(NO_RETAINED)
+            made = make(target)
+        except AlertSettingError as error:
+            raise AlertSettingError(f"detect.alerts[{index}]: {error}") from error
+        if made is not None:
+            yield made
 
 
 def alert_topics(config: Config) -> dict[str, frozenset[str]]:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from defender_detect.alerts.delivered import Delivered, Times
+from defender_detect.alerts.followers import Follower, Reported
 from defender_detect.alerts.grouping import Message, Messages
 from defender_detect.alerts.log import log_alert
 from defender_detect.errors import AlertError, AlertRefused
 
 if TYPE_CHECKING:
-    from defender_detect.evaluate.alarms import Event
+    from defender_detect.evaluate.alarms import Event, Violation
 
 MOST_WAITING = 1_000  # alerts
 GIVE_UP_AFTER = 24 * 3600.0  # seconds; older news is in the list of violations
@@ -175,10 +176,13 @@ class Alerts:
         to_log: bool = True,
         group_seconds: float = 0.0,
         directory: Path | None = None,
+        followers: Iterable[Follower] = (),
     ) -> None:
         """Begin to tell; what has been delivered is kept in a directory, for `restore` after a restart."""
         self.queues = [AlertQueue(sink, group_seconds=group_seconds) for sink in sinks]
         self._to_log = to_log
+        self._followers = tuple(followers)
+        self._listeners = tuple(each for each in self._followers if each.hears_reports)
         self._delivered = Delivered(directory, self._times) if directory is not None and self.queues else None
         self._started = time.time()
 
@@ -200,6 +204,21 @@ class Alerts:
             self._delivered.start()
         return number
 
+    @property
+    def hears_reports(self) -> bool:
+        """Whether anybody wants to hear of reports."""
+        return bool(self._listeners)
+
+    def report(self, reported: Reported) -> None:
+        """Tell of a report those who want to hear of it; returns at once."""
+        for each in self._listeners:
+            each.report(reported)
+
+    def begin(self, active: Callable[[], Iterable[Violation]]) -> None:
+        """Let the followers show the alarms that are on from an earlier run."""
+        for each in self._followers:
+            each.begin(active())
+
     def tell(self, event: Event) -> None:
         """Tell of an event, unless its behavior has suppressAlerts; returns at once."""
         if event.suppressed:
@@ -208,6 +227,8 @@ class Alerts:
             log_alert(event)
         for queue in self.queues:
             queue.put(event)
+        for follower in self._followers:
+            follower.tell(event)
 
     def close(self, timeout: float = STOP_TIMEOUT) -> None:
         """Hand over what waits, within so many seconds altogether."""
@@ -216,6 +237,8 @@ class Alerts:
             queue.stop_waiting()
         for queue in self.queues:
             queue.close(max(0.0, deadline - time.monotonic()), LISTED if self._delivered is None else KEPT)
+        for follower in self._followers:
+            follower.close(max(0.0, deadline - time.monotonic()))
         if self._delivered is not None:
             self._delivered.close(STOP_TIMEOUT)
 

@@ -101,9 +101,9 @@ class Receiver:
         self._gone = threading.Event()
         self._client = self._make_client(credentials.client_context())
 
-    def publish(self, topic: str, payload: bytes) -> None:
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
         """Publish an alert; raise AlertError if there is no connection."""
-        if self._client.publish(topic, payload, qos=QOS).rc != mqtt.MQTT_ERR_SUCCESS:
+        if self._client.publish(topic, payload, qos=QOS, retain=retain).rc != mqtt.MQTT_ERR_SUCCESS:
             raise AlertError(f"there is no connection to {self._endpoint}")
 
     @property

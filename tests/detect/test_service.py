@@ -280,6 +280,25 @@ def test_an_alarm_goes_to_a_topic_a_webhook_and_a_command(
     thing.leave()
 
 
+def test_home_assistant_finds_a_thing_at_the_broker_whenever_it_comes(setup: Setup) -> None:
+    target = {"type": "home_assistant", "discovery_prefix": "alarms/ha", "topic": "alarms/states"}
+    setup.write(detect={"alerts": [target]})
+    program = setup.start()
+    thing = setup.thing().listen()
+    assert thing.ask(encoded(1, 90))[0] == "accepted"
+    setup.active()
+    retained: dict[str, Any] = {}
+    thing.client.on_message = lambda _client, _data, message: retained.update({message.topic: message.payload})
+    assert thing.subscribe("alarms/#")
+    state = "alarms/states/thing/state"
+    found = setup.wait_for(lambda: b'"ON"' in retained.get(state, b"") and json.loads(retained[state]))
+    assert {"alarms": {"cpu/idle": "ON"}, "numbers": {"cpu_usage": 90}} == found
+    device = json.loads(setup.wait_for(lambda: retained.get("alarms/ha/device/thing/config")))
+    assert "thing" == device["device"]["name"]
+    assert program.end() == 0
+    thing.leave()
+
+
 def test_alerts_that_wait_survive_a_kill(setup: Setup) -> None:
     down, told, tried = (setup.directory / name for name in ("down", "told", "tried"))
     down.touch()

@@ -309,6 +309,7 @@ def test_a_webhook_that_nobody_listens_at_is_tried_again(free_port: int) -> None
 def test_what_is_no_webhook_is_refused_at_once(url: str) -> None:
     (problem,) = find_problems({"type": "webhook", "url": url}, webhooks.Webhook)
     rule = "an http or https URL in ASCII with a host name, and without spaces and credentials"
+    rule += ' or an object with either "file" or "credential"'
     assert f"url must be {rule}, got something else, which is not shown here" == problem
 
 
@@ -389,7 +390,7 @@ def test_what_is_no_command_is_refused_at_once(command: Any) -> None:
 
 def test_a_topic_gets_the_body_unless_it_is_too_large() -> None:
     published: list[tuple[str, bytes]] = []
-    sink = TopicSink("alarms/all", lambda topic, payload: published.append((topic, payload)))
+    sink = TopicSink("alarms/all", lambda topic, payload, retain=False: published.append((topic, payload)))
     sink.send(event())
     assert [("alarms/all", BODY)] == [(topic, json.loads(payload)) for topic, payload in published]
     with pytest.raises(AlertRefused, match="a message may have 131072"):
