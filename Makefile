@@ -96,6 +96,7 @@ kit: $(VENV)/bin/python ## one file a thing that installs it: make kit BUNDLES="
 	@$(VENV)/bin/python -m release.kit $(BUNDLES)
 
 lock: $(VENV)/bin/python ## which packages, by version and hash, a device installs (network)
+	@$(PIP) uv
 	@$(VENV)/bin/python -m release.lock
 
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed ## what a report costs (root; five minutes, or one)

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from defender_daemon.log_queue import queued_log
+from defender_daemon.notify import Notifier
 from defender_detect.arguments import PROGRAM
 from defender_detect.attachments import read_rules
 from defender_detect.config import Config
 from defender_detect.errors import DetectError
 from defender_detect.logs import start_logging
 from defender_detect.mailbox import Mailbox
+from defender_detect.pulse import Pulse
 from defender_detect.questions import check_endpoint, find_credentials
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
@@ -39,9 +41,9 @@ def run_until_stopped(read: Callable[[], Config]) -> None:
     check_endpoint(config)
     with queued_log():  # a log that nobody reads must not cost reports
         mailbox = Mailbox(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        credentials = find_credentials(config)
-        with broker_of(config, credentials) as endpoint:
-            receiver = make_receiver(config, endpoint, credentials, mailbox)
+        credentials, notifier = find_credentials(config), Notifier()
+        with broker_of(config, credentials) as (endpoint, broker_lives):
+            receiver = make_receiver(config, endpoint, credentials, mailbox, notifier)
             service = Service(
                 rules, open_store(config), make_alerts(config, receiver.publish), config.detect.most_things
             )
@@ -49,19 +51,23 @@ def run_until_stopped(read: Callable[[], Config]) -> None:
             try:
                 log.info("%s", service.restore(receiver.remember))
                 receiver.start()
-                watch(service, mailbox, read)
+                if not config.agent.embedded_broker:  # which may come later than this machine
+                    notifier.ready()
+                parts = {"the built-in broker": broker_lives, "the connection to the broker": receiver.lives}
+                watch(service, mailbox, read, Pulse(notifier, parts, lambda: describe(receiver, service, endpoint)))
             finally:
+                notifier.stopping()
                 receiver.stop()
                 service.close(time.time())
 
 
 @contextlib.contextmanager
-def broker_of(config: Config, credentials: Credentials) -> Iterator[Endpoint]:
-    """Return where the broker is; the embedded one runs meanwhile."""
+def broker_of(config: Config, credentials: Credentials) -> Iterator[tuple[Endpoint, Callable[[], bool]]]:
+    """Return where the broker is, and what says whether it makes progress; the embedded one runs meanwhile."""
     authentication = config.agent.authentication
     endpoint = Endpoint(authentication.endpoint or LOCAL_HOST, authentication.port)
     if not config.agent.embedded_broker:
-        yield endpoint
+        yield endpoint, lambda: True
         return
     from defender_detect.receive.broker import EmbeddedBroker  # here, because only it needs amqtt
 
@@ -69,31 +75,48 @@ def broker_of(config: Config, credentials: Credentials) -> Iterator[Endpoint]:
     broker = EmbeddedBroker(endpoint, credentials, alert_topics(config), revoked)
     broker.start()
     try:
-        yield broker.endpoint
+        yield broker.endpoint, broker.lives
     finally:
         broker.stop()
 
 
-def make_receiver(config: Config, endpoint: Endpoint, credentials: Credentials, mailbox: Mailbox) -> Receiver:
+def make_receiver(
+    config: Config, endpoint: Endpoint, credentials: Credentials, mailbox: Mailbox, notifier: Notifier
+) -> Receiver:
     """Return what answers reports at a broker, not yet connected."""
     interval = config.agent.minimum_interval
-    ready = f"{PROGRAM} is ready on {endpoint}: every thing may report once in {interval:g} s"
+
+    def tell_ready() -> None:
+        log.info("%s is ready on %s: every thing may report once in %g s", PROGRAM, endpoint, interval)
+        notifier.ready()
+
     return Receiver(
-        endpoint.reachable, credentials, interval, lambda: log.info(ready), mailbox.put,
+        endpoint.reachable, credentials, interval, tell_ready, mailbox.put,
         config.agent.topic, most_things=config.detect.most_things,
     )  # fmt: skip
 
 
-def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config]) -> None:
+def describe(receiver: Receiver, service: Service, endpoint: Endpoint) -> str:
+    """Return in a line what goes on."""
+    place = f"ready on {endpoint}" if receiver.is_connected else f"not connected to {endpoint}"
+    return f"{place}, things known: {service.things}"
+
+
+def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config], pulse: Pulse) -> None:
     """Look for silent things now and then, until a signal ends the program; raise the error that does."""
+    looked = time.monotonic()
     while True:
-        number = mailbox.wait(TURN)
-        if number is None:
-            service.look_for_silence(time.time())
-        elif number == signal.SIGHUP:
+        number = mailbox.wait(min(TURN, pulse.every))
+        if number == signal.SIGHUP:
+            pulse.reloading()
             reload(service, read)
-        else:
+            pulse.reloaded()
+        elif number is not None:
             return
+        if time.monotonic() - looked >= TURN:
+            service.look_for_silence(time.time())
+            looked = time.monotonic()
+        pulse.beat()
 
 
 def reload(service: Service, read: Callable[[], Config]) -> None:

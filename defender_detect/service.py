@@ -44,6 +44,11 @@ class Service:
         self._refused = 0  # reports of things that are not admitted, when an error said so last
         self._complained: float | None = None  # when that was; None while all things are admitted
 
+    @property
+    def things(self) -> int:
+        """How many things are known: those that reported within two days."""
+        return len(self._detector)
+
     def restore(self, remember: Callable[[str, int, float], None]) -> str:
         """Go on where an earlier run was, and say in a line what there is; `remember` is given each last report."""
         now = time.time()

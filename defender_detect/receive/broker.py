@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import errno
 import logging
 import resource
@@ -196,6 +197,8 @@ class EmbeddedBroker:
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._started: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         self._stopping = asyncio.Event()
+        self._turned = threading.Event()  # the event loop has, since it was asked last
+        self._turned.set()
 
     def start(self, timeout: float = START_TIMEOUT) -> None:
         """Serve; return when clients can connect."""
@@ -204,6 +207,15 @@ class EmbeddedBroker:
             self._started.result(timeout)
         except Exception as error:
             raise BrokerError(f"the broker cannot start on {self.endpoint}: {error}") from error
+
+    def lives(self) -> bool:
+        """Tell whether it serves: its thread runs, and its event loop has taken a turn since it was asked last."""
+        has_turned = self._turned.is_set()
+        self._turned.clear()
+        with contextlib.suppress(RuntimeError):  # the loop is closed, because the thread is ending
+            self._started.result(0).call_soon_threadsafe(self._turned.set)
+            return has_turned and self._thread.is_alive()
+        return False
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Close all connections, and wait for that no longer than `timeout` seconds."""
