@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from defender_cloudwatch import credentials
 from defender_cloudwatch.connection import Identity, Proxy, Way
 from defender_cloudwatch.lines import Choice, Pattern
@@ -90,10 +92,10 @@ class Settings(NamedTuple):
         yield f"places = {self.state_directory}"
 
 
-def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the file at `path`; raises ConfigError with every problem found."""
+def read_settings(path: Path, environment: Mapping[str, str] = os.environ, private_key: str | None = None) -> Settings:
+    """Read the file at `path`; `private_key` overrides its own. Raises ConfigError with every problem found."""
     try:
-        config = converted(resolved(read_json(path), path.parent))
+        config = _with_key(converted(resolved(read_json(path), path.parent)), private_key)
         name = thing_name_of(config.agent)
         problems = list(_problems(config, name, environment))
         if problems:
@@ -101,6 +103,14 @@ def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
         return _settle(config, name, environment)
     except ConfigError as error:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from error.__cause__
+
+
+def _with_key(config: Config, private_key: str | None) -> Config:
+    if private_key is None:
+        return config
+    authentication = msgspec.structs.replace(config.agent.authentication, private_key=os.path.abspath(private_key))
+    agent = msgspec.structs.replace(config.agent, authentication=authentication)
+    return msgspec.structs.replace(config, agent=agent)
 
 
 def own_log(agent: Agent) -> str | None:

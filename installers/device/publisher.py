@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from commands import say
 from configuration import makes_name_by_command, parse
@@ -14,6 +15,7 @@ from stage import describe, gather
 from switch import share_configuration
 from verdict import await_verdict
 
+COMMANDS_AS = "AMAZON_DEFENDER_COMMANDS_AS"  # names whose a configuration's commands are where root asks
 ANY_NAME = "t"  # stands for a thing's name where a command makes it, which only the service's user may run
 
 
@@ -69,7 +71,20 @@ class PublisherInstallation(Installation):
         program = (self.program / "venv" / "bin" / "python", AS_PROGRAM, self.program / self.session.product.name)
         done = self.commands.run(*program, "--check-config", *name, checked)
         self.session.require(done, "it cannot be used")
-        self.session.finish(str(config))
+        self._check_companion(checked)
+        self.session.finish(
+            str(config) + (f", for {self.platform.companion.name} too" if self.platform.companion else "")
+        )
+
+    def _check_companion(self, config: Path) -> None:
+        """Let the second program judge the configuration; the command that makes the thing's name is none of root's."""
+        companion = self.platform.companion
+        if companion is None:
+            return
+        words = [self.program / "venv" / "bin" / "python", AS_PROGRAM, self.program / companion.name]
+        environment = {**self.commands.environment, COMMANDS_AS: self.platform.user}
+        done = self.commands.run(*words, "--check-config", config, environment=environment)
+        self.session.require(done, f"{companion.name} cannot use it")
 
     def _install_keys(self) -> None:
         self.session.begin("keys")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -185,8 +185,10 @@ class Site:
             self.cloud.close()
 
 
-def write_bundle(path: Path, authority: Authority, thing: str = THING, **agent: object) -> Path:
-    """Write a thing's bundle, as deploy.py makes it."""
+def write_bundle(
+    path: Path, authority: Authority, thing: str = THING, more: Mapping[str, object] | None = None, **agent: object
+) -> Path:
+    """Write a thing's bundle, as deploy.py makes it; `more` are other sections, keywords go into the agent section."""
     files = authority.issue(thing)
     authentication = {
         "endpoint": CLOUD_ADDRESS,
@@ -199,6 +201,7 @@ def write_bundle(path: Path, authority: Authority, thing: str = THING, **agent: 
     config = {
         "agent": {"thing_name": thing, "authentication": authentication, **fast, **agent},
         "custom_metrics": {"cpu_usage": {}},
+        **(more or {}),
     }
     contents = [
         json.dumps(config).encode(),

@@ -367,3 +367,80 @@ def test_the_unit_goes_on_for_ever_is_watched_and_gets_its_key_from_systemd() ->
     assert lines >= {"Wants=network-online.target time-sync.target", "After=network-online.target"}
     assert "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK" in lines
     assert "LoadCredential=private.key:/opt/aws/amazon-defender-publisher/etc/private.key" in lines
+
+
+# The second unit, of CloudWatch
+
+
+def directives(name: str) -> set[str]:
+    """The directives of a unit, a line each."""
+    lines = (ROOT / "installers" / f"amazon-defender-{name}.service").read_text().splitlines()
+    return {line for line in lines if "=" in line and not line.startswith("#")}
+
+
+def test_the_second_unit_is_in_groups_that_the_first_is_not_and_is_otherwise_as_hard() -> None:
+    first, second = directives("publisher"), directives("cloudwatch")
+    assert {line for line in second - first if not line.startswith("Description=")} == {
+        "SupplementaryGroups=adm systemd-journal",
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+        "ProtectProc=invisible",
+    }
+    assert {line for line in first - second if not line.startswith("Description=")} == {
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    }
+    command = (ROOT / "installers" / "amazon-defender-cloudwatch.service").read_text()
+    assert "/opt/aws/amazon-defender-publisher/current/amazon-defender-cloudwatch \\\n" in command
+    assert "-k ${CREDENTIALS_DIRECTORY}/private.key \\\n" in command
+
+
+def test_the_second_unit_is_hardly_exposed() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = str(ROOT / "installers" / "amazon-defender-cloudwatch.service")
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", unit]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd is too old to look at a unit that it does not run")
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+SECOND = "amazon-defender-cloudwatch.service"
+
+
+@pytest.mark.parametrize(
+    ("options", "there", "wanted"),
+    [([], False, False), (["--cloudwatch"], False, True), ([], True, True), (["--no-cloudwatch"], True, False)],
+)
+def test_the_second_service_is_installed_where_it_is_asked_for_or_there(
+    prefix: Path, identity: list[str], options: list[str], there: bool, wanted: bool
+) -> None:
+    units = prefix / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    if there:
+        (units / SECOND).write_text("[Unit]\n")
+    said = run(INSTALL, "--dry-run", "--prefix", prefix, *options, *identity).stdout
+    restarted = [line.split()[-1] for line in said.splitlines() if " restart " in line]
+    assert [SECOND if wanted else UNIT.name] == restarted
+    checks = [line for line in said.splitlines() if "amazon-defender-cloudwatch" in line and "--check-config" in line]
+    assert wanted == bool(checks)
+    removed = [line for line in said.splitlines() if "disable --now" in line and SECOND in line]
+    assert (there and not wanted) == bool(removed)
+
+
+def test_a_release_from_before_the_second_service_removes_it(prefix: Path, tmp_path: Path) -> None:
+    calls = add_tools(prefix, systemctl="exit 0")
+    units, version = prefix / "etc" / "systemd" / "system", tmp_path / "earlier"
+    units.mkdir(parents=True)
+    (units / SECOND).write_text("[Unit]\n")
+    (version / "installers").mkdir(parents=True)
+    (version / "installers" / UNIT.name).write_text("[Unit]\n# of an earlier release\n")
+    linux = a_linux(prefix)
+    assert [UNIT.name, SECOND] == linux.units
+    linux.write_service(version)
+    assert ([UNIT.name], [UNIT.name]) == (linux.units, [path.name for path in units.iterdir()])
+    assert f"systemctl -q disable --now {SECOND}" in calls.read_text()
+
+
+def test_both_ways_at_once_are_refused() -> None:
+    done = run(INSTALL, "--cloudwatch", "--no-cloudwatch")
+    assert (2, "give --cloudwatch or --no-cloudwatch, not both") == (done.returncode, done.stderr.splitlines()[0])
