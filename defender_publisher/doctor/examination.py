@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from defender_daemon.identity import COMMAND_TIMEOUT
-from defender_publisher.doctor import daemon, ladder, local, mqtt, network
+from defender_publisher.doctor import daemon, ladder, local, mqtt, network, nucleus
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import DOUBT, FAIL, OK, Rung, Step
 
 RUNGS = (
     Rung("config", local.read_configuration),
     Rung("thing name", local.find_thing_name, longest=COMMAND_TIMEOUT + 1),
+    Rung("Greengrass nucleus", nucleus.look_for_nucleus),
     Rung("key and certificate", local.find_files),
     Rung("belong together", local.match_key),
     Rung("valid today", local.check_dates),
