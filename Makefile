@@ -5,7 +5,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 DETECT := -r requirements.txt -r defender_detect/requirements.txt
-DEMO := $(DETECT) -r demo/requirements.txt
+DEMO := $(DETECT)
 TEST := $(DEMO) -r infrastructure/requirements.txt -r tests/requirements.txt
 LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ if not missing_packages():
 CONFIGS = HERE / "configs"
 ROOTS = HERE / "defender_publisher" / "roots" / "amazon-root-ca.pem"
 DONE, FAILED = 0, 1
+EMAIL_ADDRESS = re.compile(r"[^\s@{}\[\]]+@[^\s@{}\[\]]+")  # and none of what CloudFormation or aws_cdk would look up
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,10 +86,17 @@ def new_parser() -> argparse.ArgumentParser:
     add("--output", metavar="DIR", type=Path, default="fleet", help="for keys and bundles (default: %(default)s)")
     add("--prefix", help="for a second fleet in the account (default: amazon-defender-publisher)")
     add("--no-detect", action="store_true", help="leave custom metrics and security profiles as they are")
-    add("--alert-email", metavar="ADDRESS", help="email alarms to ADDRESS; '' turns this off")
+    add("--alert-email", metavar="ADDRESS", type=email_address, help="email alarms to ADDRESS; '' turns this off")
     add("--rotate", metavar="THING", nargs="+", default=[], help="make new keys and certificates for these things")
     add("--destroy", action="store_true", help="delete the whole fleet")
     return parser
+
+
+def email_address(text: str) -> str:
+    """Return what can be an e-mail address, or "" for none; raises ArgumentTypeError."""
+    if text and not EMAIL_ADDRESS.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"must be an address such as ops@example.com, got {text!r}")
+    return text
 
 
 def run(options: argparse.Namespace) -> int:

@@ -43,7 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Answer a question, or reports until a signal."""
+    """Answer a question, issue certificates, or answer reports until a signal."""
+    if options.command:
+        from defender_detect import home  # here, as below
+
+        for line in home.carry_out(vars(options)):
+            print(line, flush=True)  # each when it is so, whatever becomes of the next
+        return
     if options.question or options.check_config or options.replay:
         from defender_detect import questions  # here, where packages that are missing are said
 

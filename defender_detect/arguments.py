@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from defender_detect import __version__
+from defender_detect.authority.arguments import COMMANDS, fill
 
 PROGRAM = "amazon-defender-detect"
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: trying again is useless, which a service manager can be told
@@ -17,6 +18,7 @@ QUESTIONS = {  # instead of a configuration
     "violations": "List alarms that were raised, cleared or invalidated",
     "metrics": "List the values of a thing's metric",
     "things": "List the things that reported",
+    "suggest": "Print a security profile of what was normal in the reports that are kept",
 }
 FIRST_AGENTS = {  # the spellings of AWS's first Device Defender agent (agent.py); see also `canonical`
     "--rootCA": "--root-ca",
@@ -48,13 +50,15 @@ class Parser(argparse.ArgumentParser):
 def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options, named as the configuration's keys are; exit with a sentence if something is wrong.
 
-    `question` is one of QUESTIONS, or None.
+    `question` is one of QUESTIONS, `command` one of COMMANDS, or None.
     """
     words = spelled_out(argv)
+    if words and words[0] in COMMANDS:
+        return command_parser(words[0]).parse_args(words[1:], argparse.Namespace(command=words[0], debug=False))
     if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
-        question = argparse.Namespace(question=words[0], debug=False)
+        question = argparse.Namespace(question=words[0], command=None, debug=False)
         return question_parser(words[0]).parse_intermixed_args(words[1:], question)
-    return new_parser().parse_args(words, argparse.Namespace(question=None))
+    return new_parser().parse_args(words, argparse.Namespace(question=None, command=None))
 
 
 def spelled_out(argv: Sequence[str]) -> list[str]:
@@ -73,12 +77,15 @@ def canonical(argument: str) -> str:
 
 def new_parser() -> Parser:
     """Return what reads the command line."""
-    questions = "to query stored data: %(prog)s violations | metrics THING METRIC | things (see %(prog)s things --help)"
+    words = (
+        "to query stored data: %(prog)s violations | metrics THING METRIC | things | suggest (%(prog)s things --help); "
+        "certificates of one's own: %(prog)s init | add THING | remove THING | renew THING | list"
+    )
     parser = Parser(
         prog=PROGRAM,
         description="Answer and evaluate reports as AWS IoT Device Defender does, at an MQTT broker or with a built-in "
         "one.",
-        epilog=questions,
+        epilog=words,
     )
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--check-config", action="store_true", help="check configuration and profiles, and end")
@@ -108,6 +115,13 @@ def _add_keys(parser: Parser) -> None:
     parser.add_argument("--debug", action="store_true", default=None, help="log much more, every report included")
 
 
+def command_parser(command: str) -> Parser:
+    """Return what reads the command line of a word that issues or revokes certificates."""
+    parser = Parser(prog=f"{PROGRAM} {command}", description=f"{COMMANDS[command]}.")
+    fill(parser, command)
+    return parser
+
+
 def question_parser(question: str) -> Parser:
     """Return what reads the command line of a question."""
     parser = Parser(prog=f"{PROGRAM} {question}", description=f"{QUESTIONS[question]}; also while Detect runs.")
@@ -119,10 +133,30 @@ def question_parser(question: str) -> Parser:
     if question == "violations":
         parser.add_argument("--active", action="store_true", help="only the alarms that are on")
         parser.add_argument("--thing", "--thing-name", metavar="NAME", help="only those of one thing")
+    if question == "suggest":
+        _add_choices(parser)
+        return parser
     if question != "things":
         parser.add_argument("--days", metavar="N", type=days, default=1.0, help="how far to look back (default: 1)")
     parser.add_argument("--json", action="store_true", help="in the shape of AWS's API")
     return parser
+
+
+def _add_choices(parser: Parser) -> None:
+    recorded = "learn from recorded reports instead, JSON lines as --replay takes them; - is standard input"
+    parser.add_argument("--days", metavar="N", type=days, default=3.0, help="how far to look back (default: 3)")
+    parser.add_argument("--group", metavar="NAME", help="learn from the things of a group of detect.thing_groups only")
+    parser.add_argument("--name", metavar="NAME", type=profile_name, default="normal", help="the profile's (normal)")
+    parser.add_argument("--recorded", metavar="FILE", type=Path, help=recorded)
+
+
+def profile_name(text: str) -> str:
+    """Read a security profile's name."""
+    from device_defender.metrics import is_name
+
+    if not is_name(text):
+        raise argparse.ArgumentTypeError("must be 1 to 128 letters, digits and : _ -")
+    return text
 
 
 def host(text: str) -> str:

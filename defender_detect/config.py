@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, Union
 import msgspec
 from msgspec import Meta, field
 
+from defender_detect.alerts.grouping import GROUP_SECONDS
 from defender_detect.alerts.target import Target
 from defender_detect.alerts.targets import TARGETS, find_targets
 from defender_detect.errors import AlertSettingError, ConfigError
@@ -163,6 +164,13 @@ class Detect(Section, frozen=True):
         ),
         that(None, f"a whole number from 1 to {LARGEST}"),
     ] = MOST_THINGS
+    group_seconds: Annotated[
+        Annotated[float, Meta(ge=0, le=24 * 3600)],
+        Meta(
+            description="The first alarm of a behavior is sent at once; others that begin or end within so many "
+            "seconds are sent together, with their number and first names. 0 sends each alone."
+        ),
+    ] = GROUP_SECONDS
     alerts: Annotated[list[Alert], Meta(description="Who hears of alarms, beside the log; see below.")] = field(
         default_factory=list
     )

@@ -19,7 +19,9 @@ from defender_detect.receive.credentials import Credentials
 def answer(options: argparse.Namespace) -> None:
     """Print the answer to the question that the options ask."""
     config = read_config(options.config, vars(options))
-    if options.question:
+    if options.question == "suggest":
+        print_suggestion(options, config)
+    elif options.question:
         print_stored(options, config)
     elif options.check_config:
         # Profiles can be checked alone, without a broker.
@@ -105,6 +107,13 @@ def print_stored(options: argparse.Namespace, config: Config) -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # of a sparkline where there is no UTF-8
     print(f"{as_json(found)}\n" if options.json else as_table(options.question, found, width), end="")
+
+
+def print_suggestion(options: argparse.Namespace, config: Config) -> None:
+    """Print a profile of what was normal, and on standard error what a person needs to know of it."""
+    from defender_detect.suggest import suggest
+
+    suggest(config, options.name, options.days, options.group, options.recorded)
 
 
 def _publish_nothing(topic: str, payload: bytes) -> None:

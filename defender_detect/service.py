@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ from defender_detect.store.store import DAY, Store
 
 POPULATIONS = "$populations"  # what is kept of all things together; no thing can have this name
 TURN = 60.0  # seconds between two looks for silent things
+LONGEST_TURN = 5 * TURN  # longer: this machine slept, or its clock was set
 MOST_FINDINGS = 10_000  # of a look: the store has room for 50,000 events at once; the next look goes on
 COMPLAIN_EVERY = 3600.0  # seconds between two errors about the same
 TOO_MANY_THINGS = (
@@ -43,6 +45,7 @@ class Service:
         self._lock = threading.Lock()
         self._refused = 0  # reports of things that are not admitted, when an error said so last
         self._complained: float | None = None  # when that was; None while all things are admitted
+        self._looked: float | None = None  # when silence was looked for last
 
     @property
     def things(self) -> int:
@@ -52,12 +55,16 @@ class Service:
     def restore(self, remember: Callable[[str, int, float], None]) -> str:
         """Go on where an earlier run was, and say in a line what there is; `remember` is given each last report."""
         now = time.time()
+        latest = 0.0
         for each in self._store.load_states() if self._store is not None else ():
             if each.thing == POPULATIONS:
                 self._restore_populations(each.state or b"")
             else:
                 self._detector.restore(each.thing, each.state, each.accepted_at or 0.0, now)
                 remember(each.thing, each.report_id or 0, each.accepted_at or 0.0)
+                latest = max(latest, each.accepted_at or 0.0)
+        self._detector.excuse(max(0.0, now - latest))  # while there was no Detect nobody could report
+        self._tell_what_waited()
         self._invalidate_what_nothing_follows(now)
         profiles = [each.profile for each in self._detector.rules.attachments]
         behaviors = sum(len(profile.behaviors) for profile in profiles)
@@ -75,9 +82,11 @@ class Service:
         self._tell(findings)
 
     def look_for_silence(self, now: float) -> None:
-        """Invalidate the alarms of things that have not reported for long; called every TURN seconds."""
+        """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds."""
         with self._lock:
-            findings = list(islice(self._detector.expire(now), MOST_FINDINGS))
+            self._excuse_what_nobody_heard(now)
+            found = chain(self._detector.find_silent(now, noticed=now), self._detector.expire(now))
+            findings = list(islice(found, MOST_FINDINGS))
             self._keep(findings, now)
         self._tell(findings)
         self._keep_populations(now)
@@ -96,6 +105,20 @@ class Service:
         if self._store is not None:
             self._store.close()
         self._alerts.close()
+
+    def _excuse_what_nobody_heard(self, now: float) -> None:
+        """Count no silence of a time that this machine slept, or that its clock was set by."""
+        passed = 0.0 if self._looked is None else now - self._looked
+        if not 0 <= passed < LONGEST_TURN:
+            self._detector.excuse(passed - TURN)
+        self._looked = now
+
+    def _tell_what_waited(self) -> None:
+        """Tell the alerts of an earlier run that may not have arrived."""
+        since = self._alerts.told_until
+        kept = () if since is None or self._store is None else self._store.events(since, math.inf)
+        if number := self._alerts.restore(kept):
+            log.info("alerts of an earlier run that are sent now, because they may not have arrived: %d", number)
 
     def _invalidate_what_nothing_follows(self, now: float) -> None:
         """Invalidate the alarms of an earlier run whose behavior is gone, or whose thing has been silent for long."""
@@ -163,7 +186,8 @@ def open_store(config: Config) -> Store | None:
 
 def make_alerts(config: Config, publish: Publish) -> Alerts:
     """Make the alerts of a configuration; raises AlertSettingError."""
-    return Alerts(make_sinks(config, publish))
+    kept = config.agent.state_directory
+    return Alerts(make_sinks(config, publish), True, config.detect.group_seconds, Path(kept) if kept else None)
 
 
 def make_sinks(config: Config, publish: Publish) -> list[Sink]:

@@ -21,6 +21,7 @@ DEVICE = sorted((ROOT / "defender_publisher").rglob("*.py"))
 CLOUDWATCH = sorted((ROOT / "defender_cloudwatch").rglob("*.py"))
 DETECT = sorted((ROOT / "defender_detect").rglob("*.py"))
 ROOMS: dict[str, set[str]] = {  # Detect's, from the ground up: the rooms that each may import
+    "authority": set(),
     "evaluate": set(),
     "store": {"evaluate"},
     "judge": set(),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from defender_daemon.ladder import Doubted, NotTried
 from defender_daemon.nucleus import find_nucleus
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Doubted, NotTried
 from defender_publisher.endpoint import is_aws
 
 ROOT = Path("/")

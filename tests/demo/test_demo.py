@@ -28,8 +28,8 @@ from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DETECT = ROOT / "amazon-defender-detect"
-ALARM = f"WARNING this-machine: in-alarm: {BEHAVIOR} of {PROFILE}: ..."
-CLEARED = f"INFO this-machine: alarm-cleared: {BEHAVIOR} of {PROFILE}: ..."
+ALARM = f"WARNING this-machine: in-alarm: ... ({BEHAVIOR} of {PROFILE})"
+CLEARED = f"INFO this-machine: alarm-cleared: ... ({BEHAVIOR} of {PROFILE})"
 REPORT = {"header": {"report_id": 7, "version": "1.0"}, "metrics": {"listening_tcp_ports": {"ports": [], "total": 0}}}
 LONGEST = 240.0  # seconds for an alarm to clear; without a network of its own, ports of other tests may hold it
 
@@ -143,7 +143,7 @@ def test_the_whole_demo_ends_well_and_what_it_tells_to_type_works(tmp_path: Path
     watchdog.cancel()
     text = "".join(lines)
     assert 0 == demo.wait(60), text
-    assert re.search(rf"WARNING this-machine: in-alarm: {BEHAVIOR} of {PROFILE}", text)
+    assert re.search(rf"WARNING this-machine: in-alarm: TCP port [0-9]+ .*\({BEHAVIOR} of {PROFILE}\)", text)
     assert "not seen" not in text
     assert "Traceback" not in text
 

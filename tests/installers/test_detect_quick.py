@@ -51,13 +51,8 @@ def test_a_dry_run_tells_of_every_step_and_changes_nothing(prefix: Path, directo
     assert (0, "") == (done.returncode, done.stderr)
     assert STEPS == re.findall(r"^ ?\d+/9  (\S+)$", done.stdout, re.MULTILINE)
     commands = [line.strip("+ ") for line in done.stdout.splitlines() if line.startswith("       + ")]
-    for part in (
-        "--comment 'Device Defender Detect'",
-        f"restart {UNIT.name}",
-        "--check-config",
-        "detect.lock",
-        "--doctor",
-    ):
+    comment = "--comment 'Device Defender Detect'"
+    for part in (comment, f"restart {UNIT.name}", "--check-config", "detect.lock", "--doctor"):
         assert 1 == len([command for command in commands if part in command]), part
     assert before == sorted(prefix.rglob("*"))
     assert "AWSIoTPythonSDK" not in done.stdout

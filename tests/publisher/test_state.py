@@ -112,7 +112,7 @@ def test_the_directory_is_for_its_owner_only(tmp_path: Path) -> None:
         assert 0o700 == stat.S_IMODE((tmp_path / "state").stat().st_mode)
 
 
-@pytest.mark.parametrize("name", ["state.new", "lock"])
+@pytest.mark.parametrize("name", [".state.json.new", "lock"])
 def test_no_link_is_followed_that_someone_left_in_the_directory(tmp_path: Path, name: str) -> None:
     precious = tmp_path / "precious"
     precious.write_text("precious")

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import timeloop
 
+from defender_daemon import jobs as jobs_module
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker
 from tests.waiting import outcome, wait_until
@@ -84,21 +85,21 @@ def beats() -> Beats:
 
 
 @pytest.fixture
-def started(publisher_script: ModuleType) -> Iterator[list[Any]]:
+def started() -> Iterator[list[Any]]:
     """The jobs that a test started; they are ended after it."""
     jobs: list[Any] = []
     yield jobs
-    publisher_script.stop_jobs(jobs)
+    jobs_module.stop_jobs(jobs, 2.0)
 
 
 @pytest.fixture
-def start_job(publisher_script: ModuleType, started: list[Any], beats: Beats) -> Callable[..., Any]:
+def start_job(started: list[Any], beats: Beats) -> Callable[..., Any]:
     """Start one job that runs `step` as the publisher's jobs run."""
 
     def start_job(step: Callable[[], float], first: float = 0.0) -> Any:
         loop = timeloop.Timeloop()
         loop.logger.handlers.clear()
-        publisher_script.add_job(loop, beats, step, first=first)
+        jobs_module.add_job(loop, beats, step, first=first)
         loop.start(block=False)
         started.extend(loop.jobs)
         return loop.jobs[0]
@@ -180,10 +181,10 @@ def test_a_run_that_takes_long_makes_the_wait_until_the_next_shorter(start_job: 
 
 @pytest.mark.parametrize("error", [RuntimeError("unforeseen"), ValueError("another"), OSError(24, "too many files")])
 def test_a_job_that_fails_is_logged_with_its_traceback_and_runs_again(
-    publisher_script: ModuleType, start_job: Callable[..., Any], caplog: pytest.LogCaptureFixture,
+    start_job: Callable[..., Any], caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch, error: Exception,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(publisher_script, "AFTER_UNFORESEEN", 0.1)
+    monkeypatch.setattr(jobs_module, "AFTER_UNFORESEEN", 0.1)
     runs: list[int] = []
 
     def step() -> float:
@@ -201,14 +202,14 @@ def test_a_job_that_fails_is_logged_with_its_traceback_and_runs_again(
     assert "step" in logged[0].getMessage()
 
 
-def test_a_job_that_fails_is_not_tried_again_at_once(publisher_script: ModuleType) -> None:
-    assert 10 <= publisher_script.AFTER_UNFORESEEN <= 300
+def test_a_job_that_fails_is_not_tried_again_at_once() -> None:
+    assert 10 <= jobs_module.AFTER_UNFORESEEN <= 300
 
 
 def test_a_job_leaves_a_heartbeat_at_the_start_and_after_each_run_but_not_after_one_that_failed(
-    publisher_script: ModuleType, start_job: Callable[..., Any], beats: Beats, monkeypatch: pytest.MonkeyPatch
+    start_job: Callable[..., Any], beats: Beats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher_script, "AFTER_UNFORESEEN", 0.0)
+    monkeypatch.setattr(jobs_module, "AFTER_UNFORESEEN", 0.0)
     turns = iter([0.01, RuntimeError("unforeseen"), 0.02, RuntimeError("unforeseen"), LONG])
 
     def step() -> float:
@@ -243,22 +244,19 @@ def test_jobs_that_hang_hold_up_the_stop_for_five_seconds_at_most(
     publisher_script: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(publisher_script.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     jobs = [HangingJob(clock) for _ in range(3)]
-    publisher_script.stop_jobs(jobs)
+    jobs_module.stop_jobs(jobs, publisher_script.STOP_WITHIN)
     monkeypatch.undo()
     assert publisher_script.STOP_WITHIN <= 5
     assert publisher_script.STOP_WITHIN == sum(sum(each.waited) for each in jobs)  # together, not one after the other
     assert all(each.stopped.is_set() for each in jobs)
 
 
-def test_jobs_that_sleep_stop_at_once(
-    publisher_script: ModuleType, start_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publisher_script, "STOP_WITHIN", LONG)
+def test_jobs_that_sleep_stop_at_once(start_job: Callable[..., Any]) -> None:
     jobs = [start_job(lambda: LONG) for _ in range(3)]
     time.sleep(0.1)
-    assert None is outcome(lambda: publisher_script.stop_jobs(jobs))
+    assert None is outcome(lambda: jobs_module.stop_jobs(jobs, LONG))
     assert not any(each.is_alive() for each in jobs)
 
 

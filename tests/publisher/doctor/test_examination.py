@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.ladder import FAIL, NOT_TRIED, OK, Step, show
 from defender_publisher.doctor import examination, mqtt, network
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import DOUBT, FAIL, NOT_TRIED, OK, Step
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.state import STATE_FILE, State, StateFile
 from demo.authority import Authority
@@ -91,21 +91,6 @@ def test_a_certificate_of_aws_at_a_broker_of_ones_own_is_told_by_what_name_the_b
     expected = "goes by the certificate's common name, which must be rpi-0001 and is 'AWS IoT Certificate'"
     assert expected in step.advice
     assert "iot:" not in str(step)
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "well"),
-    [
-        ([OK, OK], True),
-        ([DOUBT, OK], True),
-        ([DOUBT, NOT_TRIED], False),
-        ([DOUBT, FAIL], False),
-        ([OK, NOT_TRIED], True),
-        ([FAIL, OK], False),
-    ],
-)
-def test_what_is_in_doubt_is_well_once_a_report_was_accepted(verdicts: list[str], well: bool) -> None:
-    assert well == examination.is_well([Step("a rung", verdict) for verdict in verdicts])
 
 
 def test_a_rejected_report_fails_with_its_code(write_config: WriteConfig, broker: ScriptedBroker) -> None:
@@ -189,9 +174,11 @@ def test_on_a_topic_of_ones_own_silence_is_no_failure(
     assert [OK] * len(examination.RUNGS) == verdicts(steps), steps
 
 
-def test_as_json_it_is_one_object(write_config: WriteConfig, free_port: int) -> None:
-    steps = list(examination.examine(Case(write_config(free_port), {})))
-    found = json.loads(examination.as_json(steps))
+def test_as_json_it_is_one_object(
+    write_config: WriteConfig, free_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not show(examination.examine(Case(write_config(free_port), {})), as_json=True)
+    found = json.loads(capsys.readouterr().out)
     assert {"ok", "rungs"} == set(found)
     assert found["ok"] is False
     assert [rung.name for rung in examination.RUNGS] == [rung["rung"] for rung in found["rungs"]]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon import rungs
+from defender_daemon.ladder import Doubted, Failed
 from defender_publisher.doctor import local
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
-from defender_publisher.doctor.ladder import Doubted, Failed
 from defender_publisher.errors import Problem
 from demo.authority import Authority
 
@@ -124,8 +125,8 @@ def test_an_expired_certificate_and_one_of_tomorrow_fail(make_case: MakeCase, au
 
 
 def test_the_days_left_are_counted() -> None:
-    assert "for 365 days more, until 2027-11-21 00:00 UTC" == local.remaining(1826755200, 1826755200 - 365 * 86400)
-    assert "for 3 hours more" in local.remaining(3 * 3600, 0)
+    assert "for 365 days more, until 2027-11-21 00:00 UTC" == rungs.remaining(1826755200, 1826755200 - 365 * 86400)
+    assert "for 3 hours more" in rungs.remaining(3 * 3600, 0)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_a_clock_before_this_release_fails_and_todays_holds(make_case: MakeCase)
     assert says.startswith("this device's clock says 1970-01-01 00:00:12 UTC")
     assert "timedatectl" in advice
     assert local.check_clock(make_case()).endswith(" UTC")
-    assert local.RELEASE_DAY < time.time()
+    assert rungs.RELEASE_DAY < time.time()
 
 
 def test_a_disk_that_is_full_is_in_doubt_because_reports_go_on(

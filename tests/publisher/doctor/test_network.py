@@ -12,10 +12,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from defender_publisher.credentials import certificate_id
+from defender_daemon.certificate import certificate_id
+from defender_daemon.ladder import Failed
 from defender_publisher.doctor import local, network
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Failed
 from defender_publisher.tcp import open_socket
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker

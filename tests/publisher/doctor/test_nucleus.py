@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.ladder import Doubted, NotTried
 from defender_publisher.doctor import local, nucleus
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Doubted, NotTried
 from tests.daemon.test_nucleus import EFFECTIVE, enable, write
 
 AWS = "a1b2c3-ats.iot.eu-west-1.amazonaws.com"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
-from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import (
+from defender_daemon.ladder import (
     DOUBT,
     FAIL,
     NOT_TRIED,
@@ -20,14 +19,19 @@ from defender_publisher.doctor.ladder import (
     Rung,
     Step,
     climb,
+    is_well,
     within,
 )
 from tests.waiting import PATIENCE
 
 
+class Case:
+    unneeded: Mapping[str, str] = {}
+
+
 @pytest.fixture
 def case() -> Case:
-    return Case(None, {})
+    return Case()
 
 
 def failing(error: Exception) -> Callable[[Case], str]:
@@ -70,8 +74,8 @@ def test_a_failure_that_an_accepted_report_contradicts_is_a_doubt_and_the_daemon
         Rung("b", failing(AssertionError())),
         Rung("report", lambda case: "accepted", witnessed=True),
     ]
-    steps = list(climb(rungs, case, overruling=lambda case: "report 7 was accepted"))
-    says = "broken\nbut report 7 was accepted, so this does not keep reports from arriving"
+    steps = list(climb(rungs, case, overruling=lambda case: "report 7 was accepted, so this does not matter"))
+    says = "broken\nbut report 7 was accepted, so this does not matter"
     assert [Step("a", DOUBT, says, "repair it"), Step("b", NOT_TRIED), Step("report", OK, "accepted")] == steps
 
 
@@ -121,3 +125,18 @@ def test_what_ends_in_time_gives_its_answer_or_its_error() -> None:
     with pytest.raises(OverdueError, match="did not end within 0 s"):
         within(0.05, release.wait)
     release.set()
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "well"),
+    [
+        ([OK, OK], True),
+        ([DOUBT, OK], True),
+        ([DOUBT, NOT_TRIED], False),
+        ([DOUBT, FAIL], False),
+        ([OK, NOT_TRIED], True),
+        ([FAIL, OK], False),
+    ],
+)
+def test_what_is_in_doubt_is_well_once_the_last_check_passed(verdicts: list[str], well: bool) -> None:
+    assert well == is_well([Step("a rung", verdict) for verdict in verdicts])

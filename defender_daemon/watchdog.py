@@ -1,8 +1,8 @@
 """The watchdog: notices that the program hangs, on the monotonic clock, which no one can set.
 
 Progress is a job's turn that ends as it should: with a report accepted, refused or unanswered, a connection made or
-refused, a look taken. A network that is gone for days is no hang, because every attempt ends. A job that does not come
-back, and one that fails in an unforeseen way turn after turn, makes no progress.
+refused, a look taken, a log sent. A network that is gone for days is no hang, because every attempt ends. A job that
+does not come back, and one that fails in an unforeseen way turn after turn, makes no progress.
 """
 
 from __future__ import annotations
@@ -13,26 +13,17 @@ import time
 import traceback
 from collections.abc import Callable, Hashable
 from threading import Thread
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from defender_daemon.config import Config
+from defender_daemon.errors import HungError
 from defender_daemon.notify import Notifier
-from defender_publisher.errors import HungError
-from defender_publisher.transport import Transport
 
-log = logging.getLogger("defender_publisher")
+log = logging.getLogger("defender_daemon")
 
 PATIENCE = 2  # intervals without progress before the watchdog acts
-LONGEST_TURN = 60.0  # seconds that a turn may take by our own time-outs: name, TCP, TLS, CONNACK, two SUBACKs, verdict
 LOOKS = 4  # times the watchdog looks within its patience
 LONGEST_SLEEP = 30.0  # seconds between two looks at most
 WELL, RESET, WAIT, GIVE_UP = "well", "reset", "wait", "give up"
-
-
-def patience_for(config: Config) -> float:
-    """Return the seconds without progress after which something hangs: two intervals, or more if a turn may take it."""
-    commands = sum(each.timeout for each in config.custom_metrics.values() if each.command)
-    return max(float(PATIENCE * config.agent.publish_interval), LONGEST_TURN + commands)
 
 
 Job = TypeVar("Job", bound=Hashable)
@@ -75,12 +66,27 @@ class Watchdog(Generic[Job]):
         return GIVE_UP if now - self._reset_at >= self.patience / PATIENCE else WAIT
 
 
-class Guard:
-    """Guards the jobs of one configuration; the main thread lets it `look` from time to time."""
+class Lasting(Protocol):
+    """A connection that lasts, in which a job may hang."""
 
-    def __init__(self, config: Config, transport: Transport, notifier: Notifier) -> None:
-        self.watchdog: Watchdog[Thread] = Watchdog(patience_for(config))
-        self._transport = transport
+    @property
+    def needs_restart(self) -> str:
+        """Why only a new start of the program helps, or nothing."""
+
+    def reset(self) -> None:
+        """Tear the connection down; its owner makes a new one."""
+
+
+class Guard:
+    """Guards the jobs of one configuration; the main thread lets it `look` from time to time.
+
+    `patience` is how many seconds without progress a job has; `connection` is where it may hang, None where each turn
+    makes its own.
+    """
+
+    def __init__(self, patience: float, notifier: Notifier, connection: Lasting | None = None) -> None:
+        self.watchdog: Watchdog[Thread] = Watchdog(patience)
+        self._connection = connection
         self._notifier = notifier
 
     def look(self) -> float:
@@ -88,15 +94,17 @@ class Guard:
 
         Raises HungError when a new connection did not help, which says where the job is, or cannot help.
         """
-        if self._transport.needs_restart:
-            raise HungError(self._transport.needs_restart)
+        if self._connection is not None and self._connection.needs_restart:
+            raise HungError(self._connection.needs_restart)
         verdict = self.watchdog.judge()
         stuck = "; ".join(f"{job.name} is at {whereabouts(job)}" for job in self.watchdog.overdue)
         if verdict == WELL:
             self._notifier.alive()
+        elif self._connection is None:
+            raise HungError(f"no progress for {self.watchdog.patience:.0f} s: {stuck}")
         elif verdict == RESET:
             log.error("no progress for %.0f s, so a new connection is made: %s", self.watchdog.patience, stuck)
-            self._transport.reset()
+            self._connection.reset()
         elif verdict == GIVE_UP:
             raise HungError(f"no progress, and a new connection did not help: {stuck}")
         every = self.watchdog.every

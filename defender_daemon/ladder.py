@@ -1,17 +1,17 @@
-"""The ladder: rungs that are climbed in order, each bounded in time, up to the first that fails."""
+"""The ladder: a doctor's rungs, climbed in order, each bounded in time, up to the first that fails."""
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from defender_daemon.errors import DefenderError
 from defender_daemon.text import printable_lines
-from defender_publisher.doctor.case import Case
-from defender_publisher.errors import DefenderError
 
 OK, FAIL, DOUBT, NOT_TRIED = "ok", "fail", "doubt", "not tried"
 LONGEST = 15.0  # seconds that a rung may take; nobody waits longer before a screen that says nothing
@@ -20,6 +20,17 @@ SEND_OUTPUT = "send this output to the project"
 NAME_WIDTH = 22  # columns; the longest name is "issued for this thing"
 
 T = TypeVar("T")
+
+
+class Case(Protocol):
+    """What a doctor knows so far of what it examines."""
+
+    @property
+    def unneeded(self) -> Mapping[str, str]:
+        """The names of rungs that this case does without, and a word on why."""
+
+
+C = TypeVar("C", bound=Case)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -58,15 +69,13 @@ class Rung(NamedTuple):
     """A name, and what to try: it returns what it found, or raises Failed or NotTried."""
 
     name: str
-    attempt: Callable[[Case], str]
+    attempt: Callable[[Any], str]  # of the doctor's own case
     if_overdue: str = f"try again; if it happens again, {SEND_OUTPUT}"
     longest: float = LONGEST
     witnessed: bool = False  # by a running daemon, whatever became of the rungs before
 
 
-def climb(
-    rungs: Iterable[Rung], case: Case, overruling: Callable[[Case], str | None] = lambda case: None
-) -> Iterator[Step]:
+def climb(rungs: Iterable[Rung], case: C, overruling: Callable[[C], str | None] = lambda case: None) -> Iterator[Step]:
     """Yield a step for each rung as it is known; after the first that failed none is tried.
 
     A failure that something proves to be none (`overruling` says what) is a doubt; after it only the rungs are tried
@@ -80,11 +89,32 @@ def climb(
         step = _try(rung, case)
         proof = overruling(case) if step.verdict == FAIL and not rung.witnessed else None
         if proof is not None:
-            step = Step(
-                rung.name, DOUBT, f"{step.says}\nbut {proof}, so this does not keep reports from arriving", step.advice
-            )
+            step = Step(rung.name, DOUBT, f"{step.says}\nbut {proof}", step.advice)
         fallen, overruled = step.verdict == FAIL, overruled or proof is not None
         yield step
+
+
+def is_well(steps: Sequence[Step]) -> bool:
+    """Return whether no rung failed; of one that is in doubt the last rung must have shown that it holds."""
+    verdicts = {step.verdict for step in steps}
+    return FAIL not in verdicts and (DOUBT not in verdicts or steps[-1].verdict == OK)
+
+
+def as_object(steps: Sequence[Step]) -> dict[str, object]:
+    """Return the findings as JSON has them."""
+    return {"ok": is_well(steps), "rungs": [msgspec.to_builtins(step) for step in steps]}
+
+
+def show(steps: Iterable[Step], as_json: bool) -> bool:
+    """Print each step when it is known, or all as one JSON object; return whether all is well."""
+    known = []
+    for step in steps:
+        known.append(step)
+        if not as_json:
+            print(step, flush=True)
+    if as_json:
+        print(json.dumps(as_object(known), indent=2))
+    return is_well(known)
 
 
 def within(seconds: float, function: Callable[[], T]) -> T:

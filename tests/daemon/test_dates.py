@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher import dates
-from defender_publisher.credentials import validity, validity_problem
+from defender_daemon import dates
+from defender_daemon.certificate import validity
+from defender_publisher.credentials import validity_problem
 from demo.authority import Authority
 from tests.fakes import time_t
 from tests.waiting import wait_until

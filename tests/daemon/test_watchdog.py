@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from defender_publisher.errors import HungError
-from defender_publisher.settings import read_settings
-from defender_publisher.watchdog import (
+from defender_daemon.errors import HungError
+from defender_daemon.watchdog import (
     GIVE_UP,
     LONGEST_SLEEP,
     LOOKS,
@@ -19,7 +18,6 @@ from defender_publisher.watchdog import (
     WELL,
     Guard,
     Watchdog,
-    patience_for,
     whereabouts,
 )
 
@@ -84,16 +82,6 @@ def test_a_process_that_was_stopped_itself_blames_nobody() -> None:
     assert [WELL] * 6 + [RESET] == ward.run(700)
 
 
-def test_patience_is_two_intervals_and_never_less_than_a_turn_may_take() -> None:
-    def patience(interval: int, **custom_metrics: object) -> float:
-        agent = {"dry_run": True, "publish_interval": interval, "allow_short_interval": True}
-        return patience_for(read_settings(None, {"agent": agent, "custom_metrics": custom_metrics}).config)
-
-    assert 600.0 == patience(300)
-    assert 60.0 == patience(5)
-    assert 110.0 == patience(5, x={"command": ["x"], "type": "number", "timeout": 50}, cpu_usage={})
-
-
 @dataclass
 class Everything:
     """The transport and the notifier in one, which remember what they were told."""
@@ -110,8 +98,7 @@ class Everything:
 
 
 def guard_with(world: Everything, clock: Clock) -> Guard:
-    config = read_settings(None, {"agent": {"dry_run": True}}).config
-    guard = Guard(config, world, world)  # type: ignore[arg-type]
+    guard = Guard(600.0, world, world)  # type: ignore[arg-type]
     guard.watchdog = Watchdog(600.0, clock)
     return guard
 
@@ -155,3 +142,17 @@ def test_a_transport_that_only_a_new_start_helps_ends_the_program_with_its_reaso
     guard = guard_with(Everything(needs_restart="the token is not known any longer"), Clock())
     with pytest.raises(HungError, match="the token is not known any longer"):
         guard.look()
+
+
+def test_where_each_turn_makes_its_own_connection_there_is_nothing_to_renew() -> None:
+    world, clock = Everything(), Clock()
+    guard = Guard(600.0, world)  # type: ignore[arg-type]
+    guard.watchdog = Watchdog(600.0, clock)
+    job = threading.Thread(name="send_logs")
+    guard.watchdog.beat(job, 5.0)
+    clock.now = 600.0
+    guard.look()
+    clock.now = 601.0
+    with pytest.raises(HungError, match=r"no progress for 600 s: send_logs is at "):
+        guard.look()
+    assert ["alive"] == world.told
