@@ -12,6 +12,7 @@ MISUSE = 2  # exit status
 FLAGS = {
     "--dry-run": "dry_run", "--replace": "replace", "--non-interactive": "non_interactive",
     "--update-lists": "update_lists", "--cloudwatch": "cloudwatch", "--no-cloudwatch": "no_cloudwatch",
+    "--beside-greengrass": "beside_greengrass",
 }  # fmt: skip
 NO_OPTION = {"called_from", "installed", *FLAGS.values()}
 LONGEST_PORT = 5  # digits
@@ -38,6 +39,7 @@ class Options:
     update_lists: bool = False
     cloudwatch: bool = False
     no_cloudwatch: bool = False
+    beside_greengrass: bool = False
     directory: Path | None = None
     called_from: Path = Path("/")
     installed: str = ""  # what was installed of the system before there was a Python

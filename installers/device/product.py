@@ -54,7 +54,7 @@ PUBLISHER = Product(
     compiled=("defender_start.py", "device_defender", "defender_daemon", "defender_publisher", "defender_cloudwatch"),
     options=(
         "--bundle", "--endpoint", "--thing-name", "--certificate", "--private-key", "--root-ca", "--port", "--config",
-        "--replace", "--cloudwatch", "--no-cloudwatch", *COMMON,
+        "--replace", "--cloudwatch", "--no-cloudwatch", "--beside-greengrass", *COMMON,
     ),
     user="amazon-defender-publisher",
     units=("amazon-defender-publisher.service",),

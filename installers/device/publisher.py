@@ -10,9 +10,11 @@ from configuration import makes_name_by_command, parse
 from etc import keep, place, write_stage
 from files import read_file
 from installation import AS_PROGRAM, SOURCE, Installation
+from nucleus import look_for_nucleus
 from problem import Problem
+from session import tell_problem
 from stage import describe, gather
-from switch import share_configuration
+from switch import readlink, share_configuration
 from verdict import await_verdict
 
 COMMANDS_AS = "AMAZON_DEFENDER_COMMANDS_AS"  # names whose a configuration's commands are where root asks
@@ -44,11 +46,22 @@ class PublisherInstallation(Installation):
         stage = gather(arguments)
         self.replaces = self.options.replace or stage.renewed
         found = describe(stage, arguments)
+        self._heed_nucleus(stage.files)
         if not self.session.dry_run:
             write_stage(self.places.staged, stage.files)
         if self.session.dry_run:
             say(found)
         self.session.finish(found)
+
+    def _heed_nucleus(self, files: dict[str, bytes]) -> None:
+        """Say what there is of Greengrass; a first installation that would disconnect a nucleus ends here."""
+        allowed = self.options.beside_greengrass or bool(readlink(self.places.current))
+        try:
+            said = look_for_nucleus(files, self.places.prefix, allowed)
+        except Problem as problem:
+            self.session.fail(str(problem))
+        if said:
+            tell_problem(f"{self.session.step}: {said}")
 
     def _stage_arguments(self) -> argparse.Namespace:
         """Return the options of the command that gathers what etc is going to hold."""

@@ -118,9 +118,11 @@ class Site:
         command = ["bash", f"{source}/installers/install-rpi.bash", "--wheelhouse", WHEELS, *options]
         return self.machine.run(*command, within=within, **environment)
 
-    def begin_install(self, *options: object, source: str = SOURCE) -> None:
-        """Start the installer, and do not wait for it."""
-        command = ["bash", f"{source}/installers/install-rpi.bash", "--wheelhouse", WHEELS, *options]
+    def begin_install(
+        self, *options: object, source: str = SOURCE, script: str = "install-rpi.bash", wheels: str = WHEELS
+    ) -> None:
+        """Start an installer, and do not wait for it."""
+        command = ["bash", f"{source}/installers/{script}", "--wheelhouse", wheels, *options]
         self.machine.run("rm", "-f", INSTALLER_SAYS, check=True)
         self.machine.run("systemctl", "reset-failed", INSTALLER)
         output = [f"--property=Standard{stream}=append:{INSTALLER_SAYS}" for stream in ("Output", "Error")]

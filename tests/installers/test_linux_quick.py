@@ -444,3 +444,93 @@ def test_a_release_from_before_the_second_service_removes_it(prefix: Path, tmp_p
 def test_both_ways_at_once_are_refused() -> None:
     done = run(INSTALL, "--cloudwatch", "--no-cloudwatch")
     assert (2, "give --cloudwatch or --no-cloudwatch, not both") == (done.returncode, done.stderr.splitlines()[0])
+
+
+# A Greengrass nucleus
+
+
+CORE = '---\nsystem:\n  rootpath: "/greengrass/v2"\n  thingName: "t"\n'
+AWS = "a1b2c3-ats.iot.eu-west-1.amazonaws.com"
+
+
+@pytest.fixture
+def core(prefix: Path) -> Path:
+    """A Greengrass core below the prefix, which is the thing t."""
+    for path, text in {
+        "greengrass/v2/config/effectiveConfig.yaml": CORE,
+        "etc/systemd/system/multi-user.target.wants/greengrass.service": "",
+    }.items():
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).write_text(text)
+    return prefix
+
+
+def at_aws(identity: list[str]) -> list[str]:
+    """The options with an endpoint of AWS's."""
+    return ["--endpoint", AWS, *identity[2:]]
+
+
+def test_a_service_that_would_disconnect_the_nucleus_is_refused(core: Path, identity: list[str]) -> None:
+    done = run(INSTALL, "--prefix", core, *at_aws(identity))
+    assert (1, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert done.stderr.startswith(
+        "identity: there is a Greengrass nucleus (/greengrass/v2/config/effectiveConfig.yaml) "
+    )
+    assert "with the same client ID, t: it and this service would disconnect each other from AWS IoT" in done.stderr
+    assert "install the Greengrass component (docs/how-to/run-on-greengrass.md) instead" in done.stderr
+    assert not (core / "opt" / "aws" / "amazon-defender-publisher" / "etc.new").exists()
+    assert (ROOT / "docs" / "how-to" / "run-on-greengrass.md").exists()
+
+
+def test_the_explicit_option_and_an_installation_that_is_there_go_on_with_a_warning(
+    core: Path, identity: list[str]
+) -> None:
+    asked = run(INSTALL, "--dry-run", "--prefix", core, "--beside-greengrass", *at_aws(identity))
+    assert (0, True) == (asked.returncode, "would disconnect each other" in asked.stderr)
+    current = core / "opt" / "aws" / "amazon-defender-publisher" / "current"
+    current.parent.mkdir(parents=True)
+    current.symlink_to("versions/0")
+    upgraded = run(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
+    assert (0, asked.stderr) == (upgraded.returncode, upgraded.stderr)
+
+
+@pytest.mark.parametrize(
+    ("config", "endpoint", "says"),
+    [
+        (CORE.replace('"t"', "core-1"), AWS, "as core-1; this service reports as t. To report as the core, use "),
+        (CORE.replace('"t"', '""'), AWS, "as a thing whose name cannot be read; this service must not report as "),
+        (CORE, "detect.home", "with the same client ID, t; at AWS IoT, which this service does not report to"),
+    ],
+)
+def test_a_nucleus_that_is_not_in_the_way_is_only_spoken_of(
+    core: Path, identity: list[str], config: str, endpoint: str, says: str
+) -> None:
+    (core / "greengrass" / "v2" / "config" / "effectiveConfig.yaml").write_text(config)
+    done = run(INSTALL, "--dry-run", "--prefix", core, "--endpoint", endpoint, *identity[2:])
+    assert (0, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert says in done.stderr
+
+
+def test_a_nucleus_that_was_left_behind_is_named_only_where_it_has_the_same_name(
+    core: Path, identity: list[str]
+) -> None:
+    (core / "etc" / "systemd" / "system" / "multi-user.target.wants" / "greengrass.service").unlink()
+    done = run(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
+    assert (0, True) == (done.returncode, "is not enabled; once it runs, it and this service disconnect" in done.stderr)
+    (core / "greengrass" / "v2" / "config" / "effectiveConfig.yaml").write_text(CORE.replace('"t"', "core-1"))
+    done = run(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("agent", "client_id"),
+    [
+        ({"thing_name": "t"}, "t"),
+        ({"thing_name": "t", "client_id": "c"}, "c"),
+        ({"instance": {"serial": "00Ab", "prefix": "RPI"}}, "rpi-00ab"),
+        ({"instance": {"serial": "7"}}, "sys-7"),
+        ({"instance": {"command": "echo 7"}}, None),
+    ],
+)
+def test_the_client_id_is_the_one_that_the_program_will_use(agent: dict[str, Any], client_id: str | None) -> None:
+    assert client_id == load()["nucleus"].client_id_of(agent)
