@@ -10,14 +10,14 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import botocore.session
 from botocore.validate import ParamValidator
 from ministack.core import iam_actions
-from ministack.core.responses import error_response_json
-from ministack.services import cloudwatch, cloudwatch_logs
+from ministack.core.responses import error_response_json, get_account_id, get_region
+from ministack.services import cloudwatch, cloudwatch_logs, tagging
 
 HOUR, DAY = 3_600_000, 86_400_000  # milliseconds
 LARGEST_BATCH, MOST_EVENTS, EXTRA = 1_048_576, 10_000, 26  # bytes, events, bytes an event
@@ -209,6 +209,17 @@ def name_resources() -> None:
     iam_actions.extract_resource_arn, iam_actions.request_tag_context = extract_resource_arn, request_tag_context
 
 
+def tag_log_groups() -> None:
+    """Let policies go by the tags of log groups, as `aws:ResourceTag/...`."""
+
+    def collect() -> Iterator[tuple[str, list[dict[str, str]]]]:
+        for name, group in cloudwatch_logs._log_groups.items():
+            tags = [{"Key": key, "Value": value} for key, value in group.get("tags", {}).items()]
+            yield f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{name}", tags
+
+    tagging._RESOURCE_TAG_COLLECTORS["logs"] = collect
+
+
 def install() -> None:
     """Let ministack refuse what AWS refuses."""
     cloudwatch_logs._put_log_events, cloudwatch._put_metric_data = put_log_events, put_metric_data
@@ -216,3 +227,4 @@ def install() -> None:
     demand("CreateLogGroup", "logGroupName", GROUP)
     demand("CreateLogStream", "logStreamName", STREAM)
     name_resources()
+    tag_log_groups()

@@ -80,7 +80,7 @@ def watch_requests(app: Any) -> None:
 def name_resources(iam_actions: Any) -> None:
     """Tell which resource a call of Device Defender's works on, for the policies of who calls."""
     extract = iam_actions.extract_resource_arn
-    kinds = {"custom-metric": "custommetric", "security-profiles": "securityprofile"}
+    kinds = {"custom-metric": "custommetric", "role-aliases": "rolealias", "security-profiles": "securityprofile"}
 
     def extract_resource_arn(service: str, method: str, path: str, *rest: Any) -> str:
         kind, _, name = path.strip("/").partition("/")

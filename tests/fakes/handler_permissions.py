@@ -75,6 +75,7 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
     "AWS::SNS::Subscription": {"create": ["sns:Subscribe"], "delete": ["sns:Unsubscribe"]},
     "AWS::IAM::Role": {
         "create": ["iam:CreateRole", "iam:GetRole", "iam:PutRolePolicy", "iam:TagRole"],
+        "update": ["iam:GetRole", "iam:PutRolePolicy"],
         "delete": ["iam:GetRole", "iam:DeleteRolePolicy", "iam:DeleteRole"],
     },
 }
