@@ -24,6 +24,8 @@ NOTHING = {
     "groups": [],
     "metrics": [],
     "profiles": [],
+    "role_aliases": [],
+    "log_groups": [],
     "topics": [],
     "stacks": {},
 }
