@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from defender_detect import __version__
-from defender_detect.authority.arguments import COMMANDS, fill
+from defender_detect.authority import arguments as authority
+from defender_detect.console import arguments as console
 
 PROGRAM = "amazon-defender-detect"
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: trying again is useless, which a service manager can be told
@@ -20,7 +21,12 @@ QUESTIONS = {  # instead of a configuration
     "things": "List the things that reported",
     "suggest": "Print a security profile of what was normal in the reports that are kept",
 }
-IMPORT = "import"
+CONSOLE, IMPORT = console.CONSOLE, "import"
+COMMANDS = {  # what else is done than to answer reports or questions
+    **authority.COMMANDS,
+    CONSOLE: console.DESCRIPTION,
+    IMPORT: "Read an AWS account's security profiles, whom they are for, and the thing groups, into files",
+}
 NO_MODE = {"check_config": False, "replay": None, "status": False, "doctor": False, "support_bundle": None}
 WORDS = {  # for an option, where a word comes first: amazon-defender-detect status
     "doctor": "--doctor",
@@ -61,8 +67,6 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     `question` is one of QUESTIONS, `command` one of COMMANDS, or None.
     """
     words = spelled_out(argv)
-    if words and words[0] == IMPORT:
-        return import_parser().parse_args(words[1:], argparse.Namespace(command=IMPORT, debug=False))
     if words and words[0] in COMMANDS:
         return command_parser(words[0]).parse_args(words[1:], argparse.Namespace(command=words[0], debug=False))
     if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
@@ -94,6 +98,7 @@ def new_parser() -> Parser:
     """Return what reads the command line."""
     words = (
         "to query stored data: %(prog)s violations | metrics THING METRIC | things | suggest (%(prog)s things --help); "
+        "to look at it in a browser: %(prog)s console; "
         "certificates of one's own: %(prog)s init | add THING | remove THING | renew THING | list; "
         "who comes from AWS: %(prog)s import DIR"
     )
@@ -140,20 +145,21 @@ def _add_keys(parser: Parser) -> None:
 
 
 def command_parser(command: str) -> Parser:
-    """Return what reads the command line of a word that issues or revokes certificates."""
+    """Return what reads the command line of one of COMMANDS."""
     parser = Parser(prog=f"{PROGRAM} {command}", description=f"{COMMANDS[command]}.")
-    fill(parser, command)
+    if command == CONSOLE:
+        console.add_arguments(parser)
+    elif command == IMPORT:
+        _add_import(parser)
+    else:
+        authority.fill(parser, command)
     return parser
 
 
-def import_parser() -> Parser:
-    """Return what reads the command line of `import`."""
-    description = "Read the security profiles of an AWS account, whom they are for, and the thing groups, into files."
-    parser = Parser(prog=f"{PROGRAM} {IMPORT}", description=description)
+def _add_import(parser: Parser) -> None:
     parser.add_argument("directory", metavar="DIR", type=Path, help="a directory that is empty or new")
     parser.add_argument("--profile", help="of ~/.aws/config (default: AWS_PROFILE)")
     parser.add_argument("--region", help="default: AWS_REGION, AWS_DEFAULT_REGION, or the profile's")
-    return parser
 
 
 def question_parser(question: str) -> Parser:

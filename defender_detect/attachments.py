@@ -23,6 +23,15 @@ log = logging.getLogger(__name__)
 
 def read_rules(config: Config) -> Rules:
     """Read profiles and thing groups, and warn of what only AWS evaluates; raise ConfigError with every problem."""
+    rules = find_rules(config)
+    for profile in (attachment.profile for attachment in rules.attachments):
+        for sentence in profile.left_to_aws:
+            log.warning("security profile %s: %s", profile.name, sentence)
+    return rules
+
+
+def find_rules(config: Config) -> Rules:
+    """Read profiles and thing groups; raise ConfigError with every problem."""
     problems: list[str] = []
     groups: dict[str, list[str]] = {}
     attachments: list[Attachment] = []
@@ -41,9 +50,6 @@ def read_rules(config: Config) -> Rules:
         problems += find_wrong_targets(attachments, groups)
     if problems:
         raise ConfigError(problems)
-    for profile in (attachment.profile for attachment in attachments):
-        for sentence in profile.left_to_aws:
-            log.warning("security profile %s: %s", profile.name, sentence)
     return Rules(attachments, groups)
 
 

@@ -87,6 +87,7 @@ class Receiver:
         """
         self._topics = Topics(topic)
         self.on_accepted: Callable[[Accepted, float], None] = ignore  # called with each report accepted, and when
+        self.on_rejected: Callable[[Rejected], None] = ignore  # called with each other one that was read
         self._endpoint = endpoint
         self._minimum_interval = minimum_interval
         self._on_ready, self._on_failure = on_ready, on_failure
@@ -149,6 +150,7 @@ class Receiver:
             self.on_accepted(verdict, now)
         else:
             self._rejections.count(parsed.thing, now)
+            self.on_rejected(verdict)
         self._log_verdict(verdict, payload)
         return verdict.reply()
 

@@ -29,10 +29,12 @@ from defender_detect.alerts.queue import Alerts
 from defender_detect.alerts.topic import Topic
 from defender_detect.config import Config
 from defender_detect.config import Detect as DetectSection
+from defender_detect.errors import AlertRefused
+from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
-from defender_detect.judge.verdict import Accepted
+from defender_detect.judge.verdict import Accepted, Rejected
 from defender_detect.profiles import read_profile
 from defender_detect.service import Service, alert_topics
 from defender_detect.store.reader import Reader
@@ -40,6 +42,7 @@ from defender_detect.store.store import Store
 from demo.authority import Authority, Files
 from tests.detect.receive.test_receiver import HOST, MOSQUITTO, PATIENCE, Mosquitto, Thing, credentials_of
 from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run
+from tests.waiting import wait_until
 
 OPEN_ACL = (
     "user detect\ntopic readwrite #\ntopic readwrite $aws/things/#\npattern readwrite $aws/things/%u/defender/#\n"
@@ -630,3 +633,35 @@ def test_silence_is_found_at_a_look_and_goes_on_after_a_restart(
         service.look_for_silence(now)
     assert ["a", "b"] == sorted(active(service))
     service.close(now)
+
+
+class Refusing:
+    """A sink that takes nothing, ever."""
+
+    name, give_up_after = "the refusing sink", 0.0
+
+    def send(self, event: Event) -> None:
+        raise AlertRefused("no")
+
+
+def test_reports_and_alerts_are_counted_for_good(tmp_path: Path) -> None:
+    """For /metrics, whose counters must not begin again at a restart."""
+    (tmp_path / "p.json").write_text(json.dumps(profile()))
+    rules = Rules([Attachment(read_profile(tmp_path / "p.json"))])
+    for turn in range(2):
+        with_alerts = Alerts([Refusing()], to_log=False)
+        service = Service(rules, Store(tmp_path / "state"), with_alerts)
+        for cpu in (90, 10):  # an alarm begins, and is cleared
+            body = report(10 * turn + cpu, cpu)
+            service.accept(Accepted(ReportTopic("rpi-1", "json"), cpu, 0, read_report(body).report), time.time())
+        service.reject(Rejected(ReportTopic("rpi-1", "json"), 3, 0, "Throttled", "too soon"))
+        assert wait_until(lambda alerts=with_alerts: alerts.queues[0].dropped == 2)
+        service.look_for_silence(time.time())
+        service.close(time.time())
+    reader = Reader(tmp_path / "state")
+    assert {(): 4} == reader.counts("accepted")
+    assert {("Throttled",): 2} == reader.counts("rejected")
+    assert {("cpu", "idle"): 2} == reader.counts("in-alarm") == reader.counts("alarm-cleared")
+    assert {("the refusing sink",): 4} == reader.counts("alerts-dropped")
+    assert {("the refusing sink",): 0} == reader.counts("alerts-waiting")
+    assert 0 < reader.counts("evaluation-seconds")[()]
