@@ -39,8 +39,11 @@ test-under-load: $(VENV)/installed-test ## the tests, three times, while every c
 	@sh tests/install-agent.sh $(PYTHON)
 	$(VENV)/bin/python -m tests.under_load $(or $(TIMES),3) $(PYTEST)
 
+# The slow tests of these have a target of their own.
+ELSEWHERE := chaos infrastructure installers macos readme
+
 test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
-	$(VENV)/bin/python -m pytest tests/publisher tests/detect tests/daemon tests/demo -m slow
+	EXAMPLES=all $(VENV)/bin/python -m pytest tests $(ELSEWHERE:%=--ignore tests/%) -m "slow or examples"
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
 	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/infrastructure -m "slow or not slow" -n 2

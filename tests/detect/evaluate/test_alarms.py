@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_detect.evaluate.alarms import (
@@ -31,6 +31,7 @@ from defender_detect.evaluate.behaviors import History, compile_behavior
 from defender_detect.evaluate.ruleset import Memory, forget, unpack
 from defender_detect.judge.verdict import LastReport
 from defender_detect.profiles import Behavior, Profile, parse_behavior, parse_profile
+from tests.examples import examples
 
 NOW = 1_700_000_000.0
 CRITERIA = {"comparisonOperator": "less-than-equals", "value": {"number": 75}}
@@ -156,7 +157,7 @@ def test_violations_have_ids_of_their_own_that_aws_would_take() -> None:
 
 
 @given(st.text("yyn-", max_size=60), st.integers(1, 10), st.integers(1, 10), st.integers(0, 60))
-@settings(deadline=None)
+@examples(100)
 def test_alarms_begin_and_end_in_turns(datapoints: str, to_alarm: int, to_clear: int, silence: int) -> None:
     state, events, now, whose, new_id = NORMAL, [], NOW, subject(to_alarm, to_clear), numbered()
     for index, datapoint in enumerate(datapoints):
@@ -173,7 +174,7 @@ def test_alarms_begin_and_end_in_turns(datapoints: str, to_alarm: int, to_clear:
 
 
 @given(st.text("yn", max_size=60), st.integers(1, 10), st.integers(1, 10))
-@settings(deadline=None)
+@examples(100)
 def test_an_alarm_is_what_the_last_datapoints_say(datapoints: str, to_alarm: int, to_clear: int) -> None:
     seen, in_alarm, expected = "", False, []
     for datapoint in datapoints:
@@ -258,14 +259,14 @@ def in_order(events: list[Event]) -> list[Event]:
 
 
 @given(REPORTS, st.randoms(use_true_random=False))
-@settings(deadline=None)
+@examples(100)
 def test_the_order_of_the_profiles_does_not_matter(reports: list[Any], chance: random.Random) -> None:
     shuffled = tuple(chance.sample(PROFILES, len(PROFILES)))
     assert in_order(watch(PROFILES, reports)) == in_order(watch(shuffled, reports))
 
 
 @given(REPORTS, st.frozensets(st.integers(0, 25)))
-@settings(deadline=None)
+@examples(100)
 def test_a_restart_at_any_point_changes_nothing(reports: list[Any], restarts: frozenset[int]) -> None:
     assert watch(PROFILES, reports) == watch(PROFILES, reports, restarts)
 

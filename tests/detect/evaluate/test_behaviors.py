@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from defender_detect.evaluate.address_sets import AddressSet
@@ -21,6 +21,7 @@ from defender_detect.evaluate.behaviors import (
 )
 from defender_detect.metrics import LARGEST_COUNT, Value
 from defender_detect.profiles import Behavior, Criteria, parse_criteria
+from tests.examples import examples
 
 NOW = 1_700_000_000.0
 BYTES, COUNT = "aws:all-bytes-out", "aws:num-listening-tcp-ports"
@@ -200,7 +201,7 @@ GROWTH = st.tuples(st.floats(1, 2000), st.integers(0, 10**9))
 
 
 @given(st.lists(GROWTH, min_size=1, max_size=40), st.sampled_from([300, 600, 900, 1800, 3600]))
-@settings(deadline=None)
+@examples(100)
 def test_a_window_is_the_sum_of_what_was_reported_in_it(growth: list[tuple[float, int]], duration: int) -> None:
     history, now, reports = NO_HISTORY, NOW, []
     for interval, value in growth:
@@ -211,7 +212,7 @@ def test_a_window_is_the_sum_of_what_was_reported_in_it(growth: list[tuple[float
 
 
 @given(st.lists(GROWTH, max_size=20), st.lists(GROWTH, min_size=1, max_size=20), st.integers(0, 10**12), st.data())
-@settings(deadline=None)
+@examples(100)
 def test_what_a_report_outside_the_window_said_never_matters(
     before: list[tuple[float, int]], after: list[tuple[float, int]], said: int, data: st.DataObject
 ) -> None:
@@ -228,7 +229,7 @@ def test_what_a_report_outside_the_window_said_never_matters(
 
 
 @given(st.lists(GROWTH, max_size=20), st.lists(GROWTH, min_size=1, max_size=20))
-@settings(deadline=None)
+@examples(100)
 def test_a_report_outside_the_window_never_matters_to_a_maximum(
     before: list[tuple[float, int]], after: list[tuple[float, int]]
 ) -> None:
@@ -261,7 +262,7 @@ def as_ipv4(cidr: str) -> Any:
 
 
 @given(st.lists(NETWORKS, max_size=6), ADDRESSES)
-@settings(deadline=None)
+@examples(100)
 @example(["::ffff:0:0/128"], ipaddress.ip_address("0.0.0.0"))
 @example(["::ffff:10.0.0.0/104", "10.0.0.0/16"], ipaddress.ip_address("10.255.0.0"))
 @example(["::/0", "0.0.0.0/32"], ipaddress.ip_address("0.0.0.1"))

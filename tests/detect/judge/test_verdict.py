@@ -9,11 +9,12 @@ from typing import Any
 import cbor2
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_detect.judge.topics import ReportTopic, may_use, parse_topic
 from defender_detect.judge.verdict import Accepted, LastReport, Rejected, judge
+from tests.examples import examples
 
 NOW = 1_700_000_000.5
 GOOD = {
@@ -622,25 +623,25 @@ def paths(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return ([prefix] if prefix else []) + below
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(st.sampled_from(["json", "cbor"]), st.binary(max_size=300))
 def test_any_bytes_are_answered(encoding, payload):
     check_answer(encoding, payload)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(json_values)
 def test_any_json_is_answered(value):
     check_answer("json", json.dumps(value).encode())
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(cbor_values)
 def test_any_cbor_is_answered(value):
     check_answer("cbor", cbor2.dumps(value))
 
 
-@settings(deadline=None, max_examples=400)
+@examples(400)
 @given(st.booleans(), st.sampled_from(paths(GOOD)), json_values)
 def test_a_report_with_anything_anywhere_is_answered(short, path, value):
     document = shortened(changed(path, value)) if short else changed(path, value)
@@ -648,7 +649,7 @@ def test_a_report_with_anything_anywhere_is_answered(short, path, value):
     check_answer("cbor", cbor2.dumps(document))
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(st.sampled_from(["json", "cbor"]), st.data())
 def test_a_report_with_a_wrong_byte_is_answered(encoding, data):
     payload = bytearray(ENCODINGS[encoding](GOOD))
