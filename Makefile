@@ -11,6 +11,9 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
+# Where it is set, each of hundreds of programs that the tests start would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 .PHONY: help install install-detect demo test test-under-load test-slow test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
