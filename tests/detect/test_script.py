@@ -448,11 +448,11 @@ def test_a_replay_whose_reader_has_gone_ends_without_a_word(number, profile, tmp
 
 
 def feed_until_it_ends(process):
-    """Write empty lines to a program: one that a signal reached just before it began to read sees it after the read."""
+    """Write empty lines to a program, as many as it reads at a time: it sees a signal then that came before a read."""
     deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(b"\n")
+            process.stdin.write(b"\n" * 65536)
             process.stdin.flush()
         time.sleep(0.05)
 

@@ -357,12 +357,15 @@ def test_each_attempt_is_made_by_a_new_client_a_second_or_more_after_the_last_an
 
 
 def test_a_network_thread_that_a_packet_has_ended_is_a_lost_connection_which_is_said_and_replaced(
-    broker: ScriptedBroker, new_transport: Callable[..., MqttTransport], caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker,
+    new_transport: Callable[..., MqttTransport],
+    impatient: Impatient,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     transport = new_transport(verdict_timeout=0.3)
     transport.connect()
     broker.script = Script(raw_answer=CUT_SHORT)
-    with pytest.raises(NoVerdict):
+    with impatient(), pytest.raises(NoVerdict):  # it asks whether the broker still answers, too
         transport.publish(7, REPORT)
     broker.script = Script()
     reconnect(transport)
