@@ -39,8 +39,8 @@ from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
 from tests.detect.receive.test_receiver import HOST, MOSQUITTO, PATIENCE, Mosquitto, Thing, credentials_of
-from tests.waiting import FOR_EVER
 from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run
+from tests.waiting import FOR_EVER
 
 OPEN_ACL = (
     "user detect\ntopic readwrite #\ntopic readwrite $aws/things/#\npattern readwrite $aws/things/%u/defender/#\n"
