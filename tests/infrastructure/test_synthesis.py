@@ -19,7 +19,6 @@ skip_without("aws_cdk", "cfnlint", "cryptography")
 from infrastructure.description import DetectStack, FleetStack, ThingsStack  # noqa: E402
 from infrastructure.keys import KeyStore  # noqa: E402
 from infrastructure.names import Names  # noqa: E402
-from infrastructure.node import find_bundled_node, use_bundled_node  # noqa: E402
 from infrastructure.placement import THINGS_PER_STACK  # noqa: E402
 from infrastructure.profiles import Profile, custom_metrics, read_profiles  # noqa: E402
 from infrastructure.synthesis import synthesize  # noqa: E402
@@ -440,14 +439,3 @@ def test_the_digest_follows_whatever_a_template_depends_on(requests: dict[str, s
 
 
 # Node
-
-
-def test_the_node_of_the_package_is_used_unless_another_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JSII_NODE", raising=False)
-    use_bundled_node()
-    assert str(find_bundled_node()) == os.environ["JSII_NODE"]
-    version = subprocess.run([os.environ["JSII_NODE"], "--version"], capture_output=True, text=True, check=True)
-    assert version.stdout.startswith("v")
-    monkeypatch.setenv("JSII_NODE", "/another/node")
-    use_bundled_node()
-    assert "/another/node" == os.environ["JSII_NODE"]

@@ -12,7 +12,7 @@ import pytest
 
 from defender_publisher.settings import Settings, read_settings
 from defender_publisher.state import State
-from defender_publisher.status import StatusError, config_hash, read_status
+from defender_publisher.status import read_status
 from defender_publisher.status_file import LastErrorHandler, StatusFile
 
 INTERVAL = 300
@@ -99,30 +99,7 @@ def test_a_start_knows_when_an_earlier_run_was_last_heard(tmp_path: Path, settin
     assert 123.0 == StatusFile(settings, str(tmp_path), State("t", accepted_at=123.0)).now.last_accepted.time
 
 
-def test_a_file_that_is_damaged_or_unreadable_is_one_sentence(tmp_path: Path) -> None:
-    assert read_status(tmp_path) is None
-    (tmp_path / "status.json").write_text("{")
-    with pytest.raises(StatusError, match="is damaged"):
-        read_status(tmp_path)
-    (tmp_path / "status.json").unlink()
-    (tmp_path / "status.json").mkdir()
-    with pytest.raises(StatusError, match="cannot be read"):
-        read_status(tmp_path)
-
-
 def test_a_directory_that_cannot_be_written_stops_nothing(settings: Settings) -> None:
     status = StatusFile(settings, "/proc/nowhere")
     status.reported(1, "accepted", 0.1)
     assert 1 == status.now.counts.accepted
-
-
-def test_the_hash_tells_configurations_apart_and_is_that_of_equal_ones(tmp_path: Path) -> None:
-    assert config_hash(settings_in(tmp_path)) == config_hash(settings_in(tmp_path))
-    assert config_hash(settings_in(tmp_path)) != config_hash(settings_in(tmp_path, debug=True))
-
-
-def test_the_hash_does_not_tell_where_the_service_manager_put_the_key(tmp_path: Path) -> None:
-    etc, handed_over = ({"certificate": "/etc/c.pem", "private_key": key} for key in ("/etc/k", "/run/credentials/k"))
-    other = {"certificate": "/etc/other.pem", "private_key": "/etc/k"}
-    hashes = [config_hash(settings_in(tmp_path, authentication=each)) for each in (etc, handed_over, other)]
-    assert hashes[0] == hashes[1] != hashes[2]
