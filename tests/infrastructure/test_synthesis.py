@@ -436,6 +436,3 @@ def test_the_digest_follows_whatever_a_template_depends_on(requests: dict[str, s
     changed = {**requests, "rpi-0001": requests["rpi-0002"]}
     assert description.digest == dataclasses.replace(description, requests=dict(reversed(requests.items()))).digest
     assert description.digest != dataclasses.replace(description, requests=changed).digest
-
-
-# Node

@@ -60,24 +60,6 @@ def test_a_built_in_measures_a_value_of_its_type_on_this_machine(name):
         assert {float if BUILT_INS[name].type == "number-list" else str} >= set(map(type, value))
 
 
-# ---- cpu_usage
-
-
-# ---- memory, swap, disk, load, uptime, open files
-
-
-# ---- users
-
-
-# ---- processes
-
-
-# ---- temperature
-
-
-# ---- the host's /proc
-
-
 def test_interface_addresses_of_this_machine_are_addresses():
     addresses = start("interface_addresses")()
     assert [] == [address for address in addresses if ip_address(address).is_loopback or "%" in address]
