@@ -20,7 +20,7 @@ from tests.detect.receive.test_receiver import (
     HOST,
     PATIENCE,
 )
-from tests.detect.test_script import SCRIPT, arguments_for, run, write_config
+from tests.detect.test_script import SCRIPT, arguments_for, run_here, write_config
 
 WRONG_CONFIGURATION, UNAVAILABLE = 78, 69
 
@@ -67,14 +67,14 @@ def recorded(number: int) -> str:
 
 def test_a_configuration_that_is_right_is_said_so(profile, files, tmp_path):
     config = write_config(tmp_path, files, {"state_directory": "state"}, profiles=["cpu.json"])
-    ended = run("--check-config", str(config))
+    ended = run_here("--check-config", str(config))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == f"cpu: 1 behavior, for all\nkept in {tmp_path / 'state'}\n"
     assert not (tmp_path / "state").exists()
 
 
 def test_profiles_alone_can_be_checked(profile):
-    ended = run("--check-config", "--profiles", str(profile))
+    ended = run_here("--check-config", "--profiles", str(profile))
     assert ended.returncode == 0
     assert ended.stdout == "cpu: 1 behavior, for all\nnothing is kept: no state directory\n"
 
@@ -108,14 +108,14 @@ def test_the_check_says_line_by_line_what_only_aws_evaluates(profile):
     ],
 )
 def test_a_configuration_that_is_wrong_is_not_passed(agent, detect, message, files, tmp_path):
-    ended = run("--check-config", str(write_config(tmp_path, files, agent, **detect)))
+    ended = run_here("--check-config", str(write_config(tmp_path, files, agent, **detect)))
     assert (ended.returncode, ended.stdout) == (WRONG_CONFIGURATION, "")
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
 def test_a_certificate_that_cannot_be_used_is_found_by_the_check(files, tmp_path):
-    ended = run("--check-config", str(write_config(tmp_path, files)), "--certificate", "/no/such.pem")
+    ended = run_here("--check-config", str(write_config(tmp_path, files)), "--certificate", "/no/such.pem")
     assert ended.returncode == WRONG_CONFIGURATION
     assert "the certificate /no/such.pem cannot be read: No such file or directory" in ended.stderr
 
@@ -170,7 +170,7 @@ def test_a_replay_that_is_interrupted_ends_without_a_traceback(profile):
 
 
 def test_what_cannot_be_replayed_is_said(profile, tmp_path):
-    nothing = run("--profiles", str(profile), "--replay", str(tmp_path / "nothing"))
+    nothing = run_here("--profiles", str(profile), "--replay", str(tmp_path / "nothing"))
     assert nothing.returncode == WRONG_CONFIGURATION
     assert (
         nothing.stderr == f"amazon-defender-detect: {tmp_path / 'nothing'} cannot be read: No such file or directory\n"
@@ -182,7 +182,7 @@ def test_what_cannot_be_replayed_is_said(profile, tmp_path):
 
 @pytest.mark.parametrize("days", ["0", "-1", "nan", "1e308", "x"])
 def test_a_wrong_number_of_days_is_said(days):
-    ended = run("violations", f"--days={days}")
+    ended = run_here("violations", f"--days={days}")
     assert ended.returncode == WRONG_CONFIGURATION
     assert ended.stderr.startswith("amazon-defender-detect: argument --days: ")
     assert ended.stderr.count("\n") == 1

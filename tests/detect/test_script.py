@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import queue
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ import pytest
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 
+from defender_detect import __main__ as detect
 from defender_detect.receive.endpoint import Endpoint
 from demo.authority import Authority, Files
 from tests.detect.receive.test_receiver import (
@@ -100,6 +103,20 @@ def programs() -> Iterator[list[Program]]:
 
 def run(*arguments: str, command: tuple[str, ...] = (sys.executable, str(SCRIPT)), **options: object):
     return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, **options)
+
+
+def run_here(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program in this process, for what starts nothing and listens nowhere."""
+    output, errors = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+        patch.setattr(detect, "start_logging", lambda debug: None)  # whose handlers would be this process's
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            status = detect.main(arguments)
+        except SystemExit as ended:  # of argparse
+            status = int(ended.code or 0)
+    return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())
 
 
 WRONG_ARGUMENTS = [
@@ -286,7 +303,7 @@ def test_a_configuration_can_ask_for_debug_and_the_broker(programs, authority, f
 
 @pytest.mark.parametrize("question", [[], ["things"], ["metrics"], ["violations"]])
 def test_help_is_printed(question):
-    ended = run(*question, "--help", env={**os.environ, "COLUMNS": "80"})
+    ended = run_here(*question, "--help", COLUMNS="80")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "--state-directory DIR" in ended.stdout
     assert all(len(line) <= 80 for line in ended.stdout.splitlines())
