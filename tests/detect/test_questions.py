@@ -20,7 +20,7 @@ from tests.detect.receive.test_receiver import (
     HOST,
     PATIENCE,
 )
-from tests.detect.test_script import SCRIPT, arguments_for, run_here, write_config
+from tests.detect.test_script import SCRIPT, arguments_for, run, run_here, write_config
 
 WRONG_CONFIGURATION, UNAVAILABLE = 78, 69
 

@@ -39,7 +39,7 @@ from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
 from tests.detect.receive.test_receiver import HOST, MOSQUITTO, PATIENCE, Mosquitto, Thing, credentials_of
-from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run
+from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run, run_here
 from tests.waiting import FOR_EVER
 
 OPEN_ACL = (
@@ -135,7 +135,7 @@ class Setup:
         return Thing(self.broker.endpoint, credentials_of(self.authority, self.authority.issue(name)), name)
 
     def ask(self, *question: str) -> Any:
-        ended = run(*question, str(self.path), "--json")
+        ended = run_here(*question, str(self.path), "--json")
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
 
@@ -346,7 +346,7 @@ def test_what_is_kept_can_be_asked_while_detect_runs(setup: Setup) -> None:
         ("things",): "THING ",
     }
     for question, start in tables.items():
-        ended = run(*question, path)
+        ended = run_here(*question, path)
         assert (ended.returncode, ended.stderr) == (0, "")
         assert ended.stdout.startswith(start)
         assert ended.stdout.endswith("\n")
@@ -359,7 +359,7 @@ def test_what_is_kept_can_be_asked_while_detect_runs(setup: Setup) -> None:
         ("violations", "--thing", "thin"): "nothing is kept of the thing thin: did you mean thing?",
     }
     for question, message in wrong.items():
-        ended = run(*question, path)
+        ended = run_here(*question, path)
         assert (ended.returncode, ended.stdout) == (WRONG_CONFIGURATION, "")
         assert ended.stderr == f"amazon-defender-detect: {message}\n"
     second = run(path)

@@ -73,7 +73,9 @@ def test_half_a_surrogate_from_a_command_is_reported_as_a_mark(tmp_path: Path) -
 
 
 @needs_linux
-@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize(
+    "locale", [each if each == "ASCII" else pytest.param(each, marks=pytest.mark.slow) for each in LOCALES]
+)
 def test_configuration_proc_state_and_log_can_be_where_no_path_is_utf8(
     tmp_path: Path, write_config, broker, locale: str
 ) -> None:
