@@ -104,6 +104,7 @@ def told(measured: dict[str, Any], broker: HangingUp) -> str:
     )
 
 
+@pytest.mark.slow
 def test_hundreds_of_reports_leave_threads_and_descriptors_as_they_were(
     broker: HangingUp, soak: Callable[..., dict[str, Any]]
 ) -> None:

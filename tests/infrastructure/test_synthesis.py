@@ -26,7 +26,6 @@ from infrastructure.description import (  # noqa: E402
 )
 from infrastructure.keys import KeyStore  # noqa: E402
 from infrastructure.names import Names  # noqa: E402
-from infrastructure.node import find_bundled_node, use_bundled_node  # noqa: E402
 from infrastructure.placement import THINGS_PER_STACK  # noqa: E402
 from infrastructure.profiles import Profile, custom_metrics, read_profiles  # noqa: E402
 from infrastructure.sending import THING  # noqa: E402
@@ -458,20 +457,6 @@ def test_the_digest_follows_whatever_a_template_depends_on(requests: dict[str, s
     changed = {**requests, "rpi-0001": requests["rpi-0002"]}
     assert description.digest == dataclasses.replace(description, requests=dict(reversed(requests.items()))).digest
     assert description.digest != dataclasses.replace(description, requests=changed).digest
-
-
-# Node
-
-
-def test_the_node_of_the_package_is_used_unless_another_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JSII_NODE", raising=False)
-    use_bundled_node()
-    assert str(find_bundled_node()) == os.environ["JSII_NODE"]
-    version = subprocess.run([os.environ["JSII_NODE"], "--version"], capture_output=True, text=True, check=True)
-    assert version.stdout.startswith("v")
-    monkeypatch.setenv("JSII_NODE", "/another/node")
-    use_bundled_node()
-    assert "/another/node" == os.environ["JSII_NODE"]
 
 
 # CloudWatch
