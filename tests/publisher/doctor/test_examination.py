@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher.doctor import examination, mqtt, network
+from defender_publisher.doctor import examination, local, mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.ladder import DOUBT, FAIL, NOT_TRIED, OK, Step
 from tests.fakes.scripted_broker import ScriptedBroker
+from tests.recipes import code_of
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
@@ -93,3 +94,21 @@ def test_ctrl_c_ends_it_quietly_and_the_checks_done_are_on_the_screen(
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=PATIENCE)
     assert (1, "") == (process.returncode, output)
+
+
+def test_a_check_costs_one_function_and_one_row(
+    write_config: WriteConfig, free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As CONTRIBUTING.md says."""
+    function, row = code_of("A check of the doctor")
+    monkeypatch.setattr(local, "find_log_directory", None, raising=False)
+    exec(function, vars(local))  # as if it stood there
+    rung = eval(row.strip().rstrip(","), vars(examination))
+    before = [each.name for each in examination.RUNGS].index("state directory") + 1
+    monkeypatch.setattr(examination, "RUNGS", (*examination.RUNGS[:before], rung, *examination.RUNGS[before:]))
+    missing = tmp_path / "no" / "log"
+    steps = examined(write_config(free_port, logfile=str(missing)))
+    assert Step("log", FAIL, f"{missing.parent} is not a directory", f"mkdir -p {missing.parent}") == steps["log"]
+    assert NOT_TRIED == steps["endpoint"].verdict
+    steps = examined(write_config(free_port))
+    assert (Step("log", OK, "standard error"), OK) == (steps["log"], steps["endpoint"].verdict)
