@@ -5,7 +5,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 DETECT := -r requirements.txt -r defender_detect/requirements.txt
-DEMO := $(DETECT) -r demo/requirements.txt
+DEMO := $(DETECT) -r defender_detect/console-requirements.txt
 TEST := $(DEMO) -r infrastructure/requirements.txt -r tests/requirements.txt
 LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -46,7 +46,13 @@ test-under-load: $(VENV)/installed-test ## the tests, three times, while every c
 ELSEWHERE := chaos infrastructure installers macos readme
 
 test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
+	@sh tests/install-alertmanager.sh
 	EXAMPLES=all $(VENV)/bin/python -m pytest tests $(ELSEWHERE:%=--ignore tests/%) -m "slow or examples"
+
+test-console: $(VENV)/installed-test ## the console's pages in a browser, and Prometheus reading its metrics (Debian: chromium)
+	@sh tests/install-chromium.sh
+	@$(PIP) -r tests/console-requirements.txt
+	$(VENV)/bin/python -m pytest tests/detect/console -m "slow or not slow"
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
 	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/infrastructure -m "slow or not slow" -n 2
@@ -102,6 +108,7 @@ kit: $(VENV)/bin/python ## one file a thing that installs it: make kit BUNDLES="
 	@$(VENV)/bin/python -m release.kit $(BUNDLES)
 
 lock: $(VENV)/bin/python ## which packages, by version and hash, a device installs (network)
+	@$(PIP) uv
 	@$(VENV)/bin/python -m release.lock
 
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed ## what a report costs (root; five minutes, or one)

@@ -14,10 +14,10 @@ import msgspec
 
 from defender_daemon import files
 from defender_daemon.config_file import read_json
+from defender_daemon.ladder import Step, as_object
 from defender_publisher import __version__
 from defender_publisher.doctor import examination
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Step
 from defender_publisher.errors import ConfigError
 from defender_publisher.settings import DEFAULT_STATE_DIRECTORY
 from defender_publisher.state import STATE_FILE
@@ -90,7 +90,7 @@ def _log(findings: Findings) -> str:
 
 
 def _findings_as_json(findings: Findings) -> Any:
-    return examination.as_object(findings.steps)
+    return as_object(findings.steps)
 
 
 def _findings_as_text(findings: Findings) -> str:
@@ -140,7 +140,10 @@ def _journal() -> str:
         return ""
     lines = str(LOG_LINES + LINES_OF_A_KEY)
     command = [journalctl, "--quiet", "--no-pager", "--unit", SERVICE, "--lines", lines]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=JOURNAL_WITHIN).stdout
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=JOURNAL_WITHIN
+    )
+    return done.stdout.decode("utf-8", "replace")
 
 
 def _known_secrets(findings: Findings) -> list[str]:

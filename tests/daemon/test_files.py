@@ -58,13 +58,13 @@ def test_the_end_of_a_long_file_is_read(tmp_path: Path) -> None:
 
 def test_a_file_is_replaced_whatever_stands_in_the_way(tmp_path: Path, trap: Callable[[Path], None]) -> None:
     path = tmp_path / "f.json"
-    trap(tmp_path / "f.new")
-    if (tmp_path / "f.new").is_dir():
+    trap(tmp_path / ".f.json.new")
+    if (tmp_path / ".f.json.new").is_dir():
         with pytest.raises(OSError, match=r"."):
             files.replace(path, b"new")
         return
     files.replace(path, b"new")
     assert b"new" == path.read_bytes()
-    assert not (tmp_path / "f.new").exists()
+    assert not (tmp_path / ".f.json.new").exists()
     if (tmp_path / "precious").exists():
         assert "precious" == (tmp_path / "precious").read_text()

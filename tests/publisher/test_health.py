@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from defender_daemon.certificate import AS_OWNER
+from defender_daemon.health import HEALTHY, LATE, NOT_RUNNING
 from defender_publisher import health
-from defender_publisher.credentials import AS_OWNER
 from defender_publisher.errors import Problem
 from defender_publisher.settings import Settings
 from defender_publisher.state import State, StateFile
@@ -33,9 +34,9 @@ def settings(tmp_path: Path) -> Settings:
 def test_healthy_is_a_daemon_with_a_report_accepted_within_two_intervals(tmp_path: Path, settings: Settings) -> None:
     with StateFile(tmp_path):
         status = StatusFile(settings, str(tmp_path), State("t", accepted_at=time.time() - 2 * INTERVAL + 5))
-        assert health.HEALTHY == health.examine(settings).health
+        assert HEALTHY == health.examine(settings).health
         status.reported(1, "accepted", 0.1)
-        assert health.HEALTHY == health.examine(settings).health
+        assert HEALTHY == health.examine(settings).health
 
 
 @pytest.mark.parametrize("accepted_at", [None, -2 * INTERVAL - 5.0])
@@ -43,7 +44,7 @@ def test_late_is_a_daemon_without_one(tmp_path: Path, settings: Settings, accept
     with StateFile(tmp_path):
         at = None if accepted_at is None else time.time() + accepted_at
         StatusFile(settings, str(tmp_path), State("t", accepted_at=at))
-        assert health.LATE == health.examine(settings).health
+        assert LATE == health.examine(settings).health
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0, "healthy"), (610, "healthy"), (910, "late")])
@@ -120,7 +121,7 @@ def test_a_disk_that_is_full_or_read_only_is_named(
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**{**well, **change}))
     with StateFile(tmp_path):
         found = health.examine(settings)
-    assert (health.LATE, True) == (found.health, expected in found.problem.says)
+    assert (LATE, True) == (found.health, expected in found.problem.says)
 
 
 def test_who_waits_gets_the_health_as_soon_as_the_first_report_has_a_verdict(
@@ -157,15 +158,15 @@ def test_a_clock_that_was_set_makes_no_daemon_late(
         now = time.time()
         for step in (-3600.0, 3600.0):
             monkeypatch.setattr(time, "time", lambda step=step: now + step)
-            assert health.HEALTHY == health.examine(settings).health
+            assert HEALTHY == health.examine(settings).health
 
 
 def test_not_running_is_told_by_the_lock_whatever_the_file_says(tmp_path: Path, settings: Settings) -> None:
-    assert health.NOT_RUNNING == health.examine(settings).health
+    assert NOT_RUNNING == health.examine(settings).health
     with StateFile(tmp_path):
         StatusFile(settings, str(tmp_path)).reported(1, "accepted", 0.1)
     found = health.examine(settings)
-    assert health.NOT_RUNNING == found.health
+    assert NOT_RUNNING == found.health
     assert "and has ended" in next(health.describe(found))
 
 
@@ -191,23 +192,3 @@ def test_a_configuration_that_changed_since_the_start_is_said(tmp_path: Path, se
         StatusFile(settings, str(tmp_path))
         found = health.examine(settings_in(tmp_path, debug=True))
     assert f"has changed since; kill -HUP {os.getpid()}" in "\n".join(health.describe(found))
-
-
-def test_a_program_reads_the_same(tmp_path: Path, settings: Settings) -> None:
-    with StateFile(tmp_path):
-        StatusFile(settings, str(tmp_path)).reported(7, "accepted", 0.5)
-        found = msgspec.json.decode("\n".join(health.as_json(health.examine(settings))))
-    assert "healthy" == found["health"]
-    assert 0 <= found["accepted_ago"] < 5
-    assert {"report_id": 7, "verdict": "accepted", "seconds": 0.5} == {
-        key: value for key, value in found["status"]["last_report"].items() if key != "time"
-    }
-
-
-def test_asking_keeps_no_daemon_from_starting(tmp_path: Path, settings: Settings) -> None:
-    with StateFile(tmp_path):
-        pass
-    for _ in range(20):
-        health.examine(settings)
-        with StateFile(tmp_path):
-            assert health.LATE == health.examine(settings).health

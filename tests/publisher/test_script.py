@@ -386,8 +386,8 @@ def test_systemd_hears_that_it_is_ready_how_it_is_alive_reloading_and_stopping(
 
 HANGS = """
 import runpy, sys, threading
-from defender_publisher import device, watchdog
-watchdog.patience_for = lambda config: 1.0
+from defender_publisher import device, schedule
+schedule.patience_for = lambda config: 1.0
 device.ThisDevice.look = lambda self: threading.Event().wait()
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -10,6 +10,7 @@ from typing import Optional
 import msgspec
 import pytest
 
+from defender_daemon.status import StatusError
 from defender_publisher.snapshot import Counters
 from defender_publisher.state import (
     LOCK_FILE,
@@ -21,7 +22,7 @@ from defender_publisher.state import (
     StateInUseError,
     publisher_runs,
 )
-from defender_publisher.status import STATUS_FILE, StatusError, read_status
+from defender_publisher.status import STATUS_FILE, read_status
 from tests.daemon.test_files import TRAPS
 
 STATE = State("rpi-1", 7, 100.0, 100.5, baseline=Baseline(99.0, "boot", {"eth0": Counters(1, 2, 3, 4)}))
@@ -124,7 +125,7 @@ def test_the_directory_is_for_its_owner_only(tmp_path: Path) -> None:
         assert 0o700 == stat.S_IMODE((tmp_path / "state").stat().st_mode)
 
 
-@pytest.mark.parametrize("name", ["state.new", "lock"])
+@pytest.mark.parametrize("name", [".state.json.new", "lock"])
 def test_no_link_is_followed_that_someone_left_in_the_directory(tmp_path: Path, name: str) -> None:
     precious = tmp_path / "precious"
     precious.write_text("precious")

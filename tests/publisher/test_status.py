@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher.status import StatusError, config_hash, read_status
+from defender_daemon.status import StatusError
+from defender_publisher.status import config_hash, read_status
 from tests.publisher.test_status_file import settings_in
 
 

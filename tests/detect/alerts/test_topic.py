@@ -15,7 +15,7 @@ from tests.detect.store.test_store import event
 
 def test_a_topic_gets_the_body_unless_it_is_too_large() -> None:
     published: list[tuple[str, bytes]] = []
-    sink = TopicSink("alarms/all", lambda topic, payload: published.append((topic, payload)))
+    sink = TopicSink("alarms/all", lambda topic, payload, retain=False: published.append((topic, payload)))
     sink.send(event())
     assert [("alarms/all", BODY)] == [(topic, json.loads(payload)) for topic, payload in published]
     with pytest.raises(AlertRefused, match="a message may have 131072"):

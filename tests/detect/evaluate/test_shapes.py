@@ -17,10 +17,11 @@ BODY = {
     "metricValue": {"number": 99.5},
     "violationId": "id-rpi-1",
     "securityProfileName": "cpu-usage",
+    "message": "rpi-1: in-alarm: cpu_usage is 99.5, normal is at most 75 (cpu of cpu-usage)",
 }
 
 
-def test_the_body_is_that_of_awss_message() -> None:
+def test_the_body_is_that_of_awss_message_and_one_more_key() -> None:
     assert BODY == alert_body(event())
     assert {} == alert_body(event("alarm-invalidated", value=None))["metricValue"]
     assert {"ports": [22, 80]} == alert_body(event(value=(22, 80), kind="ports"))["metricValue"]

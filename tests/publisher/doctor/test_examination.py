@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.ladder import FAIL, NOT_TRIED, OK, Step, show
 from defender_publisher.doctor import examination, local, mqtt, network
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import DOUBT, FAIL, NOT_TRIED, OK, Step
 from tests.fakes.scripted_broker import ScriptedBroker
 from tests.recipes import code_of
 from tests.waiting import PATIENCE
@@ -46,24 +46,11 @@ def test_where_all_is_well_every_check_passes(write_config: WriteConfig, broker:
     assert 1 == len(broker.seen.connects) == len(broker.seen.publishes)
 
 
-@pytest.mark.parametrize(
-    ("verdicts", "well"),
-    [
-        ([OK, OK], True),
-        ([DOUBT, OK], True),
-        ([DOUBT, NOT_TRIED], False),
-        ([DOUBT, FAIL], False),
-        ([OK, NOT_TRIED], True),
-        ([FAIL, OK], False),
-    ],
-)
-def test_what_is_in_doubt_is_well_once_a_report_was_accepted(verdicts: list[str], well: bool) -> None:
-    assert well == examination.is_well([Step("a rung", verdict) for verdict in verdicts])
-
-
-def test_as_json_it_is_one_object(write_config: WriteConfig, free_port: int) -> None:
-    steps = list(examination.examine(Case(write_config(free_port), {})))
-    found = json.loads(examination.as_json(steps))
+def test_as_json_it_is_one_object(
+    write_config: WriteConfig, free_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not show(examination.examine(Case(write_config(free_port), {})), as_json=True)
+    found = json.loads(capsys.readouterr().out)
     assert {"ok", "rungs"} == set(found)
     assert found["ok"] is False
     assert [rung.name for rung in examination.RUNGS] == [rung["rung"] for rung in found["rungs"]]
@@ -88,7 +75,7 @@ def test_ctrl_c_ends_it_quietly_and_the_checks_done_are_on_the_screen(
 ) -> None:
     broker.script.tls = False
     process = start(sys.executable, PUBLISHER, "--doctor", write_config(broker.port))
-    lines = [process.stdout.readline() for _ in range(11)]
+    lines = [process.stdout.readline() for _ in range(12)]
     assert lines[-1].startswith("OK    TCP")
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)

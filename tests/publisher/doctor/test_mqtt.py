@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.ladder import FAIL, NOT_TRIED, OK
 from defender_publisher.doctor import examination, mqtt, network
-from defender_publisher.doctor.ladder import FAIL, NOT_TRIED, OK
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.state import STATE_FILE, State, StateFile
 from demo.authority import Authority
