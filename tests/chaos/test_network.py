@@ -86,7 +86,7 @@ def test_a_broker_that_is_stopped_while_its_kernel_goes_on(new_scene: NewScene, 
 def test_a_server_that_never_answers_tls(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(interval=5)
     scene.service.script.tls = False
-    check_reconnect(scene, fault, "not connected.*the broker did not answer in time: look for a firewall")
+    check_reconnect(scene, fault, "not connected.*the broker did not answer in time; look for a firewall")
     scene.service.script.tls = True
     check_cured(scene, fault, UNDER_WAY)
 
@@ -95,7 +95,7 @@ def test_a_server_that_never_answers_tls(new_scene: NewScene, fault: Fault) -> N
 def test_a_broker_that_never_answers_connect(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(interval=5)
     scene.service.script.connack = None
-    check_reconnect(scene, fault, "not connected.*the broker did not answer in time: look for a firewall")
+    check_reconnect(scene, fault, "not connected.*the broker did not answer in time; look for a firewall")
     scene.service.script.connack = 0
     check_cured(scene, fault, UNDER_WAY)
 
@@ -158,7 +158,7 @@ def test_a_cable_that_is_unplugged(new_scene: NewScene, fault: Fault) -> None:
 def test_a_network_that_swallows_every_packet(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(interval=5)
     scene.network.swallow()
-    check_cut(scene, fault, 50, "not connected.*the broker did not answer in time: look for a firewall")
+    check_cut(scene, fault, 50, "not connected.*the broker did not answer in time; look for a firewall")
     scene.network.deliver()
     check_cured(scene, fault, UNDER_WAY, twice=None)
 
@@ -193,7 +193,7 @@ def test_a_server_that_shows_a_certificate_for_another_host(new_scene: NewScene,
     scene.stop_broker()
     scene.service.files = scene.authority.issue("elsewhere", ["elsewhere.test"])
     scene.start_broker()
-    check_reconnect(scene, fault, r"the server's certificate was not accepted \(.* mismatch.*\): .*endpoint must be")
+    check_reconnect(scene, fault, r"the server's certificate was not accepted \(.* mismatch.*\); .*endpoint must be")
     scene.stop_broker()
     scene.service.files = scene.authority.issue("broker", HOSTS)
     scene.start_broker()

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from defender_daemon.certificate import AS_OWNER
-from defender_daemon.health import HEALTHY, LATE, NOT_RUNNING, as_json
+from defender_daemon.health import HEALTHY, LATE, NOT_RUNNING
 from defender_publisher import health
 from defender_publisher.errors import Problem
 from defender_publisher.settings import Settings
@@ -192,23 +192,3 @@ def test_a_configuration_that_changed_since_the_start_is_said(tmp_path: Path, se
         StatusFile(settings, str(tmp_path))
         found = health.examine(settings_in(tmp_path, debug=True))
     assert f"has changed since; kill -HUP {os.getpid()}" in "\n".join(health.describe(found))
-
-
-def test_a_program_reads_the_same(tmp_path: Path, settings: Settings) -> None:
-    with StateFile(tmp_path):
-        StatusFile(settings, str(tmp_path)).reported(7, "accepted", 0.5)
-        found = msgspec.json.decode("\n".join(as_json(health.examine(settings))))
-    assert "healthy" == found["health"]
-    assert 0 <= found["accepted_ago"] < 5
-    assert {"report_id": 7, "verdict": "accepted", "seconds": 0.5} == {
-        key: value for key, value in found["status"]["last_report"].items() if key != "time"
-    }
-
-
-def test_asking_keeps_no_daemon_from_starting(tmp_path: Path, settings: Settings) -> None:
-    with StateFile(tmp_path):
-        pass
-    for _ in range(20):
-        health.examine(settings)
-        with StateFile(tmp_path):
-            assert LATE == health.examine(settings).health

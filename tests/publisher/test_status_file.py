@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from defender_daemon.status import LastErrorHandler
 from defender_publisher.settings import Settings, read_settings
 from defender_publisher.state import State
 from defender_publisher.status import read_status
@@ -52,24 +50,6 @@ def test_what_becomes_of_reports_and_connections_is_in_the_file(tmp_path: Path, 
     assert before + 300 <= read.next_report + 0.1  # which may be rounded
     assert read.next_report - 0.1 <= after + 300
     assert ("t", INTERVAL, os.getpid()) == (read.thing_name, read.interval, read.pid)
-
-
-def test_the_last_error_is_that_of_the_log_and_counted_while_it_is_the_same(tmp_path: Path, settings: Settings) -> None:
-    status = StatusFile(settings, str(tmp_path))
-    logger = logging.Logger("test")
-    logger.addHandler(LastErrorHandler(status))
-    logger.info("fine")
-    assert status.now.last_error is None
-    for number in range(3):
-        logger.warning("not connected; next attempt in %d s", number)
-    assert ("not connected; next attempt in 2 s", 3) == (status.now.last_error.text, status.now.last_error.count)
-    logger.error("the disk is full")
-    assert ("the disk is full", 1) == (status.now.last_error.text, status.now.last_error.count)
-
-
-def test_an_error_as_long_as_a_report_does_not_make_the_file_as_long(tmp_path: Path, settings: Settings) -> None:
-    StatusFile(settings, str(tmp_path)).note_error("given up: " + "x" * 100_000)
-    assert (tmp_path / "status.json").stat().st_size < 3000
 
 
 def test_each_change_is_announced_in_one_line_once(settings: Settings) -> None:

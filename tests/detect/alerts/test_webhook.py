@@ -35,6 +35,43 @@ def queue_to() -> Iterator[Callable[..., AlertQueue]]:
         queue.close(1)
 
 
+class Webhook(http.server.ThreadingHTTPServer):
+    """A webhook on loopback that answers with the next of `answers`: a status, a header, or nothing until `release`."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), WebhookHandler)
+        self.answers: list[Any] = []
+        self.received: list[tuple[str, dict[str, str], Any]] = []
+        self.release = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}/secret-token"
+
+
+class WebhookHandler(http.server.BaseHTTPRequestHandler):
+    server: Webhook
+
+    def do_POST(self) -> None:  # noqa: N802 - the server's name for it
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((self.path, dict(self.headers), json.loads(body)))
+        answer = self.server.answers.pop(0) if self.server.answers else 204
+        if answer == "hang":
+            self.server.release.wait(PATIENCE)
+            return
+        if answer == "rubbish":
+            self.wfile.write(b"\x00\xffno http\r\n\r\n")
+            return
+        status, headers = answer if isinstance(answer, tuple) else (answer, {})
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture
 def webhook() -> Iterator[Webhook]:
     """A webhook that listens."""
@@ -106,40 +143,3 @@ def test_a_header_that_cannot_be_sent_is_refused_at_once(headers: dict[str, str]
     (problem,) = find_problems(document, webhooks.Webhook)
     assert problem.startswith("headers")
     assert "secret" not in problem
-
-
-class Webhook(http.server.ThreadingHTTPServer):
-    """A webhook on loopback that answers with the next of `answers`: a status, a header, or nothing until `release`."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), WebhookHandler)
-        self.answers: list[Any] = []
-        self.received: list[tuple[str, dict[str, str], Any]] = []
-        self.release = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}/secret-token"
-
-
-class WebhookHandler(http.server.BaseHTTPRequestHandler):
-    server: Webhook
-
-    def do_POST(self) -> None:  # noqa: N802 - the server's name for it
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.received.append((self.path, dict(self.headers), json.loads(body)))
-        answer = self.server.answers.pop(0) if self.server.answers else 204
-        if answer == "hang":
-            self.server.release.wait(PATIENCE)
-            return
-        if answer == "rubbish":
-            self.wfile.write(b"\x00\xffno http\r\n\r\n")
-            return
-        status, headers = answer if isinstance(answer, tuple) else (answer, {})
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,10 @@ def test_a_name_of_which_nothing_is_kept_is_a_sentence(reader: Reader, thing: st
     with pytest.raises(NothingKept) as caught:
         list_metric_values(reader, thing, metric, 0, NOW * 2)
     assert expected == str(caught.value)
+
+
+def active(reader: Reader) -> list[dict[str, Any]]:
+    return list_active_violations(reader)["activeViolations"]  # type: ignore[no-any-return]
 
 
 # What a person or a program asks

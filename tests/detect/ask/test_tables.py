@@ -19,8 +19,10 @@ from defender_detect.ask.tables import draw_sparkline
 from defender_detect.evaluate.alarms import Event
 from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
-from tests.detect.ask.test_queries import HOSTILE, LESS_THAN_50, TODAY
+from tests.detect.ask.test_queries import LESS_THAN_50, TODAY, active
 from tests.detect.store.test_store import NOW, event
+
+HOSTILE = "\x1b[31m[bold]red[/bold]\n"
 
 
 @pytest.fixture
@@ -102,29 +104,6 @@ def test_what_a_thing_reports_can_neither_steer_the_terminal_nor_break_a_table(r
             assert "\\x1b[31m[bold]red[/bold]\\n\\u202e" in text.replace("\n", "").replace(" ", "")
 
 
-def test_a_table_fits_a_terminal_and_is_whole_in_a_pipe(reader: Reader) -> None:
-    answer = list_active_violations(reader)
-    assert max(map(len, tables.violations_table(answer, 80).splitlines())) <= 80
-    assert "…" not in tables.violations_table(answer)
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Reader:
-    """What is kept: a thing whose alarm is on since two days ago, and one that is calm."""
-    store = Store(tmp_path / "state")
-    began = TODAY - 2 * 24 * 3600
-    began_then = Event("v-1", "rpi-1", "cpu", "idle", "cpu_usage", "in-alarm", began, 90, LESS_THAN_50, "number", False)
-    store.add("rpi-1", began, {"cpu_usage": 90}, [began_then], b"", 1)
-    store.add("rpi-1", TODAY, {"cpu_usage": 91}, (), b"", 2)
-    store.add("rpi-2", TODAY, {"cpu_usage": 3}, (), b"", 1)
-    store.close()
-    return Reader(tmp_path / "state")
-
-
-def active(reader: Reader) -> list[dict[str, Any]]:
-    return list_active_violations(reader)["activeViolations"]  # type: ignore[no-any-return]
-
-
 def test_where_a_table_does_not_fit_there_is_a_line_for_each_alarm(reader: Reader) -> None:
     text = tables.violations_table(list_active_violations(reader), 80)
     lines = text.splitlines()
@@ -145,6 +124,25 @@ def test_a_long_name_is_whole_in_the_table_of_things() -> None:
     assert name == "".join(line.split("  ")[0].strip() for line in text.splitlines()[1:])
 
 
+def test_a_table_fits_a_terminal_and_is_whole_in_a_pipe(reader: Reader) -> None:
+    answer = list_active_violations(reader)
+    assert max(map(len, tables.violations_table(answer, 80).splitlines())) <= 80
+    assert "…" not in tables.violations_table(answer)
+
+
 def test_a_long_value_is_cut_in_a_table() -> None:
     assert "none" == tables.show_value({"ports": []})
     assert 59 == len(tables.show_value({"ports": list(range(1000))}))
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Reader:
+    """What is kept: a thing whose alarm is on since two days ago, and one that is calm."""
+    store = Store(tmp_path / "state")
+    began = TODAY - 2 * 24 * 3600
+    began_then = Event("v-1", "rpi-1", "cpu", "idle", "cpu_usage", "in-alarm", began, 90, LESS_THAN_50, "number", False)
+    store.add("rpi-1", began, {"cpu_usage": 90}, [began_then], b"", 1)
+    store.add("rpi-1", TODAY, {"cpu_usage": 91}, (), b"", 2)
+    store.add("rpi-2", TODAY, {"cpu_usage": 3}, (), b"", 1)
+    store.close()
+    return Reader(tmp_path / "state")

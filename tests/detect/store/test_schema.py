@@ -1,11 +1,9 @@
-"""The database: an earlier version is brought up to date whole, a later one refused, a damaged one set aside."""
+"""A database of the release before is brought to this version whole, and one of a version to come is refused."""
 
 from __future__ import annotations
 
-import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,6 @@ from defender_detect.errors import StoreError
 from defender_detect.store import schema
 from defender_detect.store.reader import Reader
 from defender_detect.store.schema import DATABASE, VERSION
-from defender_detect.store.store import Store
-from tests.detect.store.test_reader import BEHAVIORS, NAMES
 from tests.detect.store.test_store import NOW, event, store
 
 EARLIER = Path(__file__).with_name("schema-1.sql")
@@ -137,40 +133,3 @@ def test_a_database_of_another_version_or_program_is_refused_and_left_alone(tmp_
         with pytest.raises(StoreError, match=expected):
             list(Reader(tmp_path).things())
         assert before == path.read_bytes()
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Store]:
-    """25 things with two alarms each, of which many began at the same time, in the order of chance."""
-    names, chance = list(NAMES), random.Random(5)
-    chance.shuffle(names)
-    with store(tmp_path, interval=60) as made:
-        for place, name in enumerate(names):
-            alarms = [
-                event(
-                    thing=name,
-                    time=NOW + place // 10,
-                    behavior=each,
-                    violation_id=f"{chance.random()}",
-                    profile=profile,
-                )
-                for each, profile in zip(BEHAVIORS, ("p", "q"))
-            ]
-            made.add(name, NOW + place, {"n": 1}, alarms, report_id=place)
-        made.flush()
-        yield made
-
-
-def test_a_database_of_an_earlier_release_gets_what_is_new_when_detect_opens_it(tmp_path: Path) -> None:
-    store(tmp_path).close()
-    connection = sqlite3.connect(tmp_path / DATABASE)
-    connection.execute("DROP INDEX active_by_start")
-    connection.commit()
-    with store(tmp_path, interval=60) as kept:
-        kept.add("rpi-1", NOW, {}, [event()])
-        kept.flush()
-        assert ["rpi-1"] == [each.thing for each in kept.active()]
-    assert [("active_by_start",)] == connection.execute(
-        "SELECT name FROM sqlite_master WHERE name = 'active_by_start'"
-    ).fetchall()
-    connection.close()
