@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.redaction import key_lines
 from defender_publisher.doctor import mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
 from defender_publisher.support import bundle as bundle_module
 from defender_publisher.support import evidence
-from defender_publisher.support.redaction import key_lines
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker
 
@@ -185,7 +185,7 @@ def test_the_script_says_in_a_sentence_where_it_cannot_write(
 def test_a_file_of_evidence_that_breaks_leaves_a_gap_and_says_why(
     write_config: WriteConfig, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> Iterator[str]:
+    def broken(packages: object) -> Iterator[str]:
         raise OSError("no /proc")
 
     monkeypatch.setattr(evidence, "surroundings", broken)
