@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import deploy
 from defender_detect import arguments as detect
+from defender_detect.authority.arguments import COMMANDS
 from defender_publisher import arguments as publisher
 
 
@@ -30,7 +31,7 @@ def questions() -> str:
 
 def commands() -> str:
     """Return the tables of what makes an authority and issues certificates."""
-    parsers = ((word, detect.command_parser(word)) for word in detect.COMMANDS)
+    parsers = ((word, detect.command_parser(word)) for word in COMMANDS)
     return "\n".join(
         f"`amazon-defender-detect {word}`: {parser.description}\n\n{table(parser)}" for word, parser in parsers
     )
