@@ -5,7 +5,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 DETECT := -r requirements.txt -r defender_detect/requirements.txt
-DEMO := $(DETECT)
+DEMO := $(DETECT) -r defender_detect/console-requirements.txt
 TEST := $(DEMO) -r infrastructure/requirements.txt -r tests/requirements.txt
 LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -40,7 +40,13 @@ test-under-load: $(VENV)/installed-test ## the tests, three times, while every c
 	$(VENV)/bin/python -m tests.under_load $(or $(TIMES),3) $(PYTEST)
 
 test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
+	@sh tests/install-alertmanager.sh
 	$(VENV)/bin/python -m pytest tests/publisher tests/detect tests/daemon tests/demo -m slow
+
+test-console: $(VENV)/installed-test ## the console's pages in a browser, and Prometheus reading its metrics (Debian: chromium)
+	@sh tests/install-chromium.sh
+	@$(PIP) -r tests/console-requirements.txt
+	$(VENV)/bin/python -m pytest tests/detect/console -m "slow or not slow"
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
 	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/infrastructure -m "slow or not slow" -n 2

@@ -11,11 +11,15 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from defender_cloudwatch.arguments import PROGRAM, read_arguments
 from defender_cloudwatch.errors import CloudWatchError
 from defender_daemon.errors import ConfigError
 from defender_daemon.text import print_all, printable_lines
+
+if TYPE_CHECKING:
+    from defender_cloudwatch.config import Settings
 
 EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_MISSING, EXIT_CONFIG = 69, 78  # EX_UNAVAILABLE and EX_CONFIG of sysexits.h
@@ -49,28 +53,29 @@ def run(options: argparse.Namespace) -> int:
     """Answer a question, or send until a signal; return the exit status."""
     from defender_cloudwatch.config import read_settings
 
-    settings = read_settings(options.config)
+    def read() -> Settings:
+        return read_settings(options.config, private_key=options.private_key)
+
+    settings = read()
     if options.check_config:
         print(*settings.lines(), sep="\n")
         return EXIT_OK
     if options.dry_run:
-        return dry_run(options.config)
+        return dry_run(settings)
     if options.once:
-        return send_once(options.config)
+        return send_once(settings)
     from defender_cloudwatch.daemon import run_until_stopped
 
-    run_until_stopped(settings, lambda: read_settings(options.config))
+    run_until_stopped(settings, read)
     return EXIT_OK
 
 
-def dry_run(path: Path) -> int:
+def dry_run(settings: Settings) -> int:
     """Print what would be sent now; connect to nothing, and keep nothing."""
-    from defender_cloudwatch.config import read_settings
     from defender_cloudwatch.service import Service
     from defender_daemon import logs
 
     logs.log_to_stderr(logging.WARNING)
-    settings = read_settings(path)
     service = Service(settings, keep=False)
     if settings.namespace is not None:
         time.sleep(FIRST_RATES)
@@ -84,14 +89,12 @@ def dry_run(path: Path) -> int:
     return EXIT_OK
 
 
-def send_once(path: Path) -> int:
+def send_once(settings: Settings) -> int:
     """Send metrics and logs as they are now; print how much that was, and return whether it worked."""
-    from defender_cloudwatch.config import read_settings
     from defender_cloudwatch.service import Service
     from defender_daemon import logs
 
     logs.log_to_stderr(logging.INFO)
-    settings = read_settings(path)
     with contextlib.closing(Service(settings)) as service:
         if settings.namespace is not None:
             time.sleep(FIRST_RATES)

@@ -39,6 +39,8 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     default = Path(DEFAULT_CONFIG_FILE)
     help_ = f"default: {DEFAULT_CONFIG_FILE}"
     parser.add_argument("config", nargs="?", type=Path, default=default, metavar="CONFIG", help=help_)
+    key = "the private key, instead of the configuration's: systemd hands a copy over"
+    parser.add_argument("-k", "--private-key", metavar="FILE", help=key)
     add = parser.add_mutually_exclusive_group().add_argument
     add("--check-config", action="store_true", help="check the configuration and print what it amounts to")
     add("-d", "--dry-run", action="store_true", help="print what would be sent, connect to nothing, keep nothing")

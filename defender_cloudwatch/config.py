@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from defender_cloudwatch import credentials
 from defender_cloudwatch.connection import Identity, Proxy, Way
 from defender_cloudwatch.lines import Choice, Pattern
@@ -18,21 +20,14 @@ from defender_daemon.config import Agent, AwsCredentials, Config, Journal, LogFi
 from defender_daemon.config_file import converted, read_json, resolved
 from defender_daemon.errors import ConfigError
 from defender_daemon.identity import thing_name_of
+from device_defender.cloudwatch import BRACES, GROUP, RETENTIONS, ROLE_ALIAS, STREAM, fill_in, is_namespace
 from device_defender.wording import did_you_mean, shown
 
 METRICS_INTERVAL = 300  # seconds, the CloudWatch publisher's default
 LOG_FILE = "amazon-defender-cloudwatch.log"  # beside the publisher's, whose file two programs cannot rotate
-RETENTIONS = (
-    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
-    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
-)  # days that PutRetentionPolicy takes
-NAMESPACE = re.compile(r"[\w.\-/#]{1,255}", re.ASCII)
-GROUP, STREAM = re.compile(r"[\w.\-/#]{1,512}", re.ASCII), re.compile(r"[^:*\x00-\x1f]{1,512}")
-ROLE_ALIAS = re.compile(r"[\w=,@-]{1,128}", re.ASCII)
 PROVIDER = re.compile(r"[\w-]+\.credentials\.iot\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 LOOPBACK = re.compile(r"localhost:\d{1,5}")  # a double of the provider
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
-BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 class FileEntry(NamedTuple):
@@ -90,10 +85,10 @@ class Settings(NamedTuple):
         yield f"places = {self.state_directory}"
 
 
-def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the file at `path`; raises ConfigError with every problem found."""
+def read_settings(path: Path, environment: Mapping[str, str] = os.environ, private_key: str | None = None) -> Settings:
+    """Read the file at `path`; `private_key` overrides its own. Raises ConfigError with every problem found."""
     try:
-        config = converted(resolved(read_json(path), path.parent))
+        config = _with_key(converted(resolved(read_json(path), path.parent)), private_key)
         name = thing_name_of(config.agent)
         problems = list(_problems(config, name, environment))
         if problems:
@@ -101,6 +96,14 @@ def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
         return _settle(config, name, environment)
     except ConfigError as error:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from error.__cause__
+
+
+def _with_key(config: Config, private_key: str | None) -> Config:
+    if private_key is None:
+        return config
+    authentication = msgspec.structs.replace(config.agent.authentication, private_key=os.path.abspath(private_key))
+    agent = msgspec.structs.replace(config.agent, authentication=authentication)
+    return msgspec.structs.replace(config, agent=agent)
 
 
 def own_log(agent: Agent) -> str | None:
@@ -133,7 +136,7 @@ def _problems(config: Config, thing_name: str, environment: Mapping[str, str]) -
 
 def _metrics_problems(config: Config) -> Iterator[str]:
     namespace = config.metrics.namespace
-    if namespace is not None and (not NAMESPACE.fullmatch(namespace) or namespace.startswith("AWS/")):
+    if namespace is not None and not is_namespace(namespace):
         yield (
             "metrics.namespace must be 1 to 255 of the characters A-Z a-z 0-9 . - _ / #, and not begin with AWS/, got "
             f"{shown(namespace)}"
@@ -310,6 +313,5 @@ def _names(thing_name: str) -> dict[str, str]:
 
 
 def _filled(text: str, thing_name: str) -> str:
-    """Put names into braces; what a stream or a group may not have in it becomes a `-`."""
-    names = _names(thing_name)
-    return BRACES.sub(lambda found: names[found[1]].replace(":", "-"), text)
+    """Put this device's names into braces."""
+    return fill_in(text, _names(thing_name))

@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/iot/latest/developerguide/authorizing-direct-aws.htm
 
 from __future__ import annotations
 
-import configparser
 import datetime
 import http.client
 import json
@@ -107,6 +106,8 @@ def of_surroundings(environment: Mapping[str, str]) -> Source:
 
 
 def _of_file(environment: Mapping[str, str]) -> Credentials:
+    import configparser  # here, because a device with a certificate does without
+
     default = Path(environment.get("HOME", "/nonexistent")) / ".aws" / "credentials"
     path = Path(environment.get("AWS_SHARED_CREDENTIALS_FILE") or default)
     profile = environment.get("AWS_PROFILE") or "default"

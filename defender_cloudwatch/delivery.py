@@ -7,12 +7,14 @@ of its own, so that there is no other like it.
 
 from __future__ import annotations
 
+import itertools
 import logging
+import operator
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from defender_cloudwatch.batch import LogEvent, pieces, split
+from defender_cloudwatch.batch import LogEvent, cut, split
 from defender_cloudwatch.call import LOGS, Api
 from defender_cloudwatch.errors import CallFailed
 from defender_cloudwatch.places import Pending, Places, Standing
@@ -96,7 +98,7 @@ class Delivery:
             kept = _place(source.where(), 0, 0)
             self._places.put(source.name, Standing(kept))
         sent = int(kept.get("sent", 0))
-        events = [piece for event in reading.events for piece in pieces(event)][sent:]
+        events = cut(reading.events)[sent:]
         batches = list(split(self._timed(events, int(kept.get("time", 0)))))
         count = 0
         for number, batch in enumerate(batches, 1):
@@ -125,7 +127,7 @@ class Delivery:
         content = {
             "logGroupName": target.group,
             "logStreamName": target.stream,
-            "logEvents": [{"timestamp": each.time, "message": each.message} for each in batch],
+            "logEvents": batch,
         }
         try:
             answer = self._api.call(LOGS, "PutLogEvents", content)
@@ -170,15 +172,16 @@ class Delivery:
     def _at(self, name: str) -> Any:
         return (self._places.of(name).place or {}).get("at")
 
-    def _timed(self, events: Sequence[LogEvent], last: int) -> list[LogEvent]:
+    def _timed(self, events: Sequence[LogEvent], last: int) -> Sequence[LogEvent]:
         """Put events into the order of time; the first comes after everything that was sent before."""
         if last > self._clock() * 1000 + LONGEST_AHEAD:
             last = 0  # of a time at which the clock was wrong
-        timed = []
-        for number, event in enumerate(events):
-            last = max(event.time, last + 1 if number == 0 else last)
-            timed.append(event._replace(time=last))
-        return timed
+        times = [last + 1, *[each.time for each in events]]
+        if all(map(operator.le, times, times[1:])):
+            return events
+        latest = itertools.accumulate(times, max)
+        next(latest)
+        return [LogEvent(time, each.message) for time, each in zip(latest, events)]
 
 
 def _place(at: Any, sent: int, time: int) -> dict[str, Any]:

@@ -42,8 +42,8 @@ class Service:
         self._places = Places(settings.state_directory if keep else None)
         keeper = (Keeper(settings.source), Keeper(settings.source))  # one for each thread
         way, endpoint = settings.way, settings.endpoint
-        self._metrics_api, logs_api = (Api(settings.region, each, way, endpoint) for each in keeper)
-        self._delivery = Delivery(logs_api, self._places, settings.retention)
+        self._metrics_api, self._logs_api = (Api(settings.region, each, way, endpoint) for each in keeper)
+        self._delivery = Delivery(self._logs_api, self._places, settings.retention)
         self._sources = self._open_sources()
         self._gauge = Gauge()
         self._waiting: list[dict[str, Any]] = []  # metrics that could not be sent yet, the oldest first

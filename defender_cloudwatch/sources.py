@@ -6,7 +6,7 @@ import glob
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from defender_cloudwatch import journal
@@ -14,11 +14,12 @@ from defender_cloudwatch.batch import LogEvent
 from defender_cloudwatch.config import FileEntry, JournalEntry
 from defender_cloudwatch.errors import CloudWatchError
 from defender_cloudwatch.follower import Follower, Place, UnusableFile
-from defender_cloudwatch.lines import as_text, join
+from defender_cloudwatch.lines import join, lines_of
+from defender_daemon.text import name_of
 
 log = logging.getLogger("defender_cloudwatch")
 
-ROOM = 256 * 1024  # bytes that are read at a time
+ROOM = 512 * 1024  # bytes that are read at a time; as events of usual lengths they are one batch
 MOST_FILES = 500  # that are followed; each takes a file descriptor
 GLOB = "*?["
 ROTATED = (".gz", ".bz2", ".xz", ".zst")
@@ -34,7 +35,7 @@ class Target(NamedTuple):
 class Reading(NamedTuple):
     """What was read, and where the source stands after it, as JSON has it."""
 
-    events: list[LogEvent]
+    events: Sequence[LogEvent]
     at: Any
 
 
@@ -78,9 +79,13 @@ class FileSource:
             self._tell_lost()
         if batch is None:
             return None
-        now = int(time.time() * 1000)
-        texts = join(map(as_text, batch.lines), self._entry.start)
-        return Reading([LogEvent(now, text) for text in texts if self._entry.choice.takes(text)], list(batch.place))
+        now, entry = int(time.time() * 1000), self._entry
+        texts: Iterable[str] = lines_of(batch.data)
+        if entry.start is not None:
+            texts = join(texts, entry.start)
+        if not entry.choice.takes_all:
+            texts = filter(entry.choice.takes, texts)
+        return Reading([LogEvent(now, text) for text in texts], list(batch.place))
 
     def done(self) -> None:
         """Count what was read last as sent."""
@@ -186,7 +191,7 @@ def _stream_of(path: str, paths: set[str]) -> str:
     """Return a stream's name for a file: its own, or its path where another one has the same name."""
     name = os.path.basename(path)
     alone = sum(os.path.basename(each) == name for each in paths) <= 1
-    return (name if alone else path).replace(":", "-").replace("*", "-")
+    return name_of(name if alone else path).replace(":", "-").replace("*", "-")
 
 
 def _place(at: Any) -> Place | None:

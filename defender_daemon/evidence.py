@@ -71,7 +71,10 @@ def journal_of(service: str) -> str:
         return ""
     lines = str(LOG_LINES + LINES_OF_A_KEY)
     command = [journalctl, "--quiet", "--no-pager", "--unit", service, "--lines", lines]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=JOURNAL_WITHIN).stdout
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=JOURNAL_WITHIN
+    )
+    return done.stdout.decode("utf-8", "replace")
 
 
 def _made(name: str, make: Callable[[F], Any], findings: F) -> Any:

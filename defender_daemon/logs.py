@@ -9,9 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from defender_daemon.config import Agent
 from defender_daemon.text import printable
+
+if TYPE_CHECKING:
+    from defender_daemon.config import Agent
 
 LOG_FORMAT = "%(asctime)s : %(levelname)s : %(message)s"
 FORGOTTEN_AFTER = 2 * 3600.0  # seconds without it, after which a warning is news again; reports come every 300 s

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from defender_daemon.errors import DefenderError
-from defender_detect.arguments import EXIT_CONFIG, PROGRAM, read_arguments
-from defender_detect.errors import BrokerError, BrokerUnavailable, DetectError
+from defender_detect.arguments import CONSOLE, EXIT_CONFIG, IMPORT, PROGRAM, read_arguments
+from defender_detect.errors import BrokerError, BrokerUnavailable, DetectError, ListenError
 from defender_detect.logs import start_logging
 
 EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: trying again later may help, when the port is free for instance
 EXIT_INTERRUPTED = 130  # what a shell says of a program that was ended by SIGINT
 PACKAGES = ("amqtt", "cbor2", "cryptography", "msgspec", "paho", "rich")  # requirements.txt, and what those bring
+CONSOLES = ("anyio", "jinja2", "markupsafe", "starlette", "uvicorn")  # console-requirements.txt, and what those bring
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = run(options)
         sys.stdout.flush()  # here, where a reader that has gone is no surprise
         return status
-    except BrokerError as error:
+    except (BrokerError, ListenError) as error:
         return _fail(str(error), EXIT_UNAVAILABLE)
     except BrokerUnavailable as error:
         cause = error.__cause__
@@ -46,13 +47,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answer a question, issue certificates, or answer reports until a signal; return the exit status."""
-    if options.command:
-        from defender_detect import home  # here, as below
+    """Do what a word asks for, answer a question, or reports until a signal; return the exit status."""
+    if options.command == CONSOLE:
+        from defender_detect.config import read_config  # here, as below
+        from defender_detect.showing import show
 
-        for line in home.carry_out(vars(options)):
-            print(line, flush=True)  # each when it is so, whatever becomes of the next
+        given = {"state_directory": options.state_directory}
+        show(lambda: read_config(options.config, given), options.console_port)
         return EXIT_OK
+    if options.command == IMPORT:
+        from defender_detect import account
+
+        return print_lines(account.carry_out(vars(options)))
+    if options.command:
+        from defender_detect import home
+
+        return print_lines(home.carry_out(vars(options)))
     modes = (options.question, options.check_config, options.replay, options.status, options.doctor)
     if any(modes) or options.support_bundle:
         from defender_detect import questions  # here, where packages that are missing are said
@@ -65,12 +75,21 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def print_lines(lines: Iterable[str]) -> int:
+    """Print each line when it is so, whatever becomes of the next; return the exit status."""
+    for line in lines:
+        print(line, flush=True)
+    return EXIT_OK
+
+
 def _say_missing(error: ModuleNotFoundError) -> int:
-    if (error.name or "").partition(".")[0] not in PACKAGES:
+    package = (error.name or "").partition(".")[0]
+    if package not in PACKAGES + CONSOLES:
         raise error
     from defender_start import explain_missing
 
-    return _fail(explain_missing(error, "detect", "install-detect"), EXIT_CONFIG)
+    extra = "detect,console" if package in CONSOLES else "detect"
+    return _fail(explain_missing(error, extra, "install-detect"), EXIT_CONFIG)
 
 
 def _fail(message: str, status: int) -> int:

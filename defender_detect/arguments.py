@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from defender_detect import __version__
-from defender_detect.authority.arguments import COMMANDS, fill
+from defender_detect.authority import arguments as authority
+from defender_detect.console import arguments as console
 
 PROGRAM = "amazon-defender-detect"
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: trying again is useless, which a service manager can be told
@@ -18,6 +19,13 @@ QUESTIONS = {  # instead of a configuration
     "violations": "List alarms that were raised, cleared or invalidated",
     "metrics": "List the values of a thing's metric",
     "things": "List the things that reported",
+    "suggest": "Print a security profile of what was normal in the reports that are kept",
+}
+CONSOLE, IMPORT = console.CONSOLE, "import"
+COMMANDS = {  # what else is done than to answer reports or questions
+    **authority.COMMANDS,
+    CONSOLE: console.DESCRIPTION,
+    IMPORT: "Read an AWS account's security profiles, whom they are for, and the thing groups, into files",
 }
 NO_MODE = {"check_config": False, "replay": None, "status": False, "doctor": False, "support_bundle": None}
 WORDS = {  # for an option, where a word comes first: amazon-defender-detect status
@@ -88,16 +96,18 @@ def canonical(argument: str) -> str:
 
 def new_parser() -> Parser:
     """Return what reads the command line."""
-    questions = (
-        "to query stored data: %(prog)s violations | metrics THING METRIC | things (see %(prog)s things --help); "
-        "certificates of one's own: %(prog)s init | add THING | remove THING | renew THING | list"
+    words = (
+        "to query stored data: %(prog)s violations | metrics THING METRIC | things | suggest (%(prog)s things --help); "
+        "to look at it in a browser: %(prog)s console; "
+        "certificates of one's own: %(prog)s init | add THING | remove THING | renew THING | list; "
+        "who comes from AWS: %(prog)s import DIR"
     )
     parser = Parser(
         prog=PROGRAM,
         usage="%(prog)s [MODE] [OPTIONS] [CONFIG]",
         description="Answer and evaluate reports as AWS IoT Device Defender does, at an MQTT broker or with a built-in "
         "one.",
-        epilog=questions,
+        epilog=words,
     )
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--check-config", action="store_true", help="check configuration and profiles, and end")
@@ -135,10 +145,21 @@ def _add_keys(parser: Parser) -> None:
 
 
 def command_parser(command: str) -> Parser:
-    """Return what reads the command line of a word that issues or revokes certificates."""
+    """Return what reads the command line of one of COMMANDS."""
     parser = Parser(prog=f"{PROGRAM} {command}", description=f"{COMMANDS[command]}.")
-    fill(parser, command)
+    if command == CONSOLE:
+        console.add_arguments(parser)
+    elif command == IMPORT:
+        _add_import(parser)
+    else:
+        authority.fill(parser, command)
     return parser
+
+
+def _add_import(parser: Parser) -> None:
+    parser.add_argument("directory", metavar="DIR", type=Path, help="a directory that is empty or new")
+    parser.add_argument("--profile", help="of ~/.aws/config (default: AWS_PROFILE)")
+    parser.add_argument("--region", help="default: AWS_REGION, AWS_DEFAULT_REGION, or the profile's")
 
 
 def question_parser(question: str) -> Parser:
@@ -152,10 +173,30 @@ def question_parser(question: str) -> Parser:
     if question == "violations":
         parser.add_argument("--active", action="store_true", help="only the alarms that are on")
         parser.add_argument("--thing", "--thing-name", metavar="NAME", help="only those of one thing")
+    if question == "suggest":
+        _add_choices(parser)
+        return parser
     if question != "things":
         parser.add_argument("--days", metavar="N", type=days, default=1.0, help="how far to look back (default: 1)")
     parser.add_argument("--json", action="store_true", help="in the shape of AWS's API")
     return parser
+
+
+def _add_choices(parser: Parser) -> None:
+    recorded = "learn from recorded reports instead, JSON lines as --replay takes them; - is standard input"
+    parser.add_argument("--days", metavar="N", type=days, default=3.0, help="how far to look back (default: 3)")
+    parser.add_argument("--group", metavar="NAME", help="learn from the things of a group of detect.thing_groups only")
+    parser.add_argument("--name", metavar="NAME", type=profile_name, default="normal", help="the profile's (normal)")
+    parser.add_argument("--recorded", metavar="FILE", type=Path, help=recorded)
+
+
+def profile_name(text: str) -> str:
+    """Read a security profile's name."""
+    from device_defender.metrics import is_name
+
+    if not is_name(text):
+        raise argparse.ArgumentTypeError("must be 1 to 128 letters, digits and : _ -")
+    return text
 
 
 def host(text: str) -> str:

@@ -14,6 +14,8 @@ from defender_detect.profiles import Profile, read_profiles
 MOST_PER_TARGET = 5  # profiles; AWS's limit
 GROUP_ARN = re.compile(r"arn:[a-z-]+:iot:[a-z0-9-]+:[0-9]{12}:thinggroup/(?P<group>.+)")
 # Whoever reports here has a certificate in its name, and so nobody is what AWS calls unregistered.
+UNREGISTERED = "all/unregistered-things"  # so that a profile for them is taken, and is for nobody
+UNREGISTERED_ARN = re.compile(r"arn:[a-z-]+:iot:[a-z0-9-]+:[0-9]{12}:all/unregistered-things")
 ALL_ARN = re.compile(r"arn:[a-z-]+:iot:[a-z0-9-]+:[0-9]{12}:all/(registered-)?things")
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,15 @@ log = logging.getLogger(__name__)
 
 def read_rules(config: Config) -> Rules:
     """Read profiles and thing groups, and warn of what only AWS evaluates; raise ConfigError with every problem."""
+    rules = find_rules(config)
+    for profile in (attachment.profile for attachment in rules.attachments):
+        for sentence in profile.left_to_aws:
+            log.warning("security profile %s: %s", profile.name, sentence)
+    return rules
+
+
+def find_rules(config: Config) -> Rules:
+    """Read profiles and thing groups; raise ConfigError with every problem."""
     problems: list[str] = []
     groups: dict[str, list[str]] = {}
     attachments: list[Attachment] = []
@@ -39,9 +50,6 @@ def read_rules(config: Config) -> Rules:
         problems += find_wrong_targets(attachments, groups)
     if problems:
         raise ConfigError(problems)
-    for profile in (attachment.profile for attachment in attachments):
-        for sentence in profile.left_to_aws:
-            log.warning("security profile %s: %s", profile.name, sentence)
     return Rules(attachments, groups)
 
 
@@ -55,6 +63,8 @@ def name_target(target: str) -> str:
     """Return the name that a target has here: AttachSecurityProfile's ARNs are taken, too."""
     if ALL_ARN.fullmatch(target):
         return ALL_THINGS
+    if UNREGISTERED_ARN.fullmatch(target):
+        return UNREGISTERED
     group = GROUP_ARN.fullmatch(target)
     return group["group"] if group else target
 
@@ -75,7 +85,7 @@ def find_wrong_targets(attachments: list[Attachment], groups: dict[str, list[str
     unknown = [
         f'detect.profiles: the target "{target}" is neither "{ALL_THINGS}" nor a group of detect.thing_groups'
         for target in targets
-        if target != ALL_THINGS and target not in groups
+        if target not in (ALL_THINGS, UNREGISTERED) and target not in groups
     ]
     numbers = {target: sum(target in attachment.targets for attachment in attachments) for target in targets}
     return unknown + [

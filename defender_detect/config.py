@@ -8,12 +8,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, Union
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, field
 
+from defender_detect.alerts.grouping import GROUP_SECONDS
 from defender_detect.alerts.target import Target
-from defender_detect.alerts.targets import TARGETS, find_targets
+from defender_detect.alerts.targets import RULES, TARGETS, find_targets
 from defender_detect.errors import AlertSettingError, ConfigError
 from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.judge.topics import THING_LEVEL
@@ -39,6 +41,8 @@ PATH_KEYS = (  # whose relative values start at the file's directory
     "state_directory",
     "thing_groups",
     "path",
+    "token_file",
+    "keys",
 )
 
 
@@ -53,6 +57,13 @@ def is_path(text: str) -> bool:
 def is_topic(text: str) -> bool:
     """Tell whether reports can arrive on a topic: their things must be told apart."""
     return text.split("/").count(THING_LEVEL) == 1 and not set(text) & set("+#\0")
+
+
+def is_origin(text: str) -> bool:
+    """Tell whether a string is an address of the web without a path."""
+    parts = urlsplit(text.rstrip("/"))
+    is_plain = not (parts.path or parts.query or parts.fragment or parts.username)
+    return parts.scheme in ("http", "https") and is_plain and bool(parts.hostname) and text.isascii()
 
 
 PathName = Annotated[str, Meta(min_length=1, max_length=LONGEST), that(is_path, f"a path of 1 to {LONGEST} characters")]
@@ -131,6 +142,37 @@ class Source(Section, frozen=True):
     ] = field(default_factory=lambda: [ALL_THINGS])
 
 
+class Console(Section, frozen=True):
+    """Where `amazon-defender-detect console` shows its pages, and to whom."""
+
+    address: Annotated[
+        Annotated[str, that(is_host, "a host name or an address")],
+        Meta(description="Where to listen. Another address than this machine's own needs TLS or a proxy."),
+    ] = "127.0.0.1"
+    port: Annotated[Annotated[int, Meta(ge=0, le=65535)], Meta(description="Its port; 0 is a free one.")] = 8790
+    names: Annotated[
+        list[Annotated[str, that(is_host, "a host name or an address")]],
+        Meta(description="Names by which browsers reach that address; requests for others are refused."),
+    ] = field(default_factory=list)
+    certificate: Annotated[Optional[PathName], Meta(description="For TLS: the pages' certificate (PEM).")] = None
+    private_key: Annotated[Optional[PathName], Meta(description="Its private key (PEM).")] = None
+    proxy: Annotated[
+        Optional[Annotated[str, that(is_origin, "an address like https://detect.example.com, without a path")]],
+        Meta(description="Behind a proxy that speaks TLS: the address by which browsers reach it."),
+    ] = None
+    token_file: Annotated[
+        Optional[PathName],
+        Meta(
+            description="A file of mode 0600 with the token that opens the pages and `/metrics`. Default: a new one "
+            "at each start, which is printed."
+        ),
+    ] = None
+    silent_after: Annotated[
+        Annotated[float, Meta(ge=1, le=365 * 24 * 3600)],
+        Meta(description="A thing that has not reported for so many seconds is shown as silent."),
+    ] = 900.0
+
+
 class Detect(Section, frozen=True):
     """What is normal, who is told when it is not, and how much is kept."""
 
@@ -163,8 +205,18 @@ class Detect(Section, frozen=True):
         ),
         that(None, f"a whole number from 1 to {LARGEST}"),
     ] = MOST_THINGS
+    group_seconds: Annotated[
+        Annotated[float, Meta(ge=0, le=24 * 3600)],
+        Meta(
+            description="The first alarm of a behavior is sent at once; others that begin or end within so many "
+            "seconds are sent together, with their number and first names. 0 sends each alone."
+        ),
+    ] = GROUP_SECONDS
     alerts: Annotated[list[Alert], Meta(description="Who hears of alarms, beside the log; see below.")] = field(
         default_factory=list
+    )
+    console: Annotated[Console, Meta(description="The pages of `amazon-defender-detect console`.")] = field(
+        default_factory=Console
     )
 
     @property
@@ -218,7 +270,7 @@ def read_groups(path: Path) -> dict[str, list[str]]:
 
 def _read_file(path: Path) -> Config:
     raw = read_json(path)
-    return _with_absolute_paths(read(raw, _definition_for(raw)), path.parent.resolve())
+    return _with_absolute_paths(read(raw, _definition_for(raw), RULES), path.parent.resolve())
 
 
 def _definition_for(raw: Any) -> type[Config]:
@@ -260,5 +312,6 @@ def _with_absolute_paths(section: S, directory: Path) -> S:
         elif key in PATH_KEYS and value is not None:
             changed[key] = str(directory / Path(value).expanduser())
     if isinstance(section, Detect):
+        changed["alerts"] = [each.in_directory(directory) for each in section.alerts]
         changed["profiles"] = [_with_absolute_paths(each, directory) for each in section.sources]
     return msgspec.structs.replace(section, **changed)

@@ -55,7 +55,7 @@ def run_until_stopped(read: Callable[[], Config], config_file: Path | None = Non
             service = Service(
                 rules, open_store(config), make_alerts(config, receiver.publish), config.detect.most_things
             )
-            receiver.on_accepted = service.accept
+            receiver.on_accepted, receiver.on_rejected = service.accept, service.reject
             try:
                 log.info("%s", service.restore(receiver.remember))
                 note_errors(status)

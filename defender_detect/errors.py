@@ -62,3 +62,11 @@ class AlertRefused(AlertError):
 
 class AlertSettingError(DetectError):
     """An alert's target cannot be what it was set to."""
+
+
+class VerdictError(DetectError):
+    """What a violation is said to be is no verification state, or its description breaks AWS's rules."""
+
+
+class ListenError(DetectError):
+    """An address cannot be listened on, or not safely."""

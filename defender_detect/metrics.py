@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Union
 
 from device_defender.metrics import DEVICE_SIDE as METRICS
-from device_defender.metrics import LARGEST_COUNT, SUMMED
+from device_defender.metrics import LARGEST_COUNT, SILENCE, SUMMED
 from device_defender.report import Connections, ListeningPorts, Report, address_of
 
-__all__ = ["LARGEST_COUNT", "METRICS", "SUMMED", "Value", "as_count", "metric_values"]
+__all__ = ["LARGEST_COUNT", "METRICS", "SILENCE", "SUMMED", "Value", "as_count", "metric_values"]
 
 Value = Union[int, float, tuple[Union[int, float, str], ...]]  # what a metric is; lists are tuples
 

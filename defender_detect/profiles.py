@@ -9,10 +9,12 @@ from typing import Any
 
 from defender_detect.errors import ProfileError
 from defender_detect.metrics import Value
-from device_defender.metrics import CLOUD_SIDE
+from device_defender.metrics import CLOUD_SIDE, SILENCE
 from device_defender.profile import read_documents
 from device_defender.validation import Invalid
 
+NOT_MEASURED = frozenset(CLOUD_SIDE) - {SILENCE}  # of AWS's metrics
+LONGEST_SILENCE = 2 * 24 * 60  # minutes; nothing is remembered of a thing for longer
 IN_THE_CLOUD = "is a cloud-side metric, which only AWS IoT measures"
 NO_ML = (
     "ML Detect's models exist in AWS only; say what is normal with comparisonOperator and value or statisticalThreshold"
@@ -100,8 +102,10 @@ def find_left_to_aws(document: Mapping[str, Any]) -> Iterator[str]:
     for key in ("additionalMetricsToRetain", "additionalMetricsToRetainV2"):
         for index, each in enumerate(document.get(key, ())):
             metric = each if isinstance(each, str) else each["metric"]
-            if metric in CLOUD_SIDE:
+            if metric in NOT_MEASURED:
                 yield f"{key}[{index}] is not kept here: {metric} {IN_THE_CLOUD}"
+            elif metric == SILENCE:
+                yield f"{key}[{index}] is not kept here: {metric} follows from the times of the reports"
 
 
 def why_not_evaluated(behavior: Mapping[str, Any]) -> str:
@@ -109,11 +113,27 @@ def why_not_evaluated(behavior: Mapping[str, Any]) -> str:
     metric = behavior.get("metric")
     if metric is None:
         return "it names no metric"
-    if metric in CLOUD_SIDE:
+    if metric in NOT_MEASURED:
         return f"{metric} {IN_THE_CLOUD}"
     if "criteria" not in behavior:
         return f"it has no criteria, so {metric} is kept and compared with nothing"
-    return NO_ML if "mlDetectionConfig" in behavior["criteria"] else ""
+    if "mlDetectionConfig" in behavior["criteria"]:
+        return NO_ML
+    return why_silence_is_not_evaluated(behavior["criteria"]) if metric == SILENCE else ""
+
+
+def why_silence_is_not_evaluated(criteria: Mapping[str, Any]) -> str:
+    """Return why nothing comes of a behavior about silence; an empty string for one that is evaluated."""
+    if "statisticalThreshold" in criteria:
+        return (
+            f"of {SILENCE} there are no percentiles; say how many minutes are normal with comparisonOperator and value"
+        )
+    minutes = criteria["value"]["count"]
+    if minutes >= LONGEST_SILENCE:
+        return (
+            f"of a thing nothing is remembered for {minutes} minutes, only for less than {LONGEST_SILENCE} (two days)"
+        )
+    return ""
 
 
 def parse_behavior(document: Mapping[str, Any]) -> Behavior:

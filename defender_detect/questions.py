@@ -30,7 +30,9 @@ def answer(options: argparse.Namespace) -> int:
     config = read_config(path, vars(options))
     if options.status:
         return print_status(config, options.json)
-    if options.question:
+    if options.question == "suggest":
+        print_suggestion(options, config)
+    elif options.question:
         print_stored(options, config)
     elif options.check_config:
         # Profiles can be checked alone, without a broker.
@@ -121,10 +123,11 @@ def find_credentials(config: Config) -> Credentials:
 
 def check_files_and_sinks(config: Config) -> None:
     """Raise DetectError if certificates cannot be used, or alerts not be delivered."""
-    from defender_detect.service import make_sinks
+    from defender_detect.service import make_followers, make_sinks
 
     find_credentials(config).client_context()
     make_sinks(config, _publish_nothing)
+    make_followers(config, _publish_nothing)
 
 
 def replay(path: Path, config: Config) -> None:
@@ -173,5 +176,12 @@ def print_what_ends_soon(config: Path) -> None:
             print(sentence)
 
 
-def _publish_nothing(topic: str, payload: bytes) -> None:
+def print_suggestion(options: argparse.Namespace, config: Config) -> None:
+    """Print a profile of what was normal, and on standard error what a person needs to know of it."""
+    from defender_detect.suggest import suggest
+
+    suggest(config, options.name, options.days, options.group, options.recorded)
+
+
+def _publish_nothing(topic: str, payload: bytes, retain: bool = False) -> None:
     """Stand for a broker where alerts are only checked."""

@@ -4,31 +4,52 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from defender_detect.alerts.followers import Follower, Reported
 from defender_detect.alerts.queue import Alerts, Sink
-from defender_detect.alerts.target import Publish
+from defender_detect.alerts.target import Publish, Target
 from defender_detect.config import Config
+from defender_detect.errors import AlertSettingError
 from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event, Violation
 from defender_detect.evaluate.detector import MOST_THINGS, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
-from defender_detect.judge.verdict import Accepted
+from defender_detect.judge.verdict import Accepted, Rejected
+from defender_detect.store.batch import (
+    ACCEPTED,
+    ALERTS_DROPPED,
+    ALERTS_FAILED,
+    ALERTS_SENT,
+    ALERTS_WAITING,
+    EVALUATION_SECONDS,
+    REJECTED,
+)
 from defender_detect.store.store import DAY, Store
 
 POPULATIONS = "$populations"  # what is kept of all things together; no thing can have this name
 TURN = 60.0  # seconds between two looks for silent things
+LONGEST_TURN = 5 * TURN  # longer: this machine slept, or its clock was set
 MOST_FINDINGS = 10_000  # of a look: the store has room for 50,000 events at once; the next look goes on
 COMPLAIN_EVERY = 3600.0  # seconds between two errors about the same
 TOO_MANY_THINGS = (
     "%d things have reported within two days, which is as many as detect.most_things allows: %d reports of others were "
     "accepted but neither evaluated nor kept; raise detect.most_things, at about 1.3 KB of memory for each thing"
 )
+
+NO_RETAINED = (
+    "it needs a broker that keeps retained messages, which the built-in one does not: use mosquitto, for instance "
+    "(agent.embedded_broker: false)"
+)
+Made = TypeVar("Made")
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +63,9 @@ class Service:
         self._alerts = alerts
         self._lock = threading.Lock()
         self._refused = 0  # reports of things that are not admitted, when an error said so last
+        self._counted: Counter[tuple[str, int]] = Counter()  # of each sink's alerts, as the store has them
         self._complained: float | None = None  # when that was; None while all things are admitted
+        self._looked: float | None = None  # when silence was looked for last
 
     @property
     def things(self) -> int:
@@ -63,12 +86,17 @@ class Service:
     def restore(self, remember: Callable[[str, int, float], None]) -> str:
         """Go on where an earlier run was, and say in a line what there is; `remember` is given each last report."""
         now = time.time()
+        latest = 0.0
         for each in self._store.load_states() if self._store is not None else ():
             if each.thing == POPULATIONS:
                 self._restore_populations(each.state or b"")
             else:
                 self._detector.restore(each.thing, each.state, each.accepted_at or 0.0, now)
                 remember(each.thing, each.report_id or 0, each.accepted_at or 0.0)
+                latest = max(latest, each.accepted_at or 0.0)
+        self._detector.excuse(max(0.0, now - latest))  # while there was no Detect nobody could report
+        self._tell_what_waited()
+        self._alerts.begin(lambda: () if self._store is None else self._store.active())
         self._invalidate_what_nothing_follows(now)
         profiles = [each.profile for each in self._detector.rules.attachments]
         behaviors = sum(len(profile.behaviors) for profile in profiles)
@@ -79,19 +107,35 @@ class Service:
 
     def accept(self, accepted: Accepted, now: float) -> None:
         """Evaluate a report that was accepted."""
+        started = time.perf_counter()
         with self._lock:
             finding = self._detector.observe(accepted.thing, accepted.report, now)
             findings = () if finding is None else (finding,)
             self._keep(findings, now, accepted.report_id)
+        if self._store is not None:
+            self._store.count(ACCEPTED)
+            self._store.count(EVALUATION_SECONDS, time.perf_counter() - started)
         self._tell(findings)
+        if finding is not None and self._alerts.hears_reports:
+            self._alerts.report(
+                Reported(accepted.thing, finding.values or {}, self._detector.rules.of(accepted.thing).names)
+            )
+
+    def reject(self, rejected: Rejected) -> None:
+        """Count a report that was rejected."""
+        if self._store is not None:
+            self._store.count(REJECTED, labels=(rejected.code,))
 
     def look_for_silence(self, now: float) -> None:
-        """Invalidate the alarms of things that have not reported for long; called every TURN seconds."""
+        """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds."""
         with self._lock:
-            findings = list(islice(self._detector.expire(now), MOST_FINDINGS))
+            self._excuse_what_nobody_heard(now)
+            found = chain(self._detector.find_silent(now, noticed=now), self._detector.expire(now))
+            findings = list(islice(found, MOST_FINDINGS))
             self._keep(findings, now)
         self._tell(findings)
         self._keep_populations(now)
+        self._keep_counts()
         self._say_whether_things_are_refused(now)
 
     def reload(self, rules: Rules, now: float) -> None:
@@ -104,9 +148,24 @@ class Service:
     def close(self, now: float) -> None:
         """Write what is to be kept, and hand over what is to be told."""
         self._keep_populations(now)
+        self._keep_counts()
         if self._store is not None:
             self._store.close()
         self._alerts.close()
+
+    def _excuse_what_nobody_heard(self, now: float) -> None:
+        """Count no silence of a time that this machine slept, or that its clock was set by."""
+        passed = 0.0 if self._looked is None else now - self._looked
+        if not 0 <= passed < LONGEST_TURN:
+            self._detector.excuse(passed - TURN)
+        self._looked = now
+
+    def _tell_what_waited(self) -> None:
+        """Tell the alerts of an earlier run that may not have arrived."""
+        since = self._alerts.told_until
+        kept = () if since is None or self._store is None else self._store.events(since, math.inf)
+        if number := self._alerts.restore(kept):
+            log.info("alerts of an earlier run that are sent now, because they may not have arrived: %d", number)
 
     def _invalidate_what_nothing_follows(self, now: float) -> None:
         """Invalidate the alarms of an earlier run whose behavior is gone, or whose thing has been silent for long."""
@@ -144,6 +203,17 @@ class Service:
                 packed = msgspec.msgpack.encode(self._detector.rules.populations)
             self._store.add(POPULATIONS, now, None, state=packed)
 
+    def _keep_counts(self) -> None:
+        """Keep how the alerts are delivered, for whoever asks the store."""
+        if self._store is None:
+            return
+        for place, queue in enumerate(self._alerts.queues):
+            totals = {ALERTS_SENT: queue.sent, ALERTS_FAILED: queue.failed, ALERTS_DROPPED: queue.dropped}
+            for name, total in totals.items():
+                self._store.count(name, total - self._counted[name, place], (queue.name,))
+                self._counted[name, place] = total
+            self._store.set_level(ALERTS_WAITING, len(queue), (queue.name,))
+
     def _restore_populations(self, packed: bytes) -> None:
         try:
             kept = msgspec.msgpack.decode(packed, type=dict[str, Population])
@@ -174,13 +244,32 @@ def open_store(config: Config) -> Store | None:
 
 def make_alerts(config: Config, publish: Publish) -> Alerts:
     """Make the alerts of a configuration; raises AlertSettingError."""
-    return Alerts(make_sinks(config, publish))
+    kept = config.agent.state_directory
+    directory, seconds = Path(kept) if kept else None, config.detect.group_seconds
+    return Alerts(make_sinks(config, publish), True, seconds, directory, make_followers(config, publish))
 
 
 def make_sinks(config: Config, publish: Publish) -> list[Sink]:
     """Make what alerts go to beside the log; raises AlertSettingError."""
-    sinks = [target.open(publish) for target in config.detect.alerts]
-    return [sink for sink in sinks if sink is not None]
+    return list(_made(config, lambda target: target.open(publish)))
+
+
+def make_followers(config: Config, publish: Publish) -> list[Follower]:
+    """Make what shows which alarms are on; raises AlertSettingError."""
+    return list(_made(config, lambda target: target.follow(publish)))
+
+
+def _made(config: Config, make: Callable[[Target], Made | None]) -> Iterator[Made]:
+    """Yield what targets make; raise AlertSettingError with the place of one that cannot."""
+    for index, target in enumerate(config.detect.alerts):
+        try:
+            if target.needs_retained and config.agent.embedded_broker:
+                raise AlertSettingError(NO_RETAINED)
+            made = make(target)
+        except AlertSettingError as error:
+            raise AlertSettingError(f"detect.alerts[{index}]: {error}") from error
+        if made is not None:
+            yield made
 
 
 def alert_topics(config: Config) -> dict[str, frozenset[str]]:

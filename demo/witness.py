@@ -10,7 +10,7 @@ from collections.abc import Callable
 from demo.settings import BEHAVIOR, PROFILE
 
 ACCEPTED = re.compile(r"report (\d+) accepted")
-ALARM = re.compile(rf"(in-alarm|alarm-cleared): {BEHAVIOR} of {PROFILE}")
+ALARM = re.compile(rf"(in-alarm|alarm-cleared): .*\({BEHAVIOR} of {PROFILE}\)$")
 
 
 class Witness:

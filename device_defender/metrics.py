@@ -1,7 +1,7 @@
 """The metrics of Device Defender: what each is called and holds, and which names there may be.
 
-Everybody imports from here, so these stay: `DEVICE_SIDE`, `CLOUD_SIDE`, `SUMMED`, `TYPES`, `BUILT_INS`, `AWS_PREFIX`,
-`LARGEST_COUNT`, `TypeName`, `Name`, `is_name`, `is_custom_metric_name` and `is_thing_name`. The source
+Everybody imports from here, so these stay: `DEVICE_SIDE`, `CLOUD_SIDE`, `SILENCE`, `SUMMED`, `TYPES`, `BUILT_INS`,
+`AWS_PREFIX`, `LARGEST_COUNT`, `TypeName`, `Name`, `is_name`, `is_custom_metric_name` and `is_thing_name`. The source
 is https://docs.aws.amazon.com/iot-device-defender/latest/devguide/device-defender-detect.html and the service's model.
 """
 
@@ -44,6 +44,7 @@ CLOUD_SIDE: Mapping[str, str] = MappingProxyType(  # what the broker's side sees
         "aws:source-ip-address": "cidrs",
     }
 )
+SILENCE = "aws:disconnect-duration"  # in minutes; the one cloud-side metric that whoever receives reports knows, too
 SUMMED = ("aws:all-bytes-in", "aws:all-bytes-out", "aws:all-packets-in", "aws:all-packets-out")  # over durationSeconds
 
 TypeName = Literal["number", "number-list", "string-list", "ip-address-list"]  # the API's metricType

@@ -115,11 +115,12 @@ def read_stack(account: Account, name: str) -> DeployedStack | None:
 
 
 def _list_stacks(account: Account, names: Names) -> Iterator[DeployedStack]:
-    own = {names.fleet_stack, names.detect_stack}
+    own = {names.fleet_stack, names.detect_stack, names.cloudwatch_stack}
     for page in account.cloudformation.get_paginator("describe_stacks").paginate():
         for stack in page["Stacks"]:
             name = stack["StackName"]
-            if name in own or names.things_stack_number(name) is not None:
+            numbers = (names.things_stack_number(name), names.logs_stack_number(name))
+            if name in own or any(number is not None for number in numbers):
                 yield _as_stack(stack)
 
 

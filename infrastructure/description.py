@@ -22,6 +22,7 @@ class FleetStack:
     """What all things share: the policy and the thing group."""
 
     names: Names
+    cloudwatch: bool = False  # whether the policy lets devices assume the fleet's role for CloudWatch
 
     @property
     def stack_name(self) -> str:
@@ -29,7 +30,7 @@ class FleetStack:
 
     @property
     def digest(self) -> str:
-        return _digest(self.stack_name)
+        return _digest(self.stack_name, self.cloudwatch)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,42 @@ class DetectStack:
         return _digest(self.stack_name, documents, dict(self.metrics), self.alert_email)
 
 
-StackDescription = FleetStack | ThingsStack | DetectStack
+@dataclass(frozen=True)
+class CloudWatchStack:
+    """The role with which devices send to CloudWatch, and the role alias that leads to it."""
+
+    names: Names
+    namespace: str | None  # of the metrics that may be put; None: none may
+    resources: tuple[str, ...]  # of CloudWatch Logs: the ends of ARNs, from log-group: on
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.cloudwatch_stack
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.stack_name, self.namespace, self.resources)
+
+
+@dataclass(frozen=True)
+class LogsStack:
+    """Some of the log groups that devices send to."""
+
+    names: Names
+    number: int  # from 1
+    groups: Mapping[str, str]  # name to the thing that it is for, "" for several
+    retention: int | None  # days; None is for ever
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.logs_stack(self.number)
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.stack_name, dict(self.groups), self.retention)
+
+
+StackDescription = FleetStack | ThingsStack | DetectStack | CloudWatchStack | LogsStack
 
 
 def _digest(*content: Any) -> str:

@@ -19,7 +19,10 @@ from infrastructure.watch import StackEvent, StackFailed
 # A policy counts as attached for up to five minutes after it was detached; hence six tries, the last after 6 minutes.
 PAUSES = (5.0, 15.0, 40.0, 120.0, 180.0)  # seconds
 METRIC, PROFILE = "AWS::IoT::CustomMetric", "AWS::IoT::SecurityProfile"
-TOLD = (METRIC, PROFILE, "AWS::IoT::Thing", "AWS::IoT::Policy", "AWS::IoT::ThingGroup")
+TOLD = (
+    *(METRIC, PROFILE, "AWS::IoT::Thing", "AWS::IoT::Policy", "AWS::IoT::ThingGroup"),
+    *("AWS::IoT::RoleAlias", "AWS::Logs::LogGroup"),
+)
 
 
 def find_strangers(fleet: Fleet) -> list[str]:

@@ -38,13 +38,30 @@ class Names:
 
     def things_stack_number(self, stack_name: str) -> int | None:
         """Return which of this fleet's stacks of things a stack is, None if it is none of them."""
-        number = stack_name.removeprefix(f"{self.prefix}-things-")
-        return int(number) if number != stack_name and re.fullmatch("[1-9][0-9]{0,3}", number) else None
+        return _number(stack_name, f"{self.prefix}-things-")
 
     @property
     def detect_stack(self) -> str:
         """The stack of custom metrics, security profiles and alerts, apart because AWS may refuse it."""
         return f"{self.prefix}-detect"
+
+    @property
+    def cloudwatch_stack(self) -> str:
+        """The stack of what lets devices send to CloudWatch: a role and its role alias."""
+        return f"{self.prefix}-cloudwatch"
+
+    def logs_stack(self, number: int) -> str:
+        """One of the stacks of log groups, counted from 1."""
+        return f"{self.prefix}-logs-{number}"
+
+    def logs_stack_number(self, stack_name: str) -> int | None:
+        """Return which of this fleet's stacks of log groups a stack is, None if it is none of them."""
+        return _number(stack_name, f"{self.prefix}-logs-")
+
+    @property
+    def role_alias(self) -> str:
+        """The role alias by which devices get credentials for CloudWatch."""
+        return self.prefix
 
     @property
     def policy(self) -> str:
@@ -64,3 +81,8 @@ class Names:
     def profile(self, name: str) -> str:
         """Return a security profile's name in the account, where a second fleet's needs another."""
         return name if self.prefix == DEFAULT_PREFIX else f"{self.prefix}-{name}"
+
+
+def _number(stack_name: str, start: str) -> int | None:
+    number = stack_name.removeprefix(start)
+    return int(number) if number != stack_name and re.fullmatch("[1-9][0-9]{0,3}", number) else None

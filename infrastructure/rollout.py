@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infrastructure.changesets import apply_template, delete_stack
+from infrastructure.cloudwatch import CloudWatchPlan
 from infrastructure.deployed import certificates_of
 from infrastructure.description import FleetStack, StackDescription, ThingsStack
 from infrastructure.detect import DetectPlan, judge
@@ -17,7 +18,7 @@ from infrastructure.fleet import Fleet
 from infrastructure.keys import KeyStore
 from infrastructure.membership import add_members
 from infrastructure.pacing import side_by_side
-from infrastructure.plan import DELETE, Plan, ThingsPlan
+from infrastructure.plan import DELETE, Plan, StackPlan, ThingsPlan
 from infrastructure.refusals import explain
 from infrastructure.screen import Bar
 from infrastructure.watch import STACK, LeftBehind, StackEvent
@@ -37,9 +38,15 @@ class Rollout:
         self._fleet = fleet
         self._store = store
 
-    def run(self, plan: Plan, detect: DetectPlan | None, joining: Sequence[str]) -> list[DeployError]:
+    def run(
+        self,
+        plan: Plan,
+        detect: DetectPlan | None,
+        joining: Sequence[str],
+        cloudwatch: CloudWatchPlan | None = None,
+    ) -> list[DeployError]:
         """Do what is planned; return what failed. Without the fleet's own stack nothing else is tried."""
-        templates = self._synthesize(plan, detect)
+        templates = self._synthesize(plan, detect, cloudwatch)
         errors: list[DeployError] = []
         if plan.fleet.changes:
             try:
@@ -52,15 +59,19 @@ class Rollout:
         errors += [error for _, error in problems]
         error = attempt(lambda: self._join([thing for thing in joining if thing not in failed]))
         errors += [error] if error is not None else []
+        if cloudwatch is not None:
+            errors += self._roll_out_cloudwatch(cloudwatch, templates)
         if detect is not None:
             errors += self._roll_out_detect(detect, templates)
         return errors
 
-    def _synthesize(self, plan: Plan, detect: DetectPlan | None) -> dict[str, str]:
+    def _synthesize(self, plan: Plan, detect: DetectPlan | None, cloudwatch: CloudWatchPlan | None) -> dict[str, str]:
         """Return the templates of the stacks that change; only these cost time."""
-        descriptions: list[StackDescription] = [FleetStack(self._fleet.names)] if plan.fleet.changes else []
+        shared = FleetStack(self._fleet.names, plan.cloudwatch)
+        descriptions: list[StackDescription] = [shared] if plan.fleet.changes else []
         descriptions += [self._describe(stack, plan) for stack in plan.stacks if stack.changes and stack.things]
         descriptions += [detect.description] if detect is not None and detect.changes else []
+        descriptions += cloudwatch.descriptions if cloudwatch is not None else []
         if not descriptions:
             return {}
         from infrastructure.synthesis import synthesize  # imports aws_cdk, which starts Node
@@ -87,7 +98,12 @@ class Rollout:
         done = side_by_side(roll_out, changing, STACKS_AT_ONCE)
         return [(stack, error) for stack, error in done if error is not None]
 
-    def _roll_out_stack(self, stack: ThingsPlan, templates: Mapping[str, str]) -> None:
+    def _roll_out_cloudwatch(self, plan: CloudWatchPlan, templates: Mapping[str, str]) -> list[DeployError]:
+        changing = [stack for stack, _ in plan.stacks if stack.changes]
+        roll_out = lambda stack: attempt(lambda: self._roll_out_stack(stack, templates))  # noqa: E731
+        return [error for _, error in side_by_side(roll_out, changing, STACKS_AT_ONCE) if error is not None]
+
+    def _roll_out_stack(self, stack: StackPlan, templates: Mapping[str, str]) -> None:
         if stack.change == DELETE:
             self._delete(stack.name)
         else:

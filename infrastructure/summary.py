@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from infrastructure.cloudwatch import CloudWatchPlan, deployed_groups
 from infrastructure.detect import DetectPlan, deployed_metrics, deployed_profiles
 from infrastructure.drift import Drift
 from infrastructure.fleet import Fleet
 from infrastructure.plan import CREATE, DELETE, KEEP, RECREATE, UPDATE, Plan, StackPlan
 from infrastructure.screen import Screen
+from infrastructure.sending import Sending
 from infrastructure.sentences import profile_sentences
 
 WILL = {
@@ -57,6 +59,35 @@ def show_detect(fleet: Fleet, detect: DetectPlan | None, unreported: Sequence[st
     return _show_stack(fleet.screen, detect)
 
 
+def show_cloudwatch(fleet: Fleet, plan: CloudWatchPlan | None) -> None:
+    """Show what devices send to CloudWatch, and which log groups come and go."""
+    if plan is None:
+        return
+    screen, lost = fleet.screen, "DELETED with all that is in them"
+    if plan.sending is None:
+        screen.say("CloudWatch is given up (--no-cloudwatch): devices get no credentials any longer")
+    else:
+        _show_sending(screen, plan.sending)
+    screen.say_names("log group", plan.new, "new")
+    screen.say_names("log group", sorted(group.name for group in plan.gone), lost, all_of_them=True)
+    for stack, _ in plan.stacks:
+        if stack.change == DELETE:
+            screen.say(f"stack     {stack.name} is deleted")
+        else:
+            _show_stack(screen, stack)
+    for each in plan.drift:
+        screen.say(f"drift     {each}")
+
+
+def _show_sending(screen: Screen, sending: Sending) -> None:
+    if sending.namespace is not None:
+        screen.say(f"sends     metrics to {sending.namespace}; CloudWatch charges for each metric, thing and month")
+    kept = f"kept for {sending.retention} days" if sending.retention else "kept for ever (no logs.retention_in_days)"
+    for place in sending.places:
+        stream = f", stream {place.stream}" if place.stream is not None else ""
+        screen.say(f"sends     logs to {place.group}{stream}, {kept}")
+
+
 def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     """Show what is deleted with a fleet, every thing by its name."""
     screen, deployed = fleet.screen, fleet.deployed
@@ -65,6 +96,8 @@ def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     for name in sorted(deployed.stacks):
         screen.say(f"stack     {name} is deleted")
     screen.say_names("things", sorted(deployed.things), "deleted with their certificates", all_of_them=True)
+    groups = sorted(group.name for group in deployed_groups(fleet))
+    screen.say_names("log group", groups, "deleted with all that is in them", all_of_them=True)
     why = "not part of this fleet; the policy will be detached from it"
     screen.say_names("detached", strangers, why, all_of_them=True)
 

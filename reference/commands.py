@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import deploy
 from defender_detect import arguments as detect
-from defender_detect.authority.arguments import COMMANDS
 from defender_publisher import arguments as publisher
 
 
@@ -29,9 +28,14 @@ def questions() -> str:
     )
 
 
+def consoles() -> str:
+    """Return the table of the console's options."""
+    return table(detect.command_parser(detect.CONSOLE))
+
+
 def commands() -> str:
-    """Return the tables of what makes an authority and issues certificates."""
-    parsers = ((word, detect.command_parser(word)) for word in COMMANDS)
+    """Return the tables of what makes an authority, issues certificates or imports profiles."""
+    parsers = ((word, detect.command_parser(word)) for word in detect.COMMANDS if word != detect.CONSOLE)
     return "\n".join(
         f"`amazon-defender-detect {word}`: {parser.description}\n\n{table(parser)}" for word, parser in parsers
     )

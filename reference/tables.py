@@ -81,6 +81,7 @@ TABLES = {
     "detect-options": commands.detects,
     "detect-commands": commands.commands,
     "detect-questions": commands.questions,
+    "detect-console": commands.consoles,
     "deploy-options": commands.deploys,
 }
 

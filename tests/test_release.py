@@ -77,7 +77,7 @@ def test_everything_in_a_release_is_roots_and_others_cannot_write_it(members: li
 
 def test_the_programs_and_the_installers_in_a_release_can_be_run_and_nothing_else(unpacked: Path) -> None:
     executable = {path.name for path in unpacked.rglob("*") if path.is_file() and os.access(path, os.X_OK)}
-    installers = {f"{what}install-{platform}.bash" for what in ("", "un") for platform in ("rpi", "osx")}
+    installers = {f"{what}install-{platform}.bash" for what in ("", "un") for platform in ("rpi", "osx", "detect")}
     assert {
         "amazon-defender-publisher",
         "amazon-defender-cloudwatch",

@@ -7,12 +7,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from defender_detect.alerts.target import Publish, Target
+from defender_detect.evaluate.sentences import line_of, subject_of
 from defender_detect.evaluate.shapes import metric_value
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
-
-LONGEST_VALUE = 200  # characters
 
 log = logging.getLogger(__name__)
 
@@ -25,24 +24,9 @@ class Log(Target, frozen=True):
 
 
 def log_alert(event: Event) -> None:
-    """Log an alert: WARNING if an alarm begins, INFO if it ends."""
+    """Log an alert: WARNING if an alarm begins, INFO if it ends; what is normal and what is, whole, at DEBUG."""
     level = logging.WARNING if event.type == "in-alarm" else logging.INFO
-    log.log(level, "%s", describe_alert(event))
-
-
-def describe_alert(event: Event) -> str:
-    """Return an alert in a line of ASCII, short whatever the value is."""
-    value = json.dumps(metric_value(event.kind, event.value))
-    shown = value if len(value) <= LONGEST_VALUE else f"{value[: LONGEST_VALUE - 3]}..."
-    where = f"{event.thing}: {event.type}: {event.behavior} of {event.profile}"
-    if event.value is None:
-        return where
-    return f"{where}: {event.metric} is {shown}, normal is {describe_criteria(event)}"
-
-
-def describe_criteria(event: Event) -> str:
-    """Return what is normal, in a few words."""
-    criteria = event.criteria
-    threshold = criteria.get("value") or criteria.get("statisticalThreshold") or {}
-    text = f"{criteria.get('comparisonOperator', '')} {json.dumps(threshold)}".strip()
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
+    log.log(level, "%s", line_of(event))
+    if event.value is not None and log.isEnabledFor(logging.DEBUG):
+        value, criteria = json.dumps(metric_value(event.kind, event.value)), json.dumps(event.criteria)
+        log.debug("%s: %s is %s, normal is %s", subject_of(event), event.metric, value, criteria)

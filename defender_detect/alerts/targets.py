@@ -10,15 +10,38 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
+from defender_detect.alerts.alertmanager import Alertmanager
+from defender_detect.alerts.apprise import Apprise
 from defender_detect.alerts.command import Command
+from defender_detect.alerts.home_assistant import HomeAssistant
 from defender_detect.alerts.log import Log
+from defender_detect.alerts.mail import Email, email_problems
+from defender_detect.alerts.ntfy import Ntfy
+from defender_detect.alerts.secret import Secret, secret_problems
 from defender_detect.alerts.sns import Sns
 from defender_detect.alerts.target import Target
 from defender_detect.alerts.topic import Topic
-from defender_detect.alerts.webhook import Webhook
+from defender_detect.alerts.webhook import Webhook, webhook_problems
 from defender_detect.errors import AlertSettingError
+from device_defender.validation import Rules
 
-TARGETS: tuple[type[Target], ...] = (Log, Topic, Webhook, Command, Sns)
+TARGETS: tuple[type[Target], ...] = (
+    Log,
+    Topic,
+    Webhook,
+    Command,
+    Sns,
+    Email,
+    Ntfy,
+    Apprise,
+    Alertmanager,
+    HomeAssistant,
+)
+RULES: Rules = {  # what no type can say of them
+    Secret: (secret_problems,),
+    Email: (email_problems,),
+    Webhook: (webhook_problems,),
+}
 GROUP = "defender_detect.alerts"
 
 

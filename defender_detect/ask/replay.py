@@ -10,16 +10,17 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from defender_detect.alerts.log import describe_alert
 from defender_detect.ask.tables import show_time
 from defender_detect.errors import DetectError
 from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Detector
+from defender_detect.evaluate.sentences import trial_of
 from defender_detect.judge.topics import NAME_RULE, ReportTopic, Topics, may_report
 from defender_detect.judge.verdict import MALFORMED, Rejected, judge
 from device_defender.report import Malformed, Report
@@ -142,7 +143,7 @@ def replay(detector: Detector, recorded: Path | Iterable[Recorded]) -> Iterator[
             yield from replay(detector, recording)
         return
     for each in recorded:
-        for silent in detector.expire(each.time):
+        for silent in chain(detector.find_silent(each.time), detector.expire(each.time)):
             yield from silent.events
         finding = detector.observe(each.thing, each.report, each.time)
         if finding is not None:
@@ -161,7 +162,7 @@ def tell_replay(detector: Detector, recording: Recording) -> Iterator[str]:
     things: set[str] = set()
     for event in replay(detector, _note_things(recording, things)):
         events += 1
-        yield f"{show_time(event.time)}  {describe_alert(event)}"
+        yield f"{show_time(event.time)}  {trial_of(event)}"
     if detector.refused:
         yield f"{detector.refused} reports not evaluated: detect.most_things allows {detector.most_things} things"
     yield f"{len(recording)} reports of {len(things)} things evaluated, {unreadable} lines unreadable, {events} events"

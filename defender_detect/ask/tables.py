@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from defender_daemon.text import printable
+from defender_detect.evaluate.sentences import IN_ALARM, explain, shown_item
+
 TIME = "%Y-%m-%d %H:%M:%S"
 EPOCH = datetime(1970, 1, 1)  # UTC, and shown as such
-LONGEST_VALUE = 60  # characters of a value in a table
+LONGEST_VALUE = 59  # characters of a value in a table, which then has 80 columns with its time
+LEAST_ROOM = 30  # characters beside a time, however narrow the terminal is
 NO_WIDTH = 10_000  # characters; what goes into a pipe or a file is not cut
 NEWEST = 20  # values of a metric that are listed below its sparkline
 BARS = "▁▂▃▄▅▆▇█"
@@ -22,35 +27,41 @@ Row = Sequence[str]
 
 
 def violations_table(answer: Mapping[str, Any], width: int | None = None) -> str:
-    """Return a table of the active violations."""
+    """Return the active violations: a table, or lines where that is wider than the terminal."""
     rows = [
         (
-            *subject(each),
-            show_value(each["lastViolationValue"]),
-            show_criteria(each["behavior"]["criteria"]),
+            printable(each["thingName"]),
+            explain_in_words(IN_ALARM, each, each["lastViolationValue"]),
+            rule_of(each),
             show_time(each["violationStartTime"]),
             show_time(each["lastViolationTime"]),
         )
         for each in answer["activeViolations"]
     ]
-    columns = ("THING", "PROFILE", "BEHAVIOR", "METRIC", "LAST VALUE", "NORMAL IS", "SINCE", "LAST SEEN")
-    return draw_table(columns, rows, width) if rows else "no alarm is on\n"
+    if not rows:
+        return "no alarm is on\n"
+    columns = ("THING", "ALARM", "BEHAVIOR", "SINCE", "LAST SEEN")
+    lines = ((since, f"{thing}: {words} ({rule}), seen until {last}") for thing, words, rule, since, last in rows)
+    return draw_fitting(columns, rows, lines, width)
 
 
 def events_table(answer: Mapping[str, Any], width: int | None = None) -> str:
-    """Return a table of violation events."""
+    """Return violation events: a table, or lines where that is wider than the terminal."""
     rows = [
         (
             show_time(each["violationEventTime"]),
             each["violationEventType"],
-            *subject(each),
-            show_value(each["metricValue"]),
-            show_criteria(each["behavior"]["criteria"]),
+            printable(each["thingName"]),
+            explain_in_words(each["violationEventType"], each, each["metricValue"]),
+            rule_of(each),
         )
         for each in answer["violationEvents"]
     ]
-    columns = ("TIME", "EVENT", "THING", "PROFILE", "BEHAVIOR", "METRIC", "VALUE", "NORMAL IS")
-    return draw_table(columns, rows, width) if rows else "no violation in this time\n"
+    if not rows:
+        return "no violation in this time\n"
+    columns = ("TIME", "EVENT", "THING", "ALARM", "BEHAVIOR")
+    lines = ((when, f"{thing}: {event}: {words} ({rule})") for when, event, thing, words, rule in rows)
+    return draw_fitting(columns, rows, lines, width)
 
 
 def metrics_table(answer: Mapping[str, Any], width: int | None = None) -> str:
@@ -62,7 +73,7 @@ def metrics_table(answer: Mapping[str, Any], width: int | None = None) -> str:
     low, high = min(value for _, value in points), max(value for _, value in points)
     what = "items" if isinstance(next(iter(data[0]["value"].values()), None), list) else "values"
     period = f"{show_time(points[0][0])} to {show_time(points[-1][0])}"
-    summary = f"{draw_sparkline(points)}\n{what} from {low:g} to {high:g} in {len(data)} reports, {period}\n"
+    summary = f"{draw_sparkline(points)}\n{what} from {low:g} to {high:g} in {len(data)} reports\n{period}\n"
     rows = [(show_time(each["timestamp"]), show_value(each["value"])) for each in data[-NEWEST:]]
     return f"{summary}\n{draw_table(('TIME', 'VALUE'), rows, width)}"
 
@@ -70,21 +81,36 @@ def metrics_table(answer: Mapping[str, Any], width: int | None = None) -> str:
 def things_table(answer: Mapping[str, Any], width: int | None = None) -> str:
     """Return a table of the things."""
     rows = [
-        (each["thingName"], show_time(each["lastReportTime"]), str(each["activeViolations"] or "-"))
+        (printable(each["thingName"]), show_time(each["lastReportTime"]), str(each["activeViolations"] or "-"))
         for each in answer["things"]
     ]
     return draw_table(("THING", "LAST REPORT", "ALARMS"), rows, width) if rows else "no thing has reported yet\n"
 
 
+def draw_fitting(columns: Row, rows: Sequence[Row], lines: Iterable[tuple[str, str]], width: int | None) -> str:
+    """Draw a table if it is no wider than the terminal, else each of the lines, a time and a text, which is wrapped."""
+    table = draw_table(columns, rows)
+    if width is None or max(map(len, table.splitlines())) <= width:
+        return table
+    return "".join(f"{wrapped(when, text, width)}\n" for when, text in lines)
+
+
+def wrapped(when: str, text: str, width: int) -> str:
+    """Return a line that begins with a time, continued below its text where it is longer than the terminal is wide."""
+    indent = " " * (len(when) + 2)
+    room = max(width, len(indent) + LEAST_ROOM)
+    return textwrap.fill(text, room, initial_indent=f"{when}  ", subsequent_indent=indent, break_on_hyphens=False)
+
+
 def draw_table(columns: Row, rows: Iterable[Row], width: int | None = None) -> str:
-    """Draw a table as wide as a terminal, or as its cells if `width` is None."""
+    """Draw a table as wide as a terminal, or as its cells if `width` is None; what does not fit is continued below."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))  # and not str, in which rich would look for its markup
     page = io.StringIO()
@@ -92,10 +118,15 @@ def draw_table(columns: Row, rows: Iterable[Row], width: int | None = None) -> s
     return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines())
 
 
-def subject(each: Mapping[str, Any]) -> Row:
-    """Return the cells that say whose behavior it is."""
+def rule_of(each: Mapping[str, Any]) -> str:
+    """Return which behavior it is."""
+    return f"{each['behavior']['name']} of {each['securityProfileName']}"
+
+
+def explain_in_words(kind: str, each: Mapping[str, Any], value: Mapping[str, Any]) -> str:
+    """Return an alarm in words, of the API's shapes."""
     behavior = each["behavior"]
-    return each["thingName"], each["securityProfileName"], behavior["name"], behavior["metric"]
+    return explain(kind, behavior["metric"], next(iter(value.values()), None), behavior["criteria"])
 
 
 def show_time(seconds: float | None) -> str:
@@ -115,23 +146,8 @@ def show_value(value: Mapping[str, Any]) -> str:
     (plain,) = value.values()
     if not isinstance(plain, list):
         return json.dumps(plain)
-    shown = ", ".join(show_item(item) for item in plain[:LONGEST_VALUE])
+    shown = ", ".join(shown_item(item) for item in plain[:LONGEST_VALUE])
     return (shown if len(shown) <= LONGEST_VALUE else f"{shown[: LONGEST_VALUE - 3]}...") or "none"
-
-
-def show_item(item: str | float) -> str:
-    """Show an item as it is, or as JSON if it is text with anything but what is seen and separates nothing."""
-    is_plain = isinstance(item, str) and item.isascii() and item.isprintable() and item and "," not in item
-    return str(item) if is_plain else json.dumps(item)
-
-
-def show_criteria(criteria: Mapping[str, Any]) -> str:
-    """Show what is normal."""
-    statistic = criteria.get("statisticalThreshold", {}).get("statistic", "")
-    words = [criteria.get("comparisonOperator", ""), statistic or show_value(criteria.get("value", {}))]
-    if "durationSeconds" in criteria:
-        words.append(f"in {criteria['durationSeconds']} s")
-    return " ".join(filter(None, words))
 
 
 def measure(value: Mapping[str, Any]) -> float:

@@ -37,6 +37,14 @@ class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
 NORMAL = State()
 
 
+class Group(NamedTuple):
+    """Events that are told in one message."""
+
+    count: int  # with the one that is told
+    things: tuple[str, ...]  # the first of their names
+    rules: tuple[str, ...]  # the first of their behaviors, each with its profile; empty if there is only one
+
+
 @dataclass(frozen=True)
 class Event:
     """An alarm begins, is cleared or is invalidated."""
@@ -52,6 +60,8 @@ class Event:
     criteria: Mapping[str, Any]  # as in the profile's JSON
     kind: str  # the value's key in the API: "count", "cidrs", "ports", "number", "numbers" or "strings"
     suppressed: bool  # nobody is to be notified
+    threshold: float | None = None  # the percentile that it was compared with; not kept in the store
+    group: Group | None = None  # if it stands for others in a message
 
 
 class Lasting(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NewType, Optional
 
 from defender_detect.evaluate.address_sets import AddressSet
-from defender_detect.metrics import SUMMED, Value, as_count
+from defender_detect.metrics import SILENCE, SUMMED, Value, as_count
 from defender_detect.profiles import Behavior, Criteria
 
 History = NewType("History", bytes)  # doubles: since when reports are known, then each one's time and value
@@ -49,6 +49,8 @@ def evaluate(
 def compile_behavior(behavior: Behavior) -> Evaluation:
     """Return `evaluate` for one behavior, to be called (history, value, now, threshold) for each report."""
     criteria = behavior.criteria
+    if behavior.metric == SILENCE:
+        return compile_silence(criteria)
     if criteria.operator not in COMPARISONS:
         return compile_list(criteria)
     if behavior.metric in SUMMED and criteria.duration:
@@ -68,6 +70,17 @@ def compile_number(criteria: Criteria) -> Evaluation:
         return history, value, compare(value, limit)
 
     return evaluate_number
+
+
+def compile_silence(criteria: Criteria) -> Evaluation:
+    """Return the evaluation of the minutes since the last report; a report, which cannot say them, makes them 0."""
+    compare, limit = COMPARISONS[criteria.operator], criteria.value
+
+    def evaluate_silence(history: History, value: Any, now: float, threshold: float | None = None) -> Evaluated:
+        minutes = value or 0
+        return history, minutes, compare(minutes, limit)
+
+    return evaluate_silence
 
 
 def compile_window(criteria: Criteria) -> Evaluation:

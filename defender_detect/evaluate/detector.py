@@ -19,6 +19,7 @@ from defender_detect.evaluate.alarms import (
     new_violation_id,
 )
 from defender_detect.evaluate.ruleset import Memory, Populations, Rule, Ruleset, forget, unpack
+from defender_detect.evaluate.silence import Watch, first_due, look
 from defender_detect.metrics import Value, metric_values
 from defender_detect.profiles import Profile
 from device_defender.report import Report
@@ -101,6 +102,7 @@ class Detector:
         self.refused = 0  # reports of things that were not admitted
         self._new_id = new_id
         self._things: OrderedDict[str, Memory] = OrderedDict()  # the one that is silent for longest comes first
+        self._watch = Watch()
 
     @classmethod
     def of(cls, profiles: Iterable[Profile]) -> Detector:
@@ -117,6 +119,10 @@ class Detector:
 
     def observe(self, thing: str, report: Report, now: float) -> Finding | None:
         """Evaluate an accepted report and return what it brought; None if the thing is new and not admitted."""
+        return self.observe_values(thing, metric_values(report), now)
+
+    def observe_values(self, thing: str, values: Mapping[str, Value], now: float) -> Finding | None:
+        """Evaluate what a report holds, by the metrics' names in a profile; None if the thing is not admitted."""
         known = self._things.get(thing)
         if known is None and self.is_full:
             self.refused += 1
@@ -125,13 +131,39 @@ class Detector:
         if known is not None and is_silent(known.reported, now):  # whether or not somebody has looked meanwhile
             ended = self._invalidate(thing, known, now)
             known = None
-        ruleset, values = self.rules.of(thing), metric_values(report)
+        ruleset = self.rules.of(thing)
         memory, events, lasting = ruleset.observe(thing, known or forget(ruleset.names), values, now, self._new_id)
         self._things[thing] = memory
         self._things.move_to_end(thing)
+        if known is None:
+            self._watch_out(thing, ruleset, now)
         retained = {name: value for name, value in values.items() if name in ruleset.retained}
         packed = None if known is not None and memory.is_like(known) else memory.pack(ruleset.names)
         return Finding(thing, retained, (*ended, *events), lasting, packed)
+
+    def find_silent(self, now: float, noticed: float | None = None) -> Iterator[Finding]:
+        """Yield what comes of the silence of things, for behaviors that say how long one is normal.
+
+        The time of an alarm is when the silence became too long, or when it was `noticed`.
+        """
+        for thing, due in self._watch.take(now):
+            memory, ruleset = self._things.get(thing), self.rules.of(thing)
+            if memory is None or not ruleset.silences:
+                continue
+            if memory.reported > due:  # it has reported since, or the clock was set back
+                self._watch_out(thing, ruleset, min(memory.reported, now))
+                continue
+            looked = look(thing, memory, ruleset, due if noticed is None else noticed, self._new_id)
+            self._watch.put(thing, looked.due)
+            if looked.states != memory.states:
+                self._things[thing] = memory = Memory(memory.histories, looked.states, memory.reported)
+                yield Finding(thing, None, looked.events, looked.lasting, memory.pack(ruleset.names))
+            elif looked.lasting:
+                yield Finding(thing, None, (), looked.lasting)
+
+    def excuse(self, seconds: float) -> None:
+        """Let nobody be silent for a time in which nobody could be heard."""
+        self._watch.put_off(seconds)
 
     def expire(self, now: float) -> Iterator[Finding]:
         """Forget the things that have not reported for two days, and yield the findings of those that were in alarm."""
@@ -155,6 +187,7 @@ class Detector:
         if is_silent(reported, now):
             return
         self._things[thing] = self._unpack(thing, packed, reported)
+        self._watch_out(thing, self.rules.of(thing), reported)
         if len(self._things) > self.most_things:
             self._things.popitem(last=False)
 
@@ -180,7 +213,15 @@ class Detector:
                 self._things[thing] = after = unpack(memory.pack(old.names), new.names, memory.reported)
                 if events := _invalidate(thing, gone, now):
                     findings.append(Finding(thing, None, events, state=after.pack(new.names)))
+        self._watch.clear()
+        for thing, memory in self._things.items():
+            self._watch_out(thing, rules.of(thing), min(memory.reported, now))
         return findings
+
+    def _watch_out(self, thing: str, ruleset: Ruleset, reported: float) -> None:
+        due = first_due(ruleset, reported)
+        if due is not None:
+            self._watch.put(thing, due)
 
     def _unpack(self, thing: str, packed: bytes | None, reported: float) -> Memory:
         names = self.rules.of(thing).names

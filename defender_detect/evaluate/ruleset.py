@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Optional
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from defender_detect.evaluate.alarms import NORMAL, Event, Lasting, State, Subject, step
 from defender_detect.evaluate.behaviors import NO_HISTORY, Evaluation, History, compile_behavior
 from defender_detect.evaluate.percentiles import Population
-from defender_detect.metrics import Value
+from defender_detect.metrics import SILENCE, Value
 from defender_detect.profiles import Behavior, Profile
 
 Name = str  # of a behavior: its profile's name, "/" and its own, which have no "/"
@@ -54,6 +55,7 @@ class Rule(NamedTuple):
     metric: str
     evaluate: Evaluation
     population: Population | None  # of all things, for a statisticalThreshold
+    silence: float | None = None  # seconds without a report that are not normal; None if it is not about silence
 
 
 class Observation(NamedTuple):
@@ -74,6 +76,7 @@ class Ruleset:
             for behavior in profile.behaviors
         )
         self.names = tuple(rule.name for rule in self.rules)
+        self.silences = tuple(index for index, rule in enumerate(self.rules) if rule.silence is not None)
         self.retained = frozenset[str]().union(*(profile.metrics for profile in profiles))
 
     def observe(
@@ -101,6 +104,8 @@ def observe_one(
     if conforms is None or (conforms and state is NORMAL):
         return history_after, state, None, None
     after, event = step(state, Subject(thing, rule.profile, rule.behavior), conforms, now, datapoint, new_id)
+    if event is not None and threshold is not None:
+        event = replace(event, threshold=threshold)
     lasts = event is None and not conforms and state.in_alarm
     return history_after, after, event, Lasting(after.violation_id, datapoint) if lasts else None
 
@@ -114,7 +119,17 @@ def make_rule(profile: Profile, behavior: Behavior, populations: Populations) ->
         if kept is None or (kept.statistic, kept.duration) != (criteria.statistic, criteria.duration):
             populations[name] = Population(criteria.statistic, float(criteria.duration or 0))
         population = populations[name]
-    return Rule(name, profile.name, behavior, behavior.metric, compile_behavior(behavior), population)
+    evaluate = compile_behavior(behavior)
+    return Rule(name, profile.name, behavior, behavior.metric, evaluate, population, longest_silence(behavior))
+
+
+def longest_silence(behavior: Behavior) -> float | None:
+    """Return after how many seconds without a report the first datapoint is not normal; None for other metrics."""
+    limit = behavior.criteria.value
+    if behavior.metric != SILENCE or not isinstance(limit, (int, float)):
+        return None
+    minutes = limit if behavior.criteria.operator == "less-than" else limit + 1  # they are whole
+    return 60.0 * max(minutes, 1)
 
 
 def forget(names: Sequence[Name]) -> Memory:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Union
 
+from defender_detect.evaluate.sentences import line_of
 from defender_detect.metrics import METRICS
 from device_defender.report import is_address
 
@@ -33,8 +34,11 @@ def behavior_of(alarm: Alarm) -> dict[str, Any]:
 
 
 def alert_body(event: Event) -> dict[str, Any]:
-    """Return the body of the message that AWS sends to an SNS topic."""
-    return {
+    """Return the body of the message that AWS sends to an SNS topic, and what it means in words.
+
+    One that stands for others says so in `group`.
+    """
+    body: dict[str, Any] = {
         "violationEventTime": round(event.time * 1000),
         "thingName": event.thing,
         "behavior": behavior_of(event),
@@ -42,7 +46,11 @@ def alert_body(event: Event) -> dict[str, Any]:
         "metricValue": metric_value(event.kind, event.value),
         "violationId": event.violation_id,
         "securityProfileName": event.profile,
+        "message": line_of(event),
     }
+    if event.group is not None:
+        body["group"] = {"count": event.group.count, "thingNames": list(event.group.things)}
+    return body
 
 
 def kind_of(metric: str, values: Iterable[Value], kinds: Mapping[str, str] = METRICS) -> str:

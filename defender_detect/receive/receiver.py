@@ -87,6 +87,7 @@ class Receiver:
         """
         self._topics = Topics(topic)
         self.on_accepted: Callable[[Accepted, float], None] = ignore  # called with each report accepted, and when
+        self.on_rejected: Callable[[Rejected], None] = ignore  # called with each other one that was read
         self._endpoint = endpoint
         self._minimum_interval = minimum_interval
         self._on_ready, self._on_failure = on_ready, on_failure
@@ -101,9 +102,9 @@ class Receiver:
         self._gone = threading.Event()
         self._client = self._make_client(credentials.client_context())
 
-    def publish(self, topic: str, payload: bytes) -> None:
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
         """Publish an alert; raise AlertError if there is no connection."""
-        if self._client.publish(topic, payload, qos=QOS).rc != mqtt.MQTT_ERR_SUCCESS:
+        if self._client.publish(topic, payload, qos=QOS, retain=retain).rc != mqtt.MQTT_ERR_SUCCESS:
             raise AlertError(f"there is no connection to {self._endpoint}")
 
     @property
@@ -149,6 +150,7 @@ class Receiver:
             self.on_accepted(verdict, now)
         else:
             self._rejections.count(parsed.thing, now)
+            self.on_rejected(verdict)
         self._log_verdict(verdict, payload)
         return verdict.reply()
 

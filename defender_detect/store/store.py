@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from defender_daemon import lock
 from defender_detect.errors import StoreError
-from defender_detect.store.batch import NOTHING_NEW, Batch, Latest, Report
+from defender_detect.store.batch import NOTHING_NEW, Batch, Count, Latest, Report
 from defender_detect.store.pruning import Limits
 from defender_detect.store.reader import Reader
 from defender_detect.store.schema import is_damage, set_aside
@@ -90,6 +90,16 @@ class Store(Reader):
                 waiting.add_lasting(time, lasting)
             if latest != NOTHING_NEW:
                 waiting.add_latest(thing, latest)
+
+    def count(self, name: str, more: float = 1, labels: tuple[str, ...] = ()) -> None:
+        """Add to what is counted for good under a name; returns at once."""
+        with self._waiting_lock:
+            self._waiting.count(Count(name, labels), more)
+
+    def set_level(self, name: str, value: float, labels: tuple[str, ...] = ()) -> None:
+        """Keep a number that goes up and down, as it is now; returns at once."""
+        with self._waiting_lock:
+            self._waiting.levels[Count(name, labels)] = value
 
     def flush(self) -> bool:
         """Write what waits now, and return whether that could be done."""

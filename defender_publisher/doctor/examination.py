@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from defender_daemon import ladder
 from defender_daemon.identity import COMMAND_TIMEOUT
 from defender_daemon.ladder import Rung, Step
-from defender_publisher.doctor import daemon, local, mqtt, network
+from defender_publisher.doctor import daemon, local, mqtt, network, nucleus
 from defender_publisher.doctor.case import Case
 
 RUNGS = (
     Rung("config", local.read_configuration),
     Rung("thing name", local.find_thing_name, longest=COMMAND_TIMEOUT + 1),
+    Rung("Greengrass nucleus", nucleus.look_for_nucleus),
     Rung("key and certificate", local.find_files),
     Rung("belong together", local.match_key),
     Rung("valid today", local.check_dates),

@@ -7,12 +7,21 @@ from functools import singledispatch
 from aws_cdk import App, CfnOutput, LegacyStackSynthesizer, Stack, Tags
 
 from infrastructure.constructs.alerts import Alerts
+from infrastructure.constructs.cloudwatch_access import CloudWatchAccess
 from infrastructure.constructs.custom_metric import CustomMetric
 from infrastructure.constructs.device import Device
 from infrastructure.constructs.device_policy import DevicePolicy
 from infrastructure.constructs.fleet_group import FleetGroup
+from infrastructure.constructs.log_group import LogGroup
 from infrastructure.constructs.security_profile import SecurityProfile
-from infrastructure.description import DetectStack, FleetStack, StackDescription, ThingsStack
+from infrastructure.description import (
+    CloudWatchStack,
+    DetectStack,
+    FleetStack,
+    LogsStack,
+    StackDescription,
+    ThingsStack,
+)
 from infrastructure.names import TAG
 
 
@@ -24,7 +33,7 @@ def fill(description: StackDescription, stack: Stack) -> None:
 
 @fill.register
 def _fill_fleet(description: FleetStack, stack: Stack) -> None:
-    DevicePolicy(stack, "Policy", description.names)
+    DevicePolicy(stack, "Policy", description.names, description.cloudwatch)
     FleetGroup(stack, "Group", description.names)
 
 
@@ -45,6 +54,17 @@ def _fill_detect(description: DetectStack, stack: Stack) -> None:
     for profile in description.profiles:
         targets = alerts.targets if alerts else None
         SecurityProfile(stack, f"Profile-{profile.name}", names, profile.document, metrics, targets)
+
+
+@fill.register
+def _fill_cloudwatch(description: CloudWatchStack, stack: Stack) -> None:
+    CloudWatchAccess(stack, "Access", description.names, description.namespace, description.resources)
+
+
+@fill.register
+def _fill_logs(description: LogsStack, stack: Stack) -> None:
+    for name, thing in sorted(description.groups.items()):
+        LogGroup(stack, f"Group-{name}", name, thing, description.retention)
 
 
 def make_stack(app: App, description: StackDescription) -> Stack:

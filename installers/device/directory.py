@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,7 @@ from typing import Any
 from configuration import parse, section
 from files import read_file
 
-KEY, AUTHORITY = "detect.key", "authority"
-AUTHORITY_KEY = f"{AUTHORITY}/authority.key"
-READ = ("", AUTHORITY, f"{AUTHORITY}/authority.pem", "detect.pem", "profiles", "thing-groups.json", "revoked.txt")
+KEY, AUTHORITY_KEY = "detect.key", "authority/authority.key"
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - what the unit's sandbox hides
 
 
@@ -55,10 +54,27 @@ class Directory:
 
     def closed(self) -> Iterator[tuple[Path, int]]:
         """Yield what the service has to read and only root can yet, each with the mode that lets its group."""
-        profiles = sorted((self.path / "profiles").glob("*.json"))
-        for path in [self.file, *(self.path / name for name in READ), *profiles]:
-            if not path.exists() or path.is_symlink():
-                continue
+        for path in sorted({self.path, self.file, *self._named()}):
             mode, needed = stat.S_IMODE(path.stat().st_mode), 0o5 if path.is_dir() else 0o4
             if mode & needed != needed:
                 yield path, (mode | needed << 3) & 0o770
+
+    def _named(self) -> Iterator[Path]:
+        """Yield the files and directories in here that the configuration names, but no key, with what they are in."""
+        for text in strings_of(self.config()):
+            path = self.path / text
+            if "\0" in text or path.suffix == ".key" or not os.path.exists(path) or ".." in path.parts:
+                continue
+            inside = sorted(path.glob("*.json")) if path.is_dir() else []
+            for each in (path, *path.parents, *inside):
+                if self.path in each.parents and not each.is_symlink():
+                    yield each
+
+
+def strings_of(value: Any) -> Iterator[str]:
+    """Yield every string in a document."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from strings_of(each)

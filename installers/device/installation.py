@@ -139,4 +139,5 @@ class Installation:
         """Put the service files of this version in place."""
         self.session.begin("service")
         self.platform.write_service(self.program)
-        self.session.finish(str(self.platform.service_file))
+        companion = self.platform.companion
+        self.session.finish(str(self.platform.service_file) + (f", and {companion.name}" if companion else ""))

@@ -11,7 +11,8 @@ from problem import Problem
 MISUSE = 2  # exit status
 FLAGS = {
     "--dry-run": "dry_run", "--replace": "replace", "--non-interactive": "non_interactive",
-    "--update-lists": "update_lists",
+    "--update-lists": "update_lists", "--cloudwatch": "cloudwatch", "--no-cloudwatch": "no_cloudwatch",
+    "--beside-greengrass": "beside_greengrass",
 }  # fmt: skip
 NO_OPTION = {"called_from", "installed", *FLAGS.values()}
 LONGEST_PORT = 5  # digits
@@ -36,6 +37,9 @@ class Options:
     non_interactive: bool = False
     dry_run: bool = False
     update_lists: bool = False
+    cloudwatch: bool = False
+    no_cloudwatch: bool = False
+    beside_greengrass: bool = False
     directory: Path | None = None
     called_from: Path = Path("/")
     installed: str = ""  # what was installed of the system before there was a Python
@@ -92,6 +96,8 @@ def port_of(text: object) -> int | None:
 
 def check(options: Options, given: dict[str, str | None]) -> None:
     """Raise Problem for values that cannot be meant."""
+    if options.cloudwatch and options.no_cloudwatch:
+        raise Problem("give --cloudwatch or --no-cloudwatch, not both\ntry --help", MISUSE)
     if options.bundle and options.config:
         raise Problem("give --bundle or --config, not both\ntry --help", MISUSE)
     if options.wheelhouse and not options.wheelhouse.is_dir():

@@ -10,6 +10,15 @@ COMMON = ("--wheelhouse", "--update-lists", "--python", "--prefix", "--dry-run",
 
 
 @dataclass(frozen=True)
+class Companion:
+    """A second program of a product, which is asked for: a service of its own, on the same configuration."""
+
+    name: str  # of its script
+    unit: str  # of systemd
+    label: str  # of its job of launchd
+
+
+@dataclass(frozen=True)
 class Product:
     """A program with its service; everything that one program's installation has other than another's."""
 
@@ -26,6 +35,7 @@ class Product:
     comment: str  # what an account is said to be for
     groups: tuple[str, ...] = ()  # that the user is in besides its own
     examples: tuple[str, str] = ("", "")  # of a configuration that the installer writes, for Linux and macOS
+    companion: Companion | None = None
     requirements: str = "requirements.txt"  # in the source tree
     lock: str = "packages"  # of the packages that an index has
     retagged: str = "retagged"  # the lock of those whose wheels say Python 2; empty for none
@@ -35,15 +45,16 @@ class Product:
 PUBLISHER = Product(
     name="amazon-defender-publisher",
     parts=(
-        "amazon-defender-publisher", "defender_start.py", "device_defender", "defender_daemon", "defender_publisher",
-        "requirements.txt", "configs", "installers", "LICENSE",
+        "amazon-defender-publisher", "amazon-defender-cloudwatch", "defender_start.py", "device_defender",
+        "defender_daemon", "defender_publisher", "defender_cloudwatch", "requirements.txt", "configs", "installers",
+        "LICENSE",
     ),
     versioned="defender_publisher/__init__.py",
     imports=("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop"),
-    compiled=("defender_start.py", "device_defender", "defender_daemon", "defender_publisher"),
+    compiled=("defender_start.py", "device_defender", "defender_daemon", "defender_publisher", "defender_cloudwatch"),
     options=(
         "--bundle", "--endpoint", "--thing-name", "--certificate", "--private-key", "--root-ca", "--port", "--config",
-        "--replace", *COMMON,
+        "--replace", "--cloudwatch", "--no-cloudwatch", "--beside-greengrass", *COMMON,
     ),
     user="amazon-defender-publisher",
     units=("amazon-defender-publisher.service",),
@@ -51,6 +62,9 @@ PUBLISHER = Product(
     labels=("com.amazonaws.amazon-defender-publisher",),
     comment="AWS IoT Device Defender",
     examples=("amazon-defender-publisher-rpi.json", "amazon-defender-publisher-osx.json"),
+    companion=Companion(
+        "amazon-defender-cloudwatch", "amazon-defender-cloudwatch.service", "com.amazonaws.amazon-defender-cloudwatch"
+    ),
 )  # fmt: skip
 
 DETECT = Product(

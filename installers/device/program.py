@@ -100,20 +100,25 @@ def write_launcher(arguments: argparse.Namespace) -> None:
 
 
 def write_command(root: Path, product: Product, user: str) -> None:
-    """Write the command that a person runs; it knows the state as the service does, where no configuration names that.
+    """Write the commands that a person runs, one for each program of a product.
 
-    It says so where an update of the system has taken its Python away; the commands of a configuration run as the
-    service's user where root asks.
+    Each says so where an update of the system has taken its Python away. The commands of a configuration run as the
+    service's user where root asks, and the state is the service's where no configuration says which that is.
     """
+    for name in (product.name, *([product.companion.name] if product.companion else [])):
+        write(root / "bin" / name, compose_command(root, product, user, name).encode(), 0o755)
+
+
+def compose_command(root: Path, product: Product, user: str, name: str) -> str:
+    """Return the script that runs a program of the current version, with its own Python and nobody's environment."""
     current = shlex.quote(str(root / "current"))
     state = "" if product.says_state else f"export STATE_DIRECTORY=${{STATE_DIRECTORY-/var/lib/{product.name}}}\n"
-    text = f"""#!/bin/sh
+    return f"""#!/bin/sh
 if [ ! -x {current}/venv/bin/python ]; then
-    echo "{product.name}: its Python is gone, as after some updates of a system;" \\
+    echo "{name}: its Python is gone, as after some updates of a system;" \\
         "run the installer again, which is in" {current}/installers >&2
     exit 1
 fi
 export AMAZON_DEFENDER_COMMANDS_AS={user}
-{state}exec {current}/venv/bin/python -Es {current}/{product.name} "$@"
+{state}exec {current}/venv/bin/python -Es {current}/{name} "$@"
 """
-    write(root / "bin" / product.name, text.encode(), 0o755)

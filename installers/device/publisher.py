@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from commands import say
 from configuration import makes_name_by_command, parse
 from etc import keep, place, write_stage
 from files import read_file
 from installation import AS_PROGRAM, SOURCE, Installation
+from nucleus import look_for_nucleus
 from problem import Problem
+from session import tell_problem
 from stage import describe, gather
-from switch import share_configuration
+from switch import readlink, share_configuration
 from verdict import await_verdict
 
+COMMANDS_AS = "AMAZON_DEFENDER_COMMANDS_AS"  # names whose a configuration's commands are where root asks
 ANY_NAME = "t"  # stands for a thing's name where a command makes it, which only the service's user may run
 
 
@@ -42,11 +46,22 @@ class PublisherInstallation(Installation):
         stage = gather(arguments)
         self.replaces = self.options.replace or stage.renewed
         found = describe(stage, arguments)
+        self._heed_nucleus(stage.files)
         if not self.session.dry_run:
             write_stage(self.places.staged, stage.files)
         if self.session.dry_run:
             say(found)
         self.session.finish(found)
+
+    def _heed_nucleus(self, files: dict[str, bytes]) -> None:
+        """Say what there is of Greengrass; a first installation that would disconnect a nucleus ends here."""
+        allowed = self.options.beside_greengrass or bool(readlink(self.places.current))
+        try:
+            said = look_for_nucleus(files, self.places.prefix, allowed)
+        except Problem as problem:
+            self.session.fail(str(problem))
+        if said:
+            tell_problem(f"{self.session.step}: {said}")
 
     def _stage_arguments(self) -> argparse.Namespace:
         """Return the options of the command that gathers what etc is going to hold."""
@@ -69,7 +84,20 @@ class PublisherInstallation(Installation):
         program = (self.program / "venv" / "bin" / "python", AS_PROGRAM, self.program / self.session.product.name)
         done = self.commands.run(*program, "--check-config", *name, checked)
         self.session.require(done, "it cannot be used")
-        self.session.finish(str(config))
+        self._check_companion(checked)
+        self.session.finish(
+            str(config) + (f", for {self.platform.companion.name} too" if self.platform.companion else "")
+        )
+
+    def _check_companion(self, config: Path) -> None:
+        """Let the second program judge the configuration; the command that makes the thing's name is none of root's."""
+        companion = self.platform.companion
+        if companion is None:
+            return
+        words = [self.program / "venv" / "bin" / "python", AS_PROGRAM, self.program / companion.name]
+        environment = {**self.commands.environment, COMMANDS_AS: self.platform.user}
+        done = self.commands.run(*words, "--check-config", config, environment=environment)
+        self.session.require(done, f"{companion.name} cannot use it")
 
     def _install_keys(self) -> None:
         self.session.begin("keys")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import gzip
 import http.server
 import json
+import socket
 import ssl
 import threading
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ class Request:
     path: str
     headers: dict[str, str]
     body: bytes
+    connection: int = 0  # the client's port
 
     @property
     def document(self) -> Any:
@@ -42,15 +45,19 @@ class Double:
     answer: Answer
     context: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
+    connections: list[socket.socket] = field(default_factory=list)
 
     def __enter__(self) -> Double:
         double = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do(self) -> None:
                 length = int(self.headers.get("content-length") or 0)
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Request(self.command, self.path, headers, self.rfile.read(length))
+                request = Request(self.command, self.path, headers, self.rfile.read(length), self.client_address[1])
+                double.connections.append(self.connection)
                 double.requests.append(request)
                 status, document = double.answer(request, _client(self.connection))
                 body = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -72,6 +79,12 @@ class Double:
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
+
+    def hang_up(self) -> None:
+        """Close the connections that are open, as a server does that has waited for long."""
+        for each in self.connections:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()

@@ -171,3 +171,21 @@ def test_a_fifo_and_a_socket_are_not_followed(tmp_path: Path) -> None:
 def test_a_thing_name_with_a_colon_fits_into_groups_and_streams(tmp_path: Path) -> None:
     found = settings(tmp_path, agent={"thing_name": "a:b"}, logs=logs(log_stream_name="{thing_name}"))
     assert [("/system/a-b", "a-b")] == [(each.group, each.stream) for each in found.files]
+
+
+def test_a_key_that_systemd_hands_over_takes_the_place_of_the_one_that_only_root_can_read(tmp_path: Path) -> None:
+    handed = tmp_path / "credentials" / "private.key"
+    handed.parent.mkdir()
+    for each in (handed, tmp_path / "certificate.pem"):
+        each.write_text("")
+    agent = {
+        "authentication": {
+            "certificate": "certificate.pem",
+            "private_key": "of-root.key",
+            "credentials": {"endpoint": "c1.credentials.iot.eu-west-1.amazonaws.com", "role_alias": "a"},
+        }
+    }
+    path = written(tmp_path, agent=agent, metrics={"namespace": "X"})
+    assert str(handed) == read_settings(path, REGION, str(handed)).agent.authentication.private_key
+    with pytest.raises(ConfigError, match=r"of-root.key is not there"):
+        read_settings(path, REGION)

@@ -58,7 +58,9 @@ PORT_RULE = "agent.authentication.port must be a whole number from 0 to 65535, g
 PATH = "must be a path of 1 to 1024 characters, got "
 COMMAND = "detect.alerts[1].command must be an array of strings: a program and its arguments, got "
 ARN = "arn:aws:sns:eu-west-1:123456789012:x"
-KINDS = "must be one of log, topic, webhook, command, sns, got "
+KINDS = "must be one of log, topic, webhook, command, sns, email, ntfy, apprise, alertmanager, home_assistant, got "
+ELSEWHERE = ' or an object with either "file" or "credential"'
+EMAIL = {"type": "email", "host": "mail.example.com", "sender": "d@example.com", "recipients": ["me@example.com"]}
 WRONG = [
     (7, "the document must be an object, got 7"),
     ([], "the document must be an object, got an array of 0"),
@@ -122,7 +124,7 @@ WRONG = [
     (
         alert(type="webhook", url="ftp://x"),
         "detect.alerts[1].url must be an http or https URL in ASCII with a host name, and without spaces and "
-        "credentials, got something else, which is not shown here",
+        f"credentials{ELSEWHERE}, got something else, which is not shown here",
     ),
     (
         alert(type="command", command=[]),
@@ -137,6 +139,49 @@ WRONG = [
         alert(type="topic", topic="a", readers="dashboard"),
         'detect.alerts[1].readers must be an array of strings, got "dashboard"',
     ),
+    (
+        alert(type="webhook", url={"file": "x", "credential": "y"}),
+        "detect.alerts[1].url must have either file or credential, got both",
+    ),
+    (alert(type="webhook", url={}), "detect.alerts[1].url must have either file or credential, got neither"),
+    (
+        alert(type="webhook", url="http://x/", template="slak"),
+        'detect.alerts[1].template must be one of aws, slack, discord, teams, or an object, got "slak"; did you mean '
+        '"slack"?',
+    ),
+    (
+        alert(type="webhook", url="http://x/", template={"a": [{"b": "{mesage}"}]}),
+        "detect.alerts[1].template.a[0].b must have no other name in braces than {message}, ",
+    ),
+    (
+        alert(type="ntfy", topic="t", token="s3cret"),
+        f"detect.alerts[1].token must be{ELSEWHERE[3:]}, got something else, which is not shown here",
+    ),
+    (
+        alert(**{**EMAIL, "password": {"file": "p"}}),
+        "detect.alerts[1].username is missing; a server that asks wants both username and password",
+    ),
+    (
+        alert(**EMAIL, username="u"),
+        "detect.alerts[1].password is missing; a server that asks wants both username and password",
+    ),
+    (
+        alert(**EMAIL, username="u", password={"file": "p"}, security="none"),
+        "detect.alerts[1].security must be starttls or tls where there is a password, got none",
+    ),
+    (
+        alert(**{**EMAIL, "sender": "me"}),
+        'detect.alerts[1].sender must be an e-mail address such as me@example.com, got "me"',
+    ),
+    (
+        alert(**{**EMAIL, "recipients": ["a@b\nBcc: c@d"]}),
+        "detect.alerts[1].recipients[0] must be an e-mail address such as me@example.com, got ",
+    ),
+    (
+        alert(type="home_assistant", topic="a/#"),
+        'detect.alerts[1].topic must be a topic of its own without + and #, got "a/#"',
+    ),
+    (detect(group_seconds=-1), "detect.group_seconds must be a number from 0 to 86400, got -1"),
     (
         alert(type="sns", topic="x", topic_arn=ARN),
         'detect.alerts[1].topic is not a known key; did you mean "topic_arn"?',
@@ -168,6 +213,14 @@ def test_a_secret_in_a_header_is_not_shown(headers: Any, write: Write) -> None:
     (problem,) = problems_of(write(alert(type="webhook", url="http://x/", headers=headers)))
     assert problem.startswith("detect.alerts[1].headers")
     assert "s3cret" not in problem
+
+
+def test_secrets_and_authorities_start_at_the_files_directory(write: Write, tmp_path: Path) -> None:
+    email = {**EMAIL, "username": "u", "password": {"file": "mail.secret"}, "root_ca": "ca.pem"}
+    webhook = {"type": "webhook", "url": {"credential": "url"}, "headers": {"A": {"file": "/run/a"}, "B": "c"}}
+    mail, hook = read_config(write(detect(alerts=[email, webhook])), {}).detect.alerts
+    assert (f"{tmp_path}/mail.secret", f"{tmp_path}/ca.pem") == (mail.password.file, mail.root_ca)
+    assert ("url", "/run/a", "c") == (hook.url.credential, hook.headers["A"].file, hook.headers["B"])
 
 
 @pytest.mark.parametrize("text", ["", "[1", "[" * 100_000, '{"a": '])

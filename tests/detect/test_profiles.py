@@ -194,6 +194,10 @@ def test_whatever_is_right_can_be_evaluated(path: tuple[Any, ...], value: Any) -
 SHIPPED_MEANING: list[tuple[str, str, Value, bool]] = [
     ("cpu-usage", "processors-not-busy", 75, True),
     ("cpu-usage", "processors-not-busy", 75.1, False),
+    ("silence", "reports-regularly", 15, True),
+    ("silence", "reports-regularly", 16, False),
+    ("network-baseline", "reports-regularly", 15, True),
+    ("network-baseline", "reports-regularly", 16, False),
     ("network-baseline", "listening-tcp-ports", (22,), True),
     ("network-baseline", "listening-tcp-ports", (), True),
     ("network-baseline", "listening-tcp-ports", (22, 4444), False),

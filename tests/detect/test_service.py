@@ -29,10 +29,12 @@ from defender_detect.alerts.queue import Alerts
 from defender_detect.alerts.topic import Topic
 from defender_detect.config import Config
 from defender_detect.config import Detect as DetectSection
+from defender_detect.errors import AlertRefused
+from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
-from defender_detect.judge.verdict import Accepted
+from defender_detect.judge.verdict import Accepted, Rejected
 from defender_detect.profiles import read_profile
 from defender_detect.service import Service, alert_topics
 from defender_detect.store.reader import Reader
@@ -40,6 +42,7 @@ from defender_detect.store.store import Store
 from demo.authority import Authority, Files
 from tests.detect.receive.test_receiver import HOST, MOSQUITTO, PATIENCE, Mosquitto, Thing, credentials_of
 from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run
+from tests.waiting import wait_until
 
 OPEN_ACL = (
     "user detect\ntopic readwrite #\ntopic readwrite $aws/things/#\npattern readwrite $aws/things/%u/defender/#\n"
@@ -187,9 +190,7 @@ def test_an_alarm_and_its_throttling_go_on_after_a_restart(number: int, setup: S
     thing = setup.thing().listen()
     assert thing.ask(encoded(1, 90))[0] == "accepted"
     sent = time.monotonic()
-    program.wait_for(
-        r'WARNING thing: in-alarm: idle of cpu: cpu_usage is {"number": 90}, normal is less-than-equals {"number": 50}$'
-    )
+    program.wait_for(r"WARNING thing: in-alarm: cpu_usage is 90, normal is at most 50 \(idle of cpu\)$")
     before = setup.active()
     program.end(number)
     program = setup.start()
@@ -198,7 +199,7 @@ def test_an_alarm_and_its_throttling_go_on_after_a_restart(number: int, setup: S
         assert thing.ask(encoded(2, 1))[1]["statusDetails"]["ErrorCode"] == "Throttled"
     time.sleep(max(0.0, 3.05 - (time.monotonic() - sent)))
     assert thing.ask(encoded(3, 1))[0] == "accepted"
-    program.wait_for("INFO thing: alarm-cleared: idle of cpu: ")
+    program.wait_for(r"INFO thing: alarm-cleared: .* \(idle of cpu\)$")
     assert program.end() == 0
     events = setup.ask("violations")["violationEvents"]
     assert [(each["violationEventType"], each["violationId"]) for each in events] == [
@@ -217,12 +218,12 @@ def test_sighup_reads_the_profiles_again_and_keeps_the_old_ones_if_the_new_are_w
         program.process.send_signal(signal.SIGHUP)
         program.wait_for(r"ERROR keeping the current profiles and groups; the new ones are invalid: .*cpu.json")
     thing.ask(encoded(1, 60))
-    program.wait_for(r"in-alarm: idle of cpu: .*normal is less-than-equals {\"number\": 50}$")
+    program.wait_for(r"in-alarm: cpu_usage is 60, normal is at most 50 \(idle of cpu\)$")
     setup.profile(profile(most=70))
     program.process.send_signal(signal.SIGHUP)
     program.wait_for("INFO security profiles in force from now on: 1; whatever else changed needs a restart$")
     thing.ask(encoded(2, 60))
-    program.wait_for(r"alarm-cleared: idle of cpu: .*normal is less-than-equals {\"number\": 70}$")
+    program.wait_for(r"alarm-cleared: cpu_usage is 60, which is normal again \(at most 70\) \(idle of cpu\)$")
     assert program.end() == 0
     thing.leave()
 
@@ -282,6 +283,49 @@ def test_an_alarm_goes_to_a_topic_a_webhook_and_a_command(
     thing.leave()
 
 
+def test_home_assistant_finds_a_thing_at_the_broker_whenever_it_comes(setup: Setup) -> None:
+    target = {"type": "home_assistant", "discovery_prefix": "alarms/ha", "topic": "alarms/states"}
+    setup.write(detect={"alerts": [target]})
+    program = setup.start()
+    thing = setup.thing().listen()
+    assert thing.ask(encoded(1, 90))[0] == "accepted"
+    setup.active()
+    retained: dict[str, Any] = {}
+    thing.client.on_message = lambda _client, _data, message: retained.update({message.topic: message.payload})
+    assert thing.subscribe("alarms/#")
+    state = "alarms/states/thing/state"
+    found = setup.wait_for(lambda: b'"ON"' in retained.get(state, b"") and json.loads(retained[state]))
+    assert {"alarms": {"cpu/idle": "ON"}, "numbers": {"cpu_usage": 90}} == found
+    device = json.loads(setup.wait_for(lambda: retained.get("alarms/ha/device/thing/config")))
+    assert "thing" == device["device"]["name"]
+    assert program.end() == 0
+    thing.leave()
+
+
+def test_alerts_that_wait_survive_a_kill(setup: Setup) -> None:
+    down, told, tried = (setup.directory / name for name in ("down", "told", "tried"))
+    down.touch()
+    script = f"cat >> {tried}; [ ! -e {down} ] && cp {tried} {told}"
+    setup.write(detect={"alerts": [{"type": "command", "command": ["sh", "-c", script]}], "group_seconds": 0.5})
+    program = setup.start()
+    things = [setup.thing(name).listen() for name in ("thing", "other")]
+    for number, thing in enumerate(things):
+        assert thing.ask(encoded(number + 1, 90))[0] == "accepted"
+    setup.wait_for(lambda: len(setup.ask("violations", "--active")["activeViolations"]) == 2)
+    setup.wait_for(tried.exists)
+    setup.wait_for((setup.directory / "state" / "alerts.json").exists)
+    program.end(signal.SIGKILL)
+    down.unlink()
+    tried.write_text("")
+    program = setup.start()
+    found = setup.wait_for(lambda: told.exists() and told.read_text().count("violationId") == 2 and told.read_text())
+    assert '"thingName": "thing"' in found
+    assert '"thingName": "other"' in found
+    assert program.end() == 0
+    for thing in things:
+        thing.leave()
+
+
 @pytest.mark.parametrize("encode", [lambda each: json.dumps(each).encode(), cbor2.dumps], ids=["JSON", "CBOR"])
 def test_reports_on_a_topic_of_ones_own_are_answered_beside_it(encode: Callable[[Any], bytes], setup: Setup) -> None:
     setup.write({"topic": "fleet/{thing_name}/reports"})
@@ -296,7 +340,7 @@ def test_reports_on_a_topic_of_ones_own_are_answered_beside_it(encode: Callable[
         topic, payload = replies.get(timeout=PATIENCE)
         assert topic == f"fleet/thing/reports/{verdict}"
         assert decode(payload)["status"] == verdict.upper()
-    program.wait_for("thing: in-alarm: idle of cpu")
+    program.wait_for(r"thing: in-alarm: .*\(idle of cpu\)")
     assert program.end() == 0
     thing.leave()
 
@@ -545,3 +589,79 @@ def test_after_a_long_outage_every_alarm_is_invalidated_and_no_event_is_lost(
         assert left == len(list(store.active()))
     assert 200 == len(list(store.events(0, now + 1)))
     service.close(now)
+
+
+def test_silence_is_found_at_a_look_and_goes_on_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(profile(metric="aws:disconnect-duration", value={"count": 15})))
+    now = 1.8e9
+    monkeypatch.setattr("defender_detect.service.time.time", lambda: now)
+
+    def started() -> Service:
+        made = Service(Rules([Attachment(read_profile(path))]), Store(tmp_path / "state"), Alerts(to_log=False))
+        made.restore(lambda *_: None)
+        return made
+
+    def active(service: Service) -> list[str]:
+        assert service._store is not None
+        service._store.flush()
+        return [each.thing for each in service._store.active()]
+
+    service = started()
+    for thing in ("a", "b"):
+        service.accept(with_ports(thing, 0), now)
+    for _ in range(20):
+        now += 60
+        service.accept(with_ports("b", 0), now)
+        service.look_for_silence(now)
+    assert ["a"] == active(service)
+    service.close(now)
+    now += 3600  # of which nobody can be blamed
+    service = started()
+    service.look_for_silence(now)
+    assert ["a"] == active(service)
+    now += 1
+    service.accept(with_ports("a", 0), now)
+    assert [] == active(service)
+    now += 3600  # the machine slept
+    service.look_for_silence(now)
+    assert [] == active(service)
+    for _ in range(17):
+        now += 60
+        service.look_for_silence(now)
+    assert ["a", "b"] == sorted(active(service))
+    service.close(now)
+
+
+class Refusing:
+    """A sink that takes nothing, ever."""
+
+    name, give_up_after = "the refusing sink", 0.0
+
+    def send(self, event: Event) -> None:
+        raise AlertRefused("no")
+
+
+def test_reports_and_alerts_are_counted_for_good(tmp_path: Path) -> None:
+    """For /metrics, whose counters must not begin again at a restart."""
+    (tmp_path / "p.json").write_text(json.dumps(profile()))
+    rules = Rules([Attachment(read_profile(tmp_path / "p.json"))])
+    for turn in range(2):
+        with_alerts = Alerts([Refusing()], to_log=False)
+        service = Service(rules, Store(tmp_path / "state"), with_alerts)
+        for cpu in (90, 10):  # an alarm begins, and is cleared
+            body = report(10 * turn + cpu, cpu)
+            service.accept(Accepted(ReportTopic("rpi-1", "json"), cpu, 0, read_report(body).report), time.time())
+        service.reject(Rejected(ReportTopic("rpi-1", "json"), 3, 0, "Throttled", "too soon"))
+        assert wait_until(lambda alerts=with_alerts: alerts.queues[0].dropped == 2)
+        service.look_for_silence(time.time())
+        service.close(time.time())
+    reader = Reader(tmp_path / "state")
+    assert {(): 4} == reader.counts("accepted")
+    assert {("Throttled",): 2} == reader.counts("rejected")
+    assert {("cpu", "idle"): 2} == reader.counts("in-alarm") == reader.counts("alarm-cleared")
+    assert {("the refusing sink",): 4} == reader.counts("alerts-dropped")
+    assert {("the refusing sink",): 0} == reader.counts("alerts-waiting")
+    assert 0 < reader.counts("evaluation-seconds")[()]

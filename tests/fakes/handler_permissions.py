@@ -1,7 +1,7 @@
 """What CloudFormation's handlers call on behalf of who deploys, as AWS's own resource schemas list it.
 
-From aws-cloudformation/aws-cloudformation-resource-providers-iot; the attachments, which have no schema there, and
-what tags and a certificate's end need besides, from the API that does it.
+From aws-cloudformation/aws-cloudformation-resource-providers-iot and -logs; the attachments, which have no
+schema there, and what tags and a certificate's end need besides, from the API that does it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ READ_TAGS, CHANGE_TAGS = ["iot:ListTagsForResource"], ["iot:TagResource", "iot:U
 VERSIONS = ["iot:ListPolicyVersions", "iot:DeletePolicyVersion"]
 GROUP = ["iot:DescribeThingGroup", *READ_TAGS]
 METRIC = ["iot:DescribeCustomMetric", *READ_TAGS]
+ALIAS = ["iot:DescribeRoleAlias", *READ_TAGS]
+LOG_GROUP = ["logs:ListTagsForResource"]
 PROFILE = ["iot:DescribeSecurityProfile", "iot:ListTargetsForSecurityProfile", *READ_TAGS]
 
 PERMISSIONS: dict[str, dict[str, list[str]]] = {
@@ -56,6 +58,16 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
         ],
         "delete": ["iot:DescribeSecurityProfile", "iot:DeleteSecurityProfile"],
     },
+    "AWS::IoT::RoleAlias": {
+        "create": ["iot:CreateRoleAlias", "iot:TagResource", *ALIAS],
+        "update": ["iot:UpdateRoleAlias", *ALIAS, *CHANGE_TAGS],
+        "delete": ["iot:DescribeRoleAlias", "iot:DeleteRoleAlias"],
+    },
+    "AWS::Logs::LogGroup": {
+        "create": ["logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource", *LOG_GROUP],
+        "update": ["logs:PutRetentionPolicy", "logs:DeleteRetentionPolicy", "logs:TagResource", *LOG_GROUP],
+        "delete": ["logs:DeleteLogGroup"],
+    },
     "AWS::SNS::Topic": {
         "create": ["sns:CreateTopic", "sns:TagResource", "sns:GetTopicAttributes"],
         "delete": ["sns:GetTopicAttributes", "sns:DeleteTopic"],
@@ -63,15 +75,18 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
     "AWS::SNS::Subscription": {"create": ["sns:Subscribe"], "delete": ["sns:Unsubscribe"]},
     "AWS::IAM::Role": {
         "create": ["iam:CreateRole", "iam:GetRole", "iam:PutRolePolicy", "iam:TagRole"],
+        "update": ["iam:GetRole", "iam:PutRolePolicy"],
         "delete": ["iam:GetRole", "iam:DeleteRolePolicy", "iam:DeleteRole"],
     },
 }
+PASSING = {"AWS::IoT::RoleAlias": ["iam:PassRole", "iam:GetRole"]}  # what a role is looked at and passed on with
 NAMES = {
     "AWS::IoT::Policy": ("policy", "PolicyName"),
     "AWS::IoT::ThingGroup": ("thinggroup", "ThingGroupName"),
     "AWS::IoT::Thing": ("thing", "ThingName"),
     "AWS::IoT::CustomMetric": ("custommetric", "MetricName"),
     "AWS::IoT::SecurityProfile": ("securityprofile", "SecurityProfileName"),
+    "AWS::IoT::RoleAlias": ("rolealias", "RoleAlias"),
 }
 
 
@@ -83,6 +98,8 @@ def find_resource(kind: str, properties: dict[str, Any], physical_id: str, regio
         return f"{start}{part}/{properties.get(name, physical_id)}"
     if kind == "AWS::IoT::Certificate":
         return f"{start}cert/{physical_id}" if physical_id else "*"
+    if kind == "AWS::Logs::LogGroup":
+        return f"arn:aws:logs:{region}:{account}:log-group:{properties.get('LogGroupName', physical_id)}"
     if kind == "AWS::SNS::Topic":
         return f"arn:aws:sns:{region}:{account}:{properties.get('TopicName', physical_id.rpartition(':')[2])}"
     if kind == "AWS::SNS::Subscription":
@@ -95,5 +112,10 @@ def find_resource(kind: str, properties: dict[str, Any], physical_id: str, regio
 def permissions_of(kind: str, what: str, properties: dict[str, Any], resource: str) -> list[tuple[str, str]]:
     """Return what CloudFormation needs to `create`, `update` or `delete` a resource: actions, each on an ARN."""
     needed = [(action, resource) for action in PERMISSIONS.get(kind, {}).get(what, [])]
-    targets = properties.get("AlertTargets", {}) if what != "delete" else {}
-    return needed + [("iam:PassRole", str(target["RoleArn"])) for target in targets.values()]
+    if kind == "AWS::Logs::LogGroup":  # which are listed, not looked up
+        needed.append(("logs:DescribeLogGroups", resource.partition(":log-group:")[0] + ":log-group::log-stream:"))
+    if what == "delete":
+        return needed
+    roles = [target["RoleArn"] for target in properties.get("AlertTargets", {}).values()]
+    roles += [properties["RoleArn"]] if kind == "AWS::IoT::RoleAlias" else []
+    return needed + [(action, str(role)) for role in roles for action in PASSING.get(kind, ["iam:PassRole"])]

@@ -24,6 +24,8 @@ NOTHING = {
     "groups": [],
     "metrics": [],
     "profiles": [],
+    "role_aliases": [],
+    "log_groups": [],
     "topics": [],
     "stacks": {},
 }
@@ -61,7 +63,7 @@ def test_everything_that_is_wished_is_there_and_tagged(machine: Machine) -> None
     assert sorted(certificate_of(account, thing) for thing in found["things"]) == found["certificates"]
     assert [FLEET] == found["policies"] == found["groups"]
     assert ["cpu_usage"] == found["metrics"]
-    assert ["cpu-usage", "network-metrics"] == found["profiles"]
+    assert ["cpu-usage", "network-metrics", "silence"] == found["profiles"]
     assert {"CREATE_COMPLETE"} == set(found["stacks"].values())
     group = iot.describe_thing_group(thingGroupName=FLEET)["thingGroupArn"]
     for profile in found["profiles"]:
@@ -218,7 +220,14 @@ def test_two_fleets_share_an_account_and_cpu_usage(machine: Machine, tmp_path_fa
     assert (0, "") == (run.status, run.errors), run.text
     found = account.snapshot()
     assert ["gate-1", "rpi-0001"] == found["things"]
-    assert ["cpu-usage", "gates-cpu-usage", "gates-network-metrics", "network-metrics"] == found["profiles"]
+    assert [
+        "cpu-usage",
+        "gates-cpu-usage",
+        "gates-network-metrics",
+        "gates-silence",
+        "network-metrics",
+        "silence",
+    ] == found["profiles"]
     assert ["cpu_usage"] == found["metrics"]
     assert ["gate-1"] == members_of(account, "gates")
     assert 0 == second.install("gate-1").publish().returncode

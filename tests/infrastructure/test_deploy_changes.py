@@ -51,7 +51,7 @@ def test_without_detect_its_stack_is_left_as_it_is(machine: Machine) -> None:
     machine.list("rpi-0001").deploy("--yes")
     run = machine.list("rpi-0001", "rpi-0002").deploy("--yes", "--no-detect")
     assert (0, "") == (run.status, run.errors), run.text
-    assert ["cpu-usage", "network-metrics"] == machine.account.snapshot()["profiles"]
+    assert ["cpu-usage", "network-metrics", "silence"] == machine.account.snapshot()["profiles"]
     assert {DETECT: "CREATE_COMPLETE", THINGS: "UPDATE_COMPLETE"}.items() <= machine.account.snapshot()[
         "stacks"
     ].items()
@@ -184,7 +184,7 @@ def test_a_fleet_whose_metric_another_one_uses_is_destroyed_but_for_that_metric(
     assert (0, "") == (run.status, run.errors), run.text
     found = machine.account.snapshot()
     assert (["gate-1"], ["cpu_usage"]) == (found["things"], found["metrics"])
-    assert ["gates-cpu-usage", "gates-network-metrics"] == found["profiles"]
+    assert ["gates-cpu-usage", "gates-network-metrics", "gates-silence"] == found["profiles"]
     machine.account.forget_calls()
     assert (0, {}) == (second.deploy("--prefix", "gates").status, machine.account.writes())
     run = machine.deploy("--yes")

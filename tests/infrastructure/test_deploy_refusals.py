@@ -354,10 +354,15 @@ def test_the_policy_for_deployers_is_enough_for_all_that_a_fleet_needs(machine: 
     key = iam.create_access_key(UserName="deployer")["AccessKey"]
     who = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
     deployer = Machine(machine.directory, machine.account, who).list("rpi-0001", "rpi-0002")
+    logs = {"log_group_name": "/fleet/{thing_name}", "retention_in_days": 30, "logs_collected": {"journal": True}}
+    deployer = deployer.configure(logs=logs, metrics={"namespace": "Lab"})
     for arguments in (
         ["--alert-email", "somebody@example.com"],
+        ["--cloudwatch"],
         ["--rotate", "rpi-0001"],
         ["--things", "fewer.txt"],
+        ["--no-cloudwatch"],
+        ["--cloudwatch"],
         ["--destroy"],
     ):
         Path(machine.directory, "fewer.txt").write_text("rpi-0002\nrpi-0003\n")

@@ -46,7 +46,7 @@ def behavior(metric: str, **criteria: Any) -> dict[str, Any]:
 
 def test_the_shipped_profiles_need_cpu_usage_only() -> None:
     profiles = read_profiles(SHIPPED)
-    assert ["cpu-usage", "network-metrics"] == [profile.name for profile in profiles]
+    assert ["cpu-usage", "network-metrics", "silence"] == [profile.name for profile in profiles]
     assert {"cpu_usage": "number"} == custom_metrics(profiles, {})
 
 

@@ -34,7 +34,7 @@ def test_what_came_with_the_software_is_read_where_there_is_nothing_else(directo
     Path("things.txt").write_text("a\n")
     wanted = read_wanted(None, configs)
     assert (Path("things.txt"), ("a",)) == (wanted.source, wanted.things)
-    assert ["cpu-usage", "network-metrics"] == [profile.name for profile in wanted.profiles]
+    assert ["cpu-usage", "network-metrics", "silence"] == [profile.name for profile in wanted.profiles]
     assert 300 == wanted.device_config["agent"]["publish_interval"]
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,8 @@ def test_a_dry_run_tells_of_every_step_and_changes_nothing(prefix: Path, directo
     assert (0, "") == (done.returncode, done.stderr)
     assert STEPS == re.findall(r"^ ?\d+/9  (\S+)$", done.stdout, re.MULTILINE)
     commands = [line.strip("+ ") for line in done.stdout.splitlines() if line.startswith("       + ")]
-    for part in ("--comment 'Device Defender Detect'", f"restart {UNIT.name}", "--check-config", "detect.lock", "--doctor"):
+    comment = "--comment 'Device Defender Detect'"
+    for part in (comment, f"restart {UNIT.name}", "--check-config", "detect.lock", "--doctor"):
         assert 1 == len([command for command in commands if part in command]), part
     assert before == sorted(prefix.rglob("*"))
     assert "AWSIoTPythonSDK" not in done.stdout
@@ -106,13 +108,31 @@ def test_a_directory_that_the_sandbox_hides_is_refused(prefix: Path) -> None:
     )
 
 
-def test_what_only_root_can_read_is_given_to_the_services_group_but_no_key(directory: Path, prefix: Path) -> None:
+def test_what_only_root_can_read_is_given_to_the_services_group_but_no_key(directory: Path) -> None:
+    """What the configuration names, a password of an alert for instance, with the directories on the way."""
+    (directory / "secrets").mkdir()
+    for name in ("secrets/ntfy", "profiles/home.json", "unnamed"):
+        (directory / name).write_text("secret")
+    config = json.loads((directory / f"{NAME}.json").read_text())
+    config["detect"] = {"profiles": [{"path": "profiles"}], "alerts": [{"type": "ntfy", "token_file": "secrets/ntfy"}]}
+    config["agent"]["authentication"]["other"] = "authority/authority.key"
+    (directory / f"{NAME}.json").write_text(json.dumps(config))
     made = load()["directory"].Directory(directory, NAME)
     assert [] == list(made.closed())
-    for name, mode in {"": 0o700, "authority": 0o700, f"{NAME}.json": 0o600, "authority/authority.pem": 0o600}.items():
-        (directory / name).chmod(mode)
-    expected = {f"{NAME}.json": 0o640, "": 0o750, "authority": 0o750, "authority/authority.pem": 0o640}
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    readable = {f"{NAME}.json", "authority/authority.pem", "profiles/home.json", "secrets/ntfy"}
+    expected = {**dict.fromkeys(readable, 0o640), **dict.fromkeys(("", "authority", "profiles", "secrets"), 0o750)}
     assert {directory / name: mode for name, mode in expected.items()} == dict(made.closed())
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/shadow", "\0", "", ".", "link"])
+def test_nothing_outside_the_directory_is_given_to_anybody(directory: Path, name: str) -> None:
+    (directory / "link").symlink_to("/etc/shadow")
+    write_directory(directory, topic=name)
+    made = load()["directory"].Directory(directory, NAME)
+    directory.chmod(0o700)
+    assert {directory: 0o750} == dict(made.closed())
 
 
 def test_a_python_that_is_too_old_for_detect_is_refused_with_what_else_can_be_done(prefix: Path) -> None:
@@ -159,6 +179,48 @@ def test_the_command_knows_the_state_as_the_service_does(tmp_path: Path) -> None
     for given, expected in ({}, f"/var/lib/{NAME}"), ({"STATE_DIRECTORY": "/mine"}, "/mine"):
         done = subprocess.run(command, capture_output=True, text=True, env=given, check=True)
         assert f"{expected}\n" == done.stdout
+
+
+# The doctor
+
+
+def ask_doctor(prefix: Path, answer: str) -> Any:
+    """Let an installation ask the doctor of a program that answers as a line of shell does."""
+    modules, directory = load(), write_directory(prefix / "etc" / NAME)
+    product = modules["product"].DETECT
+    options = modules["options"].read_options(["--prefix", str(prefix)], prefix)
+    session = modules["session"].Session(product, options, Path("python3"), len(STEPS))
+    installation = modules["detect"].DetectInstallation(session, modules["linux"].Linux(session))
+    installation.directory = modules["directory"].Directory(directory, NAME, prefix)
+    command = session.places.command
+    command.parent.mkdir(parents=True)
+    command.write_text(f"#!/bin/sh\n{answer}\n")
+    command.chmod(0o755)
+    return installation._ask_doctor(True)
+
+
+def test_the_last_line_says_where_detect_listens_and_what_the_doctor_finds(
+    prefix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask_doctor(
+        prefix, 'case "$*" in --help) echo "  --doctor  find" ;; "--doctor "*.json) echo OK ;; *) exit 9 ;; esac'
+    )
+    expected = "verdict        ready on the built-in broker on 127.0.0.1:8883; the doctor finds nothing wrong\n"
+    assert capsys.readouterr().out.endswith(expected)
+
+
+def test_a_version_without_a_doctor_is_only_ready(prefix: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask_doctor(prefix, 'case "$*" in --help) echo "  --check-config" ;; *) exit 9 ;; esac')
+    assert capsys.readouterr().out.endswith("verdict        ready on the built-in broker on 127.0.0.1:8883\n")
+
+
+def test_what_the_doctor_finds_wrong_is_shown_and_is_no_success(prefix: Path) -> None:
+    answer = 'case "$*" in --help) echo "  --doctor" ;; *) echo "FAIL  disk  full"; echo why >&2; exit 1 ;; esac'
+    with pytest.raises(load()["problem"].Problem) as problem:
+        ask_doctor(prefix, answer)
+    first, second, last = str(problem.value).splitlines()
+    assert ("FAIL  disk  full", "why") == (first, second)
+    assert last.startswith(f"verdict: Detect runs, but see above; look at: systemctl status {UNIT.name}")
 
 
 # Removal

@@ -612,7 +612,9 @@ def test_a_copy_can_install_and_remove_and_holds_no_tests_and_nothing_of_the_dep
     run("copy-program", ROOT, tmp_path)
     found = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
     expected = {
+        "amazon-defender-cloudwatch",
         "amazon-defender-publisher",
+        "defender_cloudwatch",
         "defender_daemon",
         "defender_publisher",
         "device_defender",
@@ -635,6 +637,17 @@ def test_a_copy_has_all_that_the_program_imports(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
     assert (0, "") == (done.returncode, done.stderr)
     assert '"metrics"' in done.stdout
+
+
+@pytest.mark.parametrize("product", ["publisher", "cloudwatch", "detect"])
+def test_a_copy_has_all_that_each_program_imports_at_its_start(tmp_path: Path, product: str) -> None:
+    name = "amazon-defender-detect" if product == "detect" else "amazon-defender-publisher"
+    assert 0 == run("copy-program", ROOT, tmp_path, name).returncode
+    command = [sys.executable, "-Es", str(tmp_path / f"amazon-defender-{product}"), "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+    assert (0, f"amazon-defender-{product} 0.1.0\n") == (done.returncode, done.stdout)
+    others = {"defender_detect", "defender_publisher"} & {each.name for each in tmp_path.iterdir()}
+    assert 1 == len(others), "no device has Detect, and Detect nothing of a device's"
 
 
 def test_a_link_points_to_its_new_target_in_one_step(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo.authority import Authority
-from tests.installers.releases import BROKEN, BROKEN_LATER, new_release
+from tests.installers.releases import BROKEN, BROKEN_LATER, HANGS, new_release
 from tests.installers.roots import Distribution
 from tests.installers.site import (
     BUNDLE,
@@ -209,6 +209,28 @@ def test_an_upgrade_keeps_what_is_known_and_one_that_does_not_start_is_taken_bac
         assert "I am broken" in done.stderr
     assert ([new], new) == (detect.machine.run("ls", f"{PROGRAM}/versions").stdout.split(), version_of(detect))
     assert "active" == property_of(detect, "ActiveState")
+
+
+def test_an_installer_that_is_killed_at_every_step_in_turn_is_repaired_by_the_next(detect: Site) -> None:
+    assert 0 == uninstall(detect).returncode
+    for step in STEPS[:-1]:
+        detect.begin_install(script="install-detect.bash", wheels=DETECT_WHEELS)
+        detect.wait_for_step(step)
+        detect.end_install("KILL")
+    assert "ready on" in verdict_of(install(detect))
+    left = detect.machine.run("ls", PROGRAM).stdout.split()
+    assert ["bin", "current", "etc", "install.log", "versions"] == left
+    assert [version_of(detect)] == detect.machine.run("ls", f"{PROGRAM}/versions").stdout.split()
+
+
+def test_an_upgrade_that_is_interrupted_leaves_what_ran(detect: Site) -> None:
+    old = version_of(detect)
+    later = new_release(detect, "/later", HANGS, program="detect")
+    detect.begin_install(source=later, script="install-detect.bash", wheels=DETECT_WHEELS)
+    detect.wait_for_step("service")
+    said = detect.end_install("TERM")
+    assert f"was interrupted; restored {old}, which is running" in said or "interrupted; run this again" in said
+    assert (old, "active") == (version_of(detect), property_of(detect, "ActiveState"))
 
 
 def test_a_broken_environment_is_repaired(detect: Site) -> None:

@@ -40,6 +40,7 @@ BODY = {
     "metricValue": {"number": 99.5},
     "violationId": "id-rpi-1",
     "securityProfileName": "cpu-usage",
+    "message": "rpi-1: in-alarm: cpu_usage is 99.5, normal is at most 75 (cpu of cpu-usage)",
 }
 ARN = "arn:aws:sns:eu-west-1:123456789012:alarms"
 
@@ -84,7 +85,7 @@ def put(queue: AlertQueue, *names: str) -> None:
         queue.put(event(violation_id=name))
 
 
-def test_the_body_is_that_of_awss_message() -> None:
+def test_the_body_is_that_of_awss_message_and_one_more_key() -> None:
     assert BODY == alert_body(event())
     assert {} == alert_body(event("alarm-invalidated", value=None))["metricValue"]
     assert {"ports": [22, 80]} == alert_body(event(value=(22, 80), kind="ports"))["metricValue"]
@@ -193,11 +194,21 @@ def test_the_log_has_a_line_for_each(caplog: pytest.LogCaptureFixture) -> None:
         alerts.tell(event("alarm-invalidated", value=None))
         alerts.tell(event(value=("\x1b\n" * 1000,), kind="strings"))
     begun, ended, hostile = caplog.records
-    normal = 'cpu_usage is {"number": 99.5}, normal is less-than-equals {"number": 75}'
-    assert ("WARNING", f"rpi-1: in-alarm: cpu of cpu-usage: {normal}") == (begun.levelname, begun.getMessage())
-    assert ("INFO", "rpi-1: alarm-invalidated: cpu of cpu-usage") == (ended.levelname, ended.getMessage())
+    assert ("WARNING", BODY["message"]) == (begun.levelname, begun.getMessage())
+    assert "INFO" == ended.levelname
+    assert ended.getMessage().startswith("rpi-1: alarm-invalidated: no report for two days, or")
     assert len(hostile.getMessage()) < 500
     assert hostile.getMessage().isprintable()
+
+
+def test_whole_lists_are_in_the_log_at_debug_only(caplog: pytest.LogCaptureFixture) -> None:
+    alerts, ports = Alerts(), {"comparisonOperator": "in-port-set", "value": {"ports": [22]}}
+    with caplog.at_level(logging.DEBUG):
+        alerts.tell(event(value=tuple(range(100)), kind="ports", criteria=ports, metric="aws:listening-tcp-ports"))
+    line, whole = [record.getMessage() for record in caplog.records if "rpi-1" in record.getMessage()]
+    assert "TCP ports 0, 1, 2 and 96 more are listening" in line
+    assert 'aws:listening-tcp-ports is {"ports": [0, 1, 2,' in whole
+    assert "98, 99]}, normal is" in whole
 
 
 class Webhook(http.server.ThreadingHTTPServer):
@@ -298,6 +309,7 @@ def test_a_webhook_that_nobody_listens_at_is_tried_again(free_port: int) -> None
 def test_what_is_no_webhook_is_refused_at_once(url: str) -> None:
     (problem,) = find_problems({"type": "webhook", "url": url}, webhooks.Webhook)
     rule = "an http or https URL in ASCII with a host name, and without spaces and credentials"
+    rule += ' or an object with either "file" or "credential"'
     assert f"url must be {rule}, got something else, which is not shown here" == problem
 
 
@@ -378,7 +390,7 @@ def test_what_is_no_command_is_refused_at_once(command: Any) -> None:
 
 def test_a_topic_gets_the_body_unless_it_is_too_large() -> None:
     published: list[tuple[str, bytes]] = []
-    sink = TopicSink("alarms/all", lambda topic, payload: published.append((topic, payload)))
+    sink = TopicSink("alarms/all", lambda topic, payload, retain=False: published.append((topic, payload)))
     sink.send(event())
     assert [("alarms/all", BODY)] == [(topic, json.loads(payload)) for topic, payload in published]
     with pytest.raises(AlertRefused, match="a message may have 131072"):

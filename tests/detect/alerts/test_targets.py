@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("paho.mqtt")
 
 ROOT = Path(__file__).resolve().parents[3]
-OURS = "log, topic, webhook, command, sns"
+OURS = "log, topic, webhook, command, sns, email, ntfy, apprise, alertmanager, home_assistant"
 PATIENCE = 60  # seconds
 SENDS = """
 import sys
@@ -101,7 +101,9 @@ def test_a_target_of_ones_own_costs_one_file_and_one_row(tmp_path: Path, server:
     (alerts / "syslog.py").write_text(recipe())  # the file
     rows = (alerts / "targets.py").read_text()
     rows = rows.replace("\nTARGETS", "\nfrom defender_detect.alerts.syslog import Syslog\nTARGETS", 1)
-    (alerts / "targets.py").write_text(rows.replace("Command, Sns)", "Command, Sns, Syslog)", 1))  # the row
+    (alerts / "targets.py").write_text(
+        rows.replace("    HomeAssistant,\n)", "    HomeAssistant,\n    Syslog,\n)", 1)
+    )  # the row
     done = run(syslog(server), code=SENDS, root=checkout)
     assert (0, "rpi-1") == (done.returncode, heard_by(server)), done.stderr
     assert f"type must be one of {OURS}, syslog, got" in run({"type": "x"}, root=checkout).stderr

@@ -213,7 +213,7 @@ def test_ctrl_c_ends_it_quietly_and_the_checks_done_are_on_the_screen(
 ) -> None:
     broker.script.tls = False
     process = start(sys.executable, PUBLISHER, "--doctor", write_config(broker.port))
-    lines = [process.stdout.readline() for _ in range(11)]
+    lines = [process.stdout.readline() for _ in range(12)]
     assert lines[-1].startswith("OK    TCP")
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)

@@ -138,7 +138,7 @@ def test_without_a_log_file_the_journal_is_asked_and_where_there_is_none_it_says
     list(bundle_module.write(tmp_path / "b.tar", Case(write_config(free_port), {})))
     assert "standard error of whoever started" in content_of(tmp_path / "b.tar")["log.txt"]
     journal = tmp_path / "journalctl"
-    journal.write_text('#!/bin/sh\necho "journal $*"\n')
+    journal.write_text('#!/bin/sh\nprintf "caf\\351 $*\\n"\n')  # a byte that is no UTF-8, as a program may log it
     journal.chmod(0o755)
     list(bundle_module.write(tmp_path / "b.tar", Case(write_config(free_port), {})))
     assert "--unit amazon-defender-publisher" in content_of(tmp_path / "b.tar")["log.txt"]

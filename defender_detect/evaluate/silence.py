@@ -1,0 +1,94 @@
+"""Silence: which things are to be looked at, and when, so that nobody looks at all of them, nor at any per report.
+
+`aws:disconnect-duration` counts whole minutes since a thing's last report: a receiver knows nothing else of it. AWS
+counts those since the thing's connection ended, and its metric is 0 while the thing is connected and says nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from defender_detect.evaluate.alarms import Event, Lasting, State, Subject, step
+
+if TYPE_CHECKING:
+    from defender_detect.evaluate.ruleset import Memory, Ruleset
+
+MINUTE = 60.0  # seconds; the metric's unit
+DATAPOINT = 300.0  # seconds between two datapoints of silence, where more than one makes an alarm; as AWS's windows
+AGAIN = 3600.0  # seconds between two looks at a thing whose silence is known, which keep the list of violations right
+SLACK = 0.001  # seconds; what is due at a time may be a little less than so many minutes, as floats are
+
+
+class Looked(NamedTuple):
+    """What came of a look at a thing: its states after it, events, alarms that last, and when to look again."""
+
+    states: tuple[State, ...]
+    events: tuple[Event, ...]
+    lasting: tuple[Lasting, ...]
+    due: float
+
+
+class Watch:
+    """When each thing is to be looked at next; a report changes nothing here, which is seen at the next look."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []  # some are out of date: those whose time is not that of `_due`
+
+    def __contains__(self, thing: str) -> bool:
+        return thing in self._due
+
+    def put(self, thing: str, due: float) -> None:
+        """Look at a thing at a time, and at no other."""
+        self._due[thing] = due
+        heapq.heappush(self._heap, (due, thing))
+
+    def take(self, now: float) -> Iterator[tuple[str, float]]:
+        """Yield each thing whose time has come, with that time, and forget it, the longest due first."""
+        while self._heap and self._heap[0][0] <= now:
+            due, thing = heapq.heappop(self._heap)
+            if self._due.get(thing) == due:
+                del self._due[thing]
+                yield thing, due
+
+    def clear(self) -> None:
+        """Look at no thing."""
+        self._due.clear()
+        self._heap.clear()
+
+    def put_off(self, seconds: float) -> None:
+        """Look at every thing so much later: nobody could hear them meanwhile."""
+        self._due = {thing: due + seconds for thing, due in self._due.items()}
+        self._heap = [(due, thing) for thing, due in self._due.items()]
+        heapq.heapify(self._heap)
+
+
+def first_due(ruleset: Ruleset, reported: float) -> float | None:
+    """Return when a thing that reported is to be looked at; None if no behavior is about silence."""
+    limits = [ruleset.rules[index].silence or 0.0 for index in ruleset.silences]
+    return reported + min(limits) if limits else None
+
+
+def look(thing: str, memory: Memory, ruleset: Ruleset, at: float, new_id: Callable[[], str]) -> Looked:
+    """Evaluate a thing's silence at a time at which one of its behaviors asked for that."""
+    minutes = int((at - memory.reported + SLACK) // MINUTE)
+    states = list(memory.states)
+    events: list[Event] = []
+    lasting: list[Lasting] = []
+    due: list[float] = []
+    for index in ruleset.silences:
+        rule, state = ruleset.rules[index], states[index]
+        _, _, conforms = rule.evaluate(memory.histories[index], minutes, at, None)
+        if conforms:
+            due.append(memory.reported + (rule.silence or 0.0))
+            continue
+        states[index], event = step(state, Subject(thing, rule.profile, rule.behavior), False, at, minutes, new_id)
+        if event is not None:
+            events.append(event)
+        elif state.in_alarm:
+            lasting.append(Lasting(state.violation_id, minutes))
+        wait = AGAIN if states[index].in_alarm else DATAPOINT
+        due.append(at + min(wait, rule.silence or wait))  # no later: it may report right now, and fall silent again
+    return Looked(tuple(states), tuple(events), tuple(lasting), max(min(due), at + 1))
