@@ -25,6 +25,8 @@ def answer(options: argparse.Namespace) -> int:
     path = options.config = config_of(options)
     if options.doctor:
         return examine(path, options)
+    if options.support_bundle:
+        return write_bundle(options.support_bundle, path, options)
     config = read_config(path, vars(options))
     if options.status:
         return print_status(config, options.json)
@@ -65,6 +67,16 @@ def examine(path: Path | None, options: argparse.Namespace) -> int:
     from defender_detect import doctor
 
     return DONE if ladder.show(doctor.examine(doctor.Case(path, vars(options))), options.json) else FAILED
+
+
+def write_bundle(bundle: Path, path: Path | None, options: argparse.Namespace) -> int:
+    """Write the support bundle and print what is in it."""
+    from defender_detect import support
+    from defender_detect.doctor import Case
+
+    for line in support.write(bundle, Case(path, vars(options))):
+        print(line, flush=True)
+    return DONE
 
 
 def check(config: Config, whole: bool) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.redaction import key_lines
 from defender_publisher.doctor import mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
