@@ -16,7 +16,6 @@ from defender_publisher.doctor import mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
 from defender_publisher.support import bundle as bundle_module
-from defender_publisher.support.redaction import key_lines
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker
 

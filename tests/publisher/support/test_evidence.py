@@ -38,7 +38,7 @@ def test_without_a_log_file_the_journal_is_asked_and_where_there_is_none_it_says
 def test_a_file_of_evidence_that_breaks_leaves_a_gap_and_says_why(
     write_config: WriteConfig, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> Iterator[str]:
+    def broken(packages: object) -> Iterator[str]:
         raise OSError("no /proc")
 
     monkeypatch.setattr(evidence, "surroundings", broken)
