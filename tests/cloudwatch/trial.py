@@ -59,9 +59,9 @@ class Trial:
         logs = {"logs_collected": {"files": {"collect_list": [given]}}, "log_group_name": "/system/rpi/{instance_id}"}
         self.config.write_text(json.dumps({"agent": agent, "logs": logs}))
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, **also: str) -> subprocess.Popen[bytes]:
         """Start the program; its output goes to a file."""
-        environment = {**os.environ, **self.account.environment}
+        environment = {**os.environ, **self.account.environment, **also}
         command = [sys.executable, str(PROGRAM), str(self.config)]
         with self.output.open("ab") as output:
             return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
