@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_MISSING, EXIT_HUNG, EXIT_CONFIG = 69, 75, 78  # EX_UNAVAILABLE, EX_TEMPFAIL and EX_CONFIG of sysexits.h
-PACKAGES = ("msgspec", "psutil", "timeloop")  # of requirements.txt
+PACKAGES = ("msgspec", "psutil", "timeloop")  # of requirements.txt; psutil elsewhere than on Linux
 
 
 def main(argv: list[str] | None = None) -> int:

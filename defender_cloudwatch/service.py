@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -12,9 +13,11 @@ from typing import IO, Any
 from defender_cloudwatch import status
 from defender_cloudwatch.call import METRICS, Api
 from defender_cloudwatch.config import Settings, own_log
+from defender_cloudwatch.connection import trusting
 from defender_cloudwatch.credentials import Keeper
 from defender_cloudwatch.delivery import Delivery, Watcher
 from defender_cloudwatch.errors import CallFailed, CloudWatchError, CredentialsError
+from defender_cloudwatch.machine import this_machine
 from defender_cloudwatch.metrics import MOST_A_CALL, Gauge, as_data, dimensions_of
 from defender_cloudwatch.places import Places, Standing
 from defender_cloudwatch.sources import Files, JournalSource, Source, SourceError
@@ -41,12 +44,15 @@ class Service(Watcher):
         self._lock = _lock(settings.state_directory) if keep else None
         self._stopping = threading.Event()
         self._places = Places(settings.state_directory if keep else None)
-        keeper = (Keeper(settings.source), Keeper(settings.source))  # one for each thread
-        way, endpoint = settings.way, settings.endpoint
-        self._metrics_api, self._logs_api = (Api(settings.region, each, way, endpoint) for each in keeper)
+        keeper, way = Keeper(settings.source), settings.way
+        trust = functools.lru_cache(lambda: trusting(way))  # for both: it takes more memory than all else of a call
+        self._metrics_api, self._logs_api = (
+            Api(settings.region, keeper, way, settings.endpoint, trust)
+            for _ in range(2)  # one for each thread
+        )
         self._delivery = Delivery(self._logs_api, self._places, settings.retention, watcher=self)
         self._sources = self._open_sources()
-        self._gauge = Gauge()
+        self._gauge = Gauge(this_machine(settings.agent.procfs_path))
         self._waiting: list[dict[str, Any]] = []  # metrics that could not be sent yet, the oldest first
         self._backoff = Backoff()  # of the logs
 

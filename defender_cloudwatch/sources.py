@@ -19,7 +19,7 @@ from defender_daemon.text import name_of
 
 log = logging.getLogger("defender_cloudwatch")
 
-ROOM = 512 * 1024  # bytes that are read at a time; as events of usual lengths they are one batch
+ROOM = 256 * 1024  # bytes that are read at a time, of which ten times as much memory comes until they are sent
 MOST_FILES = 500  # that are followed; each takes a file descriptor
 GLOB = "*?["
 ROTATED = (".gz", ".bz2", ".xz", ".zst")
