@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-console bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -122,6 +122,10 @@ bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over 
 # AGAINST=DIRECTORY measures another checkout, too.
 bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in JSON and CBOR
 	$(VENV)/bin/python -m benchmarks.reports $(if $(AGAINST),--against $(AGAINST))
+
+# STORE=DIRECTORY takes a state directory that was made before, by `python -m benchmarks.history DIRECTORY`.
+bench-console: $(VENV)/installed-bench ## how long the console's pages take with 10,000 things (twenty minutes)
+	$(VENV)/bin/python -m benchmarks.console $(if $(STORE),--store $(STORE))
 
 bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 500 things
 	$(VENV)/bin/python -m benchmarks.deploy

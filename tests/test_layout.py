@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {  # Detect's, from the ground up: the rooms that e
     "alerts": {"evaluate", "judge"},
     "ask": {"evaluate", "store", "judge", "alerts"},
     "console": {"evaluate", "store"},
+    "api": {"evaluate", "store", "ask"},
 }
 IN_ROOMS = [path for path in DETECT if path.parent.name in ROOMS]
 INFRASTRUCTURE = sorted((ROOT / "infrastructure").rglob("*.py"))
