@@ -63,7 +63,7 @@ def test_an_alarm_is_posted_when_it_begins_and_when_it_ends(webhook: Webhook, fo
     assert wait_until(lambda: len(posts(webhook)) == 2)
     (ended,) = posts(webhook)[1]
     assert (begun["labels"], begun["startsAt"]) == (ended["labels"], ended["startsAt"])
-    assert "2027-01-15T08:05:00.000+00:00" == ended["endsAt"]
+    assert "2027-01-15T08:05:00.000Z" == ended["endsAt"]
     assert "/secret-token/api/v2/alerts" == webhook.received[0][0]
 
 
