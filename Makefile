@@ -45,7 +45,7 @@ test-under-load: $(VENV)/installed-test ## the tests, three times, while every c
 # The slow tests of these have a target of their own.
 ELSEWHERE := chaos infrastructure installers macos readme
 
-test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
+test-slow: $(VENV)/installed-test ## properties with all their examples, and what takes longer
 	@sh tests/install-alertmanager.sh
 	EXAMPLES=all $(VENV)/bin/python -m pytest tests $(ELSEWHERE:%=--ignore tests/%) -m "slow or examples"
 

@@ -30,7 +30,7 @@ class FakeApi:
         failing = self.failing.get(operation)
         error = failing.pop(0) if failing else None
         if operation == "PutLogEvents" and (error is None or error.code == "after it was taken"):
-            self.events += [(each["timestamp"], each["message"]) for each in content["logEvents"]]
+            self.events += [(each.time, each.message) for each in content["logEvents"]]
         if error is not None:
             raise error
         if operation == "GetLogEvents":
@@ -132,7 +132,7 @@ def test_a_batch_without_an_answer_is_looked_for_and_sent_again_only_if_it_is_no
 @pytest.mark.parametrize("taken", [True, False])
 def test_so_it_is_after_a_kill(api: FakeApi, places: Places, delivery: Delivery, taken: bool) -> None:
     first, after = LogEvent(NOW * 1000, "a"), {"at": 1, "sent": 0, "time": NOW * 1000}
-    api.events = [first] if taken else []
+    api.events = [(first.time, first.message)] if taken else []
     places.put(FakeSource.name, Standing({"at": 0, "sent": 0, "time": 0}, Pending(*TARGET, first, after)))
     delivery.turn(FakeSource("a", "b"))
     assert ["a", "b"] == api.messages
