@@ -11,9 +11,12 @@ LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
+# Where it is set, each of hundreds of programs that the tests start would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-console bench-deploy clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -39,9 +42,12 @@ test-under-load: $(VENV)/installed-test ## the tests, three times, while every c
 	@sh tests/install-agent.sh $(PYTHON)
 	$(VENV)/bin/python -m tests.under_load $(or $(TIMES),3) $(PYTEST)
 
+# The slow tests of these have a target of their own.
+ELSEWHERE := chaos infrastructure installers macos readme
+
 test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
 	@sh tests/install-alertmanager.sh
-	$(VENV)/bin/python -m pytest tests/publisher tests/detect tests/daemon tests/demo -m slow
+	EXAMPLES=all $(VENV)/bin/python -m pytest tests $(ELSEWHERE:%=--ignore tests/%) -m "slow or examples"
 
 test-console: $(VENV)/installed-test ## the console's pages in a browser, and Prometheus reading its metrics (Debian: chromium)
 	@sh tests/install-chromium.sh
@@ -116,6 +122,10 @@ bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over 
 # AGAINST=DIRECTORY measures another checkout, too.
 bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in JSON and CBOR
 	$(VENV)/bin/python -m benchmarks.reports $(if $(AGAINST),--against $(AGAINST))
+
+# STORE=DIRECTORY takes a state directory that was made before, by `python -m benchmarks.history DIRECTORY`.
+bench-console: $(VENV)/installed-bench ## how long the console's pages take with 10,000 things (twenty minutes)
+	$(VENV)/bin/python -m benchmarks.console $(if $(STORE),--store $(STORE))
 
 bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 500 things
 	$(VENV)/bin/python -m benchmarks.deploy

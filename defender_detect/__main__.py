@@ -83,13 +83,11 @@ def print_lines(lines: Iterable[str]) -> int:
 
 
 def _say_missing(error: ModuleNotFoundError) -> int:
-    package = (error.name or "").partition(".")[0]
-    if package not in PACKAGES + CONSOLES:
-        raise error
-    from defender_start import explain_missing
+    from defender_start import say_missing
 
-    extra = "detect,console" if package in CONSOLES else "detect"
-    return _fail(explain_missing(error, extra, "install-detect"), EXIT_CONFIG)
+    extra = "detect,console" if (error.name or "").partition(".")[0] in CONSOLES else "detect"
+    say_missing(PROGRAM, error, PACKAGES + CONSOLES, extra, "install-detect")
+    return EXIT_CONFIG
 
 
 def _fail(message: str, status: int) -> int:

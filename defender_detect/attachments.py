@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
 from defender_detect.config import Config, Source, read_groups
 from defender_detect.errors import ConfigError, ProfileError
 from defender_detect.evaluate.detector import ALL_THINGS, Attachment, Rules
+from defender_detect.evaluate.targets import UNREGISTERED, name_target
 from defender_detect.profiles import Profile, read_profiles
 
 MOST_PER_TARGET = 5  # profiles; AWS's limit
-GROUP_ARN = re.compile(r"arn:[a-z-]+:iot:[a-z0-9-]+:[0-9]{12}:thinggroup/(?P<group>.+)")
-# Whoever reports here has a certificate in its name, and so nobody is what AWS calls unregistered.
-UNREGISTERED = "all/unregistered-things"  # so that a profile for them is taken, and is for nobody
-UNREGISTERED_ARN = re.compile(r"arn:[a-z-]+:iot:[a-z0-9-]+:[0-9]{12}:all/unregistered-things")
-ALL_ARN = re.compile(r"arn:[a-z-]+:iot:[a-z0-9-]+:[0-9]{12}:all/(registered-)?things")
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +52,6 @@ def read_attachments(source: Source) -> list[Attachment]:
     """Return the profiles of one file, or of all files of a directory."""
     targets = frozenset(map(name_target, source.targets))
     return [Attachment(profile, targets) for profile in read_profiles(Path(source.path))]
-
-
-def name_target(target: str) -> str:
-    """Return the name that a target has here: AttachSecurityProfile's ARNs are taken, too."""
-    if ALL_ARN.fullmatch(target):
-        return ALL_THINGS
-    if UNREGISTERED_ARN.fullmatch(target):
-        return UNREGISTERED
-    group = GROUP_ARN.fullmatch(target)
-    return group["group"] if group else target
 
 
 def find_shared_names(profiles: list[Profile]) -> list[str]:

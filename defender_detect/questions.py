@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
+from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.attachments import read_rules
 from defender_detect.config import Config, read_config
 from defender_detect.errors import AuthorityError, DetectError
@@ -88,6 +89,7 @@ def check(config: Config, whole: bool) -> Iterator[str]:
     for each in rules.attachments:
         number, targets = len(each.profile.behaviors), ", ".join(sorted(each.targets))
         yield f"{each.profile.name}: {number} behavior{'s'[: number != 1]}, for {targets}"
+    yield from describe_outside(rules)
     kept = config.agent.state_directory
     yield f"kept in {kept}" if kept else "nothing is kept: no state directory"
 

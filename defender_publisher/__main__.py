@@ -88,11 +88,9 @@ def _end_hung(error: HungError) -> int:
 
 
 def _say_missing(error: ModuleNotFoundError) -> int:
-    if (error.name or "").partition(".")[0] not in PACKAGES:
-        raise error
-    from defender_start import explain_missing
+    from defender_start import say_missing
 
-    print(f"{PROGRAM}: {explain_missing(error)}", file=sys.stderr)
+    say_missing(PROGRAM, error, PACKAGES)
     return EXIT_MISSING
 
 

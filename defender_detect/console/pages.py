@@ -70,7 +70,7 @@ def make_app(sight: Sight, identity: Identity, watcher: Watcher) -> Entrance:
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
     failures = (HTTPException, StoreError, NothingKept, VerdictError)
-    app = Starlette(routes=routes, exception_handlers=dict.fromkeys(failures, explain_failure))  # type: ignore[arg-type]
+    app = Starlette(routes=routes, exception_handlers=dict.fromkeys(failures, explain_failure))
     return Entrance(app, identity, lambda is_wrong: templates.get_template("enter.html").render(is_wrong=is_wrong))
 
 
@@ -153,7 +153,7 @@ def find_status(error: Exception) -> tuple[int, str]:
     """Return the status and the sentence for an error."""
     if isinstance(error, HTTPException):
         return error.status_code, "there is no such page" if error.detail == "Not Found" else str(error.detail)
-    kinds = {NothingKept: 404, VerdictError: 400, StoreError: 503}
+    kinds: dict[type[Exception], int] = {NothingKept: 404, VerdictError: 400, StoreError: 503}
     return kinds.get(type(error), 503), printable(str(error))
 
 

@@ -6,11 +6,14 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from defender_daemon.certificate import pair_problems
 from defender_daemon.config import Authentication
 from defender_publisher.endpoint import is_aws
 from defender_publisher.errors import Problem
 from defender_publisher.transport import Link, Transport, Watcher
+from defender_publisher.transports import link_to
 
 if TYPE_CHECKING:
     from defender_publisher.settings import Settings
@@ -55,15 +58,8 @@ class Certificate:
     def link(self, settings: Settings) -> Link:
         """Return the link that shows the certificate."""
         authentication = settings.agent.authentication
-        return Link(
-            host=str(authentication.endpoint),
-            port=int(authentication.port or self.port),
-            client_id=str(settings.agent.client_id),
-            topic=settings.topic,
-            root_ca=str(authentication.root_ca),
-            certificate=str(authentication.certificate),
-            private_key=str(authentication.private_key),
-        )
+        files = {key: str(getattr(authentication, key)) for key in ("certificate", "private_key")}
+        return msgspec.structs.replace(link_to(settings, self.port), **files)
 
     def tls_context(self, authentication: Authentication) -> ssl.SSLContext:
         """Return the context that the SDK makes: on 443 it trusts the system's authorities as well."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_cloudwatch.batch import EXTRA, LARGEST_BATCH, LONGEST_SPAN, MOST_EVENTS, LogEvent, cut, split
+from tests.examples import examples
 
 PIECES = st.sampled_from(["x", "\xe9", "\u20ac", "\U0001f600"])
 MESSAGES = st.builds(lambda piece, times: piece * times, PIECES, st.sampled_from([1, 7, 40_000, 262_144, 1_200_000]))
@@ -19,7 +20,7 @@ def size_of(batch: Sequence[LogEvent]) -> int:
     return sum(len(each.message.encode()) + EXTRA for each in batch)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.lists(st.tuples(STEPS, MESSAGES), max_size=12))
 def test_batches_keep_the_limits_and_every_character_in_order(given_: list[tuple[int, str]]) -> None:
     times = accumulate(step for step, _ in given_)

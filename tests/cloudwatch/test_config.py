@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -152,20 +150,6 @@ def test_the_certificate_is_needed_and_the_region_is_the_endpoints(tmp_path: Pat
 def test_without_a_region_nothing_can_be_sent(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"agent.region is missing"):
         read_settings(written(tmp_path, metrics={"namespace": "X"}), {})
-
-
-def test_the_own_log_is_not_followed(tmp_path: Path) -> None:
-    own = tmp_path / "amazon-defender-cloudwatch.log"
-    found = problems(tmp_path, agent={"logfile": str(tmp_path / "p.log")}, logs=logs(file_path=str(own)))
-    assert "must not be this program's own log" in found[0]
-
-
-def test_a_fifo_and_a_socket_are_not_followed(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    assert "is a FIFO" in problems(tmp_path, logs=logs(file_path=str(tmp_path / "fifo")))[0]
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(str(tmp_path / "socket"))
-        assert "is a socket" in problems(tmp_path, logs=logs(file_path=str(tmp_path / "socket")))[0]
 
 
 def test_a_thing_name_with_a_colon_fits_into_groups_and_streams(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
 from tests.detect.receive.test_receiver import HOST, MOSQUITTO, PATIENCE, Mosquitto, Thing, credentials_of
-from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run
-from tests.waiting import wait_until
+from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run, run_here
+from tests.waiting import FOR_EVER, wait_until
 
 OPEN_ACL = (
     "user detect\ntopic readwrite #\ntopic readwrite $aws/things/#\npattern readwrite $aws/things/%u/defender/#\n"
@@ -137,7 +137,7 @@ class Setup:
         return Thing(self.broker.endpoint, credentials_of(self.authority, self.authority.issue(name)), name)
 
     def ask(self, *question: str) -> Any:
-        ended = run(*question, str(self.path), "--json")
+        ended = run_here(*question, str(self.path), "--json")
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
 
@@ -185,19 +185,19 @@ def setup(tmp_path: Path, authority: Authority, server: Files) -> Iterator[Setup
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_an_alarm_and_its_throttling_go_on_after_a_restart(number: int, setup: Setup) -> None:
-    setup.write({"minimum_interval": 3})
+    setup.write({"minimum_interval": FOR_EVER})
     program = setup.start()
     thing = setup.thing().listen()
     assert thing.ask(encoded(1, 90))[0] == "accepted"
-    sent = time.monotonic()
     program.wait_for(r"WARNING thing: in-alarm: cpu_usage is 90, normal is at most 50 \(idle of cpu\)$")
     before = setup.active()
     program.end(number)
     program = setup.start()
     assert setup.ask("violations", "--active")["activeViolations"][0]["violationId"] == before[0]
-    if time.monotonic() - sent < 2.5:  # a slow machine has nothing to throttle any more
-        assert thing.ask(encoded(2, 1))[1]["statusDetails"]["ErrorCode"] == "Throttled"
-    time.sleep(max(0.0, 3.05 - (time.monotonic() - sent)))
+    assert thing.ask(encoded(2, 1))[1]["statusDetails"]["ErrorCode"] == "Throttled"
+    program.end(number)
+    setup.write()
+    program = setup.start()
     assert thing.ask(encoded(3, 1))[0] == "accepted"
     program.wait_for(r"INFO thing: alarm-cleared: .* \(idle of cpu\)$")
     assert program.end() == 0
@@ -266,6 +266,7 @@ def test_an_alarm_goes_to_a_topic_a_webhook_and_a_command(
     program = setup.start()
     thing = setup.thing().listen()
     assert thing.subscribe("alarms/all")
+    before = time.time()
     thing.publish(encoded(1, 90))
     replies = dict(thing.replies.get(timeout=PATIENCE) for _ in range(2))
     token, posted = webhook.told.get(timeout=PATIENCE)  # type: ignore[attr-defined]
@@ -278,7 +279,7 @@ def test_an_alarm_goes_to_a_topic_a_webhook_and_a_command(
         "violationEventType": "in-alarm",
         "metricValue": {"number": 90},
     }
-    assert posted["violationEventTime"] == pytest.approx(time.time() * 1000, abs=60_000)
+    assert before * 1000 <= posted["violationEventTime"] + 1 <= time.time() * 1000 + 1
     assert program.end() == 0
     thing.leave()
 
@@ -388,7 +389,7 @@ def test_what_is_kept_can_be_asked_while_detect_runs(setup: Setup) -> None:
         ("things",): "THING ",
     }
     for question, start in tables.items():
-        ended = run(*question, path)
+        ended = run_here(*question, path)
         assert (ended.returncode, ended.stderr) == (0, "")
         assert ended.stdout.startswith(start)
         assert ended.stdout.endswith("\n")
@@ -401,7 +402,7 @@ def test_what_is_kept_can_be_asked_while_detect_runs(setup: Setup) -> None:
         ("violations", "--thing", "thin"): "nothing is kept of the thing thin: did you mean thing?",
     }
     for question, message in wrong.items():
-        ended = run(*question, path)
+        ended = run_here(*question, path)
         assert (ended.returncode, ended.stdout) == (WRONG_CONFIGURATION, "")
         assert ended.stderr == f"amazon-defender-detect: {message}\n"
     second = run(path)
@@ -617,6 +618,11 @@ def test_silence_is_found_at_a_look_and_goes_on_after_a_restart(
         service.accept(with_ports("b", 0), now)
         service.look_for_silence(now)
     assert ["a"] == active(service)
+    for _ in range(30):  # the broker is not there
+        now += 60
+        service.look_for_silence(now, deaf=60.0)
+    assert ["a"] == active(service)
+    service.accept(with_ports("b", 0), now)
     service.close(now)
     now += 3600  # of which nobody can be blamed
     service = started()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -9,9 +10,13 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.fakes.emulator import ROOT, Account
 from tests.fakes.mqtt_client import MqttClient
@@ -94,6 +99,18 @@ class Machine:
             timeout=LONGEST_RUN,
         )
         return Run(done.returncode, done.stdout, done.stderr)
+
+    def deploy_here(self, *arguments: str, **environment: str) -> Run:
+        """Run deploy.py in this process, for what ends before it needs aws_cdk."""
+        output, errors = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+            patch.chdir(self.directory)
+            for name in os.environ.keys() - self.environment.keys():
+                patch.delenv(name)
+            for name, value in {**self.environment, **environment}.items():
+                patch.setenv(name, value)
+            status = import_module("deploy").main(list(arguments))
+        return Run(status, output.getvalue(), errors.getvalue())
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start deploy.py without a terminal, in a process group of its own."""

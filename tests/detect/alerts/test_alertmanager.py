@@ -16,9 +16,9 @@ import pytest
 
 from defender_detect.alerts.alertmanager import ENDS_AFTER, MOST_IN_POST, Alertmanager, AlertmanagerFollower, as_time
 from defender_detect.evaluate.alarms import Violation
-from tests.detect.alerts.test_alerts import Webhook
-from tests.detect.alerts.test_alerts import webhook as webhook
 from tests.detect.alerts.test_secret import nothing
+from tests.detect.alerts.test_webhook import Webhook
+from tests.detect.alerts.test_webhook import webhook as webhook
 from tests.detect.store.test_store import CRITERIA, event
 from tests.waiting import FOR_EVER, PATIENCE, wait_until
 

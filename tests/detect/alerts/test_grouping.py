@@ -34,7 +34,7 @@ def told(messages: Messages, now: float) -> list[Event]:
 
 
 def counts(events: list[Event]) -> list[int]:
-    return [1 if each.group is None else each.group.count for each in events]
+    return [1 if each.group is None else each.group.number for each in events]
 
 
 def test_the_first_alarm_of_a_behavior_is_told_at_once_and_the_rest_in_one_message() -> None:
@@ -45,7 +45,7 @@ def test_the_first_alarm_of_a_behavior_is_told_at_once_and_the_rest_in_one_messa
     assert 51.0 == messages.wait(109.0)
     assert [] == told(messages, 159.9)
     (together,) = told(messages, 160.0)
-    assert (833, 10, ()) == (together.group.count, len(together.group.things), together.group.rules)  # type: ignore[union-attr]
+    assert (833, 10, ()) == (together.group.number, len(together.group.things), together.group.rules)  # type: ignore[union-attr]
     expected = "cam-0001, cam-0002, cam-0003 and 830 more: in-alarm: cpu_usage is 99.5, normal is at most 75"
     assert f"{expected} (the first of 833; cpu of cpu-usage)" == line_of(together)
     body = alert_body(together)
@@ -66,6 +66,16 @@ def test_a_behavior_that_was_told_within_the_time_waits_and_one_that_was_not_doe
     messages.put(event(thing="e", behavior="other"), 62.0, 1e9)
     assert ["e"] == [each.thing for each in told(messages, 62.0)]
     assert ["d"] == [each.thing for each in told(messages, 121.0)]
+
+
+def test_nobody_hears_of_an_end_before_its_beginning() -> None:
+    messages = Messages(MINUTE)
+    messages.put(event(thing="a"), 0.0, 1e9)
+    messages.put(event(thing="b"), 1.0, 1e9)
+    for thing in "bcd":
+        messages.put(event("alarm-cleared", thing=thing), 2.0, 1e9)
+    assert [("a", "in-alarm")] == [(each.thing, each.type) for each in told(messages, 3.0)]
+    assert [("b", "in-alarm"), ("b", "alarm-cleared")] == [(each.thing, each.type) for each in told(messages, MINUTE)]
 
 
 @pytest.mark.parametrize("behaviors", [1, 3, 20, 100])
@@ -91,7 +101,7 @@ def test_one_message_has_what_is_too_much_for_messages_of_its_own() -> None:
     found = told(messages, MINUTE)
     assert TOGETHER + 1 == len(found)
     rest = found[-1]
-    assert 40 - AT_ONCE - TOGETHER == rest.group.count  # type: ignore[union-attr]
+    assert 40 - AT_ONCE - TOGETHER == rest.group.number  # type: ignore[union-attr]
     assert line_of(rest).startswith(
         "24 alarms of b-16 of cpu-usage, b-17 of cpu-usage, b-18 of cpu-usage and 7 more, t-16"
     )
@@ -144,7 +154,7 @@ class Target:
         if not self.works:
             raise AlertError("it is down")
         self.messages += 1
-        self.taken[told.violation_id] += 1 if told.group is None else told.group.count
+        self.taken[told.violation_id] += 1 if told.group is None else told.group.number
 
 
 def raised(store: Store, alerts: Alerts, start: float, count: int) -> None:

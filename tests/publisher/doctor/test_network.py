@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from defender_daemon.certificate import certificate_id
 from defender_daemon.ladder import Failed
@@ -196,12 +194,6 @@ def test_a_certificate_that_aws_refuses_is_looked_up_by_its_id(
     which = certificate_id(str(case.authentication.certificate))
     assert advice.endswith(f": aws iot describe-certificate --certificate-id {which}")
     broker.close()
-
-
-def test_a_certificates_id_is_its_sha_256_fingerprint(authority: Authority) -> None:
-    path = authority.issue("fingerprint").certificate
-    expected = x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex()
-    assert expected == certificate_id(str(path))
 
 
 def context_of(case: Case) -> ssl.SSLContext:

@@ -10,10 +10,6 @@ from pathlib import Path
 import pytest
 
 from defender_daemon import files
-from defender_daemon.logfile import LogFile
-from defender_daemon.status import StatusError
-from defender_publisher.state import LOCK_FILE, STATE_FILE, StateFile, publisher_runs
-from defender_publisher.status import STATUS_FILE, read_status
 
 
 def link(path: Path) -> None:
@@ -72,40 +68,3 @@ def test_a_file_is_replaced_whatever_stands_in_the_way(tmp_path: Path, trap: Cal
     assert not (tmp_path / ".f.json.new").exists()
     if (tmp_path / "precious").exists():
         assert "precious" == (tmp_path / "precious").read_text()
-
-
-@pytest.mark.timeout(60)
-def test_the_state_its_lock_and_the_status_wait_for_nobody(tmp_path: Path, trap: Callable[[Path], None]) -> None:
-    for name in (STATE_FILE, LOCK_FILE, STATUS_FILE):
-        directory = tmp_path / name
-        directory.mkdir()
-        trap(directory / name)
-        with StateFile(directory) as store:
-            state = store.load("t")
-            store.save(state)
-        if name == STATUS_FILE:
-            with pytest.raises(StatusError):
-                read_status(directory)
-        if name == LOCK_FILE:
-            with pytest.raises(OSError, match=r"."):
-                publisher_runs(directory)
-        if (directory / "precious").exists():
-            assert "precious" == (directory / "precious").read_text()
-
-
-def test_a_log_goes_where_a_link_of_ours_leads_and_nowhere_that_another_users_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "elsewhere").write_text("")
-    (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
-    LogFile(str(tmp_path / "log"), 1000, 1).close()
-    monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    monkeypatch.setattr(os, "lstat", lambda path: os.stat_result((0, 0, 0, 0, 1234, *[0] * 5)))
-    with pytest.raises(OSError, match="[Ss]ymbolic"):
-        files.append(str(tmp_path / "log"), os.O_WRONLY | os.O_APPEND)
-
-
-def test_a_log_that_is_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "log")
-    with pytest.raises(OSError, match=r"."):
-        LogFile(str(tmp_path / "log"), 1000, 1)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +10,6 @@ import pytest
 
 from defender_daemon import logs
 from defender_daemon.config import Agent
-from defender_daemon.logfile import LogFile
 
 
 @pytest.fixture(autouse=True)
@@ -46,33 +42,6 @@ def test_in_debug_mode_nothing_is_counted(tmp_path: Path) -> None:
     for number in range(9):
         logs.log.warning("attempt %d failed", number)
     assert 9 == len((tmp_path / "log").read_text().splitlines())
-
-
-def test_a_disk_that_is_full_sends_the_log_to_standard_error_until_it_is_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    handler = LogFile(str(tmp_path / "log"), 10_000, 2)
-    logger = logging.Logger("test")
-    logger.addHandler(handler)
-    logger.info("one")
-    stream = handler.stream
-    handler.stream = open("/dev/full", "a")  # noqa: SIM115 - what a full disk is to a program
-    logger.info("two")
-    logger.info("three")
-    full, handler.stream = handler.stream, stream
-    logger.info("four")
-    handler.close()
-    with contextlib.suppress(OSError):
-        full.close()  # what could not be written is still in its buffer
-    said = capsys.readouterr().err
-    assert os.strerror(errno.ENOSPC) in said
-    assert 1 == said.count("cannot be written")
-    assert "two" in said
-    assert "three" in said
-    assert "Traceback" not in said
-    one, four, again = (tmp_path / "log").read_text().splitlines()
-    assert ("one", "four") == (one, four)
-    assert "is written again" in again
 
 
 def test_a_log_that_cannot_be_opened_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
