@@ -75,7 +75,7 @@ def read_profiles(case: Case) -> str:
         case.rules = read_rules(case.config)
     profiles = [each.profile for each in case.rules.attachments]
     behaviors = sum(len(each.behaviors) for each in profiles)
-    says = f"{len(profiles)} with {behaviors} behaviors"
+    says = f"{len(profiles)} with {health.counted(behaviors, 'behavior')}"
     if not profiles:
         raise Doubted(f"{says}: reports are answered, and nothing is evaluated or kept", "name some in detect.profiles")
     return says if behaviors else f"{says}: values are kept, and nothing raises an alarm yet"
