@@ -20,6 +20,7 @@ from defender_detect.alerts.log import log as alarm_log
 from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.arguments import PROGRAM
 from defender_detect.attachments import read_rules
+from defender_detect.audience import alert_topics, make_alerts
 from defender_detect.config import Config
 from defender_detect.errors import DetectError
 from defender_detect.evaluate.detector import Rules
@@ -31,7 +32,7 @@ from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver
 from defender_detect.reminder import Reminder, own_certificates
-from defender_detect.service import TURN, Service, alert_topics, make_alerts, open_store
+from defender_detect.service import TURN, Service, open_store
 from defender_detect.status import StatusFile, open_status
 
 LOCAL_HOST = "127.0.0.1"  # where the embedded broker listens unless told otherwise; never on every interface
