@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy bench-cloudwatch clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -40,7 +40,7 @@ test-under-load: $(VENV)/installed-test ## the tests, three times, while every c
 	$(VENV)/bin/python -m tests.under_load $(or $(TIMES),3) $(PYTEST)
 
 test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
-	$(VENV)/bin/python -m pytest tests/publisher tests/detect tests/daemon tests/demo -m slow
+	$(VENV)/bin/python -m pytest tests/publisher tests/cloudwatch tests/detect tests/daemon tests/demo -m slow
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
 	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/infrastructure -m "slow or not slow" -n 2
@@ -114,6 +114,10 @@ bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in J
 bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 500 things
 	$(VENV)/bin/python -m benchmarks.deploy
 
+# UPSTREAM=DIRECTORY, a checkout of awslabs/amazon-cloudwatch-publisher, measures that program beside it.
+bench-cloudwatch: $(VENV)/installed-test $(VENV)/bench/ours/installed $(if $(UPSTREAM),$(VENV)/bench/cloudwatch/installed) ## what metrics and logs cost, and kills with rotations (five minutes)
+	$(VENV)/bin/python -m benchmarks.cloudwatch $(if $(UPSTREAM),--upstream $(UPSTREAM))
+
 clean: ## remove everything that was made here
 	rm -rf $(VENV) .demo build dist *.egg-info
 
@@ -124,6 +128,7 @@ $(VENV)/bin/python:
 
 $(VENV)/bench/ours/installed: requirements.txt
 $(VENV)/bench/reference/installed: benchmarks/requirements.txt
+$(VENV)/bench/cloudwatch/installed: benchmarks/cloudwatch-requirements.txt
 $(VENV)/bench/%/installed:
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
