@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, Union
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, field
@@ -40,6 +41,8 @@ PATH_KEYS = (  # whose relative values start at the file's directory
     "state_directory",
     "thing_groups",
     "path",
+    "token_file",
+    "keys",
 )
 
 
@@ -54,6 +57,13 @@ def is_path(text: str) -> bool:
 def is_topic(text: str) -> bool:
     """Tell whether reports can arrive on a topic: their things must be told apart."""
     return text.split("/").count(THING_LEVEL) == 1 and not set(text) & set("+#\0")
+
+
+def is_origin(text: str) -> bool:
+    """Tell whether a string is an address of the web without a path."""
+    parts = urlsplit(text.rstrip("/"))
+    is_plain = not (parts.path or parts.query or parts.fragment or parts.username)
+    return parts.scheme in ("http", "https") and is_plain and bool(parts.hostname) and text.isascii()
 
 
 PathName = Annotated[str, Meta(min_length=1, max_length=LONGEST), that(is_path, f"a path of 1 to {LONGEST} characters")]
@@ -132,6 +142,64 @@ class Source(Section, frozen=True):
     ] = field(default_factory=lambda: [ALL_THINGS])
 
 
+class Console(Section, frozen=True):
+    """Where `amazon-defender-detect console` shows its pages, and to whom."""
+
+    address: Annotated[
+        Annotated[str, that(is_host, "a host name or an address")],
+        Meta(description="Where to listen. Another address than this machine's own needs TLS or a proxy."),
+    ] = "127.0.0.1"
+    port: Annotated[Annotated[int, Meta(ge=0, le=65535)], Meta(description="Its port; 0 is a free one.")] = 8790
+    names: Annotated[
+        list[Annotated[str, that(is_host, "a host name or an address")]],
+        Meta(description="Names by which browsers reach that address; requests for others are refused."),
+    ] = field(default_factory=list)
+    certificate: Annotated[Optional[PathName], Meta(description="For TLS: the pages' certificate (PEM).")] = None
+    private_key: Annotated[Optional[PathName], Meta(description="Its private key (PEM).")] = None
+    proxy: Annotated[
+        Optional[Annotated[str, that(is_origin, "an address like https://detect.example.com, without a path")]],
+        Meta(description="Behind a proxy that speaks TLS: the address by which browsers reach it."),
+    ] = None
+    token_file: Annotated[
+        Optional[PathName],
+        Meta(
+            description="A file of mode 0600 with the token that opens the pages and `/metrics`. Default: a new one "
+            "at each start, which is printed."
+        ),
+    ] = None
+    silent_after: Annotated[
+        Annotated[float, Meta(ge=1, le=365 * 24 * 3600)],
+        Meta(description="A thing that has not reported for so many seconds is shown as silent."),
+    ] = 900.0
+
+
+class Api(Section, frozen=True):
+    """Where `amazon-defender-detect console` answers AWS's API, and to whom."""
+
+    port: Annotated[Annotated[int, Meta(ge=0, le=65535)], Meta(description="Its port; 0 is a free one.")]
+    address: Annotated[
+        Annotated[str, that(is_host, "a host name or an address")],
+        Meta(description="Where to listen. Another address than this machine's own needs keys, and TLS or a proxy."),
+    ] = "127.0.0.1"
+    names: Annotated[
+        list[Annotated[str, that(is_host, "a host name or an address")]],
+        Meta(description="Names by which programs reach that address; requests for others are refused."),
+    ] = field(default_factory=list)
+    certificate: Annotated[Optional[PathName], Meta(description="For TLS: its certificate (PEM).")] = None
+    private_key: Annotated[Optional[PathName], Meta(description="Its private key (PEM).")] = None
+    proxy: Annotated[
+        Optional[Annotated[str, that(is_origin, "an address like https://detect.example.com, without a path")]],
+        Meta(description="Behind a proxy that speaks TLS: the address by which programs reach it."),
+    ] = None
+    keys: Annotated[
+        Optional[PathName],
+        Meta(
+            description="A JSON file of mode 0600 with secrets by access key. With it every request must be signed "
+            "with one of them, as the AWS CLI and boto3 do."
+        ),
+    ] = None
+
+
 class Detect(Section, frozen=True):
     """What is normal, who is told when it is not, and how much is kept."""
 
@@ -174,6 +242,13 @@ class Detect(Section, frozen=True):
     alerts: Annotated[list[Alert], Meta(description="Who hears of alarms, beside the log; see below.")] = field(
         default_factory=list
     )
+    console: Annotated[Console, Meta(description="The pages of `amazon-defender-detect console`.")] = field(
+        default_factory=Console
+    )
+
+    api: Annotated[
+        Optional[Api], Meta(description="AWS's own API, which `amazon-defender-detect console` then answers as well.")
+    ] = None
 
     @property
     def sources(self) -> list[Source]:
@@ -254,7 +329,11 @@ def _redefined(section: type[S], **types: Any) -> type[S]:
 def _laid_over(section: S, given: Mapping[str, Any]) -> S:
     """Return a section with what is given in the place of its keys, and of those of the sections in it."""
     inner = {key: getattr(section, key) for key in section.__struct_fields__}
-    sections = {key: _laid_over(each, given) for key, each in inner.items() if isinstance(each, Section)}
+    sections = {
+        key: _laid_over(each, given)
+        for key, each in inner.items()
+        if isinstance(each, Section) and not isinstance(each, Console)  # whose port and key are others than Detect's
+    }
     return msgspec.structs.replace(section, **sections, **{key: given[key] for key in inner if key in given})
 
 

@@ -11,6 +11,10 @@ class CredentialsError(DetectError):
     """A certificate, key or certificate authority cannot be used, or the other side does not trust it."""
 
 
+class AuthorityError(DetectError):
+    """The authority cannot do what it was asked for; nothing is half done, and the same command may be run again."""
+
+
 class BrokerError(DetectError):
     """The embedded broker cannot start."""
 
@@ -58,6 +62,14 @@ class AlertRefused(AlertError):
 
 class AlertSettingError(DetectError):
     """An alert's target cannot be what it was set to."""
+
+
+class VerdictError(DetectError):
+    """What a violation is said to be is no verification state, or its description breaks AWS's rules."""
+
+
+class ListenError(DetectError):
+    """An address cannot be listened on, or not safely."""
 
 
 class CredentialElsewhere(AlertSettingError):

@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -19,7 +20,16 @@ from defender_detect.config import Config
 from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event, Violation
 from defender_detect.evaluate.detector import MOST_THINGS, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
-from defender_detect.judge.verdict import Accepted
+from defender_detect.judge.verdict import Accepted, Rejected
+from defender_detect.store.batch import (
+    ACCEPTED,
+    ALERTS_DROPPED,
+    ALERTS_FAILED,
+    ALERTS_SENT,
+    ALERTS_WAITING,
+    EVALUATION_SECONDS,
+    REJECTED,
+)
 from defender_detect.store.store import DAY, Store
 
 POPULATIONS = "$populations"  # what is kept of all things together; no thing can have this name
@@ -44,8 +54,25 @@ class Service:
         self._alerts = alerts
         self._lock = threading.Lock()
         self._refused = 0  # reports of things that are not admitted, when an error said so last
+        self._counted: Counter[tuple[str, int]] = Counter()  # of each sink's alerts, as the store has them
         self._complained: float | None = None  # when that was; None while all things are admitted
         self._looked: float | None = None  # when silence was looked for last
+
+    @property
+    def things(self) -> int:
+        """How many things are known: those that reported within two days."""
+        return len(self._detector)
+
+    @property
+    def in_force(self) -> dict[str, int]:
+        """How many profiles and behaviors reports are evaluated by."""
+        profiles = [each.profile for each in self._detector.rules.attachments]
+        return {"profiles": len(profiles), "behaviors": sum(len(each.behaviors) for each in profiles)}
+
+    @property
+    def alerts_waiting(self) -> dict[str, int]:
+        """How many alerts wait, by the name of whom they are for; those for whom none does are left out."""
+        return {queue.name: len(queue) for queue in self._alerts.queues if len(queue)}
 
     def restore(self, remember: Callable[[str, int, float], None]) -> str:
         """Go on where an earlier run was, and say in a line what there is; `remember` is given each last report."""
@@ -71,14 +98,23 @@ class Service:
 
     def accept(self, accepted: Accepted, now: float) -> None:
         """Evaluate a report that was accepted."""
+        started = time.perf_counter()
         with self._lock:
             finding = self._detector.observe(accepted.thing, accepted.report, now)
             findings = () if finding is None else (finding,)
             self._keep(findings, now, accepted.report_id)
+        if self._store is not None:
+            self._store.count(ACCEPTED)
+            self._store.count(EVALUATION_SECONDS, time.perf_counter() - started)
         self._tell(findings)
         if finding is not None and self._alerts.hears_reports:
             rules = self._detector.rules.of(accepted.thing)
             self._alerts.report(Reported(accepted.thing, now, rules.profiles, finding.values or {}, rules.names))
+
+    def reject(self, rejected: Rejected) -> None:
+        """Count a report that was rejected."""
+        if self._store is not None:
+            self._store.count(REJECTED, labels=(rejected.code,))
 
     def look_for_silence(self, now: float, deaf: float = 0.0) -> None:
         """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds.
@@ -92,6 +128,7 @@ class Service:
             self._keep(findings, now)
         self._tell(findings)
         self._keep_populations(now)
+        self._keep_counts()
         self._say_whether_things_are_refused(now)
 
     def reload(self, rules: Rules, now: float) -> None:
@@ -104,6 +141,7 @@ class Service:
     def close(self, now: float) -> None:
         """Write what is to be kept, and hand over what is to be told."""
         self._keep_populations(now)
+        self._keep_counts()
         if self._store is not None:
             self._store.close()
         self._alerts.close()
@@ -159,6 +197,17 @@ class Service:
             with self._lock:
                 packed = msgspec.msgpack.encode(self._detector.rules.populations)
             self._store.add(POPULATIONS, now, None, state=packed)
+
+    def _keep_counts(self) -> None:
+        """Keep how the alerts are delivered, for whoever asks the store."""
+        if self._store is None:
+            return
+        for place, queue in enumerate(self._alerts.queues):
+            totals = {ALERTS_SENT: queue.sent, ALERTS_FAILED: queue.failed, ALERTS_DROPPED: queue.dropped}
+            for name, total in totals.items():
+                self._store.count(name, total - self._counted[name, place], (queue.name,))
+                self._counted[name, place] = total
+            self._store.set_level(ALERTS_WAITING, len(queue), (queue.name,))
 
     def _restore_populations(self, packed: bytes) -> None:
         try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from demo.authority import Authority
+from demo.console import console
 from demo.intruder import find_free_port, provoke_alarm
 from demo.programs import ROOT, name_of, program, say, show
 from demo.report import record_report, show_report
@@ -56,9 +57,12 @@ def run(directory: Path, seconds: float | None, witness: Witness) -> None:
     authority = Authority(directory / "authority")
     say(f"a throw-away certificate authority is in {name_of(directory)}/authority")
     start_afresh(directory)
-    port = find_free_port()
-    normal = read_normal_ports() | {port}
-    with detect(directory, authority, port, normal, witness) as adopt, publisher(directory, authority, port, witness):
+    port, pages = find_free_port(), find_free_port()
+    normal = read_normal_ports() | {port, pages}
+    with contextlib.ExitStack() as running:
+        adopt = running.enter_context(detect(directory, authority, port, normal, witness))
+        running.enter_context(publisher(directory, authority, port, witness))
+        running.enter_context(console(directory / "detect.json", pages))
         say(f"stops after {seconds:g} s" if seconds else "stops at Ctrl-C")
         deadline = time.monotonic() + seconds if seconds else None
         provoke_alarm(witness, normal, deadline, adopt)
@@ -137,6 +141,8 @@ def tell_what_next(directory: Path) -> None:
     say(f"  ./amazon-defender-detect violations {kept}")
     say(f"  ./amazon-defender-detect metrics {THING} aws:num-listening-tcp-ports {kept}")
     say(f"  ./amazon-defender-detect things {kept}")
+    say("and looked at in a browser:")
+    say(f"  ./amazon-defender-detect console {kept}")
     say("another security profile can be tried on the reports of this demo, without a broker:")
     say(f"  ./amazon-defender-detect --replay {name_of(directory / 'reports.jsonl')} --profiles {baseline}")
     say("a report on standard output, without a broker: ./amazon-defender-publisher --dry-run")

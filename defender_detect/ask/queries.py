@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from defender_detect.evaluate.shapes import behavior_of, kind_of, metric_value
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event, Violation
-    from defender_detect.store.reader import Reader
+    from defender_detect.store.reader import Reader, Verification
 
 DAY = 24 * 3600.0  # seconds
 NOBODY_LOOKED = "UNKNOWN"  # the verification state of an alarm that no one has judged
@@ -64,15 +64,14 @@ def as_table(question: str, found: Answer, width: int | None = None) -> str:
 
 def list_active_violations(reader: Reader, thing: str | None = None, profile: str | None = None) -> dict[str, Any]:
     """Answer as ListActiveViolations does, the oldest first."""
-    return {"activeViolations": [describe_violation(each) for each in reader.active(thing, profile)]}
+    return {"activeViolations": describe_violations(reader, list(reader.active(thing, profile)))}
 
 
 def list_violation_events(
     reader: Reader, start: float, end: float, thing: str | None = None, profile: str | None = None
 ) -> dict[str, Any]:
     """Answer as ListViolationEvents does, the newest first."""
-    events = [describe_event(each) for each in reader.events(start, end, thing, profile)]
-    return {"violationEvents": events[::-1]}
+    return {"violationEvents": describe_events(reader, list(reader.events(start, end, thing, profile))[::-1])}
 
 
 def list_metric_values(reader: Reader, thing: str, metric: str, start: float, end: float) -> dict[str, Any]:
@@ -128,8 +127,28 @@ def suggest(near: list[str], names: list[str], introduction: str) -> str:
     return f"{introduction} {', '.join(map(printable, names[:MOST_NAMED]))}{others}"
 
 
+def describe_violations(reader: Reader, violations: Sequence[Violation]) -> list[dict[str, Any]]:
+    """Return ActiveViolations, with what people found them to be."""
+    found = reader.verifications(each.violation_id for each in violations)
+    return [{**describe_violation(each), **describe_verdict(found.get(each.violation_id))} for each in violations]
+
+
+def describe_events(reader: Reader, events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Return ViolationEvents, with what people found their violations to be."""
+    found = reader.verifications({each.violation_id for each in events})
+    return [{**describe_event(each), **describe_verdict(found.get(each.violation_id))} for each in events]
+
+
+def describe_verdict(found: Verification | None) -> dict[str, str]:
+    """Return the keys that say what a violation was found to be."""
+    if found is None:
+        return {"verificationState": NOBODY_LOOKED}
+    description = {"verificationStateDescription": found.description} if found.description else {}
+    return {"verificationState": found.state, **description}
+
+
 def describe_violation(violation: Violation) -> dict[str, Any]:
-    """Return an ActiveViolation."""
+    """Return an ActiveViolation, but for what it was found to be."""
     return {
         "violationId": violation.violation_id,
         "thingName": violation.thing,
@@ -138,12 +157,11 @@ def describe_violation(violation: Violation) -> dict[str, Any]:
         "lastViolationValue": metric_value(violation.kind, violation.last_value),
         "lastViolationTime": violation.last_time,
         "violationStartTime": violation.started_at,
-        "verificationState": NOBODY_LOOKED,
     }
 
 
 def describe_event(event: Event) -> dict[str, Any]:
-    """Return a ViolationEvent."""
+    """Return a ViolationEvent, but for what its violation was found to be."""
     return {
         "violationId": event.violation_id,
         "thingName": event.thing,
@@ -152,5 +170,4 @@ def describe_event(event: Event) -> dict[str, Any]:
         "metricValue": metric_value(event.kind, event.value),
         "violationEventType": event.type,
         "violationEventTime": event.time,
-        "verificationState": NOBODY_LOOKED,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +14,12 @@ MOST_REPORTS = 50_000  # about 50 MB, and 14 s at 3,500 reports a second, for as
 MOST_EVENTS = 50_000
 MOST_THINGS = 200_000  # only the latest state of each is kept
 
+# What Detect counts beside violation events, whose names are their types.
+ACCEPTED, REJECTED = "accepted", "rejected"  # reports; the latter by code
+EVALUATION_SECONDS = "evaluation-seconds"  # of all reports accepted
+ALERTS_SENT, ALERTS_FAILED, ALERTS_DROPPED = "alerts-sent", "alerts-failed", "alerts-dropped"  # by sink
+ALERTS_WAITING = "alerts-waiting"  # by sink; a level, not a count
+
 
 class Report(NamedTuple):
     """A report's metric values."""
@@ -21,6 +27,13 @@ class Report(NamedTuple):
     thing: str
     time: float
     values: Mapping[str, Value]
+
+
+class Count(NamedTuple):
+    """What is counted: its name and its labels, the profile and the behavior for instance."""
+
+    name: str
+    labels: tuple[str, ...] = ()
 
 
 class Latest(NamedTuple):
@@ -42,10 +55,12 @@ class Batch:
         self.events: deque[Event] = deque()
         self.latest: dict[str, Latest] = {}
         self.lasting: dict[str, tuple[float, Value | None]] = {}
+        self.counts: Counter[Count] = Counter()
+        self.levels: dict[Count, float] = {}
         self.dropped = 0
 
     def __bool__(self) -> bool:
-        return bool(self.reports or self.events or self.latest or self.lasting)
+        return bool(self.reports or self.events or self.latest or self.lasting or self.counts or self.levels)
 
     def add_report(self, report: Report) -> None:
         """Add a report's values."""
@@ -71,6 +86,10 @@ class Batch:
             if violation_id in self.lasting or len(self.lasting) < MOST_THINGS:
                 self.lasting[violation_id] = (time, value)
 
+    def count(self, count: Count, more: float) -> None:
+        """Add to what is counted."""
+        self.counts[count] += more  # type: ignore[assignment]  # seconds are counted, too
+
     def put_before(self, later: Batch) -> Batch:
         """Return one batch of this one, which could not be written, and what came after it."""
         self.reports.extend(later.reports)
@@ -79,6 +98,8 @@ class Batch:
         for thing, latest in later.latest.items():
             self.add_latest(thing, latest)
         self.lasting.update(later.lasting)
+        self.counts.update(later.counts)
+        self.levels.update(later.levels)
         self.dropped += later.dropped
         return self
 

@@ -29,6 +29,9 @@ PRUNE_REPORTS = f"DELETE FROM reports WHERE (hour, thing, time) IN (SELECT hour,
 PRUNE_EVENTS = f"DELETE FROM events WHERE id IN (SELECT id {EVENTS})"  # noqa: S608
 SILENT = """SELECT id FROM states JOIN things ON id = states.thing WHERE states.thing > ? AND states.thing <= ?
     AND accepted_at < ? AND NOT EXISTS (SELECT 1 FROM active WHERE active.thing = name)"""
+PRUNE_VERIFICATIONS = """DELETE FROM verifications WHERE time < ? AND
+    NOT EXISTS (SELECT 1 FROM events WHERE events.violation_id = verifications.violation_id) AND
+    violation_id NOT IN (SELECT violation_id FROM active)"""
 FORGET = ("DELETE FROM states WHERE thing = ?", "DELETE FROM things WHERE id = ?")
 
 log = logging.getLogger(__name__)
@@ -49,6 +52,7 @@ def prune(connection: sqlite3.Connection, limits: Limits) -> Pruning:
     yield False
     while prune_events(connection, limits.events):
         yield False
+    connection.execute(PRUNE_VERIFICATIONS, (limits.events,))
     yield False
     yield from prune_things(connection, limits.values)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from defender_detect.errors import StoreError
 from defender_detect.evaluate.alarms import Event, Violation
 from defender_detect.metrics import Value
 from defender_detect.store.packing import unpack_value, unpack_values
-from defender_detect.store.schema import DATABASE, PATIENCE, check_version
+from defender_detect.store.schema import DATABASE, PATIENCE, check_is_current
 
 HOUR = 3600  # seconds
 
@@ -40,9 +41,14 @@ VALUES = """WITH RECURSIVE hours (hour) AS (
         UNION ALL SELECT (SELECT min(hour) FROM reports WHERE hour > hours.hour) FROM hours WHERE hour < :last)
     SELECT time, metrics FROM hours CROSS JOIN reports USING (hour)
     WHERE thing = (SELECT id FROM things WHERE name = :thing) AND time >= :start AND time < :end ORDER BY time"""
+OBSERVED = """SELECT hour, thing, time, time, (SELECT name FROM things WHERE id = thing), metrics FROM reports
+    WHERE hour >= :key0 AND (hour, thing, time) > (:key0, :key1, :key2) AND time >= :start AND time < :end
+    ORDER BY hour, thing, time LIMIT :page"""
 EVENTS = """SELECT time, id, violation_id, thing, profile, behavior, metric, type, time, value, criteria, kind,
     suppressed FROM events WHERE time >= :key0 AND (time > :key0 OR id > :key1) AND time < :end {chosen}
     ORDER BY time, id LIMIT :page"""
+VERIFICATIONS = """SELECT violation_id, state, description, time FROM json_each(?)
+    CROSS JOIN verifications ON violation_id = value"""
 ACTIVE = """SELECT started_at, thing, profile, behavior, violation_id, thing, profile, behavior, metric, started_at,
     last_time, last_value, criteria, kind, suppressed FROM active WHERE started_at >= :key0
     AND (started_at, thing, profile, behavior) > (:key0, :key1, :key2, :key3) {chosen}
@@ -56,6 +62,14 @@ class Thing(NamedTuple):
     report_id: int | None
     accepted_at: float | None
     active_violations: int
+
+
+class Verification(NamedTuple):
+    """What a person found a violation to be."""
+
+    state: str
+    description: str
+    time: float
 
 
 class ThingState(NamedTuple):
@@ -75,6 +89,11 @@ class Reader:
 
     def __init__(self, directory: str | Path) -> None:
         self.path = Path(directory) / DATABASE
+
+    def check(self) -> None:
+        """Raise StoreError if there is no database to be read."""
+        with self._ask():
+            pass
 
     def load_states(self) -> Iterator[ThingState]:
         """Return every thing's last accepted report and state, the longest silent first."""
@@ -103,8 +122,16 @@ class Reader:
             found = connection.execute("SELECT id FROM metrics WHERE name = ?", (metric,)).fetchone()
             if found is None:
                 return []
-            rows = connection.execute(VALUES, {"thing": thing, **_period(start, end)}).fetchall()
+            rows = connection.execute(VALUES, {"thing": thing, **period_of(start, end)}).fetchall()
         return [(time, value) for time, packed in rows for number, value in unpack_values(packed) if number == found[0]]
+
+    def observed(self, start: float, end: float) -> Iterator[tuple[float, str, dict[str, Value]]]:
+        """Yield times, things and values of all reports from `start` until before `end`; a thing's are in order."""
+        with self._ask() as connection:
+            names = dict(connection.execute("SELECT id, name FROM metrics").fetchall())
+        first = int(start // HOUR)
+        for time, thing, packed in self._read(OBSERVED, (first, -1, 0.0), start=start, end=end):
+            yield time, thing, {names[number]: value for number, value in unpack_values(packed) if number in names}
 
     def metrics(self, thing: str) -> list[str]:
         """Return the names of the metrics in the thing's last report that is kept."""
@@ -115,19 +142,36 @@ class Reader:
             (last,) = name.fetchone() or (None,)
             if last is None:
                 return []
-            rows = connection.execute(VALUES, {"thing": thing, **_period(last - HOUR, last + 1)}).fetchall()
+            rows = connection.execute(VALUES, {"thing": thing, **period_of(last - HOUR, last + 1)}).fetchall()
             names = dict(connection.execute("SELECT id, name FROM metrics").fetchall())
         return sorted(names[number] for number, _ in unpack_values(rows[-1][1])) if rows else []
 
     def events(self, start: float, end: float, thing: str | None = None, profile: str | None = None) -> Iterator[Event]:
         """Yield the violation events from `start` until before `end`, the oldest first."""
         for row in self._read(EVENTS, (start, -1), thing=thing, profile=profile, end=end):
-            yield Event(*_decode(row))
+            yield Event(*decode(row))
 
     def active(self, thing: str | None = None, profile: str | None = None) -> Iterator[Violation]:
         """Yield the alarms that are on, the oldest first."""
         for row in self._read(ACTIVE, (-math.inf, "", "", ""), thing=thing, profile=profile):
-            yield Violation(*_decode(row))
+            yield Violation(*decode(row))
+
+    def verifications(self, violation_ids: Iterable[str]) -> dict[str, Verification]:
+        """Return what people found of those violations that somebody judged."""
+        ids = list(violation_ids)
+        found: dict[str, Verification] = {}
+        with self._ask() as connection:
+            for start in range(0, len(ids), PAGE):
+                wanted = json.dumps(ids[start : start + PAGE])
+                rows = connection.execute(VERIFICATIONS, (wanted,)).fetchall()
+                found.update((name, Verification(*row)) for name, *row in rows)
+        return found
+
+    def counts(self, name: str) -> dict[tuple[str, ...], float]:
+        """Return what Detect counted under a name since the database was made, by labels."""
+        with self._ask() as connection:
+            rows = connection.execute("SELECT labels, value FROM counts WHERE name = ?", (name,)).fetchall()
+        return {tuple(json.loads(labels)): value for labels, value in rows}
 
     def _read(
         self, statement: str, key: tuple[Any, ...], thing: str | None = None, profile: str | None = None, **more: Any
@@ -148,8 +192,7 @@ class Reader:
     def _ask(self) -> Iterator[sqlite3.Connection]:
         try:
             with contextlib.closing(self._open()) as connection:
-                if not check_version(connection, self.path):
-                    raise StoreError(f"the database {self.path} is empty")
+                check_is_current(connection, self.path)
                 yield connection
         except sqlite3.Error as error:
             raise StoreError(f"the database {self.path} cannot be read: {error}") from error
@@ -167,11 +210,11 @@ class Reader:
         return sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=PATIENCE)
 
 
-def _decode(row: tuple[Any, ...]) -> tuple[Any, ...]:
+def decode(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """Decode the last four columns of an event or a violation: value, criteria, kind and suppressed."""
     *plain, value, criteria, kind, is_suppressed = row
     return (*plain, unpack_value(value), msgspec.json.decode(criteria), kind, bool(is_suppressed))
 
 
-def _period(start: float, end: float) -> dict[str, float]:
+def period_of(start: float, end: float) -> dict[str, float]:
     return {"start": start, "end": end, "first": int(start // HOUR), "last": int(end // HOUR)}

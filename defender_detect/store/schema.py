@@ -14,7 +14,7 @@ from defender_detect.errors import StoreError
 
 DATABASE = "detect.db"
 PARTS = ("", "-wal", "-shm")  # the files of one database
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x44446574  # "DDet": tells Detect's database from another program's
 PATIENCE = 5.0  # seconds to wait for whoever else writes, such as a person with the sqlite3 shell
 LARGEST_LOG = 64 * 1024 * 1024  # bytes; a write-ahead log that grew while somebody read is cut to this afterwards
@@ -38,7 +38,20 @@ CREATE TABLE active (violation_id TEXT PRIMARY KEY, thing TEXT NOT NULL, profile
     started_at REAL NOT NULL, last_time REAL NOT NULL, last_value BLOB NOT NULL,
     UNIQUE (thing, profile, behavior)) WITHOUT ROWID;
 """
-ADDED = "CREATE INDEX IF NOT EXISTS active_by_start ON active (started_at)"  # after the first release with this version
+ADDED = "CREATE INDEX IF NOT EXISTS active_by_start ON active (started_at)"  # after the first release with version 1
+
+# What each version needs to become the next one. 1: people judge violations, and what happened is counted for good,
+# because events are removed in the end; the labels of a count are a JSON array.
+MIGRATIONS = {
+    1: """
+CREATE TABLE verifications (violation_id TEXT PRIMARY KEY, state TEXT NOT NULL, description TEXT NOT NULL,
+    time REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX events_by_violation ON events (violation_id);
+CREATE TABLE counts (name TEXT NOT NULL, labels TEXT NOT NULL, value REAL NOT NULL,
+    PRIMARY KEY (name, labels)) WITHOUT ROWID;
+INSERT INTO counts SELECT type, json_array(profile, behavior), count(*) FROM events GROUP BY type, profile, behavior;
+"""
+}
 
 log = logging.getLogger(__name__)
 
@@ -59,19 +72,36 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 def check_version(connection: sqlite3.Connection, path: Path) -> bool:
     """Return whether the database has its tables, False for a new one; raise StoreError for one that is not ours."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = find_version(connection)
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not tables:
         return False
     if application != APPLICATION:
         raise StoreError(f"{path} is another program's database: give Detect a state directory of its own")
-    if version != VERSION:
+    if not 1 <= version <= VERSION:
         raise StoreError(
-            f"the database {path} has schema {version}, and this amazon-defender-detect knows only {VERSION}: "
+            f"the database {path} has schema {version}, and this amazon-defender-detect knows only 1 to {VERSION}: "
             "use the release that wrote it, or move the file away to start afresh"
         )
     return True
+
+
+def check_is_current(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreError for a database that is empty, not ours, or that no Detect of this version has opened yet."""
+    if not check_version(connection, path):
+        raise StoreError(f"the database {path} is empty")
+    if find_version(connection) != VERSION:
+        raise StoreError(
+            f"the database {path} was written by an earlier release: start this amazon-defender-detect once with it, "
+            "which brings it up to date"
+        )
+
+
+def find_version(connection: sqlite3.Connection) -> int:
+    """Return the version of a database's schema."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
 @contextlib.contextmanager
@@ -112,6 +142,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if not is_complete:
             _make_tables(connection)
         connection.execute(ADDED)
+        _migrate(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -119,8 +150,22 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables of the first version, from which migrations lead to this one: there is one way to make each."""
     with transaction(connection):
-        for statement in filter(str.strip, TABLES.split(";")):
-            connection.execute(statement)
+        _execute_all(connection, TABLES)
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("PRAGMA user_version = 1")
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a database from its version to this one, each step whole or not at all."""
+    while (version := find_version(connection)) < VERSION:
+        with transaction(connection):
+            _execute_all(connection, MIGRATIONS[version])
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+        log.debug("the database %s has schema %d now", path, version + 1)
+
+
+def _execute_all(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in filter(str.strip, statements.split(";")):
+        connection.execute(statement)

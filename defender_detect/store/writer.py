@@ -7,13 +7,14 @@ import logging
 import math
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from defender_detect.store.batch import Batch, Latest, Report
+from defender_detect.store.batch import Batch, Count, Latest, Report
 from defender_detect.store.packing import LARGEST_INTEGER, pack_value, pack_values
 from defender_detect.store.pruning import Limits, Pruning, count_bytes, make_room, prune, say_what_was_removed
 from defender_detect.store.schema import open_database, transaction
@@ -42,6 +43,9 @@ END_VIOLATIONS = "DELETE FROM active WHERE (thing, profile, behavior) IN (VALUES
 CONTINUE_VIOLATIONS = """WITH new (id, time, value) AS (VALUES {rows}) UPDATE active
     SET (last_time, last_value) = (SELECT time, value FROM new WHERE id = violation_id)
     WHERE violation_id IN (SELECT id FROM new)"""
+ADD_COUNTS = """INSERT INTO counts VALUES {rows} ON CONFLICT (name, labels) DO UPDATE SET
+    value = value + excluded.value"""
+SET_LEVELS = "INSERT OR REPLACE INTO counts VALUES {rows}"
 ADD_THINGS = "INSERT OR IGNORE INTO things (name) VALUES {rows}"
 FIND_THINGS = "SELECT json_group_object(name, id) FROM things WHERE name IN ({rows})"
 ADD_METRICS = "INSERT OR IGNORE INTO metrics (name) VALUES {rows}"
@@ -74,6 +78,7 @@ class Writer:
                 self._add_states(batch.latest)
                 self._add_events(batch.events)
                 self._add_lasting(batch.lasting)
+                self._add_counts(batch)
         except BaseException:
             self._forget_numbers()  # some may be of names that are not there after the rollback
             raise
@@ -143,6 +148,11 @@ class Writer:
         rows = ((name, time, pack_value(value)) for name, (time, value) in lasting.items())
         execute_bulk(self._connection, CONTINUE_VIOLATIONS, rows)
 
+    def _add_counts(self, batch: Batch) -> None:
+        happened = Counter(Count(event.type, (event.profile, event.behavior)) for event in batch.events)
+        execute_bulk(self._connection, ADD_COUNTS, count_rows([*happened.items(), *batch.counts.items()]))
+        execute_bulk(self._connection, SET_LEVELS, count_rows(batch.levels.items()))
+
     def _number_things(self, names: Collection[str]) -> None:
         if len(self._things) + len(names) > MOST_NUMBERS:
             self._things.clear()
@@ -174,6 +184,11 @@ def event_columns(event: Event) -> tuple[Any, ...]:
     value, criteria = pack_value(event.value), msgspec.json.encode(event.criteria).decode()
     of = (event.thing, event.profile, event.behavior)
     return (*of, event.metric, event.type, event.violation_id, value, criteria, event.kind, event.suppressed)
+
+
+def count_rows(counts: Iterable[tuple[Count, float]]) -> Iterable[tuple[str, str, float]]:
+    """Return the rows of what was counted."""
+    return ((name, msgspec.json.encode(labels).decode(), value) for (name, labels), value in counts)
 
 
 def execute_bulk(connection: sqlite3.Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ import pytest
 
 from defender_detect.ask.replay import Recorded, read_recorded
 from defender_detect.profiles import read_profile
+from demo.console import console
 from demo.intruder import provoke_alarm, unexpected_port, wait_for_normal
 from demo.report import record_report
 from demo.settings import BEHAVIOR, PROFILE, read_normal_ports, write_profile
@@ -145,10 +147,14 @@ def test_the_whole_demo_ends_well_and_what_it_tells_to_type_works(tmp_path: Path
     assert 0 == demo.wait(60), text
     assert re.search(rf"WARNING this-machine: in-alarm: TCP port [0-9]+ .*\({BEHAVIOR} of {PROFILE}\)", text)
     assert "not seen" not in text
+    assert find_spec("starlette") is None or re.search(
+        r"the console is at http://127\.0\.0\.1:[0-9]+/\?token=\S+", text
+    )
     assert "Traceback" not in text
 
     told = [line.split("amazon-defender-detect ")[1].split() for line in lines if "  ./amazon-defender-detect" in line]
-    answers = [ask(*arguments) for arguments in told]
+    assert ["console"] == [arguments[0] for arguments in told if arguments[0] == "console"]
+    answers = [ask(*arguments) for arguments in told if arguments[0] != "console"]
     assert 4 == len(answers)
     violations, metrics, things, replayed = answers
     assert "alarm-cleared" in violations
@@ -157,6 +163,15 @@ def test_the_whole_demo_ends_well_and_what_it_tells_to_type_works(tmp_path: Path
     assert re.search(r"[1-9]\d* reports of 1 things evaluated, 0 lines unreadable", replayed)
     events = json.loads(ask(*told[0], "--json"))["violationEvents"]
     assert ["alarm-cleared", "in-alarm"] == [event["violationEventType"] for event in events][:2]
+
+
+def test_without_the_consoles_packages_the_demo_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("demo.console.find_spec", lambda name: None)
+    with console(tmp_path / "detect.json", 0):
+        pass
+    assert "there is no page to look at: jinja2, starlette, uvicorn cannot be had" in capsys.readouterr().out
 
 
 def never() -> None:

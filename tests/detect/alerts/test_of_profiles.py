@@ -25,7 +25,7 @@ from defender_detect.service import Service
 from device_defender import profile as aws
 from device_defender.report import LARGEST_PAYLOAD
 from device_defender.validation import find_problems
-from tests.detect.alerts.test_alerts import ARN, FakeSns
+from tests.detect.alerts.test_sns import ARN, FakeSns
 from tests.detect.store.test_store import event
 from tests.detect.test_service import with_ports
 from tests.waiting import FOR_EVER, PATIENCE, wait_until
