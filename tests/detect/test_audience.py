@@ -1,4 +1,4 @@
-"""Whom a configuration lets hear of alarms: on which topics, and which of its targets cannot be made here, or checked."""
+"""Whom a configuration lets hear of alarms: on which topics, and which of its targets cannot be made here."""
 
 from __future__ import annotations
 
