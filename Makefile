@@ -5,15 +5,18 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 DETECT := -r requirements.txt -r defender_detect/requirements.txt
-DEMO := $(DETECT) -r defender_detect/console-requirements.txt -r demo/requirements.txt
+DEMO := $(DETECT) -r defender_detect/console-requirements.txt
 TEST := $(DEMO) -r infrastructure/requirements.txt -r tests/requirements.txt
 LINT := $(TEST) -r tests/lint-requirements.txt
 BENCH := $(DEMO) -r benchmarks/requirements.txt
 REQUIREMENTS := requirements.txt $(wildcard */*requirements.txt)
 
+# Where it is set, each of hundreds of programs that the tests start would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-console bench-deploy clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-console bench-deploy bench-cloudwatch clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -39,9 +42,12 @@ test-under-load: $(VENV)/installed-test ## the tests, three times, while every c
 	@sh tests/install-agent.sh $(PYTHON)
 	$(VENV)/bin/python -m tests.under_load $(or $(TIMES),3) $(PYTEST)
 
-test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
+# The slow tests of these have a target of their own.
+ELSEWHERE := chaos infrastructure installers macos readme
+
+test-slow: $(VENV)/installed-test ## properties with all their examples, and what takes longer
 	@sh tests/install-alertmanager.sh
-	$(VENV)/bin/python -m pytest tests/publisher tests/detect tests/daemon tests/demo -m slow
+	EXAMPLES=all $(VENV)/bin/python -m pytest tests $(ELSEWHERE:%=--ignore tests/%) -m "slow or examples"
 
 test-console: $(VENV)/installed-test ## the console's pages in a browser, and Prometheus reading its metrics (Debian: chromium)
 	@sh tests/install-chromium.sh
@@ -102,6 +108,7 @@ kit: $(VENV)/bin/python ## one file a thing that installs it: make kit BUNDLES="
 	@$(VENV)/bin/python -m release.kit $(BUNDLES)
 
 lock: $(VENV)/bin/python ## which packages, by version and hash, a device installs (network)
+	@$(PIP) uv
 	@$(VENV)/bin/python -m release.lock
 
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed ## what a report costs (root; five minutes, or one)
@@ -124,6 +131,10 @@ bench-console: $(VENV)/installed-bench ## how long pages and API take with 10,00
 bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 500 things
 	$(VENV)/bin/python -m benchmarks.deploy
 
+# UPSTREAM=DIRECTORY, a checkout of awslabs/amazon-cloudwatch-publisher, measures that program beside it.
+bench-cloudwatch: $(VENV)/installed-test $(VENV)/bench/ours/installed $(if $(UPSTREAM),$(VENV)/bench/cloudwatch/installed) ## what metrics and logs cost, and kills with rotations (five minutes)
+	$(VENV)/bin/python -m benchmarks.cloudwatch $(if $(UPSTREAM),--upstream $(UPSTREAM))
+
 clean: ## remove everything that was made here
 	rm -rf $(VENV) .demo build dist *.egg-info
 
@@ -134,6 +145,7 @@ $(VENV)/bin/python:
 
 $(VENV)/bench/ours/installed: requirements.txt
 $(VENV)/bench/reference/installed: benchmarks/requirements.txt
+$(VENV)/bench/cloudwatch/installed: benchmarks/cloudwatch-requirements.txt
 $(VENV)/bench/%/installed:
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<

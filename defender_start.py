@@ -35,6 +35,15 @@ def enter(environment: str, program: str) -> None:
     os.execv(python, [python, program, *sys.argv[1:]])  # noqa: S606 - the Python that was installed for this program
 
 
+def say_missing(
+    program: str, error: ImportError, ours: "tuple[str, ...]", extra: str = "", target: str = "install"
+) -> None:
+    """Say on standard error which package is missing; raises the error again where it is none of those that we need."""
+    if (error.name or "").partition(".")[0] not in ours:
+        raise error
+    print(f"{program}: {explain_missing(error, extra, target)}", file=sys.stderr)
+
+
 def explain_missing(error: ImportError, extra: str = "", target: str = "install") -> str:
     """Say which package is missing, and the command that installs it where this program is.
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import datetime
-import gzip
+import functools
 import http.client
 import json
 import re
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from defender_cloudwatch.connection import DIRECT, Answer, Way, request
+import msgspec
+
+from defender_cloudwatch.connection import DIRECT, Answer, Trust, Way, connect, exchange, trusting, was_closed
 from defender_cloudwatch.credentials import Keeper
 from defender_cloudwatch.errors import CallFailed
 from defender_cloudwatch.signature import sign
 
 WORTH_COMPRESSING = 2_000  # bytes
+GZIP = 16 + zlib.MAX_WBITS  # zlib's number for the format of gzip
 COMPRESSION = 1  # of 1 to 9: log lines become a third at once, and a quarter at ten times the cost
 PASSING = (
     "Throttl",
@@ -51,7 +55,11 @@ LOGS = Service("logs", "Logs_20140328", "1.1")
 
 
 class Api:
-    """Calls operations of a region; `endpoint` is another place for all services, an emulator's for instance."""
+    """Calls operations of a region; `endpoint` is another place for all services, an emulator's for instance.
+
+    A connection is kept for the next call until `rest`, because most of what a call takes is its TLS; used by one
+    thread.
+    """
 
     def __init__(
         self,
@@ -59,26 +67,40 @@ class Api:
         keeper: Keeper,
         way: Way = DIRECT,
         endpoint: str | None = None,
+        trust: Trust | None = None,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc),
     ) -> None:
         self._region, self._keeper, self._way, self._endpoint, self._now = region, keeper, way, endpoint, now
+        self._trust = trust or functools.lru_cache(lambda: trusting(way))
+        self._open: tuple[str, http.client.HTTPConnection] | None = None  # and the URL that it leads to
+
+    def url(self, service: Service) -> str:
+        """Return where a service is."""
+        return self._endpoint or f"https://{service.name}.{self._region}.{_domain(self._region)}"
+
+    def rest(self) -> None:
+        """Close the connection; the next call makes a new one."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
 
     def call(self, service: Service, operation: str, content: dict[str, Any]) -> dict[str, Any]:
         """Call an operation and return its answer; raises CallFailed, or CredentialsError where there are none."""
-        url = self._endpoint or f"https://{service.name}.{self._region}.{_domain(self._region)}"
-        body = json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+        url = self.url(service)
+        body = msgspec.json.encode(content)
         headers = {
             "host": urlsplit(url).netloc,
             "content-type": f"application/x-amz-json-{service.version}",
             "x-amz-target": f"{service.target}.{operation}",
         }
         if len(body) > WORTH_COMPRESSING:
-            body = gzip.compress(body, COMPRESSION)
+            body = _compressed(body)
             headers["content-encoding"] = "gzip"
         signed = sign(headers, body, self._keeper.get(), service.name, self._region, self._now())
         try:
-            answer = request("POST", f"{url}/", signed, body, self._way)
+            answer = exchange(self._connection(url), "POST", f"{url}/", signed, body)
         except (OSError, http.client.HTTPException) as error:
+            self.rest()
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise CallFailed(
                 f"{urlsplit(url).netloc} cannot be reached: {reason}", "Unreachable", passing=True
@@ -86,6 +108,12 @@ class Api:
         if answer.status == http.client.OK:
             return _document(answer)
         raise self._failure(operation, answer)
+
+    def _connection(self, url: str) -> http.client.HTTPConnection:
+        if self._open is None or self._open[0] != url or was_closed(self._open[1]):
+            self.rest()
+            self._open = url, connect(url, self._way, trust=self._trust)
+        return self._open[1]
 
     def _failure(self, operation: str, answer: Answer) -> CallFailed:
         document = _document(answer, lenient=True)
@@ -116,12 +144,17 @@ def _explain_denial(operation: str, said: str) -> str:
 
 def _document(answer: Answer, lenient: bool = False) -> dict[str, Any]:
     try:
-        found = json.loads(answer.body or b"{}")
+        found = msgspec.json.decode(answer.body or b"{}")
     except (ValueError, RecursionError) as error:
         if lenient:
             return {}
         raise CallFailed("AWS answered with something that is not JSON", "Answer", passing=True) from error
     return found if isinstance(found, dict) else {}
+
+
+def _compressed(body: bytes) -> bytes:
+    compressor = zlib.compressobj(COMPRESSION, wbits=GZIP)
+    return compressor.compress(body) + compressor.flush()
 
 
 def _domain(region: str) -> str:

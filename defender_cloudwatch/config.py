@@ -10,29 +10,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from defender_cloudwatch import credentials
 from defender_cloudwatch.connection import Identity, Proxy, Way
-from defender_cloudwatch.lines import Choice, Pattern
+from defender_cloudwatch.lines import MATCHED_LENGTH, Choice, Pattern
+from defender_cloudwatch.probe import worst_line
 from defender_daemon import PROGRAM_DIRECTORY
 from defender_daemon.config import Agent, AwsCredentials, Config, Journal, LogFile
 from defender_daemon.config_file import converted, read_json, resolved
 from defender_daemon.errors import ConfigError
 from defender_daemon.identity import thing_name_of
+from device_defender.cloudwatch import BRACES, GROUP, RETENTIONS, ROLE_ALIAS, STREAM, fill_in, is_namespace
 from device_defender.wording import did_you_mean, shown
 
 METRICS_INTERVAL = 300  # seconds, the CloudWatch publisher's default
 LOG_FILE = "amazon-defender-cloudwatch.log"  # beside the publisher's, whose file two programs cannot rotate
-RETENTIONS = (
-    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
-    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
-)  # days that PutRetentionPolicy takes
-NAMESPACE = re.compile(r"[\w.\-/#]{1,255}", re.ASCII)
-GROUP, STREAM = re.compile(r"[\w.\-/#]{1,512}", re.ASCII), re.compile(r"[^:*\x00-\x1f]{1,512}")
-ROLE_ALIAS = re.compile(r"[\w=,@-]{1,128}", re.ASCII)
 PROVIDER = re.compile(r"[\w-]+\.credentials\.iot\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 LOOPBACK = re.compile(r"localhost:\d{1,5}")  # a double of the provider
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
-BRACES = re.compile(r"\{([^{}]*)\}")
+SHOWN = 20  # characters of a line
 
 
 class FileEntry(NamedTuple):
@@ -58,6 +55,8 @@ class JournalEntry(NamedTuple):
 class Settings(NamedTuple):
     """A valid configuration with every default filled in."""
 
+    path: Path
+    config: Config
     thing_name: str
     region: str
     agent: Agent
@@ -90,17 +89,30 @@ class Settings(NamedTuple):
         yield f"places = {self.state_directory}"
 
 
-def read_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the file at `path`; raises ConfigError with every problem found."""
+def read_settings(
+    path: Path, environment: Mapping[str, str] = os.environ, private_key: str | None = None, files: bool = True
+) -> Settings:
+    """Read the file at `path`; `private_key` overrides its own. Raises ConfigError with every problem found.
+
+    Without `files` the certificate and its key need not be there: whoever asks how a daemon does may not read them.
+    """
     try:
-        config = converted(resolved(read_json(path), path.parent))
+        config = _with_key(converted(resolved(read_json(path), path.parent)), private_key)
         name = thing_name_of(config.agent)
-        problems = list(_problems(config, name, environment))
+        problems = list(_problems(config, name, environment, files))
         if problems:
             raise ConfigError(problems)
-        return _settle(config, name, environment)
+        return _settle(path, config, name, environment)
     except ConfigError as error:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from error.__cause__
+
+
+def _with_key(config: Config, private_key: str | None) -> Config:
+    if private_key is None:
+        return config
+    authentication = msgspec.structs.replace(config.agent.authentication, private_key=os.path.abspath(private_key))
+    agent = msgspec.structs.replace(config.agent, authentication=authentication)
+    return msgspec.structs.replace(config, agent=agent)
 
 
 def own_log(agent: Agent) -> str | None:
@@ -108,7 +120,7 @@ def own_log(agent: Agent) -> str | None:
     return str(Path(agent.logfile).with_name(LOG_FILE)) if agent.logfile else None
 
 
-def _problems(config: Config, thing_name: str, environment: Mapping[str, str]) -> Iterator[str]:
+def _problems(config: Config, thing_name: str, environment: Mapping[str, str], files: bool) -> Iterator[str]:
     journal, logs = _journal(config), config.logs
     if config.metrics.namespace is None and not logs.logs_collected.files.collect_list and journal is None:
         yield (
@@ -124,7 +136,7 @@ def _problems(config: Config, thing_name: str, environment: Mapping[str, str]) -
         yield from _file_problems(f"logs.logs_collected.files.collect_list[{index}]", each, thing_name, config.agent)
     if journal is not None:
         yield from _journal_problems("logs.logs_collected.journal", journal, thing_name)
-    yield from _credentials_problems(config.agent)
+    yield from _credentials_problems(config.agent, files)
     if not _region(config.agent, environment):
         yield "agent.region is missing; give the region of your log groups, eu-west-1 for instance"
     elif not REGION.fullmatch(_region(config.agent, environment)):
@@ -133,7 +145,7 @@ def _problems(config: Config, thing_name: str, environment: Mapping[str, str]) -
 
 def _metrics_problems(config: Config) -> Iterator[str]:
     namespace = config.metrics.namespace
-    if namespace is not None and (not NAMESPACE.fullmatch(namespace) or namespace.startswith("AWS/")):
+    if namespace is not None and not is_namespace(namespace):
         yield (
             "metrics.namespace must be 1 to 255 of the characters A-Z a-z 0-9 . - _ / #, and not begin with AWS/, got "
             f"{shown(namespace)}"
@@ -198,12 +210,19 @@ def _pattern_problems(key: str, given: Mapping[str, Sequence[str]]) -> Iterator[
     for name, patterns in given.items():
         for pattern in patterns:
             try:
-                re.compile(pattern)
+                line = worst_line(re.compile(pattern), MATCHED_LENGTH)
             except (re.error, RecursionError, OverflowError) as error:
                 yield f"{key}.{name} must be regular expressions, but {shown(pattern)} is none: {error}"
+                continue
+            if line is not None:
+                yield (
+                    f"{key}.{name} must be patterns that end in time, but {shown(pattern)} tries for more than a "
+                    f"second on a line such as {shown(line[:SHOWN])}; repeat nothing that is a repetition itself, as "
+                    "in (a+)+"
+                )
 
 
-def _credentials_problems(agent: Agent) -> Iterator[str]:
+def _credentials_problems(agent: Agent, files: bool) -> Iterator[str]:
     given, where = agent.authentication.credentials, "agent.authentication"
     if given is None:
         return
@@ -222,18 +241,20 @@ def _credentials_problems(agent: Agent) -> Iterator[str]:
         path = getattr(agent.authentication, name)
         if path is None:
             yield f"{where}.{name} is missing; {where}.credentials needs it"
-        elif not os.access(path, os.R_OK):
+        elif files and not os.access(path, os.R_OK):
             reason = "cannot be read" if os.path.exists(path) else "is not there"
             yield f"{where}.{name} must be a file that can be read, but {path} {reason}"
 
 
-def _settle(config: Config, thing_name: str, environment: Mapping[str, str]) -> Settings:
+def _settle(path: Path, config: Config, thing_name: str, environment: Mapping[str, str]) -> Settings:
     agent = config.agent
     way = _way(agent)
     state = (
         agent.state_directory or environment.get("STATE_DIRECTORY", "").split(":")[0] or f"{PROGRAM_DIRECTORY}/state"
     )
     return Settings(
+        path=path,
+        config=config,
         thing_name=thing_name,
         region=_region(agent, environment),
         agent=agent,
@@ -310,6 +331,5 @@ def _names(thing_name: str) -> dict[str, str]:
 
 
 def _filled(text: str, thing_name: str) -> str:
-    """Put names into braces; what a stream or a group may not have in it becomes a `-`."""
-    names = _names(thing_name)
-    return BRACES.sub(lambda found: names[found[1]].replace(":", "-"), text)
+    """Put this device's names into braces."""
+    return fill_in(text, _names(thing_name))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import glob
 import http.client
+import os
+import select
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -37,6 +40,9 @@ class Way(NamedTuple):
 DIRECT = Way()
 
 
+Trust = Callable[[], ssl.SSLContext]
+
+
 class Identity(NamedTuple):
     """The device's certificate and its key, as paths of PEM files."""
 
@@ -49,10 +55,11 @@ class IdentityError(OSError):
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """What came back; `date` is when that was by the server's clock, as HTTP has it."""
 
     status: int
     body: bytes
+    date: str = ""
 
 
 def request(
@@ -67,16 +74,45 @@ def request(
 
     `http://` is for the loopback interface only: for a container's credentials, and an emulator's.
     """
+    with contextlib.closing(connect(url, way, identity)) as connection:
+        return exchange(connection, method, url, headers, body)
+
+
+def exchange(
+    connection: http.client.HTTPConnection, method: str, url: str, headers: Mapping[str, str], body: bytes
+) -> Answer:
+    """Make a request over a connection, which may be used again; raises OSError or http.client.HTTPException."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    with contextlib.closing(_connect(parts.scheme, host, parts.port, way, identity)) as connection:
-        connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, dict(headers))
-        response = connection.getresponse()
-        return Answer(response.status, response.read(LARGEST_ANSWER))
+    connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, dict(headers))
+    response = connection.getresponse()
+    answer = Answer(response.status, response.read(LARGEST_ANSWER), response.getheader("date") or "")
+    if not response.isclosed():  # of more than anybody wants to read
+        connection.close()
+    return answer
 
 
-def _connect(
-    scheme: str, host: str, port: int | None, way: Way, identity: Identity | None
+def was_closed(connection: http.client.HTTPConnection) -> bool:
+    """Whether the server has closed a connection since the last answer: then there is something to read, its end."""
+    if connection.sock is None:
+        return False
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def connect(
+    url: str, way: Way = DIRECT, identity: Identity | None = None, trust: Trust | None = None
+) -> http.client.HTTPConnection:
+    """Return a connection to the server of a URL, which is made when it is used; raises OSError.
+
+    `trust` returns the context for TLS that several connections share, which saves its memory.
+    """
+    parts = urlsplit(url)
+    return _connection(parts.scheme, parts.hostname or "", parts.port, way, identity, trust)
+
+
+def _connection(
+    scheme: str, host: str, port: int | None, way: Way, identity: Identity | None, trust: Trust | None
 ) -> http.client.HTTPConnection:
     if scheme not in ("http", "https"):
         raise OSError(f"{scheme}:// is not used; use https")
@@ -84,9 +120,7 @@ def _connect(
         if host not in LOOPBACK:
             raise OSError(f"http://{host} is not used, because anybody on the way could read it; use https")
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
-    context = ssl.create_default_context()
-    if way.root_ca:
-        context.load_verify_locations(way.root_ca)
+    context = trusting(way) if trust is None else trust()
     if identity is not None:
         _load(context, identity)
     if way.proxy is None or host in LOOPBACK:
@@ -94,6 +128,22 @@ def _connect(
     connection = http.client.HTTPSConnection(way.proxy.host, way.proxy.port, timeout=TIMEOUT, context=context)
     connection.set_tunnel(host, port or 443, dict(_authorization(way.proxy)))
     return connection
+
+
+def trusting(way: Way) -> ssl.SSLContext:
+    """Return the context that trusts the system's authorities, and those that were given.
+
+    Where the system keeps each in a file of its own, as Debian does, only the one is read that a server needs: all of
+    them take a megabyte and 20 ms.
+    """
+    places = ssl.get_default_verify_paths()
+    one_by_one = os.environ.get(places.openssl_cafile_env) is None and bool(glob.glob(f"{places.capath or ''}/*.0"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if one_by_one else ssl.create_default_context()
+    if one_by_one:
+        context.load_verify_locations(capath=places.capath)
+    if way.root_ca:
+        context.load_verify_locations(way.root_ca)
+    return context
 
 
 def _load(context: ssl.SSLContext, identity: Identity) -> None:

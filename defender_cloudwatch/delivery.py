@@ -7,12 +7,14 @@ of its own, so that there is no other like it.
 
 from __future__ import annotations
 
+import itertools
 import logging
+import operator
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from defender_cloudwatch.batch import LogEvent, pieces, split
+from defender_cloudwatch.batch import LogEvent, cut, split
 from defender_cloudwatch.call import LOGS, Api
 from defender_cloudwatch.errors import CallFailed
 from defender_cloudwatch.places import Pending, Places, Standing
@@ -22,16 +24,55 @@ log = logging.getLogger("defender_cloudwatch")
 
 LONGEST_AHEAD = 3_600_000  # milliseconds; CloudWatch Logs refuses events of more than two hours from now
 MOST_PAGES = 20  # of GetLogEvents, some of which are empty
-REJECTED = ("tooOldLogEventEndIndex", "expiredLogEventEndIndex", "tooNewLogEventStartIndex")
+TOO_OLD = ("tooOldLogEventEndIndex", "expiredLogEventEndIndex")  # the first index that is not
+
+
+class Rejected(NamedTuple):
+    """How many events of a batch were refused because they are too old, and how many because they are too new."""
+
+    old: int
+    new: int
+
+    def reasons(self) -> Iterator[str]:
+        """Yield what is wrong with them."""
+        if self.old:
+            yield f"{self.old} are older than 14 days or the log group's retention"
+        if self.new:
+            yield f"{self.new} are more than two hours ahead (check this device's clock)"
+
+
+def rejected_of(info: Mapping[str, int], events: int) -> Rejected:
+    """Return what PutLogEvents says of a batch of so many events."""
+    new = events - info["tooNewLogEventStartIndex"] if "tooNewLogEventStartIndex" in info else 0
+    return Rejected(max(info.get(key, 0) for key in TOO_OLD), new)
+
+
+class Watcher:
+    """Is told what becomes of events; this one does not care."""
+
+    def progressed(self) -> None:
+        """Note that a turn gets on: the next batch is on its way."""
+
+    def sent(self, events: int) -> None:
+        """Note a batch that arrived."""
+
+    def rejected(self, events: int) -> None:
+        """Note events that CloudWatch Logs refused because of their times."""
 
 
 class Delivery:
     """Sends what sources read, and keeps where they stand."""
 
     def __init__(
-        self, api: Api, places: Places, retention: int | None = None, clock: Callable[[], float] = time.time
+        self,
+        api: Api,
+        places: Places,
+        retention: int | None = None,
+        clock: Callable[[], float] = time.time,
+        watcher: Watcher | None = None,
     ) -> None:
         self._api, self._places, self._retention, self._clock = api, places, retention, clock
+        self._watcher = watcher or Watcher()
 
     def turn(self, source: Source, stopped: Callable[[], bool] = lambda: False) -> int:
         """Send everything that a source has now; return how many events that were.
@@ -96,7 +137,7 @@ class Delivery:
             kept = _place(source.where(), 0, 0)
             self._places.put(source.name, Standing(kept))
         sent = int(kept.get("sent", 0))
-        events = [piece for event in reading.events for piece in pieces(event)][sent:]
+        events = cut(reading.events)[sent:]
         batches = list(split(self._timed(events, int(kept.get("time", 0)))))
         count = 0
         for number, batch in enumerate(batches, 1):
@@ -111,6 +152,7 @@ class Delivery:
         return count
 
     def _put(self, source: Source, batch: Sequence[LogEvent], after: dict[str, Any]) -> None:
+        self._watcher.progressed()
         before, target = self._places.of(source.name).place, source.target
         self._places.put(source.name, Standing(before, Pending(target.group, target.stream, batch[0], after)))
         try:
@@ -120,26 +162,34 @@ class Delivery:
                 self._places.put(source.name, Standing(before))
             raise
         self._places.put(source.name, Standing(after))
+        self._watcher.sent(len(batch))
 
     def _put_events(self, target: Target, batch: Sequence[LogEvent]) -> None:
         content = {
             "logGroupName": target.group,
             "logStreamName": target.stream,
-            "logEvents": [{"timestamp": each.time, "message": each.message} for each in batch],
+            "logEvents": batch,
         }
         try:
             answer = self._api.call(LOGS, "PutLogEvents", content)
         except CallFailed as error:
             if "ResourceNotFound" not in error.code:
                 raise
-            self._create(target)
+            self.create(target)
             answer = self._api.call(LOGS, "PutLogEvents", content)
-        rejected = answer.get("rejectedLogEventsInfo")
-        if rejected:
-            says = ", ".join(f"{key} {rejected[key]}" for key in REJECTED if key in rejected)
-            log.warning("CloudWatch Logs rejected events of %s/%s by their time: %s", *target, says)
+        info = answer.get("rejectedLogEventsInfo")
+        if info:
+            self._note_rejected(target, rejected_of(info, len(batch)))
 
-    def _create(self, target: Target) -> None:
+    def _note_rejected(self, target: Target, rejected: Rejected) -> None:
+        self._watcher.rejected(rejected.old + rejected.new)
+        log.warning(
+            "CloudWatch Logs rejected events of %s/%s by their times, and they are not sent again: %s",
+            *target,
+            " and ".join(rejected.reasons()),
+        )
+
+    def create(self, target: Target) -> None:
         """Make the stream, and its group where there is none; that one's retention is set once."""
         stream = {"logGroupName": target.group, "logStreamName": target.stream}
         try:
@@ -170,15 +220,16 @@ class Delivery:
     def _at(self, name: str) -> Any:
         return (self._places.of(name).place or {}).get("at")
 
-    def _timed(self, events: Sequence[LogEvent], last: int) -> list[LogEvent]:
+    def _timed(self, events: Sequence[LogEvent], last: int) -> Sequence[LogEvent]:
         """Put events into the order of time; the first comes after everything that was sent before."""
         if last > self._clock() * 1000 + LONGEST_AHEAD:
             last = 0  # of a time at which the clock was wrong
-        timed = []
-        for number, event in enumerate(events):
-            last = max(event.time, last + 1 if number == 0 else last)
-            timed.append(event._replace(time=last))
-        return timed
+        times = [last + 1, *[each.time for each in events]]
+        if all(map(operator.le, times, times[1:])):
+            return events
+        latest = itertools.accumulate(times, max)
+        next(latest)
+        return [LogEvent(time, each.message) for time, each in zip(latest, events)]
 
 
 def _place(at: Any, sent: int, time: int) -> dict[str, Any]:

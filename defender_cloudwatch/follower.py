@@ -17,8 +17,12 @@ HEAD = 256  # bytes at a file's beginning by which it is known again
 LONGEST_LINE = 1024 * 1024 - 26 - 64  # bytes of a line that fit into one event; the rest goes into the next
 CHUNK = 1024 * 1024  # bytes that are read at a time
 MOST_FINISHED = 1_000  # rotated files that one reading goes through, because nothing in them is left
+LONGEST_CHARACTER = 4  # bytes of UTF-8
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 OLDER = 20  # rotated files beside the log that are looked at
+
+
+_INNER = frozenset(bytes([each]) for each in range(0x80, 0xC0))  # bytes within a character of UTF-8
 
 
 class Place(NamedTuple):
@@ -30,9 +34,9 @@ class Place(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Lines as they are in the file, without their ends; `place` is where reading stands after them."""
+    """Whole lines as they are in the file; `place` is where reading stands after them."""
 
-    lines: list[bytes]
+    data: bytes
     place: Place
 
 
@@ -97,26 +101,28 @@ class Follower:
         assert self._file is not None
         data = os.pread(self._file, room, self._offset)
         end = data.rfind(b"\n") + 1
+        if not end and len(data) == room:  # a long line
+            data = os.pread(self._file, LONGEST_LINE + LONGEST_CHARACTER, self._offset)
+            end = data.find(b"\n") + 1
         if not end:
-            end = self._end_of_partial(data, room)
+            end = self._end_of_partial(data)
         if not end:
             return None
         size = min(self._offset + end, HEAD)
         self._next = Place(size, _digest(self._file, size), self._offset + end)
-        lines = (line.rstrip(b"\r") for line in data[:end].split(b"\n"))
-        return Batch([line for line in lines if line.strip()], self._next)
+        return Batch(data[:end], self._next)
 
-    def _end_of_partial(self, data: bytes, room: int) -> int:
+    def _end_of_partial(self, data: bytes) -> int:
         """Return how much of a line without an end is to be taken now: what fits, or the last of a rotated file."""
-        if len(data) >= min(room, LONGEST_LINE):
-            return min(len(data), LONGEST_LINE)
+        if len(data) >= LONGEST_LINE:
+            return next((LONGEST_LINE - less for less in range(LONGEST_CHARACTER) if _begins(data, less)), LONGEST_LINE)
         return len(data) if data and self._was_rotated() else 0
 
     def _find(self, place: Place) -> None:
         """Open the file that reading stopped in, under its name or, rotated meanwhile, under another one beside it."""
         for name in [self.path, *sorted(glob.glob(glob.escape(self.path) + "?*"))[:OLDER]]:
             with contextlib.suppress(UnusableFile):
-                file = _open(name)
+                file = open_log(name)
                 if file is None:
                     continue
                 if os.fstat(file).st_size >= place.offset and _digest(file, place.size) == place.digest:
@@ -126,7 +132,7 @@ class Follower:
         self.lost = f"{self.path}: the file that was read up to byte {place.offset} is gone; its rest was not sent"
 
     def _open(self) -> bool:
-        file = _open(self.path)
+        file = open_log(self.path)
         if file is None:
             self._from_start = True  # what comes later is new as a whole
             return False
@@ -143,7 +149,7 @@ class Follower:
         if not following:
             return
         with contextlib.suppress(UnusableFile):
-            file = _open(following)
+            file = open_log(following)
             if file is not None:
                 self._use(file, 0, _head_of(file))
 
@@ -182,6 +188,11 @@ class Follower:
         return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino)
 
 
+def _begins(data: bytes, less: int) -> bool:
+    """Whether a character of UTF-8 begins so many bytes before the longest line's end."""
+    return data[LONGEST_LINE - less : LONGEST_LINE - less + 1] not in _INNER
+
+
 def _rotated(path: str) -> list[tuple[int, str]]:
     """Return the rotated files beside a log, in the order in which they were finished."""
     found = []
@@ -191,7 +202,7 @@ def _rotated(path: str) -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def _open(path: str) -> int | None:
+def open_log(path: str) -> int | None:
     """Open a regular file, without waiting for anybody; None where there is none."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
+import msgspec
+
 from defender_cloudwatch.batch import LogEvent
 from defender_cloudwatch.errors import CloudWatchError
 from defender_cloudwatch.lines import as_text
+from defender_daemon.text import valid
 
 PATIENCE = 30.0  # seconds for journalctl
 MOST_LINES = 5_000  # that are read at a time
@@ -50,6 +51,8 @@ def read(cursor: str | None, units: Sequence[str] = (), most: int = MOST_LINES) 
 
 def _run(command: list[str], most: int) -> list[bytes]:
     """Return the first lines that a command prints; it is ended when these are enough, or when it takes too long."""
+    import subprocess  # here, because whoever sends no journal does without
+
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except FileNotFoundError as error:
@@ -95,10 +98,10 @@ def _explain(status: int, said: bytes) -> str:
 def _entries(lines: Iterable[bytes]) -> Iterator[tuple[str, LogEvent]]:
     for line in lines:
         try:
-            entry = json.loads(line)
+            entry = msgspec.json.decode(line, type=dict[str, Any])
             time = int(entry["__REALTIME_TIMESTAMP"]) // 1000
             yield str(entry["__CURSOR"]), LogEvent(time, _text(entry))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):  # msgspec's errors are ValueErrors
             continue  # no entry, or one of more than LONGEST_LINE
 
 
@@ -115,4 +118,4 @@ def _value(found: Any) -> str:
         if all(isinstance(each, int) for each in found):
             return as_text(bytes(found))
         return " ".join(map(_value, found))
-    return "" if found is None else str(found).replace("\0", "\\x00")
+    return "" if found is None else valid(str(found)).replace("\0", "\\x00")

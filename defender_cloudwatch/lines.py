@@ -18,6 +18,11 @@ class Choice(NamedTuple):
     include: Sequence[Pattern] = ()
     exclude: Sequence[Pattern] = ()
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether there is nothing to choose by."""
+        return not self.include and not self.exclude
+
     def takes(self, text: str) -> bool:
         """Tell whether a line, or several that belong together, is sent."""
         seen = text[:MATCHED_LENGTH]
@@ -25,16 +30,22 @@ class Choice(NamedTuple):
         return wanted and not any(each.search(seen) for each in self.exclude)
 
 
-def as_text(line: bytes) -> str:
-    """Return the text of a line; bytes that are not UTF-8 become escapes such as \\xe9, NUL becomes \\x00."""
-    return line.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+def as_text(data: bytes) -> str:
+    """Return the text of one or more lines; bytes that are not UTF-8 become escapes such as \\xe9, NUL \\x00."""
+    return data.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
-def join(lines: Iterable[str], start: Pattern | None) -> Iterator[str]:
-    """Yield events: each begins with a line that matches `start`; without a pattern each line is one."""
-    if start is None:
-        yield from lines
-        return
+def lines_of(data: bytes) -> list[str]:
+    """Return the lines of a part of a log, without their ends; blank ones are none."""
+    text = as_text(data)
+    lines = text.split("\n")
+    if "\r" in text:
+        lines = [line.rstrip("\r") for line in lines]
+    return [line for line in lines if line and not line.isspace()]
+
+
+def join(lines: Iterable[str], start: Pattern) -> Iterator[str]:
+    """Yield events: each begins with a line that matches `start`."""
     event: list[str] = []
     for line in lines:
         if event and (len(event) >= MOST_JOINED or start.search(line[:MATCHED_LENGTH])):

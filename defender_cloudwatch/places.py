@@ -7,11 +7,12 @@ program was killed may or may not have arrived: its first event, and where readi
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from defender_cloudwatch.batch import LogEvent
 
@@ -61,8 +62,8 @@ class Places:
             return {}
         try:
             file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with open(file, encoding="utf-8") as stream:
-                document = json.load(stream)
+            with open(file, "rb") as stream:
+                document = msgspec.json.decode(stream.read())
             return {name: _standing(entry) for name, entry in document["sources"].items()}
         except FileNotFoundError:
             return {}
@@ -76,12 +77,12 @@ class Places:
         if self._path is None:
             return
         new = self._path.with_suffix(".new")
-        text = json.dumps({"version": VERSION, "sources": {name: _entry(each) for name, each in standing.items()}})
+        content = {"version": VERSION, "sources": {name: _entry(each) for name, each in standing.items()}}
         with contextlib.suppress(FileNotFoundError):
             new.unlink()
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(file, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with open(file, "wb") as stream:
+            stream.write(msgspec.json.encode(content))
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(self._path)

@@ -6,19 +6,20 @@ import glob
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from defender_cloudwatch import journal
 from defender_cloudwatch.batch import LogEvent
 from defender_cloudwatch.config import FileEntry, JournalEntry
 from defender_cloudwatch.errors import CloudWatchError
-from defender_cloudwatch.follower import Follower, Place, UnusableFile
-from defender_cloudwatch.lines import as_text, join
+from defender_cloudwatch.follower import Follower, Place, UnusableFile, open_log
+from defender_cloudwatch.lines import join, lines_of
+from defender_daemon.text import name_of
 
 log = logging.getLogger("defender_cloudwatch")
 
-ROOM = 256 * 1024  # bytes that are read at a time
+ROOM = 256 * 1024  # bytes that are read at a time, of which ten times as much memory comes until they are sent
 MOST_FILES = 500  # that are followed; each takes a file descriptor
 GLOB = "*?["
 ROTATED = (".gz", ".bz2", ".xz", ".zst")
@@ -34,7 +35,7 @@ class Target(NamedTuple):
 class Reading(NamedTuple):
     """What was read, and where the source stands after it, as JSON has it."""
 
-    events: list[LogEvent]
+    events: Sequence[LogEvent]
     at: Any
 
 
@@ -67,6 +68,7 @@ class FileSource:
     def __init__(self, path: str, target: Target, entry: FileEntry, at: Any, from_start: bool) -> None:
         self.name, self.target, self._entry = f"file {path}", target, entry
         self._follower = Follower(path, _place(at), from_start)
+        self._is_finished = False
 
     def read(self) -> Reading | None:
         """Return the next lines, at the time at which they are read."""
@@ -76,15 +78,29 @@ class FileSource:
             raise SourceError(str(error)) from error
         finally:
             self._tell_lost()
+        self._is_finished = batch is None
         if batch is None:
             return None
-        now = int(time.time() * 1000)
-        texts = join(map(as_text, batch.lines), self._entry.start)
-        return Reading([LogEvent(now, text) for text in texts if self._entry.choice.takes(text)], list(batch.place))
+        now, entry = int(time.time() * 1000), self._entry
+        texts: Iterable[str] = lines_of(batch.data)
+        if entry.start is not None:
+            texts = join(texts, entry.start)
+        if not entry.choice.takes_all:
+            texts = filter(entry.choice.takes, texts)
+        return Reading([LogEvent(now, text) for text in texts], list(batch.place))
 
     def done(self) -> None:
         """Count what was read last as sent."""
         self._follower.done()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last reading found nothing more."""
+        return self._is_finished
+
+    def close(self) -> None:
+        """Let go of the file; where reading stands is kept elsewhere."""
+        self._follower.close()
 
     def where(self) -> Any:
         """Return where reading stands."""
@@ -161,10 +177,16 @@ class Files:
                 if path not in self._sources and len(self._sources) < MOST_FILES:
                     self._sources[path] = self._open(path, entry, matched)
         self._new.clear()
+        self._forget({path for found in matched.values() for path in found})
         if sum(map(len, matched.values())) > MOST_FILES:
             patterns = max(matched, key=lambda each: len(matched[each]))
             log.warning("%s matches too many files: %d are followed, the others are not", patterns, MOST_FILES)
         return list(self._sources.values())
+
+    def _forget(self, there: set[str]) -> None:
+        """Let go of files that are gone and were read to their ends: logs with a date in their names come for ever."""
+        for path in [path for path, source in self._sources.items() if path not in there and source.is_finished]:
+            self._sources.pop(path).close()
 
     def _open(self, path: str, entry: FileEntry, matched: dict[str, list[str]]) -> FileSource:
         from_start = entry.from_start or entry.pattern not in self._new
@@ -173,20 +195,38 @@ class Files:
         return FileSource(path, Target(entry.group, stream), entry, self._standing(f"file {path}"), from_start)
 
     def _matches(self, entry: FileEntry) -> Iterator[str]:
-        if not any(each in entry.pattern for each in GLOB) or os.path.exists(entry.pattern):
-            yield entry.pattern
-            return
-        for path in sorted(glob.glob(entry.pattern))[: MOST_FILES + 1]:
-            is_own = self._own is not None and os.path.realpath(path).startswith(os.path.realpath(self._own))
-            if os.path.isfile(path) and not is_own and not path.endswith(ROTATED):
-                yield path
+        own = None if self._own is None else os.path.realpath(self._own)
+        return (path for path in matches(entry.pattern) if own is None or not os.path.realpath(path).startswith(own))
+
+
+def matches(pattern: str) -> list[str]:
+    """Return the paths that a pattern stands for: itself, or the regular files that it finds, no compressed ones."""
+    if not any(each in pattern for each in GLOB) or os.path.exists(pattern):
+        return [pattern]
+    found = sorted(glob.glob(pattern))[: MOST_FILES + 1]
+    return [path for path in found if os.path.isfile(path) and not path.endswith(ROTATED)]
+
+
+def readable(pattern: str) -> tuple[list[str], list[str]]:
+    """Return the logs of a pattern that can be read, and a sentence for each that cannot."""
+    good, bad = [], []
+    for path in matches(pattern):
+        try:
+            file = open_log(path)
+        except UnusableFile as error:
+            bad.append(str(error))
+            continue
+        if file is not None:
+            os.close(file)
+            good.append(path)
+    return good, bad
 
 
 def _stream_of(path: str, paths: set[str]) -> str:
     """Return a stream's name for a file: its own, or its path where another one has the same name."""
     name = os.path.basename(path)
     alone = sum(os.path.basename(each) == name for each in paths) <= 1
-    return (name if alone else path).replace(":", "-").replace("*", "-")
+    return name_of(name if alone else path).replace(":", "-").replace("*", "-")
 
 
 def _place(at: Any) -> Place | None:

@@ -24,6 +24,10 @@ class DefenderError(Exception):
         super().__init__(str(self.problem))
 
 
+class HungError(DefenderError):
+    """The program makes no progress and cannot help itself; the service manager should start it again."""
+
+
 class ConfigError(DefenderError):
     """The configuration cannot be used; `problems` holds every reason found, a sentence each."""
 

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
 from defender_daemon.errors import Problem
@@ -39,22 +40,38 @@ def read(path: Path, longest: int = LONGEST) -> bytes:
         return file.read(longest)
 
 
-def replace(path: Path, content: bytes, sync: bool = False) -> None:
-    """Give a file its new content whole, or leave it as it was; `sync` waits until the disk has it."""
-    temporary = path.with_suffix(".new")
+def replace(path: Path, content: bytes, sync: bool = False, mode: int | None = None) -> None:
+    """Give a file its new content whole, or leave it as it was; `sync` waits until the disk has it.
+
+    With a `mode` the file has that one from the moment it exists, whatever the umask is.
+    """
+    temporary = path.with_name(f".{path.name}.new")
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()  # of one that was killed, or whatever somebody put there
     try:
-        with open(temporary, "xb", opener=open_regular) as file:
+        with open(temporary, "xb", opener=partial(open_regular, mode=0o666 if mode is None else mode)) as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             if sync:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
+        if sync:
+            sync_directory(path.parent)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()  # a half-written file on a full disk takes what others need
         raise
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the disk has the names in a directory."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def append(path: str, flags: int) -> int:

@@ -1,4 +1,4 @@
-"""A queue before the log: whoever logs never waits for whoever reads it, and no text can break out of its line."""
+"""A queue before the log: whoever logs never waits for whoever reads it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,6 @@ BETWEEN = 1.0  # seconds between two lines that say how many were dropped
 LOOK = 0.2  # seconds between two looks whether to give up
 
 log = logging.getLogger(__name__)
-
-
-class OneLine(logging.Formatter):
-    """Shows a record as one line whatever its texts are; only a traceback of ours takes more."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """Return the line, with what is not printable as an escape sequence."""
-        line = super().formatMessage(record)
-        return line if line.isprintable() else "".join(map(_escape, line))
 
 
 class DescriptorHandler(StreamHandler):
@@ -161,7 +152,3 @@ class _Writer:
             if self.gives_up:
                 return False
         return True
-
-
-def _escape(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

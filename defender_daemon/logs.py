@@ -9,9 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from defender_daemon.config import Agent
 from defender_daemon.text import printable
+
+if TYPE_CHECKING:
+    from defender_daemon.config import Agent
 
 LOG_FORMAT = "%(asctime)s : %(levelname)s : %(message)s"
 FORGOTTEN_AFTER = 2 * 3600.0  # seconds without it, after which a warning is news again; reports come every 300 s
@@ -20,7 +23,7 @@ STEP = 10  # the 1st, 10th, 100th, 1,000th ... of the same warnings are logged
 ALWAYS_LOGGED = {"every": True}  # the `extra` of a record that is never counted instead
 TIME = "%Y-%m-%d %H:%M"
 
-PROGRAMS = ("defender_publisher", "defender_cloudwatch")  # whose packages log under their names
+PROGRAMS = ("defender_daemon", "defender_publisher", "defender_cloudwatch")  # packages log under their names
 
 log = logging.getLogger("defender_daemon")
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from defender_detect.arguments import EXIT_CONFIG, PROGRAM, read_arguments
+from defender_daemon.errors import DefenderError
+from defender_detect.arguments import CONSOLE, EXIT_CONFIG, IMPORT, PROGRAM, read_arguments
 from defender_detect.errors import BrokerError, BrokerUnavailable, DetectError, ListenError
 from defender_detect.logs import start_logging
 
-EXIT_OK = 0
+EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: trying again later may help, when the port is free for instance
 EXIT_INTERRUPTED = 130  # what a shell says of a program that was ended by SIGINT
 PACKAGES = ("amqtt", "cbor2", "cryptography", "msgspec", "paho", "rich")  # requirements.txt, and what those bring
@@ -24,9 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = read_arguments(sys.argv[1:] if argv is None else argv)
     start_logging(bool(options.debug))
     try:
-        run(options)
+        status = run(options)
         sys.stdout.flush()  # here, where a reader that has gone is no surprise
-        return EXIT_OK
+        return status
     except (BrokerError, ListenError) as error:
         return _fail(str(error), EXIT_UNAVAILABLE)
     except BrokerUnavailable as error:
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say_missing(cause) if isinstance(cause, ModuleNotFoundError) else _fail(str(error), EXIT_CONFIG)
     except DetectError as error:
         return _fail(str(error), EXIT_CONFIG)
+    except DefenderError as error:  # of what is kept of a Detect that runs
+        return _fail(str(error), EXIT_FAILED)
     except ModuleNotFoundError as error:
         return _say_missing(error)
     except BrokenPipeError:  # the reader has seen enough
@@ -43,34 +46,48 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def run(options: argparse.Namespace) -> None:
-    """Answer a question, show the console, or answer reports until a signal."""
-    if options.question == "console":
-        from defender_detect.config import read_config
+def run(options: argparse.Namespace) -> int:
+    """Do what a word asks for, answer a question, or reports until a signal; return the exit status."""
+    if options.command == CONSOLE:
+        from defender_detect.config import read_config  # here, as below
         from defender_detect.showing import show
 
         given = {"state_directory": options.state_directory}
         show(lambda: read_config(options.config, given), options.console_port)
-        return
-    if options.question or options.check_config or options.replay:
+        return EXIT_OK
+    if options.command == IMPORT:
+        from defender_detect import account
+
+        return print_lines(account.carry_out(vars(options)))
+    if options.command:
+        from defender_detect import home
+
+        return print_lines(home.carry_out(vars(options)))
+    modes = (options.question, options.check_config, options.replay, options.status, options.doctor)
+    if any(modes) or options.support_bundle:
         from defender_detect import questions  # here, where packages that are missing are said
 
-        questions.answer(options)
-        return
+        return questions.answer(options)
     from defender_detect.config import read_config
     from defender_detect.daemon import run_until_stopped
 
-    run_until_stopped(lambda: read_config(options.config, vars(options)))
+    run_until_stopped(lambda: read_config(options.config, vars(options)), options.config)
+    return EXIT_OK
+
+
+def print_lines(lines: Iterable[str]) -> int:
+    """Print each line when it is so, whatever becomes of the next; return the exit status."""
+    for line in lines:
+        print(line, flush=True)
+    return EXIT_OK
 
 
 def _say_missing(error: ModuleNotFoundError) -> int:
-    package = (error.name or "").partition(".")[0]
-    if package not in PACKAGES + CONSOLES:
-        raise error
-    from defender_start import explain_missing
+    from defender_start import say_missing
 
-    extra = "detect,console" if package in CONSOLES else "detect"
-    return _fail(explain_missing(error, extra, "install-detect"), EXIT_CONFIG)
+    extra = "detect,console" if (error.name or "").partition(".")[0] in CONSOLES else "detect"
+    say_missing(PROGRAM, error, PACKAGES + CONSOLES, extra, "install-detect")
+    return EXIT_CONFIG
 
 
 def _fail(message: str, status: int) -> int:

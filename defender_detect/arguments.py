@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from defender_detect import __version__
+from defender_detect.authority import arguments as authority
 from defender_detect.console import arguments as console
 
 PROGRAM = "amazon-defender-detect"
@@ -18,6 +19,20 @@ QUESTIONS = {  # instead of a configuration
     "violations": "List alarms that were raised, cleared or invalidated",
     "metrics": "List the values of a thing's metric",
     "things": "List the things that reported",
+    "suggest": "Print a security profile of what was normal in the reports that are kept",
+}
+CONSOLE, IMPORT = console.CONSOLE, "import"
+COMMANDS = {  # what else is done than to answer reports or questions
+    **authority.COMMANDS,
+    CONSOLE: console.DESCRIPTION,
+    IMPORT: "Read an AWS account's security profiles, whom they are for, and the thing groups, into files",
+}
+NO_MODE = {"check_config": False, "replay": None, "status": False, "doctor": False, "support_bundle": None}
+WORDS = {  # for an option, where a word comes first: amazon-defender-detect status
+    "doctor": "--doctor",
+    "status": "--status",
+    "check": "--check-config",
+    "support-bundle": "--support-bundle",
 }
 FIRST_AGENTS = {  # the spellings of AWS's first Device Defender agent (agent.py); see also `canonical`
     "--rootCA": "--root-ca",
@@ -49,15 +64,20 @@ class Parser(argparse.ArgumentParser):
 def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options, named as the configuration's keys are; exit with a sentence if something is wrong.
 
-    `question` is one of QUESTIONS, or None.
+    `question` is one of QUESTIONS, `command` one of COMMANDS, or None.
     """
     words = spelled_out(argv)
+    if words and words[0] in COMMANDS:
+        return command_parser(words[0]).parse_args(words[1:], argparse.Namespace(command=words[0], debug=False))
     if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
-        question = argparse.Namespace(question=words[0], debug=False)
+        question = argparse.Namespace(question=words[0], command=None, debug=False, **NO_MODE)
         return question_parser(words[0]).parse_intermixed_args(words[1:], question)
-    if words and words[0] == console.CONSOLE:
-        return console_parser().parse_args(words[1:], argparse.Namespace(question=console.CONSOLE, debug=False))
-    return new_parser().parse_args(words, argparse.Namespace(question=None))
+    if words and words[0] in WORDS:
+        words[:1] = [WORDS[words[0]]]
+    options = new_parser().parse_args(words, argparse.Namespace(question=None, command=None))
+    if options.json and not (options.doctor or options.status):
+        new_parser().error("--json goes with --doctor and --status, or behind a query")
+    return options
 
 
 def spelled_out(argv: Sequence[str]) -> list[str]:
@@ -76,21 +96,31 @@ def canonical(argument: str) -> str:
 
 def new_parser() -> Parser:
     """Return what reads the command line."""
-    questions = (
-        "to query stored data: %(prog)s violations | metrics THING METRIC | things (see %(prog)s things --help); "
-        "to look at it in a browser: %(prog)s console"
+    words = (
+        "to query stored data: %(prog)s violations | metrics THING METRIC | things | suggest (%(prog)s things --help); "
+        "to look at it in a browser: %(prog)s console; "
+        "certificates of one's own: %(prog)s init | add THING | remove THING | renew THING | list; "
+        "who comes from AWS: %(prog)s import DIR"
     )
     parser = Parser(
         prog=PROGRAM,
+        usage="%(prog)s [MODE] [OPTIONS] [CONFIG]",
         description="Answer and evaluate reports as AWS IoT Device Defender does, at an MQTT broker or with a built-in "
         "one.",
-        epilog=questions,
+        epilog=words,
     )
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--check-config", action="store_true", help="check configuration and profiles, and end")
     replay = "evaluate recorded reports, JSON lines, and print which alarms begin and end; - is standard input"
     modes.add_argument("--replay", metavar="FILE", type=Path, help=replay)
+    health = "show Detect's health (exit status 0 healthy, 1 late, 3 not running)"
+    modes.add_argument("--status", action="store_true", help=health)
+    doctor = "find out what keeps reports from being answered and alarms from being heard, and what to do about it"
+    modes.add_argument("--doctor", action="store_true", help=doctor)
+    bundle = "write diagnostics for a support request to FILE (.tar.gz)"
+    modes.add_argument("--support-bundle", metavar="FILE", type=Path, help=bundle)
     modes.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("--json", action="store_true", help="with --doctor and --status: output for a program")
     parser.add_argument("config", nargs="?", metavar="CONFIG", type=Path, help="the configuration (JSON)")
     _add_keys(parser)
     return parser
@@ -114,11 +144,22 @@ def _add_keys(parser: Parser) -> None:
     parser.add_argument("--debug", action="store_true", default=None, help="log much more, every report included")
 
 
-def console_parser() -> Parser:
-    """Return what reads the command line of the console."""
-    parser = Parser(prog=f"{PROGRAM} {console.CONSOLE}", description=f"{console.DESCRIPTION}.")
-    console.add_arguments(parser)
+def command_parser(command: str) -> Parser:
+    """Return what reads the command line of one of COMMANDS."""
+    parser = Parser(prog=f"{PROGRAM} {command}", description=f"{COMMANDS[command]}.")
+    if command == CONSOLE:
+        console.add_arguments(parser)
+    elif command == IMPORT:
+        _add_import(parser)
+    else:
+        authority.fill(parser, command)
     return parser
+
+
+def _add_import(parser: Parser) -> None:
+    parser.add_argument("directory", metavar="DIR", type=Path, help="a directory that is empty or new")
+    parser.add_argument("--profile", help="of ~/.aws/config (default: AWS_PROFILE)")
+    parser.add_argument("--region", help="default: AWS_REGION, AWS_DEFAULT_REGION, or the profile's")
 
 
 def question_parser(question: str) -> Parser:
@@ -132,10 +173,30 @@ def question_parser(question: str) -> Parser:
     if question == "violations":
         parser.add_argument("--active", action="store_true", help="only the alarms that are on")
         parser.add_argument("--thing", "--thing-name", metavar="NAME", help="only those of one thing")
+    if question == "suggest":
+        _add_choices(parser)
+        return parser
     if question != "things":
         parser.add_argument("--days", metavar="N", type=days, default=1.0, help="how far to look back (default: 1)")
     parser.add_argument("--json", action="store_true", help="in the shape of AWS's API")
     return parser
+
+
+def _add_choices(parser: Parser) -> None:
+    recorded = "learn from recorded reports instead, JSON lines as --replay takes them; - is standard input"
+    parser.add_argument("--days", metavar="N", type=days, default=3.0, help="how far to look back (default: 3)")
+    parser.add_argument("--group", metavar="NAME", help="learn from the things of a group of detect.thing_groups only")
+    parser.add_argument("--name", metavar="NAME", type=profile_name, default="normal", help="the profile's (normal)")
+    parser.add_argument("--recorded", metavar="FILE", type=Path, help=recorded)
+
+
+def profile_name(text: str) -> str:
+    """Read a security profile's name."""
+    from device_defender.metrics import is_name
+
+    if not is_name(text):
+        raise argparse.ArgumentTypeError("must be 1 to 128 letters, digits and : _ -")
+    return text
 
 
 def host(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from defender_detect.config import Config, Source, read_groups
 from defender_detect.errors import ConfigError, ProfileError
 from defender_detect.evaluate.detector import ALL_THINGS, Attachment, Rules
-from defender_detect.evaluate.targets import MOST_PER_TARGET, name_target
+from defender_detect.evaluate.targets import MOST_PER_TARGET, UNREGISTERED, name_target
 from defender_detect.profiles import Profile, parse_profile, read_profiles
 from defender_detect.store.documents import Documents
 from device_defender.profile import AWS_RULES
@@ -89,7 +89,7 @@ def find_wrong_targets(attachments: list[Attachment], groups: dict[str, list[str
     unknown = [
         f'detect.profiles: the target "{target}" is neither "{ALL_THINGS}" nor a group of detect.thing_groups'
         for target in targets
-        if target != ALL_THINGS and target not in groups
+        if target not in (ALL_THINGS, UNREGISTERED) and target not in groups
     ]
     numbers = {target: sum(target in attachment.targets for attachment in attachments) for target in targets}
     return unknown + [

@@ -11,6 +11,10 @@ class CredentialsError(DetectError):
     """A certificate, key or certificate authority cannot be used, or the other side does not trust it."""
 
 
+class AuthorityError(DetectError):
+    """The authority cannot do what it was asked for; nothing is half done, and the same command may be run again."""
+
+
 class BrokerError(DetectError):
     """The embedded broker cannot start."""
 
@@ -66,3 +70,7 @@ class VerdictError(DetectError):
 
 class ListenError(DetectError):
     """An address cannot be listened on, or not safely."""
+
+
+class CredentialElsewhere(AlertSettingError):
+    """A secret is a credential that systemd hands to the service and to nobody else, such as whoever checks."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
-from defender_daemon.log_queue import DescriptorHandler, OneLine
+from defender_daemon.log_queue import DescriptorHandler
+from defender_daemon.logs import OneLine
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 

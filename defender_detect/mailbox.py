@@ -30,6 +30,10 @@ class Mailbox:
     def put(self, error: DetectError) -> None:
         """Wake the main thread with an error, which ends the program."""
         self._errors.append(error)
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake the main thread, for which nothing has come."""
         with contextlib.suppress(BlockingIOError):  # full of signals, any of which wakes the main thread as well
             self._theirs.send(bytes([ERROR]))
 

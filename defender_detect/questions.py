@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 import time
@@ -13,20 +14,70 @@ from pathlib import Path
 from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.attachments import read_rules
 from defender_detect.config import Config, read_config
-from defender_detect.errors import DetectError
+from defender_detect.errors import AuthorityError, DetectError
 from defender_detect.receive.credentials import Credentials
 
+DONE, FAILED = 0, 1
+USUAL_CONFIG = Path("/etc/amazon-defender-detect/amazon-defender-detect.json")  # what `init` makes
 
-def answer(options: argparse.Namespace) -> None:
-    """Print the answer to the question that the options ask."""
-    config = read_config(options.config, vars(options))
-    if options.question:
+
+def answer(options: argparse.Namespace) -> int:
+    """Print the answer to the question that the options ask; return the exit status."""
+    path = options.config = config_of(options)
+    if options.doctor:
+        return examine(path, options)
+    if options.support_bundle:
+        return write_bundle(options.support_bundle, path, options)
+    config = read_config(path, vars(options))
+    if options.status:
+        return print_status(config, options.json)
+    if options.question == "suggest":
+        print_suggestion(options, config)
+    elif options.question:
         print_stored(options, config)
     elif options.check_config:
         # Profiles can be checked alone, without a broker.
         print(*check(config, whole=options.config is not None), sep="\n")
     else:
         replay(options.replay, config)
+    return DONE
+
+
+def config_of(options: argparse.Namespace) -> Path | None:
+    """Return the configuration that was named, or else the usual one, for what asks about a Detect that runs."""
+    asks = options.question or options.doctor or options.status or options.support_bundle
+    if options.config is None and options.state_directory is None and asks and USUAL_CONFIG.exists():
+        return USUAL_CONFIG
+    return options.config  # type: ignore[no-any-return]
+
+
+def print_status(config: Config, for_program: bool) -> int:
+    """Print the running Detect's health; return the exit status that says so."""
+    from defender_daemon.health import EXIT_HEALTH, as_json
+    from defender_daemon.text import printable_lines
+    from defender_detect import health
+
+    found = health.examine(config)
+    print(*(as_json(found) if for_program else map(printable_lines, health.describe(found, config))), sep="\n")
+    return EXIT_HEALTH[found.health]
+
+
+def examine(path: Path | None, options: argparse.Namespace) -> int:
+    """Print what the doctor finds, each check when it is known or all as JSON; return whether none failed."""
+    from defender_daemon import ladder
+    from defender_detect import doctor
+
+    return DONE if ladder.show(doctor.examine(doctor.Case(path, vars(options))), options.json) else FAILED
+
+
+def write_bundle(bundle: Path, path: Path | None, options: argparse.Namespace) -> int:
+    """Write the support bundle and print what is in it."""
+    from defender_detect import support
+    from defender_detect.doctor import Case
+
+    for line in support.write(bundle, Case(path, vars(options))):
+        print(line, flush=True)
+    return DONE
 
 
 def check(config: Config, whole: bool) -> Iterator[str]:
@@ -34,7 +85,7 @@ def check(config: Config, whole: bool) -> Iterator[str]:
     rules = read_rules(config)
     if whole:
         check_endpoint(config)
-        check_files_and_sinks(config)
+        yield from check_files_and_targets(config)
     for each in rules.attachments:
         number, targets = len(each.profile.behaviors), ", ".join(sorted(each.targets))
         yield f"{each.profile.name}: {number} behavior{'s'[: number != 1]}, for {targets}"
@@ -72,13 +123,12 @@ def find_credentials(config: Config) -> Credentials:
     return Credentials(*(Path(each or "") for each in files))
 
 
-def check_files_and_sinks(config: Config) -> None:
-    """Raise DetectError if certificates cannot be used, or alerts not be delivered."""
-    from defender_detect.service import make_followers, make_sinks
+def check_files_and_targets(config: Config) -> Iterator[str]:
+    """Raise DetectError if certificates cannot be used, or alerts not be delivered; yield what cannot be checked."""
+    from defender_detect.audience import check_targets
 
     find_credentials(config).client_context()
-    make_sinks(config, _publish_nothing)
-    make_followers(config, _publish_nothing)
+    yield from check_targets(config, _publish_nothing)
 
 
 def replay(path: Path, config: Config) -> None:
@@ -108,6 +158,30 @@ def print_stored(options: argparse.Namespace, config: Config) -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # of a sparkline where there is no UTF-8
     print(f"{as_json(found)}\n" if options.json else as_table(options.question, found, width), end="")
+    if options.question == "things" and not options.json and options.config is not None:
+        print_what_ends_soon(options.config)
+
+
+def print_what_ends_soon(config: Path) -> None:
+    """Print which things need another certificate before long, where the authority is beside a configuration."""
+    from defender_daemon.dates import moment
+    from defender_detect.authority.directory import Directory
+    from defender_detect.authority.record import read_record
+
+    directory = Directory(config.absolute().parent)
+    with contextlib.suppress(AuthorityError):  # it is elsewhere, or not for whoever asks
+        record = read_record(directory.record)
+        from defender_detect.authority.expiry import soon, thing_endings
+
+        for sentence in soon(thing_endings(directory, record), moment(time.time())):
+            print(sentence)
+
+
+def print_suggestion(options: argparse.Namespace, config: Config) -> None:
+    """Print a profile of what was normal, and on standard error what a person needs to know of it."""
+    from defender_detect.suggest import suggest
+
+    suggest(config, options.name, options.days, options.group, options.recorded)
 
 
 def _publish_nothing(topic: str, payload: bytes, retain: bool = False) -> None:

@@ -11,16 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from defender_detect.alerts.followers import Follower, Reported
-from defender_detect.alerts.of_profiles import exports_of, make_exporters, make_profile_sinks
-from defender_detect.alerts.queue import Alerts, Sink
-from defender_detect.alerts.target import Publish, Target
+from defender_detect.alerts.followers import Reported
+from defender_detect.alerts.queue import Alerts
 from defender_detect.config import Config
-from defender_detect.errors import AlertSettingError
 from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event, Violation
 from defender_detect.evaluate.detector import MOST_THINGS, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
@@ -46,12 +42,6 @@ TOO_MANY_THINGS = (
     "accepted but neither evaluated nor kept; raise detect.most_things, at about 1.3 KB of memory for each thing"
 )
 
-NO_RETAINED = (
-    "it needs a broker that keeps retained messages, which the built-in one does not: use mosquitto, for instance "
-    "(agent.embedded_broker: false)"
-)
-Made = TypeVar("Made")
-
 log = logging.getLogger(__name__)
 
 
@@ -69,6 +59,22 @@ class Service:
         self._counted: Counter[tuple[str, int]] = Counter()  # of each sink's alerts, as the store has them
         self._complained: float | None = None  # when that was; None while all things are admitted
         self._looked: float | None = None  # when silence was looked for last
+
+    @property
+    def things(self) -> int:
+        """How many things are known: those that reported within two days."""
+        return len(self._detector)
+
+    @property
+    def in_force(self) -> dict[str, int]:
+        """How many profiles and behaviors reports are evaluated by."""
+        profiles = [each.profile for each in self._detector.rules.attachments]
+        return {"profiles": len(profiles), "behaviors": sum(len(each.behaviors) for each in profiles)}
+
+    @property
+    def alerts_waiting(self) -> dict[str, int]:
+        """How many alerts wait, by the name of whom they are for; those for whom none does are left out."""
+        return {queue.name: len(queue) for queue in self._alerts.queues if len(queue)}
 
     def restore(self, remember: Callable[[str, int, float], None]) -> str:
         """Go on where an earlier run was, and say in a line what there is; `remember` is given each last report."""
@@ -111,10 +117,13 @@ class Service:
         with self._lock:
             self._rejected[rejected.code] += 1
 
-    def look_for_silence(self, now: float) -> None:
-        """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds."""
+    def look_for_silence(self, now: float, deaf: float = 0.0) -> None:
+        """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds.
+
+        For `deaf` seconds since the last look nothing could be heard.
+        """
         with self._lock:
-            self._excuse_what_nobody_heard(now)
+            self._excuse_what_nobody_heard(now, deaf)
             found = chain(self._detector.find_silent(now, noticed=now), self._detector.expire(now))
             findings = list(islice(found, MOST_FINDINGS))
             self._keep(findings, now)
@@ -138,11 +147,13 @@ class Service:
             self._store.close()
         self._alerts.close()
 
-    def _excuse_what_nobody_heard(self, now: float) -> None:
-        """Count no silence of a time that this machine slept, or that its clock was set by."""
+    def _excuse_what_nobody_heard(self, now: float, deaf: float) -> None:
+        """Count no silence of a time without a broker, that this machine slept, or that its clock was set by."""
         passed = 0.0 if self._looked is None else now - self._looked
         if not 0 <= passed < LONGEST_TURN:
             self._detector.excuse(passed - TURN)
+        elif deaf:
+            self._detector.excuse(deaf)
         self._looked = now
 
     def _tell_what_waited(self) -> None:
@@ -193,7 +204,8 @@ class Service:
         if self._store is None:
             return
         with self._lock:
-            reports = {(ACCEPTED, ()): self._accepted, (EVALUATION_SECONDS, ()): self._evaluating}
+            reports: dict[tuple[str, tuple[str, ...]], float] = {}
+            reports.update({(ACCEPTED, ()): self._accepted, (EVALUATION_SECONDS, ()): self._evaluating})
             reports.update(((REJECTED, (code,)), number) for code, number in self._rejected.items())
             self._accepted, self._evaluating = 0, 0.0
             self._rejected.clear()
@@ -232,48 +244,3 @@ def open_store(config: Config) -> Store | None:
         return None
     days = config.detect.metrics_days * DAY, config.detect.violations_days * DAY
     return Store(Path(config.agent.state_directory), *days, most_bytes=config.detect.most_bytes)
-
-
-def make_alerts(config: Config, publish: Publish, rules: Rules | None = None) -> Alerts:
-    """Make the alerts of a configuration, and of the profiles themselves; raises AlertSettingError."""
-    profiles = [each.profile for each in (rules.attachments if rules is not None else ())]
-    kept = config.agent.state_directory
-    directory, seconds = Path(kept) if kept else None, config.detect.group_seconds
-    followers = [*make_followers(config, publish), *make_exporters(profiles, publish)]
-    return Alerts(make_sinks(config, publish), True, seconds, directory, followers, make_profile_sinks(profiles))
-
-
-def make_sinks(config: Config, publish: Publish) -> list[Sink]:
-    """Make what alerts go to beside the log; raises AlertSettingError."""
-    return list(_made(config, lambda target: target.open(publish)))
-
-
-def make_followers(config: Config, publish: Publish) -> list[Follower]:
-    """Make what shows which alarms are on; raises AlertSettingError."""
-    return list(_made(config, lambda target: target.follow(publish)))
-
-
-def _made(config: Config, make: Callable[[Target], Made | None]) -> Iterator[Made]:
-    """Yield what targets make; raise AlertSettingError with the place of one that cannot."""
-    for index, target in enumerate(config.detect.alerts):
-        try:
-            if target.needs_retained and config.agent.embedded_broker:
-                raise AlertSettingError(NO_RETAINED)
-            made = make(target)
-        except AlertSettingError as error:
-            raise AlertSettingError(f"detect.alerts[{index}]: {error}") from error
-        if made is not None:
-            yield made
-
-
-def alert_topics(config: Config, rules: Rules | None = None) -> dict[str, frozenset[str]]:
-    """Return the topics that alerts go to, each with the names of those who may hear them at the embedded broker.
-
-    What profiles export is for those only whom an alert target of the same topic names.
-    """
-    profiles = [each.profile for each in (rules.attachments if rules is not None else ())]
-    readers: dict[str, frozenset[str]] = {topic: frozenset() for topic in exports_of(profiles)}
-    for target in config.detect.alerts:
-        for topic, names in target.topics.items():
-            readers[topic] = readers.get(topic, frozenset()) | names
-    return readers

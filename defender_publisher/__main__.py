@@ -82,20 +82,15 @@ def run_component(options: argparse.Namespace) -> int:
 
 
 def _end_hung(error: HungError) -> int:
-    """Log why the program ends; see to it that it does, even if something still hangs when it does so in order."""
-    from defender_publisher.daemon import end_soon, log
+    from defender_daemon.jobs import end_hung  # here, because whoever asks does without
 
-    end_soon(EXIT_HUNG)
-    log.error("%s; ending with status %d, to be started again", error, EXIT_HUNG)
-    return EXIT_HUNG
+    return end_hung(error, EXIT_HUNG)
 
 
 def _say_missing(error: ModuleNotFoundError) -> int:
-    if (error.name or "").partition(".")[0] not in PACKAGES:
-        raise error
-    from defender_start import explain_missing
+    from defender_start import say_missing
 
-    print(f"{PROGRAM}: {explain_missing(error)}", file=sys.stderr)
+    say_missing(PROGRAM, error, PACKAGES)
     return EXIT_MISSING
 
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import ssl
-import stat
-import time
 from collections.abc import Iterator
-from typing import Any
 
+from defender_daemon import certificate as pem
 from defender_daemon.config import Authentication
-from defender_publisher.dates import date_text, seconds_of
 from defender_publisher.errors import Problem
 from defender_publisher.transports import method_of
-
-CHECK_CLOCK = "check the clock, and let NTP keep it: timedatectl set-ntp true"
-AS_OWNER = "run this as the user who may read it, or with sudo"
 
 
 def credential_problems(authentication: Authentication) -> list[str]:
@@ -27,7 +19,7 @@ def credential_problems(authentication: Authentication) -> list[str]:
 def file_problems(authentication: Authentication) -> list[Problem]:
     """Return what keeps the files from being read, and a mode of the key that lets others read it."""
     paths = method_of(authentication).files(authentication)
-    return [each for key, path in paths.items() if path for each in _file_problems(key, path)]
+    return [each for key, path in paths.items() if path for each in pem.file_problems(key, path)]
 
 
 def content_problems(authentication: Authentication) -> list[Problem]:
@@ -37,76 +29,8 @@ def content_problems(authentication: Authentication) -> list[Problem]:
 
 def validity_problem(certificate: str, now: float | None = None) -> str | None:
     """Return a sentence if the certificate is not valid at `now` (seconds since the epoch, default: now)."""
-    problem = problem_of_dates(certificate, now)
+    problem = pem.problem_of_dates(certificate, now)
     return None if problem is None else str(problem)
-
-
-def problem_of_dates(certificate: str, now: float | None = None) -> Problem | None:
-    """Return what is wrong with the certificate's dates at `now`, None where they hold or cannot be told."""
-    now = time.time() if now is None else now
-    dates = validity(certificate)
-    if dates is None:
-        return None
-    begins, ends = (date_text(each) for each in dates)
-    if now < dates[0]:
-        says = f"the certificate {certificate} is valid from {begins} on, but this device's clock says {date_text(now)}"
-        return Problem(says, CHECK_CLOCK)
-    if now > dates[1]:
-        return Problem(f"the certificate {certificate} expired on {ends}", "replace it and its key with new ones")
-    return None
-
-
-def validity(certificate: str) -> tuple[float, float] | None:
-    """Return the seconds since the epoch between which the certificate is valid, or None where that is not known."""
-    fields = _certificate_fields(certificate)
-    if not fields:
-        return None
-    try:
-        return seconds_of(fields["notBefore"]), seconds_of(fields["notAfter"])
-    except ValueError:  # OpenSSL prints `Bad time value` for a date that is none
-        return None
-
-
-def common_name(certificate: str) -> str | None:
-    """Return the name that the certificate was issued to, or None if it has none or it cannot be told."""
-    subject = (_certificate_fields(certificate) or {}).get("subject", ())
-    return next((value for part in subject for name, value in part if name == "commonName"), None)
-
-
-def certificate_id(certificate: str) -> str:
-    """Return the certificate's ID in AWS IoT, which is the SHA-256 fingerprint (the end of its ARN too)."""
-    import hashlib  # here, because only the doctor asks
-
-    with open(certificate, encoding="ascii", errors="replace") as file:
-        text = file.read()
-    begin, end = (text.index(f"-----{word} CERTIFICATE-----") for word in ("BEGIN", "END"))
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(text[begin:end] + "-----END CERTIFICATE-----")).hexdigest()
-
-
-def is_certificate(path: str) -> bool:
-    """Return whether the file holds a certificate in PEM form."""
-    return _certificate_fields(path) is not None
-
-
-def _file_problems(key: str, path: str) -> Iterator[Problem]:
-    where = f"agent.authentication.{key}"
-    try:
-        with open(path, "rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            file.read(1)
-    except OSError as error:
-        advice = AS_OWNER if isinstance(error, PermissionError) else "put it there, or correct the path"
-        yield Problem(f"{where} must be a readable file: {path}: {error.strerror}", advice)
-        return
-    if key == "private_key" and mode & 0o077 and not _kept_by_systemd(path):
-        says = f"{where} must be readable by its owner only, but {path} has mode {mode:04o}"
-        yield Problem(says, f"run: chmod 600 {shlex.quote(path)}")
-
-
-def _kept_by_systemd(path: str) -> bool:
-    """Whether systemd's LoadCredential put the file there: it shows mode 0440, the group bits being an ACL's mask."""
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    return bool(directory) and os.path.dirname(path) == os.path.normpath(str(directory))
 
 
 def _authority_problems(authentication: Authentication) -> Iterator[Problem]:
@@ -117,18 +41,3 @@ def _authority_problems(authentication: Authentication) -> Iterator[Problem]:
     except ssl.SSLError:
         says = f"agent.authentication.root_ca must hold certificates in PEM form: {authentication.root_ca}"
         yield Problem(says, "leave it out for AWS, whose root CAs are included")
-
-
-def _certificate_fields(path: str) -> dict[str, Any] | None:
-    """Return what OpenSSL reads in the certificate, or None for a file that holds none.
-
-    The standard library decodes a certificate only through this private function (there since 2.6); for a Python
-    without it the fields are empty.
-    """
-    decode = getattr(getattr(ssl, "_ssl", None), "_test_decode_cert", None)
-    if decode is None:
-        return {}
-    try:
-        return dict(decode(path))
-    except (ssl.SSLError, OSError):
-        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from defender_daemon.errors import ConfigError, DefenderError, Problem
+from defender_daemon.errors import ConfigError, DefenderError, HungError, Problem
 
 __all__ = [
     "CollectError",
@@ -19,10 +19,6 @@ __all__ = [
     "TooSoon",
     "TransportError",
 ]
-
-
-class HungError(DefenderError):
-    """The program makes no progress and cannot help itself; the service manager should start it again."""
 
 
 class CollectError(DefenderError):

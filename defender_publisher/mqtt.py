@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from defender_daemon.backoff import Backoff
+from defender_daemon.certificate import problem_of_dates
 from defender_publisher import diagnosis, verdict
-from defender_publisher.credentials import problem_of_dates
 from defender_publisher.errors import NotConnected, NotValidNow, NoVerdict, TransportError
 from defender_publisher.inbox import Message
 from defender_publisher.transport import Delivery, Link, Watcher

@@ -17,7 +17,6 @@ from defender_publisher.settings import Settings, read_settings
 from defender_publisher.transports import open_transport
 
 DONE, FAILED = 0, 1
-EXIT_HEALTH = {"healthy": 0, "late": 1, "not running": 3}  # 3 as in `systemctl status`
 FIRST_GROWTH = 1.0  # seconds over which a single report measures what takes time: growth and cpu_usage
 
 
@@ -74,30 +73,25 @@ def publish_once(settings: Settings) -> None:
             print(f"{error}; the next one can be accepted from {at} on")
 
 
-def print_status(path: Path | None, overrides: Raw, as_json: bool, wait: float = 0.0) -> int:
+def print_status(path: Path | None, overrides: Raw, for_program: bool, wait: float = 0.0) -> int:
     """Print how the daemon does, once its first report has a verdict or `wait` seconds are over; return its status."""
+    from defender_daemon.health import EXIT_HEALTH, as_json
     from defender_publisher import health
 
     settings = read_settings(path, overrides, credentials=False)
     found = health.wait_for_verdict(settings, wait)
-    lines = health.as_json(found) if as_json else map(printable_lines, health.describe(found))
+    lines = as_json(found) if for_program else map(printable_lines, health.describe(found))
     print(*lines, sep="\n")
     return EXIT_HEALTH[found.health]
 
 
 def examine(path: Path | None, overrides: Raw, as_json: bool) -> int:
     """Print what the doctor finds, each check when it is known or all as JSON; return whether none failed."""
+    from defender_daemon import ladder
     from defender_publisher.doctor import case, examination
 
     logs.log_to_stderr(logging.WARNING)
-    steps = []
-    for step in examination.examine(case.Case(path, overrides)):
-        steps.append(step)
-        if not as_json:
-            print(step, flush=True)
-    if as_json:
-        print(examination.as_json(steps))
-    return DONE if examination.is_well(steps) else FAILED
+    return DONE if ladder.show(examination.examine(case.Case(path, overrides)), as_json) else FAILED
 
 
 def write_bundle(bundle: Path, path: Path | None, overrides: Raw) -> int:

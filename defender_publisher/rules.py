@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from defender_daemon.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric
+from defender_daemon.extensions import ExtensionError
 from defender_publisher import metrics
 from defender_publisher.transports import method_of
 from device_defender.metrics import AWS_PREFIX, TYPES
@@ -98,7 +99,7 @@ def _custom_metric_rules(name: str, metric: CustomMetric) -> Iterator[str]:
 def _source_rules(where: str, source: str, metric: CustomMetric) -> Iterator[str]:
     try:
         found = metrics.find(source)
-    except metrics.MetricError as error:
+    except ExtensionError as error:
         yield f"{where} cannot be measured: {error}"
         return
     if found is None:

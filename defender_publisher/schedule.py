@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
+from defender_daemon.config import Config
+from defender_daemon.watchdog import PATIENCE
+
+LONGEST_TURN = 60.0  # seconds that a turn may take by our own time-outs: name, TCP, TLS, CONNACK, two SUBACKs, verdict
 FIRST_AFTER = 1.0  # seconds at least before the first report, over which cpu_usage is measured
 FIRST_WITHIN = 10.0  # seconds; until then it goes out, spread by the device's phase
 MARGIN = 1 / 300  # of the interval, so that 300 s become 301 s, as in AWS's C agents: faster than 300 is throttled
@@ -39,3 +43,9 @@ class Schedule:
         if late < self.cycle * SLIDE:
             return self.cycle - min(late, self.cycle - self.interval)
         return self.cycle + min(self.cycle - late, self.cycle * SLIDE)
+
+
+def patience_for(config: Config) -> float:
+    """Return the seconds without progress after which something hangs: two intervals, or more if a turn may take it."""
+    commands = sum(each.timeout for each in config.custom_metrics.values() if each.command)
+    return max(float(PATIENCE * config.agent.publish_interval), LONGEST_TURN + commands)

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import time
@@ -11,8 +10,8 @@ from typing import IO, Optional, Union
 
 import msgspec
 
-from defender_daemon import files
-from defender_publisher.dates import date_stamp
+from defender_daemon import files, lock
+from defender_daemon.dates import date_stamp
 from defender_publisher.errors import DefenderError
 from defender_publisher.snapshot import Counters
 
@@ -20,7 +19,6 @@ log = logging.getLogger("defender_publisher")
 
 STATE_FILE = "state.json"
 LOCK_FILE = "lock"
-LOCK_ATTEMPTS, LOCK_PAUSE = 5, 0.1  # times, seconds; someone who only asks whether a publisher runs has it for a moment
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -48,28 +46,8 @@ class StateInUseError(DefenderError):
 
 
 def publisher_runs(directory: Union[str, Path]) -> bool:
-    """Whether a publisher works with this state directory; raises OSError for one that cannot be looked into.
-
-    Asked by taking its lock for a moment, which a publisher that starts just then waits for.
-    """
-    try:
-        with open(Path(directory) / LOCK_FILE, opener=files.open_regular) as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        pass
-    return False
-
-
-def _lock(file: IO[str]) -> None:
-    """Take the lock; raises BlockingIOError if another holds it for longer than a moment."""
-    for _ in range(LOCK_ATTEMPTS - 1):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(LOCK_PAUSE)
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    """Whether a publisher works with this state directory; raises OSError for one that cannot be looked into."""
+    return lock.is_held(Path(directory) / LOCK_FILE)
 
 
 class MemoryState:
@@ -103,8 +81,7 @@ class StateFile:
         Two with one client ID would evict each other from AWS IoT every second or two.
         """
         try:
-            self._lock = self._open_lock()
-            _lock(self._lock)
+            self._lock = lock.take(self._path.with_name(LOCK_FILE))
         except BlockingIOError:
             raise StateInUseError(
                 f"another amazon-defender-publisher is running with the state directory {self._path.parent}: "
@@ -149,14 +126,6 @@ class StateFile:
 
     def __exit__(self, *_: object) -> None:
         self.release()
-
-    def _open_lock(self) -> IO[str]:
-        path = self._path.with_name(LOCK_FILE)
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return open(path, "a", opener=files.open_regular)
-        except OSError:
-            return open(path, opener=files.open_regular)  # a lock can be held on a file system that is read-only by now
 
     def _set_aside(self, error: Exception) -> None:
         damaged = self._path.with_name(f"{STATE_FILE}.damaged-{date_stamp(time.time())}")

@@ -1,19 +1,16 @@
-"""The status: what the daemon last knew of itself, in one small file that can be asked also when the daemon hangs."""
+"""The publisher's status: its connection and what became of its reports."""
 
-import hashlib
-import json
 import time
 from pathlib import Path
 from typing import Optional, Union
 
 import msgspec
 
-from defender_daemon import files
-from defender_publisher.errors import DefenderError
+from defender_daemon import status
+from defender_daemon.status import hash_of
 from defender_publisher.settings import Settings
 
 STATUS_FILE = "status.json"
-HASH_LENGTH = 12  # hexadecimal digits; enough to tell one configuration from another
 
 
 class ConnectionStatus(msgspec.Struct, frozen=True):
@@ -42,14 +39,6 @@ class LastAccepted(msgspec.Struct, frozen=True):
     monotonic: Optional[float] = None
 
 
-class LastError(msgspec.Struct, frozen=True):
-    """The last warning or error in the log, when (seconds since the epoch), and how often in a row."""
-
-    time: float
-    text: str
-    count: int = 1
-
-
 class Counts(msgspec.Struct, frozen=True):
     """How many reports were accepted (or delivered), rejected and failed, and how often the connection was renewed."""
 
@@ -59,21 +48,15 @@ class Counts(msgspec.Struct, frozen=True):
     reconnects: int = 0
 
 
-class Status(msgspec.Struct, frozen=True):
+class Status(status.Status, frozen=True, kw_only=True):
     """What the daemon knows of itself; times are in seconds since the epoch, `interval` is that of its reports."""
 
-    version: str
-    pid: int
     thing_name: str
-    config_file: Optional[str]
-    config_hash: str
-    since: float
     interval: int
     connection: ConnectionStatus
     last_report: Optional[LastReport] = None
     last_accepted: Optional[LastAccepted] = None
     proven: Optional[LastAccepted] = None  # a report that was refused only because of one from before the start
-    last_error: Optional[LastError] = None
     counts: Counts = Counts()
     next_report: Optional[float] = None
 
@@ -86,33 +69,17 @@ class Status(msgspec.Struct, frozen=True):
         return f"{state}, report {self.last_report.report_id} {self.last_report.verdict} at {at}"
 
 
-class StatusError(DefenderError):
-    """The status file cannot be read."""
-
-
 def read_status(directory: Union[str, Path]) -> Optional[Status]:
     """Return the status that the daemon last wrote, None if there is none; raises StatusError if it is unreadable."""
-    path = Path(directory) / STATUS_FILE
-    try:
-        return msgspec.json.decode(files.read(path), type=Status)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StatusError(f"the status file {path} cannot be read: {error.strerror}", "try it with sudo") from error
-    except msgspec.MsgspecError as error:
-        raise StatusError(
-            f"the status file {path} is damaged ({error})", "the daemon's next report repairs it"
-        ) from error
+    return status.read_status(Path(directory) / STATUS_FILE, Status, "the daemon's next report")
 
 
 def config_hash(settings: Settings) -> str:
-    """Return what tells one effective configuration from another: the first digits of its SHA-256.
+    """Return what tells one effective configuration from another.
 
     Where the private key is does not count: systemd hands a copy of it to the daemon, which whoever asks does not have.
     """
     authentication = msgspec.structs.replace(settings.agent.authentication, private_key=None)
     agent = msgspec.structs.replace(settings.agent, authentication=authentication)
     config = msgspec.structs.replace(settings.config, agent=agent)
-    effective = msgspec.to_builtins((settings.thing_name, settings.topic, config))
-    # in ASCII, as only the json module can, because a path need not be UTF-8
-    return hashlib.sha256(json.dumps(effective, sort_keys=True).encode()).hexdigest()[:HASH_LENGTH]
+    return hash_of((settings.thing_name, settings.topic, config))

@@ -1,11 +1,8 @@
-"""The status file: kept up to date by the daemon as reports, connections and errors come and go."""
+"""The publisher's status file: kept up to date as reports, connections and errors come and go."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +10,8 @@ from typing import Any
 
 import msgspec
 
-from defender_daemon import files
-from defender_daemon.logs import key_of
-from defender_daemon.text import name_of, valid
+from defender_daemon import status
+from defender_daemon.text import name_of
 from defender_publisher import __version__
 from defender_publisher.settings import Settings
 from defender_publisher.state import State
@@ -24,7 +20,6 @@ from defender_publisher.status import (
     ConnectionStatus,
     Counts,
     LastAccepted,
-    LastError,
     LastReport,
     Status,
     config_hash,
@@ -33,11 +28,10 @@ from defender_publisher.transport import Watcher
 from defender_publisher.transports import method_of
 
 DELIVERED = ("accepted", "delivered")  # the verdicts after which Device Defender has the report
-LONGEST_ERROR = 1000  # characters; a report that is given up is in the log as a whole
 NEVER_REPORTED = State()
 
 
-class StatusFile(Watcher):
+class StatusFile(status.StatusFile[Status], Watcher):
     """Keeps the status up to date in memory and, if there is a directory, in its file; tells each change's line."""
 
     def __init__(
@@ -51,13 +45,8 @@ class StatusFile(Watcher):
         """Begin with the `state` that an earlier run left, and with the status of this one `before` a reload."""
         link = method_of(settings.agent.authentication).link(settings)
         now = time.time()
-        self._path = Path(directory) / STATUS_FILE if directory else None
-        self._announce = announce
-        self._lock = threading.RLock()
-        self._written = b""
-        self._said = ""
         self._connections = 0
-        self.now = Status(
+        begun = Status(
             version=__version__,
             pid=os.getpid(),
             thing_name=settings.thing_name,
@@ -68,6 +57,7 @@ class StatusFile(Watcher):
             connection=ConnectionStatus(link.host, link.port, False, now),
             last_accepted=None if state.accepted_at is None else LastAccepted(None, state.accepted_at),
         )
+        super().__init__(begun, Path(directory) / STATUS_FILE if directory else None, announce)
         if before is not None:
             old = before.now
             self._change(since=old.since, counts=old.counts, last_report=old.last_report, last_error=old.last_error)
@@ -109,46 +99,8 @@ class StatusFile(Watcher):
         """Note in how many seconds the next report is due; None while it waits for a connection."""
         self._change(next_report=None if seconds is None else round(time.time() + seconds, 1))
 
-    def note_error(self, text: str) -> None:
-        """Note a warning or an error, or its beginning; the same again, but for its digits, is counted."""
-        text = valid(text)[:LONGEST_ERROR]
-        with self._lock:
-            last = self.now.last_error
-            count = last.count + 1 if last is not None and key_of(last.text) == key_of(text) else 1
-            self._change(last_error=LastError(time.time(), text, count))
-
     def _one_more(self, kind: str) -> Counts:
         return msgspec.structs.replace(self.now.counts, **{kind: getattr(self.now.counts, kind) + 1})
 
     def _connection(self, connected: bool) -> ConnectionStatus:
         return msgspec.structs.replace(self.now.connection, connected=connected, since=time.time())
-
-    def _change(self, **changes: Any) -> None:
-        with self._lock:
-            self.now = msgspec.structs.replace(self.now, **changes)
-            self._save()
-            line = self.now.line()
-            if line != self._said:
-                self._said = line
-                self._announce(line)
-
-    def _save(self) -> None:
-        """Replace the file, if anything changed; it is for the state file to complain of a disk that is full."""
-        content = msgspec.json.encode(self.now)
-        if self._path is None or content == self._written:
-            return
-        with contextlib.suppress(OSError):
-            files.replace(self._path, content)
-            self._written = content
-
-
-class LastErrorHandler(logging.Handler):
-    """A log handler that notes warnings and errors in the status."""
-
-    def __init__(self, status: StatusFile) -> None:
-        super().__init__(logging.WARNING)
-        self._status = status
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Note the record's sentence; a traceback is the log's."""
-        self._status.note_error(record.getMessage())

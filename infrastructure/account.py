@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from infrastructure.errors import DeployError
 from infrastructure.refusals import code_of
 
 ENDPOINT_TYPE = "iot:Data-ATS"  # whose certificate Amazon's own authorities signed; the default one is older
+CREDENTIALS_ENDPOINT_TYPE = "iot:CredentialProvider"
 WORKERS = 8  # calls side by side
 # Throttling is answered by waiting; more tries than boto3's three, since a fleet is many calls.
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 8}, max_pool_connections=WORKERS, connect_timeout=10)
@@ -33,10 +35,15 @@ class Account:
     endpoint: str  # where its devices connect to, a host name
     cloudformation: Any
     iot: Any
+    client: Callable[[str], Any]  # of a service that only some fleets need: logs, for instance
 
     def certificate_arn(self, certificate_id: str) -> str:
         """Return the ARN of a certificate."""
         return f"arn:{self.partition}:iot:{self.region}:{self.id}:cert/{certificate_id}"
+
+    def credentials_endpoint(self) -> str:
+        """Return where its devices get AWS credentials for their certificates, a host name."""
+        return str(self.iot.describe_endpoint(endpointType=CREDENTIALS_ENDPOINT_TYPE)["endpointAddress"])
 
 
 def choose_region(asked: str | None, environment: Mapping[str, str] = os.environ, profile: str | None = None) -> str:
@@ -65,6 +72,7 @@ def open_account(profile: str | None, asked_region: str | None) -> Account:
         endpoint=iot.describe_endpoint(endpointType=ENDPOINT_TYPE)["endpointAddress"],
         cloudformation=session.client("cloudformation", config=RETRIES),
         iot=iot,
+        client=cache(lambda service: session.client(service, config=RETRIES)),
     )
 
 

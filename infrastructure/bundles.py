@@ -35,6 +35,14 @@ def unreported(metrics: Iterable[str], device_config: Mapping[str, Any]) -> tupl
     return tuple(name for name in metrics if name not in reported)
 
 
+def with_credentials(device_config: Mapping[str, Any], endpoint: str, role_alias: str) -> dict[str, Any]:
+    """Return the configuration with where devices get AWS credentials for their certificates, for CloudWatch."""
+    agent = device_config.get("agent", {})
+    credentials = {"endpoint": endpoint, "role_alias": role_alias}
+    authentication = {**agent.get("authentication", {}), "credentials": credentials}
+    return {**device_config, "agent": {**agent, "authentication": authentication}}
+
+
 def write_bundle(
     store: KeyStore, thing: str, endpoint: str, device_config: Mapping[str, Any], roots: Path
 ) -> Path | None:

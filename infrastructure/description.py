@@ -22,6 +22,7 @@ class FleetStack:
     """What all things share: the policy and the thing group."""
 
     names: Names
+    cloudwatch: bool = False  # whether the policy lets devices assume the fleet's role for CloudWatch
 
     @property
     def stack_name(self) -> str:
@@ -29,7 +30,7 @@ class FleetStack:
 
     @property
     def digest(self) -> str:
-        return _digest(self.stack_name)
+        return _digest(self.stack_name, self.cloudwatch)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,83 @@ class DetectStack:
         return _digest(self.stack_name, documents, dict(self.metrics), self.alert_email)
 
 
-StackDescription = FleetStack | ThingsStack | DetectStack
+@dataclass(frozen=True)
+class CloudWatchStack:
+    """The role with which devices send to CloudWatch, and the role alias that leads to it."""
+
+    names: Names
+    namespace: str | None  # of the metrics that may be put; None: none may
+    resources: tuple[str, ...]  # of CloudWatch Logs: the ends of ARNs, from log-group: on
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.cloudwatch_stack
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.stack_name, self.namespace, self.resources)
+
+
+@dataclass(frozen=True)
+class LogsStack:
+    """Some of the log groups that devices send to."""
+
+    names: Names
+    number: int  # from 1
+    groups: Mapping[str, str]  # name to the thing that it is for, "" for several
+    retention: int | None  # days; None is for ever
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.logs_stack(self.number)
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.stack_name, dict(self.groups), self.retention)
+
+
+@dataclass(frozen=True)
+class ArtifactsStack:
+    """The bucket with the Greengrass component's zips."""
+
+    names: Names
+    bucket: str
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.artifacts_stack
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.stack_name, self.bucket)
+
+
+@dataclass(frozen=True)
+class GreengrassStack:
+    """A version of the Greengrass component, and its deployment to a thing group."""
+
+    names: Names
+    component: str
+    version: str
+    recipe: str
+    artifacts: Mapping[str, str]  # keys in the bucket to SHA-256
+    configuration: Mapping[str, Any]
+    group: str
+    own_group: bool  # whether the group is made, and not somebody else's
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.greengrass_stack
+
+    @property
+    def digest(self) -> str:
+        content = (self.recipe, dict(self.artifacts), dict(self.configuration), self.group, self.own_group)
+        return _digest(self.stack_name, self.component, self.version, *content)
+
+
+StackDescription = (
+    FleetStack | ThingsStack | DetectStack | CloudWatchStack | LogsStack | ArtifactsStack | GreengrassStack
+)
 
 
 def _digest(*content: Any) -> str:

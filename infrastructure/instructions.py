@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def show_handover(screen: Screen, handover: Handover, rotated: Sequence[str], ki
     kits = find_spec(KIT_BUILDER) is not None if kits is None else kits
     screen.say("\nNext, for each device (write its address for its name where that is another one):\n")
     for bundle in handover.written[:MOST_COMMANDS]:
-        for command in kit_commands(bundle, rotated) if kits else bundle_commands(bundle, rotated):
+        for command in kit_commands(bundle) if kits else bundle_commands(bundle):
             screen.say(f"  {command}")
     if (left := len(handover.written) - MOST_COMMANDS) > 0:
         screen.say(f"\nand so on for {left} more in {handover.written[0].parent}.")
@@ -37,18 +37,18 @@ def show_handover(screen: Screen, handover: Handover, rotated: Sequence[str], ki
         screen.say(note)
 
 
-def kit_commands(bundle: Path, rotated: Collection[str]) -> list[str]:
+def kit_commands(bundle: Path) -> list[str]:
     """Return what makes a file of a bundle that installs itself, brings it to its device, and runs it there."""
     kit = bundle.with_name(f"install-{bundle.stem}.bash")
     there = shlex.quote(kit.name)
-    install = f"sudo bash {there}{_replace(bundle, rotated)} && rm {there}"  # it holds the private key
+    install = f"sudo bash {there} && rm {there}"  # it holds the private key
     return [_make(bundle), *_carry(kit, bundle, install)]
 
 
-def bundle_commands(bundle: Path, rotated: Collection[str]) -> list[str]:
+def bundle_commands(bundle: Path) -> list[str]:
     """Return what brings a bundle to its device, and installs it there where the software is."""
     there = shlex.quote(bundle.name)
-    install = f"sudo installers/install-rpi.bash --bundle ~/{there}{_replace(bundle, rotated)}"
+    install = f"sudo installers/install-rpi.bash --bundle ~/{there}"
     return _carry(bundle, bundle, f"cd {SOFTWARE} && {install} && rm ~/{there}")
 
 
@@ -64,15 +64,11 @@ def _carry(file: Path, bundle: Path, install: str) -> list[str]:
     return [f"scp {shlex.quote(str(file))} {device}:", f"ssh -t {device} {shlex.quote(install)}"]
 
 
-def _replace(bundle: Path, rotated: Collection[str]) -> str:
-    return " --replace" if bundle.stem in rotated else ""  # or the device would keep its old key
-
-
 def _notes(kits: bool, rotated: Sequence[str]) -> Iterator[str]:
     yield ""
     if not kits:
         yield f"The device has the software in ~/{SOFTWARE}: `make dist` builds it, and `tar -xf` unpacks it there."
         yield "On a Mac it is installers/install-osx.bash."
-    yield "These files hold private keys: keep them as such. A device that has an earlier one needs --replace."
+    yield "These files hold private keys: keep them as such."
     if rotated:
         yield f"Cut off until this is done: {', '.join(rotated)}"

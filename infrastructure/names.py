@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ TAG = "amazon-defender-publisher"  # the key of the tag that tells, by its value
 
 # A stack's name takes 128 characters, and the longest suffix here is "-things-1000".
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
+
+_LONGEST_BUCKET = 63  # characters of a bucket's name
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,54 @@ class Names:
 
     def things_stack_number(self, stack_name: str) -> int | None:
         """Return which of this fleet's stacks of things a stack is, None if it is none of them."""
-        number = stack_name.removeprefix(f"{self.prefix}-things-")
-        return int(number) if number != stack_name and re.fullmatch("[1-9][0-9]{0,3}", number) else None
+        return _number(stack_name, f"{self.prefix}-things-")
 
     @property
     def detect_stack(self) -> str:
         """The stack of custom metrics, security profiles and alerts, apart because AWS may refuse it."""
         return f"{self.prefix}-detect"
+
+    @property
+    def cloudwatch_stack(self) -> str:
+        """The stack of what lets devices send to CloudWatch: a role and its role alias."""
+        return f"{self.prefix}-cloudwatch"
+
+    def logs_stack(self, number: int) -> str:
+        """One of the stacks of log groups, counted from 1."""
+        return f"{self.prefix}-logs-{number}"
+
+    def logs_stack_number(self, stack_name: str) -> int | None:
+        """Return which of this fleet's stacks of log groups a stack is, None if it is none of them."""
+        return _number(stack_name, f"{self.prefix}-logs-")
+
+    @property
+    def role_alias(self) -> str:
+        """The role alias by which devices get credentials for CloudWatch."""
+        return self.prefix
+
+    @property
+    def artifacts_stack(self) -> str:
+        """The stack of the bucket with the Greengrass component's zips, which must be there before the component."""
+        return f"{self.prefix}-artifacts"
+
+    @property
+    def greengrass_stack(self) -> str:
+        """The stack of the Greengrass component and its deployment."""
+        return f"{self.prefix}-greengrass"
+
+    @property
+    def cores(self) -> str:
+        """The thing group of the fleet's Greengrass cores."""
+        return f"{self.prefix}-cores"
+
+    def bucket(self, account: str, region: str) -> str:
+        """Return the name of the bucket with the component's zips; no other account and no other fleet has it."""
+        end = f"-{account}-{region}"
+        begin = self.prefix.lower()
+        room = _LONGEST_BUCKET - len(end)
+        if len(begin) > room or begin != self.prefix or begin.endswith("-"):  # so that no two prefixes share one
+            begin = f"{begin[: room - 9]}-{hashlib.sha256(self.prefix.encode()).hexdigest()[:8]}"
+        return begin + end
 
     @property
     def policy(self) -> str:
@@ -64,3 +108,8 @@ class Names:
     def profile(self, name: str) -> str:
         """Return a security profile's name in the account, where a second fleet's needs another."""
         return name if self.prefix == DEFAULT_PREFIX else f"{self.prefix}-{name}"
+
+
+def _number(stack_name: str, start: str) -> int | None:
+    number = stack_name.removeprefix(start)
+    return int(number) if number != stack_name and re.fullmatch("[1-9][0-9]{0,3}", number) else None

@@ -45,6 +45,7 @@ class Plan:
     kept: tuple[str, ...]  # those that are rotated included
     rotated: tuple[str, ...]
     gone: tuple[str, ...]  # no longer listed
+    cloudwatch: bool = False  # whether devices are to be let send to CloudWatch
 
     @property
     def changes(self) -> bool:
@@ -52,19 +53,21 @@ class Plan:
         return self.fleet.changes or any(stack.changes for stack in self.stacks)
 
 
-def make_plan(fleet: Fleet, wanted: Sequence[str], rotate: Collection[str] = ()) -> Plan:
+def make_plan(fleet: Fleet, wanted: Sequence[str], rotate: Collection[str] = (), cloudwatch: bool = False) -> Plan:
     """Return what is to be done; DeployError for a thing to rotate that is not deployed or not listed."""
     names, deployed = fleet.names, fleet.deployed
     _refuse_to_rotate(sorted(set(rotate) - set(wanted)), "is not listed")
     _refuse_to_rotate(sorted(set(rotate) - set(deployed.things)), "is not deployed yet")
     gone = tuple(sorted(set(deployed.things) - set(wanted)))
+    shared = FleetStack(names, cloudwatch)
     return Plan(
-        fleet=StackPlan(names.fleet_stack, change_of(deployed, names.fleet_stack, FleetStack(names).digest)),
+        fleet=StackPlan(shared.stack_name, change_of(deployed, shared.stack_name, shared.digest)),
         stacks=tuple(_plan_things(fleet, wanted, rotate)),
         new=tuple(thing for thing in wanted if thing not in deployed.things),
         kept=tuple(thing for thing in wanted if thing in deployed.things),
         rotated=tuple(thing for thing in wanted if thing in rotate),
         gone=gone,
+        cloudwatch=cloudwatch,
     )
 
 

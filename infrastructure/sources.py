@@ -28,6 +28,7 @@ class Wanted:
     device_config: Mapping[str, Any]  # what every device has in its configuration
     profiles: tuple[Profile, ...]
     metrics: Mapping[str, str]  # the custom metrics that are needed: name to type
+    config_source: Path = Path(DEVICE_CONFIG)  # where device_config is from
 
 
 def read_wanted(source: Path | None, configs: Path, detect: bool = True) -> Wanted:
@@ -37,9 +38,10 @@ def read_wanted(source: Path | None, configs: Path, detect: bool = True) -> Want
     """
     source = source or _find_list()
     things = read_things(source)
-    device_config = read_device_config(_own_or(configs / DEVICE_CONFIG))
+    config_source = _own_or(configs / DEVICE_CONFIG)
+    device_config = read_device_config(config_source)
     profiles = read_profiles(_own_or(configs / PROFILES)) if detect else ()
-    return Wanted(source, things, device_config, profiles, custom_metrics(profiles, device_config))
+    return Wanted(source, things, device_config, profiles, custom_metrics(profiles, device_config), config_source)
 
 
 def own(path: Path) -> Path:

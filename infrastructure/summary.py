@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from infrastructure.cloudwatch import CloudWatchPlan, deployed_groups
 from infrastructure.detect import DetectPlan, deployed_metrics, deployed_profiles
 from infrastructure.drift import Drift
 from infrastructure.fleet import Fleet
+from infrastructure.greengrass import GreengrassPlan
 from infrastructure.plan import CREATE, DELETE, KEEP, RECREATE, UPDATE, Plan, StackPlan
 from infrastructure.screen import Screen
+from infrastructure.sending import Sending
 from infrastructure.sentences import profile_sentences
 
 WILL = {
@@ -18,6 +21,7 @@ WILL = {
     DELETE: "is deleted, because no thing is left in it",
     KEEP: "stays as it is",
 }
+STAYS = "note      the component stays on the cores until another deployment to them leaves it out"
 
 
 def show_account(fleet: Fleet) -> None:
@@ -57,6 +61,63 @@ def show_detect(fleet: Fleet, detect: DetectPlan | None, unreported: Sequence[st
     return _show_stack(fleet.screen, detect)
 
 
+def show_cloudwatch(fleet: Fleet, plan: CloudWatchPlan | None) -> None:
+    """Show what devices send to CloudWatch, and which log groups come and go."""
+    if plan is None:
+        return
+    screen, lost = fleet.screen, "DELETED with all that is in them"
+    if plan.sending is None:
+        screen.say("CloudWatch is given up (--no-cloudwatch): devices get no credentials any longer")
+    else:
+        _show_sending(screen, plan.sending)
+    screen.say_names("log group", plan.new, "new")
+    screen.say_names("log group", sorted(group.name for group in plan.gone), lost, all_of_them=True)
+    for stack, _ in plan.stacks:
+        if stack.change == DELETE:
+            screen.say(f"stack     {stack.name} is deleted")
+        else:
+            _show_stack(screen, stack)
+    for each in plan.drift:
+        screen.say(f"drift     {each}")
+
+
+def _show_sending(screen: Screen, sending: Sending) -> None:
+    if sending.namespace is not None:
+        screen.say(f"sends     metrics to {sending.namespace}; CloudWatch charges for each metric, thing and month")
+    kept = f"kept for {sending.retention} days" if sending.retention else "kept for ever (no logs.retention_in_days)"
+    for place in sending.places:
+        stream = f", stream {place.stream}" if place.stream is not None else ""
+        screen.say(f"sends     logs to {place.group}{stream}, {kept}")
+
+
+def show_greengrass(fleet: Fleet, plan: GreengrassPlan | None) -> None:
+    """Show what is deployed to Greengrass cores, and what that replaces."""
+    if plan is None:
+        return
+    screen, component = fleet.screen, plan.component
+    if component is not None:
+        before = f"version {plan.replaced}" if plan.replaced else "nothing, because none was deployed to it"
+        screen.say(f"component {component.name} {component.version}, {len(component.artifacts)} zips in {plan.bucket}")
+        if any(stack.changes for stack, _ in plan.stacks):
+            screen.say(f"deploys   it to the thing group {plan.group}, where it replaces {before}")
+        if plan.left:
+            screen.say(f"leaves    the thing group {plan.left}, on whose cores the component stays")
+    screen.say_names("uploads", plan.missing, "deleted by hand")
+    screen.say_names("cores", plan.joining, f"not in the thing group {plan.group} yet")
+    for stack, _ in plan.stacks:
+        if stack.change == DELETE:
+            screen.say(f"stack     {stack.name} is deleted")
+        else:
+            _show_stack(screen, stack)
+    if any(stack.change == DELETE for stack, _ in plan.stacks):
+        screen.say(STAYS)
+    elif any(stack.changes for stack, _ in plan.stacks):
+        objects = f"arn:{fleet.account.partition}:s3:::{plan.bucket}/*"
+        screen.say(f"note      the cores' token exchange role must be allowed s3:GetObject on {objects}")
+    for each in plan.drift:
+        screen.say(f"drift     {each}")
+
+
 def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     """Show what is deleted with a fleet, every thing by its name."""
     screen, deployed = fleet.screen, fleet.deployed
@@ -65,8 +126,12 @@ def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     for name in sorted(deployed.stacks):
         screen.say(f"stack     {name} is deleted")
     screen.say_names("things", sorted(deployed.things), "deleted with their certificates", all_of_them=True)
+    groups = sorted(group.name for group in deployed_groups(fleet))
+    screen.say_names("log group", groups, "deleted with all that is in them", all_of_them=True)
     why = "not part of this fleet; the policy will be detached from it"
     screen.say_names("detached", strangers, why, all_of_them=True)
+    if fleet.names.greengrass_stack in deployed.stacks:
+        screen.say(STAYS)
 
 
 def _show_stack(screen: Screen, stack: StackPlan) -> None:

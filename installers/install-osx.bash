@@ -1,6 +1,6 @@
 #!/bin/bash
 # Make this Mac report to AWS IoT Device Defender: install the service, or upgrade it.
-# Here a Python is found; what it does then is told in device/install.py, and for macOS in device/macos.py.
+# Here a Python is found; what it does then is told in device/publisher.py, and for macOS in device/macos.py.
 [ -n "${BASH_VERSION-}" ] || { echo "this needs bash: sudo bash $0 ..." >&2; exit 2; }
 unset CDPATH BASH_ENV ENV "${!PYTHON@}"
 case " $* " in

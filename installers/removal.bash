@@ -1,11 +1,12 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # what is set here is used in the files that source it, and the other way round
 # The story of taking it back, told by both uninstallers: in bash, because a Mac whose Python is gone can be cleaned, too.
-# Sourced by uninstall-*.bash, which bring what their platform does:
+# Sourced by uninstall-*.bash, which say what is removed (name), and bring what their platform does:
 #   service_user, state_directory, service_manager
 #   describe_platform, find_python
 #   stop_service, remove_service, purge_service, remove_user
 
-name=amazon-defender-publisher
+help=uninstall.txt
+purged="configuration, keys, state and user removed"
 step=options step_number=0 steps=4
 umask 077
 
@@ -79,7 +80,7 @@ read_options() {
     prefix='' dry_run='' purge=''
     while [ $# -gt 0 ]; do
         case $1 in
-        --help) sed "s|NAME|${0##*/}|" "$here/uninstall.txt" && exit 0 ;;
+        --help) sed "s|NAME|${0##*/}|" "$here/$help" && exit 0 ;;
         --dry-run) dry_run=yes ;;
         --purge) purge=yes ;;
         --prefix=?*) prefix=${1#*=} ;;
@@ -146,21 +147,31 @@ print_certificate_id() {
     [ -z "$python" ] || (cd / && "$python" -I -B "$here/device" certificate-id "$root/etc/certificate.pem" 2>/dev/null)
 }
 
+# Print where configuration and keys are.
+identity() {
+    printf '%s\n' "$root/etc"
+}
+
+purge_identity() {
+    remove_parts "$root/etc"
+}
+
 purge_rest() {
     begin data
-    remove_parts "$root/etc" "$root/logs" "$prefix$state_directory"
+    purge_identity
+    remove_parts "$root/logs" "$prefix$state_directory"
     for part in "$root" "${root%/*}"; do
         if [ -d "$part" ] && [ -z "$dry_run" ]; then rmdir "$part" 2>/dev/null; fi
     done
     purge_service
     remove_user
-    finish "configuration, keys, state and user removed"
+    finish "$purged"
 }
 
 tell_rest() {
     local part kept=
     begin data
-    for part in "$root/etc" "$root/logs" "$prefix$state_directory"; do
+    for part in "$(identity)" "$root/logs" "$prefix$state_directory"; do
         if [ -d "$part" ]; then kept="$kept $part"; fi
     done
     finish "${kept:+kept (--purge removes it):}${kept:- none}"

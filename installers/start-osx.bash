@@ -1,8 +1,14 @@
 #!/bin/bash
-# Start the service on a Mac, also after an update of the system has taken away the Python that it was installed with.
+# Start the service on a Mac, or with `--program NAME` that of another program of the same version, also after an update of
+# the system has taken away the Python that it was installed with.
 # Run by launchd as the service's account, which can write its state only: an environment for another Python is built
 # there, from the wheels that the version was installed with, and nothing from a network.
 umask 077
+name=amazon-defender-publisher
+if [ "$1" = --program ]; then
+    name=$2
+    shift 2
+fi
 here=${0%/*}
 program=${here%/installers}
 root=${program%/*}
@@ -24,6 +30,10 @@ build() {
     local found version
     version=$(readlink "$program")
     if [ "$(cat "$built/version" 2>/dev/null)" != "$version" ] || ! runs "$built/bin/python"; then
+        if [ "$name" != amazon-defender-publisher ]; then
+            say "the Python of this version is gone; amazon-defender-publisher builds its environment again"
+            return 1 # and launchd tries again: two that build are in each other's way
+        fi
         found=$(find_mac_python "${root%/opt/aws/*}")
         if [ -z "$found" ]; then
             say "there is no Python 3.9 or later any more; xcode-select --install brings Apple's back"
@@ -46,4 +56,4 @@ install() {
 
 python=$program/venv/bin/python
 runs "$python" || python=$(build) || exit 1
-exec "$python" -Es "$program/amazon-defender-publisher" "$@"
+exec "$python" -Es "$program/$name" "$@"

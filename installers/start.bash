@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # what is set here is used in the files that source it, and the other way round
 # What an installer does before there is a Python: it finds one, or brings one, and lets it tell the story, which is
-# device/install.py. For bash 3.2, which Macs have.
+# device/publisher.py or device/detect.py. For bash 3.2, which Macs have.
 #
 # Sourced by install-*.bash, which say what is installed (name, as device/product.py has it), on what they are (platform),
 # and how to find or bring a Python there (check_system, find_python, bring_python, is_usable).
@@ -8,6 +8,9 @@
 # root runs.
 
 from=$PWD
+help=install.txt
+oldest=9 # 3.9, which all of it runs on; an installer may need a later one
+instead='' # what else can be done, for where Python is too old
 umask 022
 
 fail() {
@@ -30,12 +33,12 @@ read_options() {
     python='' prefix='' dry_run='' wheelhouse='' update_lists=''
     while [ $# -gt 0 ]; do
         case $1 in
-        --help) print_help install.txt && exit 0 ;;
+        --help) print_help "$help" && exit 0 ;;
         --dry-run) dry_run=yes ;;
         --update-lists) update_lists=yes ;;
         --*=*) take_option "${1%%=*}" "${1#*=}" ;;
         *)
-            grep -q -e "^  $1 \{1,\}[A-Z]\{1,\} " "$here/install.txt" && {
+            grep -q -e "^  $1 \{1,\}[A-Z]\{1,\} " "$here/$help" && {
                 take_option "$1" "${2-}"
                 [ $# -eq 1 ] || shift
             }
@@ -57,7 +60,7 @@ take_option() {
 check_options() {
     for word; do
         case $word in
-        --*) grep -q -e "^  ${word%%=*} " -e "^  ${word%%=*}\$" "$here/install.txt" || misuse "there is no option $word" ;;
+        --*) grep -q -e "^  ${word%%=*} " -e "^  ${word%%=*}\$" "$here/$help" || misuse "there is no option $word" ;;
         esac
     done
 }
@@ -71,7 +74,8 @@ absolute() {
 
 # Whether a Python is there and new enough.
 is_usable() {
-    [ -n "$1" ] && command -v "$1" >/dev/null 2>&1 && "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1
+    [ -n "$1" ] && command -v "$1" >/dev/null 2>&1 && "$1" -I -c \
+        "import sys; sys.exit(sys.version_info < (3, $oldest))" >/dev/null 2>&1
 }
 
 # Find a Python, and become it.

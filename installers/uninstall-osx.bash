@@ -8,15 +8,14 @@ case " $* " in
 *) PATH=/usr/bin:/bin:/usr/sbin:/sbin ;; # macOS's own tools, not those that somebody has put before them
 esac
 here=$(cd "$(dirname "$0")" && pwd)
+name=amazon-defender-publisher
 # shellcheck source=installers/removal.bash
 . "$here/removal.bash"
 # shellcheck source=installers/mac-python.bash
 . "$here/mac-python.bash"
 service_user=_amazon-defender
 state_directory=/opt/aws/$name/state
-label=com.amazonaws.$name
-service_file=/Library/LaunchDaemons/$label.plist
-rotation_file=/etc/newsyslog.d/$label.conf
+labels="com.amazonaws.$name com.amazonaws.amazon-defender-cloudwatch"
 service_manager=launchctl
 leaves_within=30 # seconds in which a job that was booted out is gone; launchd kills it after 20 (ExitTimeOut)
 
@@ -34,13 +33,16 @@ find_python() {
 
 # launchctl comes back before the job has ended.
 stop_service() {
-    local waited=0
-    is_loaded || return 0
-    system launchctl bootout "system/$label"
-    while [ -z "$dry_run" ] && is_loaded; do
-        [ $waited -lt $leaves_within ] || fail "the service cannot be stopped: $refused"
-        waited=$((waited + 1))
-        sleep 1
+    local label waited
+    for label in $labels; do
+        is_loaded || continue
+        waited=0
+        system launchctl bootout "system/$label"
+        while [ -z "$dry_run" ] && is_loaded; do
+            [ $waited -lt $leaves_within ] || fail "the service cannot be stopped: $refused"
+            waited=$((waited + 1))
+            sleep 1
+        done
     done
 }
 
@@ -49,8 +51,13 @@ is_loaded() {
 }
 
 remove_service() {
-    local file
-    for file in "$prefix$service_file" "$prefix$rotation_file" "$root"/stderr.log*; do
+    local label file
+    for label in $labels; do
+        for file in "$prefix/Library/LaunchDaemons/$label.plist" "$prefix/etc/newsyslog.d/$label.conf"; do
+            if [ -f "$file" ]; then run rm -f "$file"; fi
+        done
+    done
+    for file in "$root"/stderr.log* "$root"/stderr-cloudwatch.log*; do
         if [ -f "$file" ]; then run rm -f "$file"; fi
     done
 }

@@ -30,7 +30,15 @@ def questions() -> str:
 
 def consoles() -> str:
     """Return the table of the console's options."""
-    return table(detect.console_parser())
+    return table(detect.command_parser(detect.CONSOLE))
+
+
+def commands() -> str:
+    """Return the tables of what makes an authority, issues certificates or imports profiles."""
+    parsers = ((word, detect.command_parser(word)) for word in detect.COMMANDS if word != detect.CONSOLE)
+    return "\n".join(
+        f"`amazon-defender-detect {word}`: {parser.description}\n\n{table(parser)}" for word, parser in parsers
+    )
 
 
 def deploys() -> str:

@@ -79,6 +79,7 @@ TABLES = {
     "component-keys": component_keys,
     "publisher-options": commands.publishers,
     "detect-options": commands.detects,
+    "detect-commands": commands.commands,
     "detect-questions": commands.questions,
     "detect-console": commands.consoles,
     "deploy-options": commands.deploys,

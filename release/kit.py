@@ -22,8 +22,9 @@ from release.archive import Member
 ROOT = Path(__file__).resolve().parent.parent
 BEGINNING = Path(__file__).with_name("kit.bash")  # what a kit begins with
 PARTS = (  # of the repository that a device needs
-    "amazon-defender-publisher", "defender_start.py", "device_defender", "defender_daemon", "defender_publisher",
-    "requirements.txt", "configs", "installers", "LICENSE",
+    "amazon-defender-publisher", "amazon-defender-cloudwatch", "defender_start.py", "device_defender",
+    "defender_daemon", "defender_publisher", "defender_cloudwatch", "requirements.txt", "configs", "installers",
+    "LICENSE",
 )  # fmt: skip
 SOURCE, WHEELS, BUNDLE = "source", "wheelhouse", "bundle.tar"  # where they are in the tar
 LONGEST_BUNDLE = 4_065_536  # bytes; the installers take no larger one

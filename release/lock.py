@@ -22,6 +22,8 @@ from release import wheelhouse
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "installers"
 PACKAGES, RETAGGED, BUILD = LOCKS / "packages.lock", LOCKS / "retagged.lock", LOCKS / "build.lock"
+DETECT, DETECT_NEEDS = LOCKS / "detect.lock", ROOT / "defender_detect" / "requirements.txt"
+OLDEST_FOR_DETECT = "3.10"
 WRITTEN = "# Written by `make lock`: what may be installed, and nothing else.\n"
 WHEEL_NAME = re.compile(r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[^-]+)(-.*\.whl|\.tar\.gz)")
 # What builds a wheel where there is none, as on 32-bit ARM; setuptools-scm 8 is the last that needs so little.
@@ -50,6 +52,7 @@ def main() -> int:
             PACKAGES.write_text(WRITTEN + "".join(lines_of(lock_packages(needed, Path(directory) / "packages"))))
             RETAGGED.write_text(WRITTEN + "".join(lines_of(lock_retagged(needed, Path(directory) / "retagged"))))
             BUILD.write_text(WRITTEN + "".join(lines_of(lock_builders(Path(directory) / "build"))))
+            DETECT.write_text(WRITTEN + lock_detect())
     except wheelhouse.WheelError as error:
         print(error, file=sys.stderr)
         return 1
@@ -94,6 +97,19 @@ def lock_builders(directory: Path) -> Table:
                 fetched(wheelhouse.fetch(where, requirement, platform=wheelhouse.ANY, python=python), where),
             )
     return table
+
+
+def lock_detect() -> str:
+    """Return the lock of Detect, whose packages bring two dozen others: uv finds them for every Python and platform."""
+    plain = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-config")
+    uv: list[str | Path] = [Path(sys.executable).with_name("uv"), "pip", "compile", *plain]
+    uv += ["--python-version", OLDEST_FOR_DETECT]
+    command = [*uv, "--constraint", ROOT / "requirements.txt", DETECT_NEEDS]  # with which it is tested
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    if done.returncode:
+        raise wheelhouse.WheelError(done.stderr.strip())
+    entries = re.split(r"^(?=\w)", done.stdout, flags=re.MULTILINE)
+    return "".join(entry for entry in entries if "sys_platform == 'win32'" not in entry.partition("\n")[0])
 
 
 def fetched(done: subprocess.CompletedProcess[str], directory: Path) -> list[Path]:

@@ -84,6 +84,7 @@ def test_what_is_installed_is_a_module_too(prefix: Path, side: str) -> None:
     assert (f"amazon-defender-{side} 0.1.0\n", "") == (done.stdout, done.stderr)
 
 
+@pytest.mark.slow
 def test_an_environment_whose_path_has_a_space_holds_programs_that_run(source: Path, tmp_path: Path) -> None:
     """pip writes their first lines, which a kernel reads that knows no quotation marks."""
     environment = tmp_path / "an environment"

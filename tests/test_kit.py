@@ -94,7 +94,7 @@ def test_a_bundle_below_a_directory_with_a_blank_is_one_word_to_make_too(
     (tmp_path / "my fleet").mkdir()
     bundle.rename(tmp_path / "my fleet" / bundle.name)
     assert 0 == kit.main(f"{tmp_path}/my fleet/{bundle.name}".split())
-    assert f"{tmp_path}/my fleet/install-rpi-0001.bash: 0." in capsys.readouterr().out
+    assert f"{tmp_path}/my fleet/install-rpi-0001.bash: 1." in capsys.readouterr().out
     assert 1 == kit.main([str(tmp_path / "my"), "fleet"])
 
 

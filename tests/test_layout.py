@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,7 @@ DEVICE = sorted((ROOT / "defender_publisher").rglob("*.py"))
 CLOUDWATCH = sorted((ROOT / "defender_cloudwatch").rglob("*.py"))
 DETECT = sorted((ROOT / "defender_detect").rglob("*.py"))
 ROOMS: dict[str, set[str]] = {  # Detect's, from the ground up: the rooms that each may import
+    "authority": set(),
     "evaluate": set(),
     "store": {"evaluate"},
     "judge": set(),
@@ -40,6 +42,33 @@ HOUSES = [
     *(("infrastructure", path) for path in DEPLOYER),
 ]
 
+TESTS = {  # where the tests of each house are; in the same rooms
+    "device_defender": "device_defender",
+    "defender_daemon": "daemon",
+    "defender_publisher": "publisher",
+    "defender_cloudwatch": "cloudwatch",
+    "defender_detect": "detect",
+    "infrastructure": "infrastructure",
+}
+WITHOUT_TESTS = {  # that define nothing to test by itself
+    "__main__.py": "only a process can run it: test_script.py and test_daemon.py do",
+    "errors.py": "classes and their sentences, which the tests of those who raise them read",
+    "alerts/target.py": "what every target is: test_targets.py asks it of all that there are",
+    "constructs/*.py": "one synthesis makes them all, in seconds: test_synthesis.py looks at the templates",
+}
+TOGETHER = {  # modules that are tried through the one door of their room; what has a test file leaves the list
+    "defender_detect/authority": {
+        *("arguments", "bundle", "certificates", "expiry", "hosts", "issuing", "passphrase", "record", "serving"),
+    },  # by the commands: test_initialization.py, test_things.py
+    "defender_detect/console": {
+        *("alarms", "arguments", "axis", "charts", "drawing", "live", "overview", "profiles", "sight", "strips"),
+        *("thing", "things", "wording"),
+    },  # by the pages: test_pages.py, test_server.py
+    "defender_detect/alerts": {"delivered", "ntfy", "posting"},  # test_queue.py, test_webhook.py, test_targets.py
+    "defender_detect": {"health", "reminder", "showing", "status"},  # test_doctor.py, test_service.py, test_script.py
+    "defender_detect/store": {"summaries"},  # test_store.py, test_reader.py
+}
+
 
 def names_imported_by(node: ast.AST) -> set[str]:
     if isinstance(node, ast.Import):
@@ -47,8 +76,14 @@ def names_imported_by(node: ast.AST) -> set[str]:
     return {node.module or ""} if isinstance(node, ast.ImportFrom) else set()
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def imports_of(path: Path) -> set[str]:
-    return {name for node in ast.walk(ast.parse(path.read_text())) for name in names_imported_by(node)}
+    return {name for node in nodes_of(path) for name in names_imported_by(node)}
 
 
 def imports_any(path: Path, *modules: str) -> set[str]:
@@ -82,7 +117,7 @@ def test_only_the_programs_outline_parses_arguments_starts_timeloop_or_exits(pat
     assert path.name == "daemon.py" or set() == imports_any(path, "timeloop")
     if path.name in END:
         return
-    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    calls = {ast.unparse(node.func) for node in nodes_of(path) if isinstance(node, ast.Call)}
     assert set() == calls & {"sys.exit", "exit", "os._exit", "quit"}
 
 
@@ -107,7 +142,8 @@ def test_the_page_about_the_design_names_types_that_are_where_it_says() -> None:
 def test_no_import_of_detect_runs_upwards(path: Path) -> None:
     names = {name.split(".")[1] for name in imports_of(path) if name.startswith("defender_detect.")}
     assert names & set(ROOMS) <= {path.parent.name} | ROOMS[path.parent.name]
-    assert set() == names & {"attachments", "config", "mailbox", "service", "showing"}, "what stands above the rooms"
+    above = {"attachments", "audience", "config", "mailbox", "service", "showing"}
+    assert set() == names & above, "what stands above the rooms"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "defender_daemon").rglob("*.py")), ids=lambda path: path.name)
@@ -170,11 +206,7 @@ def test_what_imports_aws_cdk_is_imported_when_it_is_needed(path: Path) -> None:
 
 @pytest.mark.parametrize("path", INFRASTRUCTURE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_provisions_reads_no_arguments_and_prints_through_the_screen(path: Path) -> None:
-    names = {
-        ast.unparse(node)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, (ast.Attribute, ast.Name))
-    }
+    names = {ast.unparse(node) for node in nodes_of(path) if isinstance(node, (ast.Attribute, ast.Name))}
     assert set() == names & {"sys.argv", "print", "input"}
 
 
@@ -195,3 +227,27 @@ def test_planning_and_rolling_out_load_no_aws_cdk() -> None:
     code = "import sys, deploy; print(sorted({'aws_cdk', 'constructs', 'jsii'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "[]" == done.stdout.strip()
+
+
+def test_a_module_has_a_test_file_of_its_name_in_the_same_room() -> None:
+    missing = []
+    for house, directory in TESTS.items():
+        for path in sorted((ROOT / house).rglob("*.py")):
+            test = ROOT / "tests" / directory / path.relative_to(ROOT / house).with_name(f"test_{path.name}")
+            listed = path.name == "__init__.py" or any(map(path.match, WITHOUT_TESTS))
+            together = path.stem in TOGETHER.get(str(path.parent.relative_to(ROOT)), ())
+            if together == test.exists() and not listed:
+                missing.append(str(test.relative_to(ROOT)))
+    assert [] == missing, "each is to be written, or its module to leave the list of those that are tried together"
+
+
+def test_a_test_file_is_of_a_module_or_of_the_whole_house() -> None:
+    """No test is left where its module was before it moved."""
+    left = []
+    for house, directory in TESTS.items():
+        for test in (ROOT / "tests" / directory).rglob("test_*.py"):
+            room, name = test.relative_to(ROOT / "tests" / directory).parent, test.stem.removeprefix("test_") + ".py"
+            elsewhere = [each for each in TESTS if each != house and (ROOT / each / room / name).exists()]
+            if not (ROOT / house / room / name).exists() and elsewhere:
+                left.append(f"{test.relative_to(ROOT)} is not in tests/{TESTS[elsewhere[0]]}")
+    assert [] == left

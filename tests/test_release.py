@@ -77,7 +77,7 @@ def test_everything_in_a_release_is_roots_and_others_cannot_write_it(members: li
 
 def test_the_programs_and_the_installers_in_a_release_can_be_run_and_nothing_else(unpacked: Path) -> None:
     executable = {path.name for path in unpacked.rglob("*") if path.is_file() and os.access(path, os.X_OK)}
-    installers = {f"{what}install-{platform}.bash" for what in ("", "un") for platform in ("rpi", "osx")}
+    installers = {f"{what}install-{platform}.bash" for what in ("", "un") for platform in ("rpi", "osx", "detect")}
     assert {
         "amazon-defender-publisher",
         "amazon-defender-cloudwatch",
@@ -173,6 +173,20 @@ def test_the_locks_have_one_version_of_each_requirement_for_each_python_and_it_i
         (version,) = {each.version for each in chosen[0].specifier}
         assert Requirement(text).specifier.contains(version)
         assert "--hash=sha256:" in entries[name]
+
+
+@pytest.mark.parametrize("python", [each for each in wheelhouse.PYTHONS if each != "3.9"])
+def test_the_lock_of_detect_has_a_version_of_each_requirement_that_is_in_range(python: str) -> None:
+    entries = wheelhouse.read_lock(lock.DETECT)
+    for name, text in wheelhouse.read_requirements(lock.DETECT_NEEDS).items():
+        lines = re.findall(rf"^{name}==.*(?= \\$)", entries[name], flags=re.MULTILINE)
+        environment = {"python_version": python, "python_full_version": f"{python}.0"}
+        pins = [pin for pin in map(Requirement, lines) if pin.marker is None or pin.marker.evaluate(environment)]
+        assert 1 == len(pins), lines
+        (version,) = {each.version for each in pins[0].specifier}
+        assert Requirement(text).specifier.contains(version)
+    assert "win32" not in lock.DETECT.read_text()
+    assert len(entries) > 20, "with what they bring"
 
 
 def test_the_entries_for_a_python_are_those_whose_condition_holds_there() -> None:

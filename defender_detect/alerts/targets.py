@@ -6,10 +6,10 @@ subclass of `Target` of its own. It is loaded only for a configuration that name
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
 
+from defender_daemon import extensions
+from defender_daemon.extensions import ExtensionError
 from defender_detect.alerts.alertmanager import Alertmanager
 from defender_detect.alerts.apprise import Apprise
 from defender_detect.alerts.command import Command
@@ -52,33 +52,20 @@ def type_of(target: type[Target]) -> str:
 
 def find_targets(types: Iterable[str]) -> tuple[type[Target], ...]:
     """Return our targets, and those of installed packages that have these types; raise AlertSettingError."""
-    ours = set(map(type_of, TARGETS))
-    wanted = sorted(set(types) - ours)
-    points = sorted(_entry_points(), key=lambda point: point.value) if wanted else []
-    found = ({point.value: point for point in points if point.name == name} for name in wanted)
-    return (*TARGETS, *(_load_one(list(each.values())) for each in found if each))
-
-
-def _entry_points() -> Iterable[EntryPoint]:
-    return entry_points(group=GROUP) if sys.version_info >= (3, 10) else entry_points().get(GROUP, ())
-
-
-def _load_one(points: list[EntryPoint]) -> type[Target]:
-    point = points[0]
-    if len(points) > 1:
-        both = " and ".join(map(_shown, points))
-        raise AlertSettingError(f"{both} are both an alert target of the type {point.name}: uninstall one")
+    wanted = sorted(set(types) - set(map(type_of, TARGETS)))
     try:
-        target = point.load()
-    except Exception as error:  # noqa: BLE001 - a package can raise anything
-        reason = " ".join(str(error).split())
-        raise AlertSettingError(f"{_shown(point)} cannot be loaded: {type(error).__name__}: {reason}") from error
-    if not (isinstance(target, type) and issubclass(target, Target) and type_of(target) == point.name):
-        raise AlertSettingError(f"{_shown(point)} must be a subclass of Target whose tag is {point.name}")
+        found = [_load(name) for name in wanted]
+    except ExtensionError as error:
+        raise AlertSettingError(str(error)) from error
+    return (*TARGETS, *(each for each in found if each is not None))
+
+
+def _load(name: str) -> type[Target] | None:
+    """Return what a package has as the type of a name, if one has it."""
+    point = extensions.find(GROUP, name, f"are an alert target of the type {name}")
+    if point is None:
+        return None
+    target = extensions.load(point)
+    if not (isinstance(target, type) and issubclass(target, Target) and type_of(target) == name):
+        raise ExtensionError(f"{extensions.shown(point)} must be a subclass of Target whose tag is {name}")
     return target
-
-
-def _shown(point: EntryPoint) -> str:
-    """Return what an entry point leads to, and the package's name where Python tells it (from 3.10 on)."""
-    package = getattr(getattr(point, "dist", None), "name", None)
-    return f"{point.value} of the package {package}" if package else point.value

@@ -119,6 +119,10 @@ class Detector:
 
     def observe(self, thing: str, report: Report, now: float) -> Finding | None:
         """Evaluate an accepted report and return what it brought; None if the thing is new and not admitted."""
+        return self.observe_values(thing, metric_values(report), now)
+
+    def observe_values(self, thing: str, values: Mapping[str, Value], now: float) -> Finding | None:
+        """Evaluate what a report holds, by the metrics' names in a profile; None if the thing is not admitted."""
         known = self._things.get(thing)
         if known is None and self.is_full:
             self.refused += 1
@@ -127,7 +131,7 @@ class Detector:
         if known is not None and is_silent(known.reported, now):  # whether or not somebody has looked meanwhile
             ended = self._invalidate(thing, known, now)
             known = None
-        ruleset, values = self.rules.of(thing), metric_values(report)
+        ruleset = self.rules.of(thing)
         memory, events, lasting = ruleset.observe(thing, known or forget(ruleset.names), values, now, self._new_id)
         self._things[thing] = memory
         self._things.move_to_end(thing)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import errno
 import logging
 import resource
@@ -15,10 +16,12 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from defender_daemon.certificate import ends_soon
 from defender_detect.errors import BrokerError
 from defender_detect.receive.client import Client
 from defender_detect.receive.credentials import Credentials
@@ -36,6 +39,8 @@ GOODBYE_TIMEOUT = 0.5  # seconds for clients to close their side of a connection
 KEPT_FREE = 64  # files that may be open beside the connections: the store's, the log's, those of alerts
 WATCH = 1.0  # seconds between two looks at the clock
 PAUSE = 0.1  # seconds before the next connection is taken when the system had no room for one
+DAY = 86_400  # seconds
+RENEW = "issue another one (amazon-defender-detect renew THING)"
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = logging.getLogger(__name__)
@@ -120,6 +125,7 @@ class Broker:
             self._notices.say(("refused", peer.account), f"{peer}: {reason}: connection closed")
             stream.abort()
             return
+        self._say_what_ends_soon(peer, time.time())
         await Client(stream, peer, self._exchange).serve()
 
     def _reason_against(self, peer: Peer) -> str | None:
@@ -129,6 +135,12 @@ class Broker:
         if len(self._exchange) >= self._room and not peer.is_detect:
             return f"comes when all {self._room} connections are taken"
         return None
+
+    def _say_what_ends_soon(self, peer: Peer, now: float) -> None:
+        """Log that a thing needs another certificate before long, which it cannot know."""
+        if peer.validity is not None and ends_soon(*peer.validity, now) and not peer.is_detect:
+            days = max(0, int((peer.validity[1] - now) // DAY))
+            self._notices.say(("ends", peer.account), f"{peer}: its certificate ends in {days} days: {RENEW}")
 
     def _say_who_is_no_client(self, address: str, error: BaseException) -> None:
         """Log why somebody did not become a client, but for those who only knock."""
@@ -196,6 +208,8 @@ class EmbeddedBroker:
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._started: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         self._stopping = asyncio.Event()
+        self._turned = threading.Event()  # the event loop has, since it was asked last
+        self._turned.set()
 
     def start(self, timeout: float = START_TIMEOUT) -> None:
         """Serve; return when clients can connect."""
@@ -204,6 +218,15 @@ class EmbeddedBroker:
             self._started.result(timeout)
         except Exception as error:
             raise BrokerError(f"the broker cannot start on {self.endpoint}: {error}") from error
+
+    def lives(self) -> bool:
+        """Tell whether it serves: its thread runs, and its event loop has taken a turn since it was asked last."""
+        has_turned = self._turned.is_set()
+        self._turned.clear()
+        with contextlib.suppress(RuntimeError):  # the loop is closed, because the thread is ending
+            self._started.result(0).call_soon_threadsafe(self._turned.set)
+            return has_turned and self._thread.is_alive()
+        return False
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Close all connections, and wait for that no longer than `timeout` seconds."""

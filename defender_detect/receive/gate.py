@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from defender_daemon.dates import seconds_of
 from defender_detect.receive.limits import Limits
 from device_defender.metrics import is_thing_name
 
@@ -21,6 +22,7 @@ class Peer:
     name: str  # the common name; empty if there is none, or more than one
     serial: int  # of the certificate
     is_detect: bool = False  # shows Detect's own certificate: it deals with all things
+    validity: tuple[float, float] | None = None  # of the certificate, in seconds since the epoch
 
     @classmethod
     def of(cls, connection: ssl.SSLObject, own_certificate: bytes) -> Peer:
@@ -28,7 +30,8 @@ class Peer:
         certificate: Any = connection.getpeercert() or {}
         names = [value for name in certificate.get("subject", ()) for key, value in name if key == "commonName"]
         serial = int(certificate.get("serialNumber", "0"), 16)
-        return cls(names[0] if len(names) == 1 else "", serial, connection.getpeercert(True) == own_certificate)
+        is_detect = connection.getpeercert(True) == own_certificate
+        return cls(names[0] if len(names) == 1 else "", serial, is_detect, _validity_of(certificate))
 
     @property
     def account(self) -> tuple[bool, object]:
@@ -37,6 +40,13 @@ class Peer:
 
     def __str__(self) -> str:
         return f"{self.name[:128]!a} (certificate {self.serial:X})"
+
+
+def _validity_of(certificate: Mapping[str, Any]) -> tuple[float, float] | None:
+    try:
+        return seconds_of(str(certificate.get("notBefore"))), seconds_of(str(certificate.get("notAfter")))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)

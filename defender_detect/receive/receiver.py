@@ -27,7 +27,7 @@ from defender_detect.judge.verdict import (
     Verdict,
     judge,
 )
-from defender_detect.receive.connection import BufferedSocket, Client
+from defender_detect.receive.connection import BufferedSocket, Client, Deafness
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint, send_at_once
 from defender_detect.receive.notices import Notices
@@ -37,6 +37,7 @@ SHORTEST_WAIT, LONGEST_WAIT = 1, 30  # seconds between two attempts to connect
 QOS = 0  # a report that is lost has no verdict, and the thing sends a current one; a resent one would be throttled
 STOP_TIMEOUT = 0.5  # seconds
 MOST_REJECTED = 100  # reports of a thing in an interval; a good one every few seconds is answered, a flood is not read
+LONGEST_TURN = 20.0  # seconds that an answer may take; it takes milliseconds, and longer only where something hangs
 MOST_REMEMBERED = 10_000  # things that were rejected lately
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,10 @@ class Receiver:
         self._last_reports = LastReports(most_things)
         self._rejections = Rejections(minimum_interval)
         self._notices = Notices(log)
+        self.deafness = Deafness()
         self._was_connected = False
+        self._began: float | None = None  # of the monotonic clock: the answer that is under way
+        self._thread: threading.Thread | None = None  # paho's, once it has called
         self._stopping = threading.Event()
         self._gone = threading.Event()
         self._client = self._make_client(credentials.client_context())
@@ -103,6 +107,17 @@ class Receiver:
         """Publish an alert; raise AlertError if there is no connection."""
         if self._client.publish(topic, payload, qos=QOS, retain=retain).rc != mqtt.MQTT_ERR_SUCCESS:
             raise AlertError(f"there is no connection to {self._endpoint}")
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection to the broker."""
+        return bool(self._client.is_connected())
+
+    def lives(self) -> bool:
+        """Tell whether reports are heard, or would be: paho's thread has not ended, and does not hang in an answer."""
+        began = self._began
+        hangs = began is not None and time.monotonic() - began > LONGEST_TURN
+        return not hangs and (self._thread is None or self._thread.is_alive())
 
     def remember(self, thing: str, report_id: int, accepted_at: float) -> None:
         """Remember a report that an earlier run accepted."""
@@ -176,6 +191,7 @@ class Receiver:
         send_at_once(connection)
 
     def _connected(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._thread = threading.current_thread()
         if reason.is_failure:
             log.error("%s refused the connection: %s; trying again", self._endpoint, reason)
             return
@@ -197,6 +213,7 @@ class Receiver:
                 DetectError(f"{self._endpoint} refused the subscription to {' and '.join(self._topics.filters)}")
             )
         else:
+            self.deafness.end()
             self._on_ready()
 
     def _fail(self, error: DetectError) -> None:
@@ -208,15 +225,19 @@ class Receiver:
             text = f"retained message on {message.topic[:200]!a} ignored: reports are current, and never retained"
             self._notices.say("retained", text)
             return
+        self._began = time.monotonic()
         try:
             reply = self.answer(message.topic, bytes(message.payload))
         except Exception:  # an exception here would end paho's thread, and Detect would be deaf from then on
             log.exception("no verdict on the report on %s", message.topic)
             return
+        finally:
+            self._began = None
         if reply is not None:
             client.publish(*reply, qos=QOS)
 
     def _disconnected(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._gone.set()
+        self.deafness.begin()
         if reason.is_failure and not self._stopping.is_set():
             log.warning("connection to %s lost (%s); trying again", self._endpoint, reason)

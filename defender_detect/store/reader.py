@@ -41,6 +41,9 @@ VALUES = """WITH RECURSIVE hours (hour) AS (
         UNION ALL SELECT (SELECT min(hour) FROM reports WHERE hour > hours.hour) FROM hours WHERE hour < :last)
     SELECT time, metrics FROM hours CROSS JOIN reports USING (hour)
     WHERE thing = (SELECT id FROM things WHERE name = :thing) AND time >= :start AND time < :end ORDER BY time"""
+OBSERVED = """SELECT hour, thing, time, time, (SELECT name FROM things WHERE id = thing), metrics FROM reports
+    WHERE hour >= :key0 AND (hour, thing, time) > (:key0, :key1, :key2) AND time >= :start AND time < :end
+    ORDER BY hour, thing, time LIMIT :page"""
 EVENTS = """SELECT time, id, violation_id, thing, profile, behavior, metric, type, time, value, criteria, kind,
     suppressed FROM events WHERE time >= :key0 AND (time > :key0 OR id > :key1) AND time < :end {chosen}
     ORDER BY time, id LIMIT :page"""
@@ -121,6 +124,14 @@ class Reader:
                 return []
             rows = connection.execute(VALUES, {"thing": thing, **period_of(start, end)}).fetchall()
         return [(time, value) for time, packed in rows for number, value in unpack_values(packed) if number == found[0]]
+
+    def observed(self, start: float, end: float) -> Iterator[tuple[float, str, dict[str, Value]]]:
+        """Yield times, things and values of all reports from `start` until before `end`; a thing's are in order."""
+        with self._ask() as connection:
+            names = dict(connection.execute("SELECT id, name FROM metrics").fetchall())
+        first = int(start // HOUR)
+        for time, thing, packed in self._read(OBSERVED, (first, -1, 0.0), start=start, end=end):
+            yield time, thing, {names[number]: value for number, value in unpack_values(packed) if number in names}
 
     def metrics(self, thing: str) -> list[str]:
         """Return the names of the metrics in the thing's last report that is kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
@@ -12,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from defender_daemon import lock
 from defender_detect.errors import StoreError
 from defender_detect.store.batch import NOTHING_NEW, Batch, Count, Latest, Report
 from defender_detect.store.pruning import Limits
@@ -190,16 +190,11 @@ class Store(Reader):
 def _take_directory(directory: Path) -> IO[str]:
     """Make the directory, for its owner only, and keep other Detects out of it; raises StoreError."""
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = open(directory / LOCK_FILE, "a")  # noqa: SIM115 - it is held for as long as the store is open
-    except OSError as error:
-        raise StoreError(f"the state directory {directory} cannot be used ({os.strerror(error.errno or 0)})") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
+        return lock.take(directory / LOCK_FILE)
+    except BlockingIOError:
         raise StoreError(
             f"another amazon-defender-detect is running with the state directory {directory}: "
             "stop it first, or give this one a directory of its own"
         ) from None
-    return lock
+    except OSError as error:
+        raise StoreError(f"the state directory {directory} cannot be used ({os.strerror(error.errno or 0)})") from error

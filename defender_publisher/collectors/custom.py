@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from defender_daemon.config import CustomMetric
+from defender_daemon.extensions import ExtensionError
 from defender_publisher.collectors.attempt import attempt
 from defender_publisher.collectors.value import fit
 from defender_publisher.errors import ConfigError
-from defender_publisher.metrics import Measure, Metric, MetricError, Where, find
+from defender_publisher.metrics import Measure, Metric, Where, find
 from defender_publisher.snapshot import CustomValue
 from device_defender.metrics import BUILT_INS
 
@@ -59,7 +60,7 @@ def _start_of(name: str, definition: CustomMetric, procfs_path: str) -> Callable
 def _source(name: str, definition: CustomMetric) -> Metric:
     try:
         metric = find(definition.source or name)
-    except MetricError as error:
+    except ExtensionError as error:
         raise ConfigError([f"custom_metrics.{name} cannot be measured: {error}"]) from error
     if metric is None:
         raise ConfigError([f"custom_metrics.{name} must have a `command`, or a `source` among {', '.join(BUILT_INS)}"])

@@ -26,6 +26,7 @@ TCP_STATES = {"LISTEN": LISTEN, "ESTABLISHED": ESTABLISHED}
 WILDCARDS = {"4": "0.0.0.0", "6": "::", "46": "::"}  # noqa: S104 - what netstat prints as `*`, as the other readers do
 
 COUNTED = ["Ipkts", "Ierrs", "Ibytes", "Opkts", "Oerrs", "Obytes", "Coll"]  # the last columns of the interfaces' table
+UNBELIEVABLE = 100  # packets that an interface received, and no byte: it does not count bytes (some managed Macs)
 LINK = re.compile(r"<Link#([0-9]+)>")  # the network of the row that is the interface's own, with its index
 
 Endpoint = tuple[str, int, str]  # address, port, zone
@@ -113,6 +114,8 @@ def _counters(columns: Sequence[str], line: str) -> Counters:
         packets_in, _, bytes_in, packets_out, _, bytes_out, _ = map(int, columns)
     except ValueError as error:
         raise CollectError(f"printed counters that are no numbers: {line.strip()}") from error
+    if bytes_in == 0 and packets_in >= UNBELIEVABLE:
+        raise CollectError(f"printed no bytes for {packets_in} packets received, so that they are not counted here")
     return Counters(bytes_in, bytes_out, packets_in, packets_out)
 
 

@@ -1,20 +1,19 @@
-"""The doctor: the ladder from the configuration to an accepted report, and its findings as text and as JSON."""
+"""The doctor: the ladder from the configuration to an accepted report, and the daemon as a witness."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import msgspec
-
+from defender_daemon import ladder
 from defender_daemon.identity import COMMAND_TIMEOUT
-from defender_publisher.doctor import daemon, ladder, local, mqtt, network
+from defender_daemon.ladder import Rung, Step
+from defender_publisher.doctor import daemon, local, mqtt, network, nucleus
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import DOUBT, FAIL, OK, Rung, Step
 
 RUNGS = (
     Rung("config", local.read_configuration),
     Rung("thing name", local.find_thing_name, longest=COMMAND_TIMEOUT + 1),
+    Rung("Greengrass nucleus", nucleus.look_for_nucleus),
     Rung("key and certificate", local.find_files),
     Rung("belong together", local.match_key),
     Rung("valid today", local.check_dates),
@@ -37,19 +36,3 @@ def examine(case: Case) -> Iterator[Step]:
         yield from ladder.climb(RUNGS, case, overruling=daemon.proof_that_reports_arrive)
     finally:
         case.close()
-
-
-def is_well(steps: Sequence[Step]) -> bool:
-    """Return whether no rung failed; of one that is in doubt an accepted report must have shown that it holds."""
-    verdicts = {step.verdict for step in steps}
-    return FAIL not in verdicts and (DOUBT not in verdicts or steps[-1].verdict == OK)
-
-
-def as_object(steps: Sequence[Step]) -> dict[str, object]:
-    """Return the findings as JSON has them."""
-    return {"ok": is_well(steps), "rungs": [msgspec.to_builtins(step) for step in steps]}
-
-
-def as_json(steps: Sequence[Step]) -> str:
-    """Return the findings as the text of one JSON object."""
-    return json.dumps(as_object(steps), indent=2)

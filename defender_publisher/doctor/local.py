@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from defender_daemon import files
+from defender_daemon import rungs
+from defender_daemon.certificate import AS_OWNER, common_name
 from defender_daemon.identity import thing_name_of
-from defender_publisher.credentials import (
-    AS_OWNER,
-    CHECK_CLOCK,
-    common_name,
-    content_problems,
-    file_problems,
-    problem_of_dates,
-    validity,
-)
-from defender_publisher.dates import date_text, minute_text
+from defender_daemon.ladder import Doubted, Failed
+from defender_publisher.credentials import content_problems, file_problems
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Doubted, Failed
 from defender_publisher.endpoint import is_aws, is_data_endpoint
 from defender_publisher.errors import ConfigError, DefenderError
 from defender_publisher.settings import read_as_written, settle
 
-# No clock that is right can show a day before this release was made; a Raspberry Pi without one starts in 1970.
-RELEASE_DAY = 1_793_491_200  # seconds since the epoch: 2026-11-01
-DAY = 86_400  # seconds
 NAMED_BY_AWS = "AWS IoT Certificate"  # the common name of every certificate for whose request AWS made the key
 ASK_FOR_ENDPOINT = "use the name that this prints: aws iot describe-endpoint --endpoint-type iot:Data-ATS"
 
@@ -85,19 +73,7 @@ def match_key(case: Case) -> str:
 
 def check_dates(case: Case) -> str:
     """See that the certificate is valid now, and for how long."""
-    certificate, now = case.link.certificate, case.clock()
-    problem = problem_of_dates(certificate, now)
-    if problem is not None:
-        raise Failed(*problem)
-    dates = validity(certificate)
-    return "unknown (this Python does not say)" if dates is None else remaining(dates[1], now)
-
-
-def remaining(end: float, now: float) -> str:
-    """Say how long something is valid that ends at `end`."""
-    days = int((end - now) // DAY)
-    left = f"{days} days" if days > 1 else f"{(end - now) / 3600:.0f} hours"
-    return f"for {left} more, until {minute_text(end)}"
+    return rungs.dates(case.link.certificate, case.clock())
 
 
 def check_owner(case: Case) -> str:
@@ -116,11 +92,7 @@ def check_owner(case: Case) -> str:
 
 def check_clock(case: Case) -> str:
     """See that the clock shows no time in which this cannot be; the network is not asked."""
-    now = case.clock()
-    shown = date_text(now)
-    if now < RELEASE_DAY:
-        raise Doubted(f"this device's clock says {shown}, which is before this program was made", CHECK_CLOCK)
-    return shown
+    return rungs.clock(case.clock())
 
 
 def check_endpoint(case: Case) -> str:
@@ -137,8 +109,4 @@ def check_endpoint(case: Case) -> str:
 
 def check_state_directory(case: Case) -> str:
     """See that the daemon can keep what must outlive a restart; it reports also where it cannot."""
-    directory = str(case.settings.agent.state_directory)
-    problem = files.writing_problem(directory)
-    if problem is not None:
-        raise Doubted(*problem)
-    return directory if os.path.isdir(directory) else f"{directory}, which is made when it is needed"
+    return rungs.state_directory(str(case.settings.agent.state_directory))

@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 from defender_daemon import files
-from defender_publisher.credentials import AS_OWNER, common_name
+from defender_daemon.certificate import AS_OWNER, common_name
+from defender_daemon.ladder import Failed
 from defender_publisher.device import ThisDevice
 from defender_publisher.diagnosis import no_verdict
 from defender_publisher.doctor import daemon
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Failed
 from defender_publisher.endpoint import is_aws
 from defender_publisher.errors import DefenderError, Rejected, SubscriptionRefused, TooSoon, TransportError
 from defender_publisher.publisher import Publisher, advice_on

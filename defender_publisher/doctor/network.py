@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from defender_publisher.credentials import certificate_id
-from defender_publisher.dates import seconds_of
+from defender_daemon.certificate import certificate_id
+from defender_daemon.dates import seconds_of
+from defender_daemon.ladder import Failed, OverdueError, within
+from defender_daemon.rungs import remaining
 from defender_publisher.diagnosis import LOOK_FOR_FIREWALL, SILENT, explain
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Failed, OverdueError, within
-from defender_publisher.doctor.local import remaining
 from defender_publisher.endpoint import is_aws
 from defender_publisher.errors import Problem
 from defender_publisher.tcp import open_socket

@@ -64,3 +64,15 @@ def open_transport(settings: Settings, watcher: Watcher | None = None) -> Transp
 def method_of(authentication: Authentication) -> Method:
     """Return the method that the configuration names; its module is loaded where it is used."""
     return cast(Method, importlib.import_module(f"{__name__}.{authentication.method}").METHOD)
+
+
+def link_to(settings: Settings, default_port: int) -> Link:
+    """Return the link to the broker that the configuration names, without what the device shows it."""
+    authentication = settings.agent.authentication
+    return Link(
+        host=str(authentication.endpoint),
+        port=int(authentication.port or default_port),
+        client_id=str(settings.agent.client_id),
+        topic=settings.topic,
+        root_ca=str(authentication.root_ca),
+    )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 import ssl
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from defender_daemon.certificate import pair_problems
 from defender_daemon.config import Authentication
-from defender_publisher import credentials
 from defender_publisher.endpoint import is_aws
 from defender_publisher.errors import Problem
 from defender_publisher.transport import Link, Transport, Watcher
+from defender_publisher.transports import link_to
 
 if TYPE_CHECKING:
     from defender_publisher.settings import Settings
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 NEEDED = ("endpoint", "certificate", "private_key")
 PORTS = (8883, 443)  # at AWS
 ALPN_PORT, ALPN_PROTOCOL = 443, "x-amzn-mqtt-ca"  # how AWS IoT tells MQTT with a certificate from HTTPS
-OF_ANOTHER = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")  # the last two of another kind
-KEY = "agent.authentication.private_key"
 
 
 class Certificate:
@@ -49,7 +49,7 @@ class Certificate:
         """Yield what is wrong with the certificate and its key, as far as both are given."""
         certificate, private_key = authentication.certificate, authentication.private_key
         if certificate and private_key:
-            yield from _pair_problems(certificate, private_key)
+            yield from pair_problems(certificate, private_key)
 
     def find_credentials(self, authentication: Authentication) -> str:
         """Return the two paths."""
@@ -58,15 +58,8 @@ class Certificate:
     def link(self, settings: Settings) -> Link:
         """Return the link that shows the certificate."""
         authentication = settings.agent.authentication
-        return Link(
-            host=str(authentication.endpoint),
-            port=int(authentication.port or self.port),
-            client_id=str(settings.agent.client_id),
-            topic=settings.topic,
-            root_ca=str(authentication.root_ca),
-            certificate=str(authentication.certificate),
-            private_key=str(authentication.private_key),
-        )
+        files = {key: str(getattr(authentication, key)) for key in ("certificate", "private_key")}
+        return msgspec.structs.replace(link_to(settings, self.port), **files)
 
     def tls_context(self, authentication: Authentication) -> ssl.SSLContext:
         """Return the context that the SDK makes: on 443 it trusts the system's authorities as well."""
@@ -86,32 +79,3 @@ class Certificate:
 
 
 METHOD = Certificate()
-
-
-def _pair_problems(certificate: str, private_key: str) -> Iterator[Problem]:
-    if not credentials.is_certificate(certificate):
-        says = f"agent.authentication.certificate must hold a certificate in PEM form: {certificate}"
-        yield Problem(says, "copy it to this device again")
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, private_key, password=_refuse_password)
-    except _EncryptedKeyError:
-        says = f"{KEY} must not be encrypted, because a daemon cannot type a pass phrase: {private_key}"
-        yield Problem(says, f"decrypt it: openssl pkey -in {shlex.quote(private_key)} -out NEW")
-    except ssl.SSLError as error:
-        yield _key_problem(error, certificate, private_key)
-
-
-def _key_problem(error: ssl.SSLError, certificate: str, private_key: str) -> Problem:
-    if error.reason in OF_ANOTHER:
-        says = f"{KEY} must be the key of agent.authentication.certificate, but {private_key} does not belong to"
-        return Problem(f"{says} {certificate}", "install a key and a certificate that were issued together")
-    return Problem(f"{KEY} must hold a private key in PEM form: {private_key}", "copy it to this device again")
-
-
-class _EncryptedKeyError(Exception):
-    """OpenSSL asked for a pass phrase."""
-
-
-def _refuse_password() -> str:
-    raise _EncryptedKeyError

@@ -23,7 +23,18 @@ class Greengrass:
     """The method "greengrass", which `--greengrass` sets."""
 
     port = 0
-    unneeded = frozenset({"belong together", "valid today", "issued for this thing", "endpoint", "DNS", "TCP", "TLS"})
+    unneeded = frozenset(
+        {
+            "Greengrass nucleus",
+            "belong together",
+            "valid today",
+            "issued for this thing",
+            "endpoint",
+            "DNS",
+            "TCP",
+            "TLS",
+        }
+    )
 
     def broken_rules(self, authentication: Authentication) -> Iterator[str]:
         """Yield why there is no nucleus to go through."""

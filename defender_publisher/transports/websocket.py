@@ -6,11 +6,14 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from defender_daemon.config import Authentication
 from defender_publisher.diagnosis import NO_AWS_CREDENTIALS
 from defender_publisher.endpoint import region_of
 from defender_publisher.errors import Problem, TransportError
 from defender_publisher.transport import Link, Transport, Watcher
+from defender_publisher.transports import link_to
 
 if TYPE_CHECKING:
     from defender_publisher.settings import Settings
@@ -59,15 +62,7 @@ class WebSocket:
 
     def link(self, settings: Settings) -> Link:
         """Return the link that shows no certificate."""
-        authentication = settings.agent.authentication
-        return Link(
-            host=str(authentication.endpoint),
-            port=int(authentication.port or self.port),
-            client_id=str(settings.agent.client_id),
-            topic=settings.topic,
-            root_ca=str(authentication.root_ca),
-            websocket=True,
-        )
+        return msgspec.structs.replace(link_to(settings, self.port), websocket=True)
 
     def tls_context(self, authentication: Authentication) -> ssl.SSLContext:
         """Return a context that trusts the authorities given."""

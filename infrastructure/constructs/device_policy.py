@@ -16,11 +16,22 @@ _METRICS = f"$aws/things/{_THING}/defender/metrics/*"  # reports, and the replie
 
 
 class DevicePolicy(Construct):
-    """Allows a device to connect as itself, to report its own metrics and to hear what becomes of them."""
+    """Allows a device to connect as itself, to report its own metrics and to hear what becomes of them.
 
-    def __init__(self, scope: Construct, construct_id: str, names: Names) -> None:
+    With `cloudwatch` it also allows a device to get credentials of the fleet's role for CloudWatch.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, names: Names, cloudwatch: bool = False) -> None:
         super().__init__(scope, construct_id)
-        CfnPolicy(self, "Policy", policy_name=names.policy, policy_document=_policy_document())
+        document = _policy_document()
+        if cloudwatch:
+            document["Statement"].append(_assume_role(names))
+        CfnPolicy(self, "Policy", policy_name=names.policy, policy_document=document)
+
+
+def _assume_role(names: Names) -> dict[str, Any]:
+    role_alias = _arn(f"rolealias/{names.role_alias}")
+    return {"Effect": "Allow", "Action": "iot:AssumeRoleWithCertificate", "Resource": role_alias}
 
 
 def _policy_document() -> dict[str, Any]:

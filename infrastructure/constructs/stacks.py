@@ -7,12 +7,25 @@ from functools import singledispatch
 from aws_cdk import App, CfnOutput, LegacyStackSynthesizer, Stack, Tags
 
 from infrastructure.constructs.alerts import Alerts
+from infrastructure.constructs.artifacts_bucket import ArtifactsBucket
+from infrastructure.constructs.cloudwatch_access import CloudWatchAccess
 from infrastructure.constructs.custom_metric import CustomMetric
 from infrastructure.constructs.device import Device
 from infrastructure.constructs.device_policy import DevicePolicy
 from infrastructure.constructs.fleet_group import FleetGroup
+from infrastructure.constructs.greengrass_deployment import GreengrassDeployment
+from infrastructure.constructs.log_group import LogGroup
 from infrastructure.constructs.security_profile import SecurityProfile
-from infrastructure.description import DetectStack, FleetStack, StackDescription, ThingsStack
+from infrastructure.description import (
+    ArtifactsStack,
+    CloudWatchStack,
+    DetectStack,
+    FleetStack,
+    GreengrassStack,
+    LogsStack,
+    StackDescription,
+    ThingsStack,
+)
 from infrastructure.names import TAG
 
 
@@ -24,7 +37,7 @@ def fill(description: StackDescription, stack: Stack) -> None:
 
 @fill.register
 def _fill_fleet(description: FleetStack, stack: Stack) -> None:
-    DevicePolicy(stack, "Policy", description.names)
+    DevicePolicy(stack, "Policy", description.names, description.cloudwatch)
     FleetGroup(stack, "Group", description.names)
 
 
@@ -45,6 +58,27 @@ def _fill_detect(description: DetectStack, stack: Stack) -> None:
     for profile in description.profiles:
         targets = alerts.targets if alerts else None
         SecurityProfile(stack, f"Profile-{profile.name}", names, profile.document, metrics, targets)
+
+
+@fill.register
+def _fill_cloudwatch(description: CloudWatchStack, stack: Stack) -> None:
+    CloudWatchAccess(stack, "Access", description.names, description.namespace, description.resources)
+
+
+@fill.register
+def _fill_logs(description: LogsStack, stack: Stack) -> None:
+    for name, thing in sorted(description.groups.items()):
+        LogGroup(stack, f"Group-{name}", name, thing, description.retention)
+
+
+@fill.register
+def _fill_artifacts(description: ArtifactsStack, stack: Stack) -> None:
+    ArtifactsBucket(stack, "Artifacts", description.bucket)
+
+
+@fill.register
+def _fill_greengrass(description: GreengrassStack, stack: Stack) -> None:
+    GreengrassDeployment(stack, "Greengrass", description)
 
 
 def make_stack(app: App, description: StackDescription) -> Stack:

@@ -18,12 +18,17 @@ from configuration import is_secret
 from etc import keep_files, place_files
 from install import main as install
 from problem import Problem
-from product import PUBLISHER
+from product import PRODUCTS, PUBLISHER
 from program import check_copy, copy_program, name_program, point, write_launcher
 from session import tell_problem
 from stage import stage_files
 from verdict import wait_for_verdict
 from wheel import retag_wheels
+
+OPTIONAL: dict[str, dict[str, Any]] = {  # arguments that may be left out
+    "user?": {"nargs": "?", "default": ""},
+    "product?": {"nargs": "?", "default": PUBLISHER.name, "choices": [*PRODUCTS]},
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,13 +57,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for do, names in {
-        name_program: ["source"],
-        copy_program: ["source", "directory"],
-        check_copy: ["directory"],
+        name_program: ["source", "product?"],
+        copy_program: ["source", "directory", "product?"],
+        check_copy: ["directory", "product?"],
         place_files: ["stage", "etc"],
         keep_files: ["etc", "old"],
         point: ["link", "target"],
-        write_launcher: ["root", "user?"],
+        write_launcher: ["root", "user?", "product?"],
         is_secret: ["config"],
         certificate_id: ["certificate"],
         retag_wheels: ["directory"],
@@ -67,9 +72,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         command = commands.add_parser(do.__name__.replace("_", "-"), help=(do.__doc__ or "").splitlines()[0])
         command.set_defaults(do=do)
         for name in names:
-            kind = float if name == "since" else str if name == "user?" else Path
-            may: dict[str, Any] = {"nargs": "?", "default": PUBLISHER.user} if name.endswith("?") else {}
-            command.add_argument(name.rstrip("?"), type=kind, **may)
+            kind = float if name == "since" else str if name in OPTIONAL else Path
+            command.add_argument(name.rstrip("?"), type=kind, **OPTIONAL.get(name, {}))
     stage = commands.add_parser("stage-files", help=(stage_files.__doc__ or "").splitlines()[0])
     stage.set_defaults(do=stage_files)
     for option in ("--into", "--etc", "--template"):

@@ -37,13 +37,23 @@ class Commands:
 
     # The system's tools
 
-    def run(self, *words: object, environment: Mapping[str, str] | None = None, umask: int = CLOSED) -> bool:
-        """Run a command whose words matter only when it fails; return whether it did well."""
+    def run(
+        self,
+        *words: object,
+        environment: Mapping[str, str] | None = None,
+        umask: int = CLOSED,
+        identity: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Run a command whose words matter only when it fails; return whether it did well.
+
+        `identity` is as whom: subprocess's `user`, `group` and `extra_groups`.
+        """
         self.tell(*words)
         if self.dry_run:
             return True
         with open(self.transcript or os.devnull, "ab") as said:
-            status = self._status(words, stdout=said, stderr=said, env=environment, umask=umask)
+            done = {"stdout": said, "stderr": said, **(identity or {})}
+            status = self._status(words, env=environment, umask=umask, **done)
         self.failed = status != 0
         return status == 0
 
@@ -64,6 +74,14 @@ class Commands:
         except OSError:
             return None
         return None if done.returncode else done.stdout.decode("utf-8", "replace")
+
+    def hear(self, *words: object, identity: Mapping[str, Any]) -> tuple[bool, str]:
+        """Return whether a command does well, and all that it says; `identity` is as in `run`."""
+        done = subprocess.run(
+            list(map(str, words)), check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, cwd="/", env=self.environment, umask=OPEN, **identity,
+        )  # fmt: skip
+        return done.returncode == 0, done.stdout.decode("utf-8", "replace")
 
     def ask_system(self, tool: str, *words: object) -> str | None:
         """Ask the system something; below a prefix only a tool that is installed there is asked."""

@@ -29,6 +29,8 @@ class Linux:
         self.commands = session.commands
         offline = session.options.wheelhouse is not None and not session.options.update_lists
         self.packager = Packager(session.commands, offline)
+        second = self.product.companion
+        self.companion = session.companion(second is not None and self._unit(second.unit).exists())
         self.started_at = 0.0
 
     @property
@@ -60,6 +62,11 @@ class Linux:
     def service_file(self) -> Path:
         """The unit that is told of."""
         return self._unit(self.product.units[-1])
+
+    @property
+    def units(self) -> list[str]:
+        """The units of all services, in the order of their start."""
+        return [*self.product.units, *([self.companion.unit] if self.companion else [])]
 
     def describe(self) -> str:
         """Return what this is; fail if it is not for this installer."""
@@ -110,38 +117,53 @@ class Linux:
     # The service
 
     def write_service(self, version: Path) -> None:
-        """Put the units of a version in place."""
+        """Put the units of a version in place, and remove one that it does not have or nobody wants."""
         units = self.session.places.below(UNITS)
         self.commands.make_open(units)
-        for unit in self.product.units:
+        self._drop_companion(version)
+        for unit in self.units:
             new = units / f"{unit}.new"
             self.commands.copy(version / "installers" / unit, new)
             self.commands.change_mode(0o644, new)
             self.commands.move(new, units / unit)
         self.session.require(self._systemctl("daemon-reload"), "systemd does not take the unit")
-        self.session.require(self._systemctl("-q", "enable", *self.product.units), "the unit cannot be enabled")
+        self.session.require(self._systemctl("-q", "enable", *self.units), "the unit cannot be enabled")
+
+    def _drop_companion(self, version: Path) -> None:
+        second = self.product.companion
+        if second is None:
+            return
+        if not self.session.dry_run and not (version / "installers" / second.unit).exists():
+            self.companion = None  # of an earlier release
+        if self.companion is None and self._unit(second.unit).exists():
+            self._systemctl("-q", "disable", "--now", second.unit)
+            self.commands.remove(self._unit(second.unit))
 
     def start(self) -> bool:
         """Start the service again, and wait until it is ready."""
-        return self._systemctl("restart", *self.product.units)
+        return self._systemctl("restart", *self.units)
 
     def lives(self) -> bool:
         """Whether the service still runs."""
-        active = [self.commands.ask_system("systemctl", "-q", "is-active", unit) for unit in self.product.units]
-        return self.session.dry_run or None not in active
+        return self.session.dry_run or not self._failing()
 
     def how_to_look(self) -> str:
         """Return how an operator looks at the service."""
-        unit = self.product.units[-1]
-        return f"look at: systemctl status {unit}; journalctl -u {unit}"
+        units = " ".join(self.units)
+        return f"look at: systemctl status {units}; journalctl {' '.join(f'-u {unit}' for unit in self.units)}"
 
     def last_words(self) -> str:
-        """Return what the service said last."""
+        """Return what the service said last, of more than one the one that fails."""
         ask = self.commands.ask_system
         ask("journalctl", "--sync")  # what was said a moment ago is not there yet
-        units = [word for unit in self.product.units for word in ("-u", unit)]
+        units = [word for unit in self._failing() or self.units for word in ("-u", unit)]
         since = ("--since", f"@{int(self.started_at)}")
         return ask("journalctl", "--no-pager", "-q", "-o", "cat", "-n", LAST_LINES, *since, *units) or ""
+
+    def _failing(self) -> list[str]:
+        """Return the units that do not run."""
+        ask = self.commands.ask_system
+        return [unit for unit in self.units if ask("systemctl", "-q", "is-active", unit) is None]
 
     def _unit(self, unit: str) -> Path:
         return self.session.places.below(UNITS / unit)

@@ -5,6 +5,7 @@ Only tools and options that every macOS since 11 has; launchctl by its commands 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ LEAVES_WITHIN = 30  # seconds in which a job that was booted out is gone; launch
 BOOTSTRAPS = 20  # how often a bootstrap is tried, once a second: after a bootout it fails for 5 s and more
 STARTS_WITHIN = 35  # seconds; launchd may put a second start off by ThrottleInterval
 TURN = 1.0  # seconds between two looks
+SECOND = "stderr-cloudwatch.log"  # of the second program's job
 LAST_LINES = 12  # of what the job has said
 
 
@@ -36,6 +38,8 @@ class Macos:
         self.commands = session.commands
         self.places = session.places
         self.started_at = 0.0
+        second = self.product.companion
+        self.companion = session.companion(second is not None and self._plist(second.label).exists())
         self._started: dict[str, str] = {}
 
     @property
@@ -69,9 +73,14 @@ class Macos:
         return self._plist(self.product.labels[-1])
 
     @property
-    def errors(self) -> Path:
-        """What the job says before it has a log."""
-        return self.places.root / "stderr.log"
+    def errors(self) -> list[Path]:
+        """What each job says before it has a log."""
+        return [self.places.root / ("stderr.log" if each in self.product.labels else SECOND) for each in self.labels]
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of all jobs, in the order of their start."""
+        return [*self.product.labels, *([self.companion.label] if self.companion else [])]
 
     def describe(self) -> str:
         """Return what this is."""
@@ -108,16 +117,28 @@ class Macos:
     # The job
 
     def write_service(self, version: Path) -> None:
-        """Put the plists of a version in place."""
+        """Put the plists of a version in place, and remove one that it does not have or nobody wants."""
         self._own(self.places.etc / "private.key")
-        self.commands.copy(Path("/dev/null"), self.errors)
-        self.commands.change_mode(0o600, self.errors)
-        self._own(self.errors)
-        for label in self.product.labels:
+        self._drop_companion(version)
+        for errors in self.errors:
+            self.commands.copy(Path("/dev/null"), errors)
+            self.commands.change_mode(0o600, errors)
+            self._own(errors)
+        for label in self.labels:
             plist = version / "installers" / f"{label}.plist"
             self.session.require(self.commands.system("plutil", "-lint", "-s", plist), f"{label}.plist is damaged")
             self._put(plist, self._plist(label))
             self._put(version / "installers" / f"{label}.conf", self._rotation(label))
+
+    def _drop_companion(self, version: Path) -> None:
+        second = self.product.companion
+        if second is None:
+            return
+        if not self.session.dry_run and not (version / "installers" / f"{second.label}.plist").exists():
+            self.companion = None  # of an earlier release
+        if self.companion is None and self._plist(second.label).exists():
+            self._stop(second.label)
+            self.commands.remove(self._plist(second.label), self._rotation(second.label))
 
     def _put(self, source: Path, target: Path) -> None:
         """Put a file in place in one step, as launchd wants it: root's, and written by nobody else."""
@@ -131,7 +152,7 @@ class Macos:
 
     def start(self) -> bool:
         """Start the service again, and wait until it runs."""
-        return all(self._start(label) for label in self.product.labels)
+        return all(self._start(label) for label in self.labels)
 
     def _start(self, label: str) -> bool:
         self._stop(label)
@@ -177,15 +198,16 @@ class Macos:
     def how_to_look(self) -> str:
         """Return how an operator looks at the service."""
         log = self.places.logs / f"{self.product.name}.log"
-        return f"look at: sudo launchctl print system/{self.product.labels[-1]}; {log}; {self.errors}"
+        jobs = "; ".join(f"sudo launchctl print system/{label}" for label in self.labels)
+        return f"look at: {jobs}; {log}; {'; '.join(map(str, self.errors))}"
 
     def last_words(self) -> str:
         """Return what the service said last."""
-        try:
-            end = read_end(self.errors)
-        except (OSError, Problem):
-            return ""
-        return "\n".join(end.decode("utf-8", "replace").splitlines()[-LAST_LINES:])
+        lines: list[str] = []
+        for errors in self.errors:
+            with contextlib.suppress(OSError, Problem):
+                lines += read_end(errors).decode("utf-8", "replace").splitlines()[-LAST_LINES:]
+        return "\n".join(lines)
 
     def _plist(self, label: str) -> Path:
         return self.places.below(DAEMONS / f"{label}.plist")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from problem import Problem
 MISUSE = 2  # exit status
 FLAGS = {
     "--dry-run": "dry_run", "--replace": "replace", "--non-interactive": "non_interactive",
-    "--update-lists": "update_lists",
+    "--update-lists": "update_lists", "--cloudwatch": "cloudwatch", "--no-cloudwatch": "no_cloudwatch",
+    "--beside-greengrass": "beside_greengrass",
 }  # fmt: skip
-NO_OPTION = {"directory", "installed", *FLAGS.values()}
+NO_OPTION = {"called_from", "installed", *FLAGS.values()}
 LONGEST_PORT = 5  # digits
 
 
@@ -36,7 +37,11 @@ class Options:
     non_interactive: bool = False
     dry_run: bool = False
     update_lists: bool = False
-    directory: Path = Path("/")
+    cloudwatch: bool = False
+    no_cloudwatch: bool = False
+    beside_greengrass: bool = False
+    directory: Path | None = None
+    called_from: Path = Path("/")
     installed: str = ""  # what was installed of the system before there was a Python
 
 
@@ -44,28 +49,33 @@ PATHS = {each.name for each in fields(Options) if "Path | None" in str(each.type
 VALUES = {f"--{each.name.replace('_', '-')}": each.name for each in fields(Options) if each.name not in NO_OPTION}
 
 
-def read_options(words: Sequence[str], directory: Path, installed: str = "") -> Options:
-    """Return the options; raises Problem, with the exit status that says so, for wrong ones."""
-    found: dict[str, object] = {"directory": directory, "installed": installed}
-    for option, value in pairs(words):
+def read_options(
+    words: Sequence[str], directory: Path, installed: str = "", allowed: Container[str] = (*FLAGS, *VALUES)
+) -> Options:
+    """Return the options of an installer called from a directory, which takes those that are `allowed`.
+
+    Raises Problem, with the exit status that says so, for wrong ones.
+    """
+    found: dict[str, object] = {"called_from": directory, "installed": installed}
+    for option, value in pairs(words, allowed):
         if option in FLAGS:
             found[FLAGS[option]] = True
         else:
             name = VALUES[option]
             found[name] = directory / Path(str(value)).expanduser() if name in PATHS else value
     options = Options(**{**found, "port": port_of(found.get("port"))})  # type: ignore[arg-type]
-    check(options, dict(pairs(words)))
+    check(options, dict(pairs(words, allowed)))
     return options
 
 
-def pairs(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+def pairs(words: Sequence[str], allowed: Container[str]) -> Iterator[tuple[str, str | None]]:
     """Yield each option with its value, which may be in one word with it."""
     rest = list(words)
     while rest:
         option, joined, value = rest.pop(0).partition("=")
-        if option in FLAGS and not joined:
+        if option in FLAGS and option in allowed and not joined:
             yield option, None
-        elif option in VALUES:
+        elif option in VALUES and option in allowed:
             if not joined and rest:
                 value = rest.pop(0)
             if not value:
@@ -86,6 +96,8 @@ def port_of(text: object) -> int | None:
 
 def check(options: Options, given: dict[str, str | None]) -> None:
     """Raise Problem for values that cannot be meant."""
+    if options.cloudwatch and options.no_cloudwatch:
+        raise Problem("give --cloudwatch or --no-cloudwatch, not both\ntry --help", MISUSE)
     if options.bundle and options.config:
         raise Problem("give --bundle or --config, not both\ntry --help", MISUSE)
     if options.wheelhouse and not options.wheelhouse.is_dir():

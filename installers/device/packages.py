@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from commands import Commands
+from product import PUBLISHER, Product
 from surroundings import for_pip, for_reading_settings, link_netrc, settings_of
 from wheel import retag_wheels
 
@@ -39,9 +40,18 @@ for line in open(sys.argv[1]):
 class Packages:
     """Installs the packages of a version into its own environment; `directory` is that of whoever installs."""
 
-    def __init__(self, commands: Commands, program: Path, directory: Path, wheelhouse: Path | None = None) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        program: Path,
+        directory: Path,
+        wheelhouse: Path | None = None,
+        product: Product = PUBLISHER,
+    ) -> None:
         self.commands = commands
         self.program = program
+        self.product = product
+        self.requirements = program / product.requirements
         self.directory = directory
         self.wheelhouse = wheelhouse
         self.wheels = program / WHEELS
@@ -57,7 +67,8 @@ class Packages:
         self._read_settings()
         self.commands.remove(self.wheels)
         self.commands.make_open(self.wheels)
-        fetched = not with_systems and (self._download(*ONLY_WHEELS, lock="packages") or self._download_by_version())
+        lock = self.product.lock
+        fetched = not with_systems and (self._download(*ONLY_WHEELS, lock=lock) or self._download_by_version())
         if not (fetched or self._build_apart(with_systems)):
             return False
         return self._fetch_python2() and self._install_from(self.wheels)
@@ -74,7 +85,7 @@ class Packages:
         if not (IS_32_BIT and EXTRA_INDEX in self.settings):
             return False
         lock = self.wheels / "versions.lock"
-        lines = [line.rstrip(" \\") for line in self._lock("packages").splitlines() if "==" in line]
+        lines = [line.rstrip(" \\") for line in self._lock(self.product.lock).splitlines() if "==" in line]
         lock.write_text("".join(f"{line}\n" for line in lines), "utf-8")
         return self._pip("download", "--no-deps", "--dest", self.wheels, *ONLY_WHEELS, "--requirement", lock)
 
@@ -99,7 +110,9 @@ class Packages:
 
     def _fetch_python2(self) -> bool:
         """Bring the wheels that say Python 2, and give them the name of ours."""
-        if not self._download(*ONLY_WHEELS, *PYTHON2, lock="retagged"):
+        if not self.product.retagged:
+            return True
+        if not self._download(*ONLY_WHEELS, *PYTHON2, lock=self.product.retagged):
             return False
         retag = argparse.Namespace(directory=self.wheels)
         self.commands.do_as_device("retag-wheels", [self.wheels], lambda: retag_wheels(retag))
@@ -115,14 +128,14 @@ class Packages:
 
     def _write_missing(self, lock: Path) -> None:
         """Write the entries of the lock that the distribution's packages are no substitute for."""
-        said = self.commands.ask(self._own_python, "-I", "-c", SATISFIED, self.program / "requirements.txt")
+        said = self.commands.ask(self._own_python, "-I", "-c", SATISFIED, self.requirements)
         there = set((said or "").split())
-        entries = re.split(r"^(?=\w)", self._lock("packages"), flags=re.MULTILINE)
+        entries = re.split(r"^(?=\w)", self._lock(self.product.lock), flags=re.MULTILINE)
         lock.write_text("".join(each for each in entries if each.split("==")[0] not in there), "utf-8")
 
     def _install_from(self, wheels: Path) -> bool:
         from_there = ("--no-index", "--find-links", wheels)
-        return self._pip("install", *from_there, "--requirement", self.program / "requirements.txt")
+        return self._pip("install", *from_there, "--requirement", self.requirements)
 
     def _pip(self, command: str, *words: object) -> bool:
         """Run the environment's pip, which sees of this system's settings only those that count."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from product import Companion
+
 
 class Platform(Protocol):
     """What an installer does to a system; what cannot be done is said in a sentence, as Problem."""
 
     service_manager: str  # the tool that starts and stops services; below a prefix, it is there or not
     keeps_wheels: bool  # whether a start rebuilds the program's environment from the wheels of its version
+    companion: Companion | None  # the second program that is installed too, or is going to be
     started_at: float  # when the service was started, in seconds since the epoch
 
     @property

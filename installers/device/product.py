@@ -6,6 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/opt/aws")
+COMMON = ("--wheelhouse", "--update-lists", "--python", "--prefix", "--dry-run", "--non-interactive")  # options
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A second program of a product, which is asked for: a service of its own, on the same configuration."""
+
+    name: str  # of its script
+    unit: str  # of systemd
+    label: str  # of its job of launchd
 
 
 @dataclass(frozen=True)
@@ -17,34 +27,69 @@ class Product:
     versioned: str  # the file of it that says __version__
     imports: tuple[str, ...]  # the packages that it cannot run without
     compiled: tuple[str, ...]  # what is compiled beforehand, because the service cannot write there
-    examples: tuple[str, str]  # of its configuration, for Linux and for macOS
+    options: tuple[str, ...]  # of its installer
     user: str  # whom it runs as on Linux
     units: tuple[str, ...]  # of systemd, in the order of their start
     account: str  # whom it runs as on a Mac; with a line in front, as macOS names accounts that are nobody's
     labels: tuple[str, ...]  # of jobs of launchd
     comment: str  # what an account is said to be for
     groups: tuple[str, ...] = ()  # that the user is in besides its own
+    examples: tuple[str, str] = ("", "")  # of a configuration that the installer writes, for Linux and macOS
+    companion: Companion | None = None
+    requirements: str = "requirements.txt"  # in the source tree
+    lock: str = "packages"  # of the packages that an index has
+    retagged: str = "retagged"  # the lock of those whose wheels say Python 2; empty for none
+    says_state: bool = True  # whether its configuration names the directory of its state
 
 
 PUBLISHER = Product(
     name="amazon-defender-publisher",
     parts=(
-        "amazon-defender-publisher", "defender_start.py", "device_defender", "defender_daemon", "defender_publisher",
-        "requirements.txt", "configs", "installers", "LICENSE",
+        "amazon-defender-publisher", "amazon-defender-cloudwatch", "defender_start.py", "device_defender",
+        "defender_daemon", "defender_publisher", "defender_cloudwatch", "requirements.txt", "configs", "installers",
+        "LICENSE",
     ),
     versioned="defender_publisher/__init__.py",
     imports=("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop"),
-    compiled=("defender_start.py", "device_defender", "defender_daemon", "defender_publisher"),
-    examples=("amazon-defender-publisher-rpi.json", "amazon-defender-publisher-osx.json"),
+    compiled=("defender_start.py", "device_defender", "defender_daemon", "defender_publisher", "defender_cloudwatch"),
+    options=(
+        "--bundle", "--endpoint", "--thing-name", "--certificate", "--private-key", "--root-ca", "--port", "--config",
+        "--replace", "--cloudwatch", "--no-cloudwatch", "--beside-greengrass", *COMMON,
+    ),
     user="amazon-defender-publisher",
     units=("amazon-defender-publisher.service",),
     account="_amazon-defender",
     labels=("com.amazonaws.amazon-defender-publisher",),
     comment="AWS IoT Device Defender",
+    examples=("amazon-defender-publisher-rpi.json", "amazon-defender-publisher-osx.json"),
+    companion=Companion(
+        "amazon-defender-cloudwatch", "amazon-defender-cloudwatch.service", "com.amazonaws.amazon-defender-cloudwatch"
+    ),
+)  # fmt: skip
+
+DETECT = Product(
+    name="amazon-defender-detect",
+    parts=(
+        "amazon-defender-detect", "defender_start.py", "device_defender", "defender_daemon", "defender_detect",
+        "configs", "installers", "LICENSE",
+    ),
+    versioned="defender_detect/__init__.py",
+    imports=("amqtt", "cbor2", "cryptography", "msgspec", "paho.mqtt", "rich"),
+    compiled=("defender_start.py", "device_defender", "defender_daemon", "defender_detect"),
+    options=("--directory", *COMMON),
+    user="amazon-defender-detect",
+    units=("amazon-defender-detect.service",),
+    account="",  # there is no installer for a Mac
+    labels=(),
+    comment="Device Defender Detect",
+    requirements="defender_detect/requirements.txt",
+    lock="detect",
+    retagged="",
+    says_state=False,
 )  # fmt: skip
 
 
-PRODUCTS = {product.name: product for product in (PUBLISHER,)}
+PRODUCTS = {product.name: product for product in (PUBLISHER, DETECT)}
 
 
 @dataclass(frozen=True)

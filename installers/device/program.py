@@ -12,7 +12,7 @@ from pathlib import Path
 
 from files import write
 from problem import Problem
-from product import PUBLISHER, Product
+from product import PRODUCTS, Product
 
 SUFFIXES = {
     ".py", ".pem", ".json", ".txt", ".lock", ".sh", ".bash", ".service", ".plist", ".conf", ".typed", "",
@@ -22,7 +22,7 @@ DIGEST_LENGTH = 8  # hexadecimal digits; enough to tell two states of one checko
 
 def name_program(arguments: argparse.Namespace) -> str:
     """Print the name of the version that a source tree holds: its number and the digest of its files."""
-    return name_of(arguments.source, PUBLISHER)
+    return name_of(arguments.source, PRODUCTS[arguments.product])
 
 
 def name_of(source: Path, product: Product) -> str:
@@ -36,7 +36,7 @@ def name_of(source: Path, product: Product) -> str:
 
 def copy_program(arguments: argparse.Namespace) -> None:
     """Copy what a device needs of a source tree into a directory."""
-    copy(arguments.source, arguments.directory, PUBLISHER)
+    copy(arguments.source, arguments.directory, PRODUCTS[arguments.product])
 
 
 def copy(source: Path, directory: Path, product: Product) -> None:
@@ -50,7 +50,7 @@ def copy(source: Path, directory: Path, product: Product) -> None:
 
 def check_copy(arguments: argparse.Namespace) -> None:
     """Fail unless the directory holds the very files that its name stands for."""
-    if not check_copy_of(arguments.directory, PUBLISHER):
+    if not check_copy_of(arguments.directory, PRODUCTS[arguments.product]):
         raise Problem(f"{arguments.directory} is damaged")
 
 
@@ -95,23 +95,30 @@ def link(name: Path, target: Path | str) -> None:
 
 def write_launcher(arguments: argparse.Namespace) -> None:
     """Write the command that a person runs: the current version, with its own Python and nobody's environment."""
-    write_command(arguments.root, PUBLISHER, arguments.user)
+    product = PRODUCTS[arguments.product]
+    write_command(arguments.root, product, arguments.user or product.user)
 
 
 def write_command(root: Path, product: Product, user: str) -> None:
-    """Write the command that a person runs.
+    """Write the commands that a person runs, one for each program of a product.
 
-    It says so where an update of the system has taken its Python away; the commands of a configuration run as the
-    service's user where root asks.
+    Each says so where an update of the system has taken its Python away. The commands of a configuration run as the
+    service's user where root asks, and the state is the service's where no configuration says which that is.
     """
+    for name in (product.name, *([product.companion.name] if product.companion else [])):
+        write(root / "bin" / name, compose_command(root, product, user, name).encode(), 0o755)
+
+
+def compose_command(root: Path, product: Product, user: str, name: str) -> str:
+    """Return the script that runs a program of the current version, with its own Python and nobody's environment."""
     current = shlex.quote(str(root / "current"))
-    text = f"""#!/bin/sh
+    state = "" if product.says_state else f"export STATE_DIRECTORY=${{STATE_DIRECTORY-/var/lib/{product.name}}}\n"
+    return f"""#!/bin/sh
 if [ ! -x {current}/venv/bin/python ]; then
-    echo "{product.name}: its Python is gone, as after some updates of a system;" \\
+    echo "{name}: its Python is gone, as after some updates of a system;" \\
         "run the installer again, which is in" {current}/installers >&2
     exit 1
 fi
 export AMAZON_DEFENDER_COMMANDS_AS={user}
-exec {current}/venv/bin/python -Es {current}/{product.name} "$@"
+{state}exec {current}/venv/bin/python -Es {current}/{name} "$@"
 """
-    write(root / "bin" / product.name, text.encode(), 0o755)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from commands import Commands, say, shown
 from options import Options
 from problem import Problem
-from product import Places, Product
+from product import Companion, Places, Product
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TRANSCRIPT = "install.log"
@@ -43,6 +43,11 @@ class Session:
     def dry_run(self) -> bool:
         """Whether nothing is to be changed."""
         return self.options.dry_run
+
+    def companion(self, is_there: bool) -> Companion | None:
+        """Return the product's second program if it is wanted: asked for now, or there already and not refused."""
+        wanted = self.options.cloudwatch or (is_there and not self.options.no_cloudwatch)
+        return self.product.companion if wanted else None
 
     def begin(self, step: str) -> None:
         """Begin a step, whose commands a dry run prints below its name."""

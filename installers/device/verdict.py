@@ -104,9 +104,9 @@ def tell_wait(status: Status) -> bool:
 
 def diagnose(command: Path, config: Path, user: str) -> str:
     """Return what the doctor says is wrong and what to do, empty if it finds nothing."""
-    with as_service(user, config.with_name(KEY)) as (options, identity):
+    with as_service(user, config.with_name(KEY)) as (copy, identity):
         try:
-            words = [str(command), "--doctor", "--json", *options, str(config)]
+            words = [str(command), "--doctor", "--json", *(["-k", str(copy)] if copy else []), str(config)]
             done = subprocess.run(
                 words, check=False, capture_output=True, cwd="/",
                 stdin=subprocess.DEVNULL, env=clean(os.environ),
@@ -123,8 +123,10 @@ def diagnose(command: Path, config: Path, user: str) -> str:
 
 
 @contextlib.contextmanager
-def as_service(user: str, key: Path) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    """Have options and identity with which a question is asked as the service's user, who has a copy of the key then.
+def as_service(user: str, key: Path) -> Iterator[tuple[Path | None, dict[str, Any]]]:
+    """Have the identity with which a question is asked as the service's user, and a copy of the key that is its own.
+
+    Both are nothing where this is not root, or there is no such user.
 
     The doctor runs the commands of the configuration, which are not root's.
     """
@@ -133,15 +135,15 @@ def as_service(user: str, key: Path) -> Iterator[tuple[list[str], dict[str, Any]
     except KeyError:
         account = None
     if os.geteuid() != 0 or account is None or not key.exists():
-        yield [], {}
+        yield None, {}
         return
     with tempfile.TemporaryDirectory() as directory:
-        copy = Path(directory) / KEY
+        copy = Path(directory) / key.name
         with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as file:
             file.write(read_file(key))
             os.fchown(file.fileno(), account.pw_uid, account.pw_gid)
         os.chown(directory, account.pw_uid, account.pw_gid)
-        yield ["-k", str(copy)], {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        yield copy, {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
 def last_error(status: Status) -> str:

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from defender_daemon import logs
+from defender_daemon.status import LastErrorHandler
 from defender_publisher import session
 from defender_publisher.device import ThisDevice
 from defender_publisher.publisher import Publisher
 from defender_publisher.settings import read_settings
 from defender_publisher.snapshot import Counters
 from defender_publisher.state import StateFile
-from defender_publisher.status_file import LastErrorHandler, StatusFile
+from defender_publisher.status_file import StatusFile
 from defender_publisher.transports import open_transport
 
 SETTLE = 10.0  # seconds that threads of closed sessions have to end

@@ -110,11 +110,11 @@ def hour(offset: int) -> datetime:
 CERTIFICATES: dict[str, tuple[Callable[[Authority, Path], Files], str]] = {
     "of another authority": (
         lambda authority, path: Authority(path / "other").issue(THING),
-        r"not connected to \S+: .*(certificate is refused|certificate is inactive)",
+        r"not connected to \S+: .*must trust the authority that signed this device's certificate",
     ),
     "expired": (
         lambda authority, path: authority.issue("other", not_before=hour(-2), not_after=hour(-1)),
-        r"not connected: the certificate \S+ expired on .*; put a new one with its key in its place",
+        r"not connected: the certificate \S+ expired on .*; replace it and its key with new ones",
     ),
     "not yet valid": (
         lambda authority, path: authority.issue("other", not_before=hour(1)),

@@ -17,6 +17,8 @@ from tests.chaos.scene import THING, Scene
 from tests.chaos.service import HOST_NAME, HOSTS, MosquittoService, ScriptedService
 from tests.chaos.table import Fault
 
+pytestmark = pytest.mark.slow
+
 NewScene = Callable[..., Scene]
 LOOK = 2.5  # seconds: the daemon's look for a connection, and the connecting itself on a busy machine
 NOTICED = 5.0  # seconds between two looks of the daemon whether its connection is still there
@@ -31,7 +33,6 @@ def check_cured(scene: Scene, fault: Fault, attempt: float = 0.0, twice: int | N
     fault.accounted(scene.assert_accounted(twice))
 
 
-@pytest.mark.slow
 @pytest.mark.fault("none")
 @pytest.mark.parametrize("service", [ScriptedService, MosquittoService])
 def test_every_byte_is_reported_once_while_nothing_goes_wrong(
@@ -43,14 +44,12 @@ def test_every_byte_is_reported_once_while_nothing_goes_wrong(
     assert [] == scene.find("WARNING|ERROR")
 
 
-@pytest.mark.slow
 @pytest.mark.fault("broker killed for 5 s")
 def test_a_broker_killed_for_a_moment(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(service=MosquittoService)
     check_killed(scene, fault, 5)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.fault("broker killed for 60 s")
 def test_a_broker_killed_for_a_minute(new_scene: NewScene, fault: Fault) -> None:
@@ -70,7 +69,6 @@ def check_killed(scene: Scene, fault: Fault, seconds: float) -> None:
     check_cured(scene, fault, NOTICED, twice=None)  # a verdict may have been under way
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.fault("broker stopped (SIGSTOP), half-open TCP")
 def test_a_broker_that_is_stopped_while_its_kernel_goes_on(new_scene: NewScene, fault: Fault) -> None:
@@ -84,22 +82,20 @@ def test_a_broker_that_is_stopped_while_its_kernel_goes_on(new_scene: NewScene, 
     check_cured(scene, fault, UNDER_WAY, twice=1)  # the broker finds the report in its socket, and nobody to answer
 
 
-@pytest.mark.slow
 @pytest.mark.fault("TCP accepted, TLS never answered")
 def test_a_server_that_never_answers_tls(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(interval=5)
     scene.service.script.tls = False
-    check_reconnect(scene, fault, "not connected.*the broker did not answer in time: look for a firewall")
+    check_reconnect(scene, fault, "not connected.*the broker did not answer in time; look for a firewall")
     scene.service.script.tls = True
     check_cured(scene, fault, UNDER_WAY)
 
 
-@pytest.mark.slow
 @pytest.mark.fault("TLS up, CONNACK never")
 def test_a_broker_that_never_answers_connect(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(interval=5)
     scene.service.script.connack = None
-    check_reconnect(scene, fault, "not connected.*the broker did not answer in time: look for a firewall")
+    check_reconnect(scene, fault, "not connected.*the broker did not answer in time; look for a firewall")
     scene.service.script.connack = 0
     check_cured(scene, fault, UNDER_WAY)
 
@@ -113,7 +109,6 @@ def test_a_broker_that_refuses_the_connection(new_scene: NewScene, fault: Fault)
     check_cured(scene, fault)
 
 
-@pytest.mark.slow
 @pytest.mark.fault("subscription refused")
 def test_a_broker_that_refuses_the_subscription(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(interval=1)
@@ -137,7 +132,6 @@ def test_a_broker_that_closes_the_connection_on_each_report(new_scene: NewScene,
     assert 1 == len(scene.find("access rules")), "the same sentence is logged once"
 
 
-@pytest.mark.slow
 @pytest.mark.fault("same client ID taken over repeatedly")
 def test_another_client_that_takes_the_client_id_again_and_again(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(service=MosquittoService, interval=5)
@@ -149,7 +143,6 @@ def test_another_client_that_takes_the_client_id_again_and_again(new_scene: NewS
     check_cured(scene, fault, NOTICED, twice=None)  # a verdict may have gone to the other one
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.fault("network cut (link down) for 40 s")
 def test_a_cable_that_is_unplugged(new_scene: NewScene, fault: Fault) -> None:
@@ -160,18 +153,16 @@ def test_a_cable_that_is_unplugged(new_scene: NewScene, fault: Fault) -> None:
     check_cured(scene, fault, twice=None)  # the kernel may deliver what was given up
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.fault("network cut (packets swallowed) for 50 s")
 def test_a_network_that_swallows_every_packet(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(interval=5)
     scene.network.swallow()
-    check_cut(scene, fault, 50, "not connected.*the broker did not answer in time: look for a firewall")
+    check_cut(scene, fault, 50, "not connected.*the broker did not answer in time; look for a firewall")
     scene.network.deliver()
     check_cured(scene, fault, UNDER_WAY, twice=None)
 
 
-@pytest.mark.slow
 @pytest.mark.fault("network cut for 6 s while a report waits")
 def test_a_cut_that_ends_before_the_verdict_is_given_up_costs_nothing(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene()
@@ -184,7 +175,6 @@ def test_a_cut_that_ends_before_the_verdict_is_given_up_costs_nothing(new_scene:
     assert [] == scene.find("WARNING|ERROR")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.fault("DNS gone and back")
 def test_a_name_server_that_falls_silent(new_scene: NewScene, fault: Fault) -> None:
@@ -197,14 +187,13 @@ def test_a_name_server_that_falls_silent(new_scene: NewScene, fault: Fault) -> N
         check_cured(scene, fault, UNDER_WAY)
 
 
-@pytest.mark.slow
 @pytest.mark.fault("broker certificate for another host")
 def test_a_server_that_shows_a_certificate_for_another_host(new_scene: NewScene, fault: Fault) -> None:
     scene = new_scene(interval=1)
     scene.stop_broker()
     scene.service.files = scene.authority.issue("elsewhere", ["elsewhere.test"])
     scene.start_broker()
-    check_reconnect(scene, fault, r"the server's certificate was not accepted \(.* mismatch.*\): .*endpoint must be")
+    check_reconnect(scene, fault, r"the server's certificate was not accepted \(.* mismatch.*\); .*endpoint must be")
     scene.stop_broker()
     scene.service.files = scene.authority.issue("broker", HOSTS)
     scene.start_broker()

@@ -128,7 +128,7 @@ def test_a_throttled_report_is_counted_by_the_next_one_two_turns_later(new_scene
 @pytest.mark.fault("verdict for another report, then silence")
 def test_a_verdict_for_another_report_is_none_for_this(new_scene: NewScene, fault: Fault) -> None:
     scene = begin(new_scene, Verdict(True, of_another))
-    fault.logged(scene.wait_for_line(r"an answer to report \d+, not to \d+, is passed over", 10).text)
+    fault.logged(scene.wait_for_line(r"ignoring a reply to report \d+ while waiting for report \d+", 10).text)
     check_unanswered(scene, fault)
 
 
@@ -136,7 +136,7 @@ def test_a_verdict_for_another_report_is_none_for_this(new_scene: NewScene, faul
 @pytest.mark.fault("verdict for another report, then the own")
 def test_a_verdict_for_another_report_does_not_hide_the_own(new_scene: NewScene, fault: Fault) -> None:
     scene = begin(new_scene, Verdict(True, lambda *report: of_another(*report) + accept(*report)))
-    line = scene.wait_for_line("is passed over", 10)
+    line = scene.wait_for_line("ignoring a reply to report", 10)
     fault.logged(line.text)
     check_cured(scene, fault, line.moment)
 
@@ -145,7 +145,7 @@ def test_a_verdict_for_another_report_does_not_hide_the_own(new_scene: NewScene,
 @pytest.mark.fault("verdict garbled, then silence")
 def test_a_garbled_verdict_is_none(new_scene: NewScene, fault: Fault) -> None:
     scene = begin(new_scene, Verdict(True, garbled))
-    fault.logged(scene.wait_for_line("WARNING : unreadable answer on .*/accepted", 10).text)
+    fault.logged(scene.wait_for_line("WARNING : ignoring a reply on .*/accepted that cannot be read", 10).text)
     check_unanswered(scene, fault)
 
 

@@ -41,13 +41,13 @@ def api(aws: Double, given: Given) -> Api:
 
 
 def test_a_call_is_json_with_its_target_and_a_signature(aws: Double, api: Api) -> None:
-    assert {"ok": True} == api.call(LOGS, "PutLogEvents", {"text": "caf\xe9 \udce9"})
+    assert {"ok": True} == api.call(LOGS, "PutLogEvents", {"text": "caf\xe9 \u20ac"})
     request = aws.requests[0]
     assert "Logs_20140328.PutLogEvents" == request.headers["x-amz-target"]
     assert "application/x-amz-json-1.1" == request.headers["content-type"]
     assert "/eu-west-1/logs/aws4_request" in request.headers["authorization"]
     assert "token" == request.headers["x-amz-security-token"]
-    assert {"text": "caf\xe9 \udce9"} == request.document
+    assert {"text": "caf\xe9 \u20ac"} == request.document
 
 
 def test_a_large_call_is_compressed(aws: Double, api: Api) -> None:
@@ -132,6 +132,16 @@ def test_nobody_there_may_pass(given: Given, free_port: int) -> None:
     assert caught.value.passing
 
 
-def test_a_number_that_is_none_is_never_sent(api: Api) -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        api.call(METRICS, "PutMetricData", {"Value": float("nan")})
+def test_a_connection_serves_until_it_rests(aws: Double, api: Api) -> None:
+    for _ in range(2):
+        api.call(LOGS, "PutLogEvents", {})
+    api.rest()
+    api.call(LOGS, "PutLogEvents", {})
+    first, second, third = (request.connection for request in aws.requests)
+    assert first == second != third
+
+
+def test_a_connection_that_the_server_closed_is_made_again(aws: Double, api: Api) -> None:
+    api.call(LOGS, "PutLogEvents", {})
+    aws.hang_up()
+    assert {"ok": True} == api.call(LOGS, "PutLogEvents", {})

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +95,7 @@ def test_cognito_keys_say_what_to_write_instead_and_show_no_password(tmp_path: P
             f"{FILES}.log_stream_name must be 1 to 512 characters (any but : and *)",
         ),
         ({"logs": logs(include_patterns=["("])}, f"{FILES}.include_patterns must be regular expressions, but "),
+        ({"logs": logs(exclude_patterns=["(a+)+$"])}, "tries for more than a second on a line such as"),
         ({"logs": logs(multi_line_start_pattern="[")}, f"{FILES}.multi_line_start_pattern must be regular expressions"),
         ({"logs": logs(file_path="var/log")}, f"{FILES}.file_path must be an absolute path"),
         ({"logs": logs(file_path="/")}, f"{FILES}.file_path must be a regular file, but / is a directory"),
@@ -154,20 +153,24 @@ def test_without_a_region_nothing_can_be_sent(tmp_path: Path) -> None:
         read_settings(written(tmp_path, metrics={"namespace": "X"}), {})
 
 
-def test_the_own_log_is_not_followed(tmp_path: Path) -> None:
-    own = tmp_path / "amazon-defender-cloudwatch.log"
-    found = problems(tmp_path, agent={"logfile": str(tmp_path / "p.log")}, logs=logs(file_path=str(own)))
-    assert "must not be this program's own log" in found[0]
-
-
-def test_a_fifo_and_a_socket_are_not_followed(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    assert "is a FIFO" in problems(tmp_path, logs=logs(file_path=str(tmp_path / "fifo")))[0]
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(str(tmp_path / "socket"))
-        assert "is a socket" in problems(tmp_path, logs=logs(file_path=str(tmp_path / "socket")))[0]
-
-
 def test_a_thing_name_with_a_colon_fits_into_groups_and_streams(tmp_path: Path) -> None:
     found = settings(tmp_path, agent={"thing_name": "a:b"}, logs=logs(log_stream_name="{thing_name}"))
     assert [("/system/a-b", "a-b")] == [(each.group, each.stream) for each in found.files]
+
+
+def test_a_key_that_systemd_hands_over_takes_the_place_of_the_one_that_only_root_can_read(tmp_path: Path) -> None:
+    handed = tmp_path / "credentials" / "private.key"
+    handed.parent.mkdir()
+    for each in (handed, tmp_path / "certificate.pem"):
+        each.write_text("")
+    agent = {
+        "authentication": {
+            "certificate": "certificate.pem",
+            "private_key": "of-root.key",
+            "credentials": {"endpoint": "c1.credentials.iot.eu-west-1.amazonaws.com", "role_alias": "a"},
+        }
+    }
+    path = written(tmp_path, agent=agent, metrics={"namespace": "X"})
+    assert str(handed) == read_settings(path, REGION, str(handed)).agent.authentication.private_key
+    with pytest.raises(ConfigError, match=r"of-root.key is not there"):
+        read_settings(path, REGION)

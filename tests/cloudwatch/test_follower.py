@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from defender_cloudwatch.follower import CHUNK, LONGEST_LINE, Follower, Place, UnusableFile
+from defender_cloudwatch.follower import CHUNK, LONGEST_LINE, Batch, Follower, Place, UnusableFile
 
 
 def drain(follower: Follower) -> list[bytes]:
     """Read and finish everything that there is now."""
     lines: list[bytes] = []
     while (batch := follower.read()) is not None:
-        lines += batch.lines
+        lines += lines_in(batch)
         follower.done()
     return lines
+
+
+def lines_in(batch: Batch) -> list[bytes]:
+    return [line.rstrip(b"\r") for line in batch.data.split(b"\n") if line.strip()]
 
 
 def append(path: Path, text: str) -> None:
@@ -72,7 +76,7 @@ def test_a_rotated_file_is_read_to_its_end_and_then_the_new_one(
     follower = Follower(str(log))
     batch = follower.read(room=4)
     assert batch is not None
-    assert [b"one"] == batch.lines
+    assert [b"one"] == lines_in(batch)
     follower.done()
     place = batch.place
     if rotate is copytruncate and not restarted:
@@ -147,6 +151,21 @@ def test_a_line_of_three_megabytes_comes_in_pieces(log: Path) -> None:
     lines = drain(Follower(str(log)))
     assert b"x" * (3 * CHUNK) + b"end" == b"".join(lines)
     assert max(map(len, lines)) <= LONGEST_LINE
+
+
+def test_a_line_that_is_too_long_is_cut_between_two_characters(log: Path) -> None:
+    text = ("x" + "\u20ac" * CHUNK).encode()
+    log.write_bytes(text + b"\nend\n")
+    lines = drain(Follower(str(log)))
+    assert text + b"end" == b"".join(lines)
+    assert [line.decode() for line in lines]
+
+
+def test_a_line_that_fits_into_an_event_stays_whole_whatever_is_read_at_a_time(log: Path) -> None:
+    log.write_bytes(b"x" * 900_000 + b"\nend\n")
+    batch = Follower(str(log)).read(room=1_000)
+    assert batch is not None
+    assert [900_000] == [len(line) for line in lines_in(batch)]
 
 
 def test_bytes_that_are_no_text_are_lines_as_well(log: Path) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from defender_cloudwatch.lines import MATCHED_LENGTH, MOST_JOINED, Choice, as_text, join
+from defender_cloudwatch.lines import MATCHED_LENGTH, MOST_JOINED, Choice, as_text, join, lines_of
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,12 @@ def test_a_pattern_sees_the_beginning_of_a_line_only() -> None:
 def test_a_stack_trace_is_one_event() -> None:
     lines = ["2026 start", "  at a", "  at b", "2026 next"]
     assert ["2026 start\n  at a\n  at b", "2026 next"] == list(join(lines, re.compile(r"^\d{4}")))
-    assert lines == list(join(lines, None))
 
 
 def test_lines_without_a_beginning_are_no_event_without_end() -> None:
     sizes = [each.count("\n") + 1 for each in join(["x"] * (MOST_JOINED * 2 + 1), re.compile("never"))]
     assert [MOST_JOINED, MOST_JOINED, 1] == sizes
+
+
+def test_lines_have_no_ends_and_none_is_blank() -> None:
+    assert ["one", "two", "caf\\xe9", "three "] == lines_of(b"one\r\n\n \t\r\ntwo\ncaf\xe9\nthree ")

@@ -13,7 +13,7 @@ import pytest
 from defender_cloudwatch.batch import LogEvent
 from defender_cloudwatch.places import FILE, Pending, Places, Standing
 
-PENDING = Pending("/group", "stream", LogEvent(5, "caf\xe9 \udce9"), {"offset": 9})
+PENDING = Pending("/group", "stream", LogEvent(5, "caf\xe9 \u20ac"), {"offset": 9})
 
 
 def test_what_was_put_is_there_after_a_restart(tmp_path: Path) -> None:

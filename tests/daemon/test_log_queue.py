@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from defender_daemon.log_queue import DescriptorHandler, LogQueue, OneLine, queued_log
+from defender_daemon.log_queue import DescriptorHandler, LogQueue, queued_log
+from defender_daemon.logs import OneLine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 60.0  # seconds
@@ -122,7 +123,8 @@ def test_it_ends_though_nobody_ever_reads(
 
 PROGRAM = """
 import logging, sys
-from defender_daemon.log_queue import DescriptorHandler, OneLine, queued_log
+from defender_daemon.log_queue import DescriptorHandler, queued_log
+from defender_daemon.logs import OneLine
 handler = DescriptorHandler(2)
 handler.setFormatter(OneLine("%(message)s"))
 logging.basicConfig(handlers=[handler], level=logging.INFO)

@@ -134,7 +134,12 @@ def test_a_target_is_taken_as_aws_names_it(target: str, tmp_path: Path) -> None:
     assert {"cam-1": ["p"], "stranger": [] if target == "thinggroup/cameras" else ["p"]} == names
 
 
-@pytest.mark.parametrize("target", ["all/unregistered-things", "thing/cam-1", "thinggroup/doors"])
+def test_a_profile_for_unregistered_things_is_for_nobody_here(tmp_path: Path) -> None:
+    profiles = (source(tmp_path, "p", "arn:aws:iot:eu-west-1:123456789012:all/unregistered-things"),)
+    assert () == read_rules(config(profiles)).of("cam-1").names
+
+
+@pytest.mark.parametrize("target", ["thing/cam-1", "thinggroup/doors"])
 def test_a_target_of_awss_that_nobody_here_is_is_a_problem(target: str, tmp_path: Path) -> None:
     profiles = (source(tmp_path, "p", f"arn:aws:iot:eu-west-1:123456789012:{target}"),)
     (problem,) = problems_of(config(profiles))

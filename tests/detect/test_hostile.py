@@ -16,7 +16,7 @@ from typing import Any
 
 import cbor2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("paho.mqtt")
@@ -37,6 +37,7 @@ from defender_detect.store.store import Store
 from demo.authority import Authority
 from device_defender import profile as aws
 from device_defender.validation import find_problems
+from tests.examples import examples
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOW = 1_800_000_000.0
@@ -564,25 +565,25 @@ def take(payload: bytes, encoding: str) -> None:
 
 
 @given(spoiled(JSON_TREES))
-@settings(max_examples=400, deadline=None)
+@examples(400)
 def test_any_json_in_a_report_is_judged_and_evaluated(document: Any) -> None:
     take(json.dumps(document).encode(), "json")
 
 
 @given(spoiled(CBOR_TREES))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_cbor_in_a_report_is_judged_and_evaluated(document: Any) -> None:
     take(cbor2.dumps(document), "cbor")
 
 
 @given(JSON_TREES, st.sampled_from(["json", "cbor"]))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_tree_is_judged_and_evaluated(document: Any, encoding: str) -> None:
     take(json.dumps(document).encode(), encoding)
 
 
 @given(st.sampled_from(["json", "cbor"]), st.lists(st.tuples(st.integers(0, 2**16), st.binary(max_size=3)), max_size=4))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_bytes_in_a_report_are_judged_and_evaluated(encoding: str, changes: list[tuple[int, bytes]]) -> None:
     payload = packed(GOOD, encoding)
     for place, change in changes:
@@ -592,7 +593,7 @@ def test_any_bytes_in_a_report_are_judged_and_evaluated(encoding: str, changes: 
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(LIMITS), LEAVES), max_size=8))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_any_value_of_a_custom_metric_is_a_metrics_value_or_a_rejection(reports: list[tuple[str, Any, Any]]) -> None:
     detector = Detector(Rules([Attachment(PROFILE)]))
     for index, (thing, _, leaf) in enumerate(reports):

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, judge
 from defender_detect.metrics import LARGEST_COUNT, METRICS, Value, metric_values
+from tests.examples import examples
 
 HEADER = {"report_id": 1, "version": "1.0"}
 FULL: dict[str, Any] = {
@@ -145,7 +146,7 @@ def test_a_total_of_zero_beside_a_list_counts() -> None:
 
 
 @given(st.integers(0, 10**45) | st.floats(0, allow_nan=False, allow_infinity=False))
-@settings(deadline=None)
+@examples(100)
 def test_a_count_however_large_can_be_kept(claimed: float) -> None:
     values = values_of({"network_stats": {"bytes_in": claimed}, "listening_udp_ports": {"total": claimed}})
     assert set(values.values()) == {min(claimed, LARGEST_COUNT)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_detect.errors import DetectError, ProfileError
@@ -15,6 +15,7 @@ from defender_detect.evaluate.behaviors import NO_HISTORY, evaluate
 from defender_detect.metrics import Value
 from defender_detect.profiles import Behavior, Criteria, Profile, parse_profile, read_profile, read_profiles
 from tests.device_defender.test_profile import COUNT, CRITERIA, GOOD, JSON, MISSING, change, paths_of, problems_of
+from tests.examples import examples
 
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "configs" / "security-profiles"
 
@@ -183,7 +184,7 @@ def test_a_directory_says_the_problems_of_all_its_files(tmp_path: Path) -> None:
 
 
 @given(st.sampled_from(paths_of(GOOD)), JSON | st.just(MISSING))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_whatever_is_right_can_be_evaluated(path: tuple[Any, ...], value: Any) -> None:
     document = change(GOOD, path, value)
     if not problems_of(document):

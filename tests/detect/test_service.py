@@ -24,11 +24,7 @@ pytest.importorskip("msgspec")
 
 import cbor2
 
-from defender_detect.alerts.log import Log
 from defender_detect.alerts.queue import Alerts
-from defender_detect.alerts.topic import Topic
-from defender_detect.config import Config
-from defender_detect.config import Detect as DetectSection
 from defender_detect.errors import AlertRefused
 from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Attachment, Rules
@@ -36,13 +32,13 @@ from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, Rejected
 from defender_detect.profiles import read_profile
-from defender_detect.service import Service, alert_topics
+from defender_detect.service import Service
 from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
 from tests.detect.receive.test_receiver import HOST, MOSQUITTO, PATIENCE, Mosquitto, Thing, credentials_of
-from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run
-from tests.waiting import wait_until
+from tests.detect.test_script import ROOT, SCRIPT, WRONG_CONFIGURATION, Program, run, run_here
+from tests.waiting import FOR_EVER, wait_until
 
 OPEN_ACL = (
     "user detect\ntopic readwrite #\ntopic readwrite $aws/things/#\npattern readwrite $aws/things/%u/defender/#\n"
@@ -86,17 +82,6 @@ def test_what_was_restored_is_kept_from_the_garbage_collector(tmp_path: Path) ->
     assert "0 True True\n" == done.stdout
 
 
-def test_who_hears_an_alert_at_the_embedded_broker_is_in_the_configuration() -> None:
-    alerts = [
-        Topic(topic="alerts/a", readers=["dashboard"]),
-        Topic(topic="alerts/b"),
-        Topic(topic="alerts/a", readers=["phone"]),
-        Log(),
-    ]
-    expected = {"alerts/a": {"dashboard", "phone"}, "alerts/b": set()}
-    assert expected == alert_topics(Config(detect=DetectSection(alerts=alerts)))
-
-
 class Setup:
     """A broker, and Detect's configuration for it, with a profile `cpu` that calls more than 50 an alarm."""
 
@@ -137,7 +122,7 @@ class Setup:
         return Thing(self.broker.endpoint, credentials_of(self.authority, self.authority.issue(name)), name)
 
     def ask(self, *question: str) -> Any:
-        ended = run(*question, str(self.path), "--json")
+        ended = run_here(*question, str(self.path), "--json")
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
 
@@ -185,19 +170,19 @@ def setup(tmp_path: Path, authority: Authority, server: Files) -> Iterator[Setup
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_an_alarm_and_its_throttling_go_on_after_a_restart(number: int, setup: Setup) -> None:
-    setup.write({"minimum_interval": 3})
+    setup.write({"minimum_interval": FOR_EVER})
     program = setup.start()
     thing = setup.thing().listen()
     assert thing.ask(encoded(1, 90))[0] == "accepted"
-    sent = time.monotonic()
     program.wait_for(r"WARNING thing: in-alarm: cpu_usage is 90, normal is at most 50 \(idle of cpu\)$")
     before = setup.active()
     program.end(number)
     program = setup.start()
     assert setup.ask("violations", "--active")["activeViolations"][0]["violationId"] == before[0]
-    if time.monotonic() - sent < 2.5:  # a slow machine has nothing to throttle any more
-        assert thing.ask(encoded(2, 1))[1]["statusDetails"]["ErrorCode"] == "Throttled"
-    time.sleep(max(0.0, 3.05 - (time.monotonic() - sent)))
+    assert thing.ask(encoded(2, 1))[1]["statusDetails"]["ErrorCode"] == "Throttled"
+    program.end(number)
+    setup.write()
+    program = setup.start()
     assert thing.ask(encoded(3, 1))[0] == "accepted"
     program.wait_for(r"INFO thing: alarm-cleared: .* \(idle of cpu\)$")
     assert program.end() == 0
@@ -266,6 +251,7 @@ def test_an_alarm_goes_to_a_topic_a_webhook_and_a_command(
     program = setup.start()
     thing = setup.thing().listen()
     assert thing.subscribe("alarms/all")
+    before = time.time()
     thing.publish(encoded(1, 90))
     replies = dict(thing.replies.get(timeout=PATIENCE) for _ in range(2))
     token, posted = webhook.told.get(timeout=PATIENCE)  # type: ignore[attr-defined]
@@ -278,7 +264,7 @@ def test_an_alarm_goes_to_a_topic_a_webhook_and_a_command(
         "violationEventType": "in-alarm",
         "metricValue": {"number": 90},
     }
-    assert posted["violationEventTime"] == pytest.approx(time.time() * 1000, abs=60_000)
+    assert before * 1000 <= posted["violationEventTime"] + 1 <= time.time() * 1000 + 1
     assert program.end() == 0
     thing.leave()
 
@@ -388,7 +374,7 @@ def test_what_is_kept_can_be_asked_while_detect_runs(setup: Setup) -> None:
         ("things",): "THING ",
     }
     for question, start in tables.items():
-        ended = run(*question, path)
+        ended = run_here(*question, path)
         assert (ended.returncode, ended.stderr) == (0, "")
         assert ended.stdout.startswith(start)
         assert ended.stdout.endswith("\n")
@@ -401,7 +387,7 @@ def test_what_is_kept_can_be_asked_while_detect_runs(setup: Setup) -> None:
         ("violations", "--thing", "thin"): "nothing is kept of the thing thin: did you mean thing?",
     }
     for question, message in wrong.items():
-        ended = run(*question, path)
+        ended = run_here(*question, path)
         assert (ended.returncode, ended.stdout) == (WRONG_CONFIGURATION, "")
         assert ended.stderr == f"amazon-defender-detect: {message}\n"
     second = run(path)
@@ -591,6 +577,55 @@ def test_after_a_long_outage_every_alarm_is_invalidated_and_no_event_is_lost(
     service.close(now)
 
 
+def test_silence_is_found_at_a_look_and_goes_on_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(profile(metric="aws:disconnect-duration", value={"count": 15})))
+    now = 1.8e9
+    monkeypatch.setattr("defender_detect.service.time.time", lambda: now)
+
+    def started() -> Service:
+        made = Service(Rules([Attachment(read_profile(path))]), Store(tmp_path / "state"), Alerts(to_log=False))
+        made.restore(lambda *_: None)
+        return made
+
+    def active(service: Service) -> list[str]:
+        assert service._store is not None
+        service._store.flush()
+        return [each.thing for each in service._store.active()]
+
+    service = started()
+    for thing in ("a", "b"):
+        service.accept(with_ports(thing, 0), now)
+    for _ in range(20):
+        now += 60
+        service.accept(with_ports("b", 0), now)
+        service.look_for_silence(now)
+    assert ["a"] == active(service)
+    for _ in range(30):  # the broker is not there
+        now += 60
+        service.look_for_silence(now, deaf=60.0)
+    assert ["a"] == active(service)
+    service.accept(with_ports("b", 0), now)
+    service.close(now)
+    now += 3600  # of which nobody can be blamed
+    service = started()
+    service.look_for_silence(now)
+    assert ["a"] == active(service)
+    now += 1
+    service.accept(with_ports("a", 0), now)
+    assert [] == active(service)
+    now += 3600  # the machine slept
+    service.look_for_silence(now)
+    assert [] == active(service)
+    for _ in range(17):
+        now += 60
+        service.look_for_silence(now)
+    assert ["a", "b"] == sorted(active(service))
+    service.close(now)
+
+
 class Refusing:
     """A sink that takes nothing, ever."""
 
@@ -621,47 +656,3 @@ def test_reports_and_alerts_are_counted_for_good(tmp_path: Path) -> None:
     assert {("the refusing sink",): 4} == reader.counts("alerts-dropped")
     assert {("the refusing sink",): 0} == reader.counts("alerts-waiting")
     assert 0 < reader.counts("evaluation-seconds")[()]
-
-
-def test_silence_is_found_at_a_look_and_goes_on_after_a_restart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "p.json"
-    path.write_text(json.dumps(profile(metric="aws:disconnect-duration", value={"count": 15})))
-    now = 1.8e9
-    monkeypatch.setattr("defender_detect.service.time.time", lambda: now)
-
-    def started() -> Service:
-        made = Service(Rules([Attachment(read_profile(path))]), Store(tmp_path / "state"), Alerts(to_log=False))
-        made.restore(lambda *_: None)
-        return made
-
-    def active(service: Service) -> list[str]:
-        assert service._store is not None
-        service._store.flush()
-        return [each.thing for each in service._store.active()]
-
-    service = started()
-    for thing in ("a", "b"):
-        service.accept(with_ports(thing, 0), now)
-    for _ in range(20):
-        now += 60
-        service.accept(with_ports("b", 0), now)
-        service.look_for_silence(now)
-    assert ["a"] == active(service)
-    service.close(now)
-    now += 3600  # of which nobody can be blamed
-    service = started()
-    service.look_for_silence(now)
-    assert ["a"] == active(service)
-    now += 1
-    service.accept(with_ports("a", 0), now)
-    assert [] == active(service)
-    now += 3600  # the machine slept
-    service.look_for_silence(now)
-    assert [] == active(service)
-    for _ in range(17):
-        now += 60
-        service.look_for_silence(now)
-    assert ["a", "b"] == sorted(active(service))
-    service.close(now)

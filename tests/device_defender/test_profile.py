@@ -6,12 +6,13 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from device_defender.metrics import CLOUD_SIDE
 from device_defender.profile import AWS_RULES, Profile
 from device_defender.validation import find_problems
+from tests.examples import examples
 
 ROLE = "arn:aws:iam::123456789012:role/defender"
 COUNT = {"comparisonOperator": "less-than", "value": {"count": 5}, "durationSeconds": 300}
@@ -446,7 +447,7 @@ def paths_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @given(st.sampled_from(paths_of(GOOD)), JSON | st.just(MISSING))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_whatever_stands_anywhere_is_right_or_said_in_lines_of_ascii(path: tuple[Any, ...], value: Any) -> None:
     problems = problems_of(change(GOOD, path, value))
     assert all("\n" not in problem and problem.isascii() for problem in problems)

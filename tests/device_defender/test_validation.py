@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal, Optional, Union
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta, UnsetType
 
 from device_defender.metrics import Name
 from device_defender.validation import Invalid, find_problems, read
 from device_defender.wording import SECRET, key_path, shown, that
+from tests.examples import examples
 
 Number = Union[int, float]
 
@@ -239,7 +240,7 @@ def keys_of(definition: type[msgspec.Struct]) -> st.SearchStrategy[str]:
 
 
 @given(st.dictionaries(keys_of(Plain), JSON, max_size=4) | JSON)
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_the_walker_finds_a_problem_wherever_msgspec_does_and_nowhere_else(raw: Any) -> None:
     try:
         msgspec.convert(raw, Plain)
@@ -250,7 +251,7 @@ def test_the_walker_finds_a_problem_wherever_msgspec_does_and_nowhere_else(raw: 
 
 
 @given(st.dictionaries(keys_of(Document), ODD, max_size=4) | ODD)
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_whatever_a_decoder_returns_is_read_or_has_problems_in_single_lines_of_ascii(raw: Any) -> None:
     problems = find_problems(raw, Document)
     assert all("\n" not in problem and problem.isascii() for problem in problems)

@@ -19,12 +19,16 @@ REGION = "eu-west-1"
 LONGEST_START, LONGEST_END = 60.0, 5.0  # seconds
 CALLER = "arn:aws:sts::{account}:assumed-role/deployer/somebody"
 DENIED = f"User: {CALLER} is not authorized to perform: {{action}} on resource: {{resource}}"
+JSON_ACTIONS = ("iot:", "logs:")  # whose codes end in Exception
 # What reads: every other call is a write, which --plan and a second run do not make.
 READS = ("Describe", "Get", "List", "Validate", "Detect", "Estimate", "Search")
 
 
 class Emulator:
-    """ministack with Device Defender; keep it in a `with`, or close it."""
+    """ministack with what it lacks: Device Defender, role aliases, AWS IoT's credentials provider, CloudWatch's limits.
+
+    Keep it in a `with`, or close it.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Start the emulator; `directory` gets its log, and the certificate of the authority that signed its own."""
@@ -46,6 +50,7 @@ class Emulator:
         started = self._read()
         watchdog.cancel()
         self.url, self.mqtt_port = f"http://127.0.0.1:{started['gateway']}", int(started["mqtt"])
+        self.credentials_endpoint = f"localhost:{started['provider']}"  # of AWS IoT's credentials provider, by HTTPS
         self.authority.write_text(started["authority"])
         self.pid = self._process.pid
 
@@ -147,28 +152,53 @@ class Account:
         """Let a thing report more often than every 300 s."""
         self.emulator.ask("interval", self.id, seconds=seconds)
 
+    def greengrass(self, **asked: Any) -> Any:
+        """Return which components and deployments there are; or add a `core=`, `deploy=` it, `forget=` an ARN."""
+        return self.emulator.ask("greengrass", self.id, region=self.region, **asked)
+
     def slow_stacks(self, seconds: float) -> None:
         """Let every stack operation take so much longer."""
         self.emulator.ask("delay", self.id, seconds=seconds)
 
-    def fail(self, action: str, code: str, message: str, status: int = 400, subject: str = "", times: int = -1) -> None:
+    def credentials(self) -> list[dict[str, Any]]:
+        """Return what the credentials provider was asked, as {thing, alias, status}."""
+        return list(self.emulator.ask("credentials", self.id))
+
+    def credentials_last(self, seconds: float) -> None:
+        """Let the credentials provider give credentials that expire sooner than role aliases say."""
+        self.emulator.ask("lifetime", self.id, seconds=seconds)
+
+    def slow(self, action: str, seconds: float) -> None:
+        """Let an action take so much longer: `logs:PutLogEvents`, `iot:AssumeRoleWithCertificate`."""
+        self.emulator.ask("lag", self.id, action=action, seconds=seconds)
+
+    def fail(
+        self,
+        action: str,
+        code: str,
+        message: str,
+        status: int = 400,
+        subject: str = "",
+        times: int = -1,
+        done: bool = False,
+    ) -> None:
         """Let an action fail, called directly or by CloudFormation: `iot:CreateThing`, `cloudformation:*` or `*`.
 
         `subject` is what the request must hold to fail, such as a thing's name; `times` is how often, -1 for ever.
+        `done` is whether what was asked for is done all the same, as where an answer gets lost.
         """
-        fault = {"action": action, "code": code, "message": message, "status": status}
+        fault = {"action": action, "code": code, "message": message, "status": status, "done": done}
         self.emulator.ask("fail", self.id, fault={**fault, "subject": subject, "times": times})
 
     def deny(self, action: str, subject: str = "") -> None:
         """Take the permission for an action away."""
         message = DENIED.replace("{account}", self.id)
-        self.fail(
-            action, "AccessDeniedException" if action.startswith("iot:") else "AccessDenied", message, 403, subject
-        )
+        is_json = action.startswith(JSON_ACTIONS)
+        self.fail(action, "AccessDeniedException" if is_json else "AccessDenied", message, 403, subject)
 
     def throttle(self, action: str, times: int) -> None:
         """Refuse an action so often, because it is called too often."""
-        code = "ThrottlingException" if action.startswith("iot:") else "Throttling"
+        code = "ThrottlingException" if action.startswith(JSON_ACTIONS) else "Throttling"
         self.fail(action, code, "Rate exceeded", 429 if action.startswith("iot:") else 400, times=times)
 
     def close_detect(self) -> None:
@@ -202,6 +232,7 @@ def is_read(action: str) -> bool:
 def snapshot(account: Account) -> dict[str, Any]:
     """Return the names of everything of ours that an account can have."""
     iot, sns, stacks = account.client("iot"), account.client("sns"), account.client("cloudformation")
+    logs = account.client("logs")
     return {
         "things": sorted(thing["thingName"] for thing in iot.list_things()["things"]),
         "certificates": sorted(each["certificateId"] for each in iot.list_certificates()["certificates"]),
@@ -209,6 +240,10 @@ def snapshot(account: Account) -> dict[str, Any]:
         "groups": sorted(group["groupName"] for group in iot.list_thing_groups()["thingGroups"]),
         "metrics": sorted(iot.list_custom_metrics()["metricNames"]),
         "profiles": sorted(each["name"] for each in iot.list_security_profiles()["securityProfileIdentifiers"]),
+        "role_aliases": sorted(iot.list_role_aliases()["roleAliases"]),
+        "log_groups": sorted(group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]),
+        "buckets": sorted(bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]),
+        **{kind: sorted(found) for kind, found in account.greengrass().items()},
         "topics": sorted(topic["TopicArn"] for topic in sns.list_topics()["Topics"]),
         "stacks": {each["StackName"]: each["StackStatus"] for each in stacks.describe_stacks()["Stacks"]},
     }

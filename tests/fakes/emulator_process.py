@@ -1,7 +1,8 @@
-"""The emulator's own process: ministack with Device Defender, on loopback only, counting calls and failing on demand.
+"""The emulator's own process: ministack with what it lacks, on loopback only, counting calls and failing on demand.
 
-`python -m tests.fakes.emulator_process` binds two free ports, tells them on the first line of standard output, and then
-answers one line of JSON by another, until standard input ends: with the process that started it, however that ends.
+`python -m tests.fakes.emulator_process` binds three free ports, tells them on the first line of standard output, and
+then answers one line of JSON by another, until standard input ends: with the process that started it, however that
+ends.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ import threading
 from collections import Counter, defaultdict
 from typing import Any
 
+from tests.fakes.faults import describe, faults, find_fault, lag_of, lags, mend
 from tests.fakes.handler_permissions import find_resource, permissions_of
 
 LOOPBACK = "127.0.0.1"
+JSON_SERVICES = ("iot", "logs", "monitoring")  # whose errors are JSON; those of the others are XML
 
 HANDLER_ERROR = (
     'Resource handler returned message: "{} (Service: Iot, Status Code: {}, Request ID: 0)" (HandlerErrorCode: {})'
 )
 
 calls: dict[str, Counter[str]] = defaultdict(Counter)  # account to how often each action was called
-faults: dict[str, list[dict[str, Any]]] = defaultdict(list)  # account to what goes wrong there
 delays: dict[str, float] = {}  # account to the seconds that every stack operation takes in addition
 caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="")
 
@@ -39,21 +41,6 @@ def bind() -> socket.socket:
     return listener
 
 
-def find_fault(account: str, action: str, subject: str, by_stack: bool = False) -> dict[str, Any] | None:
-    """Return what goes wrong with a call, if anything, and count it; a stack waits by itself where it is throttled."""
-    for fault in faults[account]:
-        named = fault["action"] in (action, f"{action.partition(':')[0]}:*", "*") and fault["subject"] in subject
-        if named and fault["times"] != 0 and not (by_stack and fault["code"].startswith("Throttling")):
-            fault["times"] -= 1
-            return fault
-    return None
-
-
-def describe(fault: dict[str, Any], action: str, resource: str) -> str:
-    """Return a fault's message, with the action and the resource that it names."""
-    return str(fault["message"]).replace("{action}", action).replace("{resource}", resource)
-
-
 def watch_requests(app: Any) -> None:
     """Count every API call, and refuse those that are to be refused."""
     from ministack.core import iam_actions
@@ -61,11 +48,15 @@ def watch_requests(app: Any) -> None:
     from ministack.core.router import detect_service, extract_access_key_id
     from ministack.services.cloudformation.helpers import _error
 
+    from tests.fakes import greengrass
+
     name_resources(iam_actions)
     dispatch = app._dispatch_service_request
 
     async def watch(method: str, path: str, headers: dict[str, str], body: bytes, query: Any, request: str) -> Any:
         parameters = app._routing_params(method, path, headers, body, query)
+        if (named := greengrass.action_of(method, path)) is not None:
+            return answer_greengrass(path, headers, query, named)
         service = detect_service(method, path, headers, parameters)
         action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters) or service
         account = get_account_id()
@@ -73,23 +64,40 @@ def watch_requests(app: Any) -> None:
         caller.set(extract_access_key_id(headers, query))
         if service == "cloudformation" and (refusal := check_stack(action, parameters)):
             return _error(*refusal)
-        if (fault := find_fault(account, action, f"{path} {body.decode(errors='replace')}")) is None:
+        await asyncio.sleep(lag_of(account, action))
+        plain = app._decompress_request_body(body, dict(headers)) if service in JSON_SERVICES else body
+        if (fault := find_fault(account, action, f"{path} {plain.decode(errors='replace')}")) is None:
             return await dispatch(method, path, headers, body, query, request)
+        if fault["done"]:  # and nobody hears of it
+            await dispatch(method, path, headers, body, query, request)
         resource = iam_actions.extract_resource_arn(
             service, method, path, headers, body, parameters, get_region(), account
         )
         message = describe(fault, action, resource)
-        if service == "iot":
+        if service in JSON_SERVICES:
             return error_response_json(fault["code"], message, fault["status"])
         return _error(fault["code"], message, fault["status"])
 
     app._dispatch_service_request = watch
 
 
+def answer_greengrass(path: str, headers: dict[str, str], query: Any, action: str) -> Any:
+    """Count a call of Greengrass's, and answer it."""
+    from ministack.core.responses import error_response_json, get_account_id
+
+    from tests.fakes import greengrass
+
+    account, named = get_account_id(), f"greengrass:{action}"
+    calls[account][named] += 1
+    if fault := find_fault(account, named, path):
+        return error_response_json(fault["code"], describe(fault, named, path), fault["status"])
+    return greengrass.answer(path, headers, query, action)
+
+
 def name_resources(iam_actions: Any) -> None:
     """Tell which resource a call of Device Defender's works on, for the policies of who calls."""
     extract = iam_actions.extract_resource_arn
-    kinds = {"custom-metric": "custommetric", "security-profiles": "securityprofile"}
+    kinds = {"custom-metric": "custommetric", "role-aliases": "rolealias", "security-profiles": "securityprofile"}
 
     def extract_resource_arn(service: str, method: str, path: str, *rest: Any) -> str:
         kind, _, name = path.strip("/").partition("/")
@@ -235,13 +243,20 @@ def name_the_endpoint_as_aws_does(iot: Any) -> None:
 
 def answer(question: dict[str, Any]) -> Any:
     """Do what the tests ask for."""
-    from tests.fakes import device_defender
+    from ministack.core.responses import request_scope
+
+    from tests.fakes import credentials_provider, device_defender
 
     account, what = question["account"], question["ask"]
     if what == "calls":
         return dict(calls[account])
     if what == "reports":
         return [report for report in device_defender.reports if report["account"] == account]
+    if what == "credentials":
+        return [each for each in credentials_provider.given if each["account"] == account]
+    if what == "greengrass":
+        with request_scope(account, question["region"]):
+            return ask_greengrass(question)
     if what == "forget":
         calls.pop(account, None)
     elif what == "fail":
@@ -250,10 +265,27 @@ def answer(question: dict[str, Any]) -> Any:
         delays[account] = question["seconds"]
     elif what == "interval":
         device_defender.intervals[account] = question["seconds"]
+    elif what == "lag":
+        lags[account][question["action"]] = question["seconds"]
+    elif what == "lifetime":
+        credentials_provider.lifetimes[account] = question["seconds"]
     elif what == "mend":
-        faults.pop(account, None)
+        mend(account)
         delays.pop(account, None)
     return None
+
+
+def ask_greengrass(question: dict[str, Any]) -> Any:
+    """Do or tell what the tests ask for of Greengrass."""
+    from tests.fakes import greengrass
+
+    if "core" in question:
+        return greengrass.add_core(question["core"])
+    if "deploy" in question:
+        return greengrass.create_deployment(question["deploy"])
+    if "forget" in question:
+        return greengrass.components.pop(question["forget"], None)
+    return {"components": dict(greengrass.components.items()), "deployments": dict(greengrass.deployments.items())}
 
 
 def listen(output: Any) -> None:
@@ -270,7 +302,7 @@ def bind_to_loopback(mqtt: socket.socket) -> None:
     async def create_server(loop: Any, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
         if options.get("sock") is None:
             if port != mqtt.getsockname()[1]:
-                raise OSError(f"the emulator listens on its own two ports only, not on {host}:{port}")
+                raise OSError(f"the emulator listens on its own ports only, not on {host}:{port}")
             host, port, options = None, None, {**options, "sock": mqtt}
         return await create(loop, factory, host, port, **options)
 
@@ -280,8 +312,9 @@ def bind_to_loopback(mqtt: socket.socket) -> None:
 def main() -> None:
     """Serve until standard input ends."""
     output, sys.stdout = sys.stdout, sys.stderr
-    gateway, mqtt = bind(), bind()
-    ports = {"gateway": gateway.getsockname()[1], "mqtt": mqtt.getsockname()[1]}
+    gateway, mqtt, provider = bind(), bind(), bind()
+    bound = {"gateway": gateway, "mqtt": mqtt, "provider": provider}
+    ports = {name: listener.getsockname()[1] for name, listener in bound.items()}
     os.environ.update(AUTH="true", BIND_HOST=LOOPBACK, GATEWAY_PORT=str(ports["gateway"]), SFTP_ENABLED="0")
     os.environ.update(IOT_MTLS_PORT=str(ports["mqtt"]), DOCKER_HOST="unix:///nonexistent")
 
@@ -290,10 +323,14 @@ def main() -> None:
     from ministack import app
     from ministack.services import iot
 
-    from tests.fakes import device_defender
+    from tests.fakes import cloudwatch_limits, credentials_provider, device_defender, greengrass, role_aliases
 
     bind_to_loopback(mqtt)
     device_defender.install()
+    role_aliases.install()
+    cloudwatch_limits.install()
+    greengrass.install()
+    credentials_provider.serve(provider)
     name_the_endpoint_as_aws_does(iot)
     pause_in_time(iot)
     watch_requests(app)

@@ -120,7 +120,9 @@ class FakePaginator:
         yield from getattr(self._iot, self._operation)(**arguments)  # which asks only now, as boto3 does
 
 
-def make_account(cloudformation: FakeCloudFormation | None = None, iot: FakeIot | None = None) -> Account:
+def make_account(
+    cloudformation: FakeCloudFormation | None = None, iot: FakeIot | None = None, **clients: Any
+) -> Account:
     """Return an account with these clients."""
     return Account(
         id=ID,
@@ -130,6 +132,7 @@ def make_account(cloudformation: FakeCloudFormation | None = None, iot: FakeIot 
         endpoint="a1b2c3-ats.iot.eu-west-1.amazonaws.com",
         cloudformation=cloudformation or FakeCloudFormation(),
         iot=iot or FakeIot(),
+        client=clients.__getitem__,
     )
 
 

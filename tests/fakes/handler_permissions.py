@@ -1,17 +1,24 @@
 """What CloudFormation's handlers call on behalf of who deploys, as AWS's own resource schemas list it.
 
-From aws-cloudformation/aws-cloudformation-resource-providers-iot; the attachments, which have no schema there, and
-what tags and a certificate's end need besides, from the API that does it.
+From aws-cloudformation/aws-cloudformation-resource-providers-iot, -logs, -s3 and -greengrassv2; the attachments,
+which have no schema there, and what tags and a certificate's end need besides, from the API that does it.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 READ_TAGS, CHANGE_TAGS = ["iot:ListTagsForResource"], ["iot:TagResource", "iot:UntagResource"]
 VERSIONS = ["iot:ListPolicyVersions", "iot:DeletePolicyVersion"]
 GROUP = ["iot:DescribeThingGroup", *READ_TAGS]
 METRIC = ["iot:DescribeCustomMetric", *READ_TAGS]
+ALIAS = ["iot:DescribeRoleAlias", *READ_TAGS]
+JOBS = [
+    *("iot:CancelJob", "iot:CreateJob", "iot:DeleteThingShadow", "iot:DescribeJob", "iot:DescribeThing"),
+    *("iot:DescribeThingGroup", "iot:GetThingShadow", "iot:UpdateJob", "iot:UpdateThingShadow"),
+]
+LOG_GROUP = ["logs:ListTagsForResource"]
 PROFILE = ["iot:DescribeSecurityProfile", "iot:ListTargetsForSecurityProfile", *READ_TAGS]
 
 PERMISSIONS: dict[str, dict[str, list[str]]] = {
@@ -56,6 +63,34 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
         ],
         "delete": ["iot:DescribeSecurityProfile", "iot:DeleteSecurityProfile"],
     },
+    "AWS::IoT::RoleAlias": {
+        "create": ["iot:CreateRoleAlias", "iot:TagResource", *ALIAS],
+        "update": ["iot:UpdateRoleAlias", *ALIAS, *CHANGE_TAGS],
+        "delete": ["iot:DescribeRoleAlias", "iot:DeleteRoleAlias"],
+    },
+    "AWS::Logs::LogGroup": {
+        "create": ["logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource", *LOG_GROUP],
+        "update": ["logs:PutRetentionPolicy", "logs:DeleteRetentionPolicy", "logs:TagResource", *LOG_GROUP],
+        "delete": ["logs:DeleteLogGroup"],
+    },
+    "AWS::S3::Bucket": {
+        "create": [
+            *("s3:CreateBucket", "s3:PutBucketOwnershipControls", "s3:PutBucketPublicAccessBlock"),
+            *("s3:PutBucketTagging", "s3:PutEncryptionConfiguration"),
+        ],
+        "delete": ["s3:DeleteBucket"],
+    },
+    "AWS::GreengrassV2::ComponentVersion": {
+        "create": [
+            *("greengrass:CreateComponentVersion", "greengrass:DescribeComponent"),
+            *("greengrass:ListTagsForResource", "greengrass:TagResource"),
+        ],
+        "delete": ["greengrass:DeleteComponent"],
+    },
+    "AWS::GreengrassV2::Deployment": {
+        "create": ["greengrass:CreateDeployment", "greengrass:GetDeployment", *JOBS],
+        "delete": ["greengrass:CancelDeployment", "greengrass:DeleteDeployment", "iot:DeleteJob"],
+    },
     "AWS::SNS::Topic": {
         "create": ["sns:CreateTopic", "sns:TagResource", "sns:GetTopicAttributes"],
         "delete": ["sns:GetTopicAttributes", "sns:DeleteTopic"],
@@ -63,15 +98,18 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
     "AWS::SNS::Subscription": {"create": ["sns:Subscribe"], "delete": ["sns:Unsubscribe"]},
     "AWS::IAM::Role": {
         "create": ["iam:CreateRole", "iam:GetRole", "iam:PutRolePolicy", "iam:TagRole"],
+        "update": ["iam:GetRole", "iam:PutRolePolicy"],
         "delete": ["iam:GetRole", "iam:DeleteRolePolicy", "iam:DeleteRole"],
     },
 }
+PASSING = {"AWS::IoT::RoleAlias": ["iam:PassRole", "iam:GetRole"]}  # what a role is looked at and passed on with
 NAMES = {
     "AWS::IoT::Policy": ("policy", "PolicyName"),
     "AWS::IoT::ThingGroup": ("thinggroup", "ThingGroupName"),
     "AWS::IoT::Thing": ("thing", "ThingName"),
     "AWS::IoT::CustomMetric": ("custommetric", "MetricName"),
     "AWS::IoT::SecurityProfile": ("securityprofile", "SecurityProfileName"),
+    "AWS::IoT::RoleAlias": ("rolealias", "RoleAlias"),
 }
 
 
@@ -83,6 +121,15 @@ def find_resource(kind: str, properties: dict[str, Any], physical_id: str, regio
         return f"{start}{part}/{properties.get(name, physical_id)}"
     if kind == "AWS::IoT::Certificate":
         return f"{start}cert/{physical_id}" if physical_id else "*"
+    if kind == "AWS::S3::Bucket":
+        return f"arn:aws:s3:::{properties.get('BucketName', physical_id)}"
+    if kind == "AWS::GreengrassV2::Deployment":
+        return f"arn:aws:greengrass:{region}:{account}:deployments:{physical_id or 'new'}"
+    if kind == "AWS::GreengrassV2::ComponentVersion":
+        name = re.search(r'ComponentName: "([^"]+)"', properties.get("InlineRecipe", ""))
+        return physical_id or f"arn:aws:greengrass:{region}:{account}:components:{name[1] if name else ''}"
+    if kind == "AWS::Logs::LogGroup":
+        return f"arn:aws:logs:{region}:{account}:log-group:{properties.get('LogGroupName', physical_id)}"
     if kind == "AWS::SNS::Topic":
         return f"arn:aws:sns:{region}:{account}:{properties.get('TopicName', physical_id.rpartition(':')[2])}"
     if kind == "AWS::SNS::Subscription":
@@ -95,5 +142,13 @@ def find_resource(kind: str, properties: dict[str, Any], physical_id: str, regio
 def permissions_of(kind: str, what: str, properties: dict[str, Any], resource: str) -> list[tuple[str, str]]:
     """Return what CloudFormation needs to `create`, `update` or `delete` a resource: actions, each on an ARN."""
     needed = [(action, resource) for action in PERMISSIONS.get(kind, {}).get(what, [])]
-    targets = properties.get("AlertTargets", {}) if what != "delete" else {}
-    return needed + [("iam:PassRole", str(target["RoleArn"])) for target in targets.values()]
+    if kind == "AWS::GreengrassV2::Deployment":  # which is a job of AWS IoT's
+        job = resource.replace(":greengrass:", ":iot:").partition(":deployments:")[0] + ":job/any"
+        needed = [(action, job if action.startswith("iot:") else resource) for action, _ in needed]
+    if kind == "AWS::Logs::LogGroup":  # which are listed, not looked up
+        needed.append(("logs:DescribeLogGroups", resource.partition(":log-group:")[0] + ":log-group::log-stream:"))
+    if what == "delete":
+        return needed
+    roles = [target["RoleArn"] for target in properties.get("AlertTargets", {}).values()]
+    roles += [properties["RoleArn"]] if kind == "AWS::IoT::RoleAlias" else []
+    return needed + [(action, str(role)) for role in roles for action in PASSING.get(kind, ["iam:PassRole"])]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import signal
 import ssl
 import subprocess
@@ -20,14 +19,12 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from tests.fakes.device import TOPIC, Device
 from tests.fakes.emulator import ROOT, Account, Emulator, wait_for_stack
-from tests.fakes.mqtt_client import MqttClient
 from tests.waiting import wait_until
 
 GROUP = {"Type": "AWS::IoT::ThingGroup", "Properties": {"ThingGroupName": "fleet"}}
 METRIC = {"Type": "AWS::IoT::CustomMetric", "Properties": {"MetricName": "cpu_usage", "MetricType": "number"}}
-TOPIC = "$aws/things/{}/defender/metrics/json"
-THING_NAME = "${iot:Connection.Thing.ThingName}"
 
 
 def refusal(call: Callable[..., object], **parameters: object) -> str:
@@ -70,7 +67,7 @@ def test_it_listens_on_the_loopback_interface_only(emulator: Emulator) -> None:
         for line in Path(f"/proc/{emulator.pid}/net/{table}").read_text().splitlines()[1:]
         if line.split()[9] in inodes and (table.startswith("udp") or line.split()[3] == "0A")
     ]
-    assert 2 == len(found)
+    assert 3 == len(found)
     assert {"0100007F"} == {address.partition(":")[0] for address in found}
 
 
@@ -227,42 +224,6 @@ def test_what_is_throttled_works_the_next_time(account: Account) -> None:
     account.throttle("iot:ListThings", times=1)
     assert [] == account.client("iot").list_things()["things"]  # boto3 tries again
     assert 2 == account.calls()["iot:ListThings"]
-
-
-class Device:
-    """A thing with a certificate and a least-privilege policy, made by calls."""
-
-    def __init__(self, account: Account, directory: Path, name: str = "rpi-0001") -> None:
-        self.account, self.name, self._directory, iot = account, name, directory, account.client("iot")
-        start = f"arn:aws:iot:{account.region}:{account.id}:"
-        allow = {
-            "iot:Connect": f"client/{THING_NAME}",
-            "iot:Publish": f"topic/{TOPIC.format(THING_NAME)}",
-            "iot:Subscribe": f"topicfilter/{TOPIC.format(THING_NAME)}/accepted",
-            "iot:Receive": f"topic/{TOPIC.format(THING_NAME)}/accepted",
-        }
-        attached = {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}
-        statements = [
-            {"Effect": "Allow", "Action": action, "Resource": start + resource, "Condition": attached}
-            for action, resource in allow.items()
-        ]
-        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        iot.create_policy(policyName=name, policyDocument=document)
-        iot.create_thing(thingName=name)
-        from infrastructure.keys import KeyStore
-
-        request = KeyStore(directory / "keys").request(name)
-        made = iot.create_certificate_from_csr(certificateSigningRequest=request, setAsActive=True)
-        self.certificate_id, self.arn = made["certificateId"], made["certificateArn"]
-        iot.attach_policy(policyName=name, target=self.arn)
-        iot.attach_thing_principal(thingName=name, principal=self.arn)
-        (directory / "certificate.pem").write_text(made["certificatePem"])
-        shutil.copy(directory / "keys" / name / "private.key.new", directory / "private.key")
-
-    def client(self, client_id: str | None = None) -> MqttClient:
-        certificate, private_key = self._directory / "certificate.pem", self._directory / "private.key"
-        emulator = self.account.emulator
-        return MqttClient(emulator.mqtt_port, emulator.authority, certificate, private_key, client_id or self.name)
 
 
 @pytest.fixture

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.fakes.emulator import ROOT, Account
 from tests.fakes.mqtt_client import MqttClient
 
-DEPLOY, PUBLISHER = ROOT / "deploy.py", ROOT / "amazon-defender-publisher"
+DEPLOY, PUBLISHER, CLOUDWATCH = (
+    ROOT / name for name in ("deploy.py", "amazon-defender-publisher", "amazon-defender-cloudwatch")
+)
+SHARED = (
+    "infrastructure",
+    "device_defender",
+    "defender_daemon",
+    "defender_publisher",
+    "release",
+)  # what deploy.py reads
 LONGEST_RUN = 60.0  # seconds; a deployment of a few things takes 2
 
 
@@ -45,6 +60,22 @@ class Machine:
     directory: Path
     account: Account
     more: Mapping[str, str] = field(default_factory=dict)  # environment
+    program: Path = DEPLOY
+
+    def configure(self, **sections: Any) -> Machine:
+        """Return this machine with a checkout of its own, in which the devices' configuration has more sections."""
+        checkout = self.directory / "checkout"
+        if not checkout.exists():
+            checkout.mkdir()
+            for name in SHARED:
+                (checkout / name).symlink_to(ROOT / name)
+            for name in ("deploy.py", "defender_start.py"):
+                shutil.copy(ROOT / name, checkout)
+            shutil.copytree(ROOT / "configs", checkout / "configs")
+        shipped = json.loads((ROOT / "configs" / "amazon-defender-publisher-fleet.json").read_text())
+        own = checkout / "configs" / "amazon-defender-publisher-fleet.local.json"
+        own.write_text(json.dumps({**shipped, **sections}))
+        return replace(self, program=checkout / "deploy.py")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,7 +90,7 @@ class Machine:
     def deploy(self, *arguments: str, **environment: str) -> Run:
         """Run deploy.py without a terminal."""
         done = subprocess.run(
-            [sys.executable, str(DEPLOY), *arguments],
+            [sys.executable, str(self.program), *arguments],
             cwd=self.directory,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
@@ -69,10 +100,22 @@ class Machine:
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
+    def deploy_here(self, *arguments: str, **environment: str) -> Run:
+        """Run deploy.py in this process, for what ends before it needs aws_cdk."""
+        output, errors = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+            patch.chdir(self.directory)
+            for name in os.environ.keys() - self.environment.keys():
+                patch.delenv(name)
+            for name, value in {**self.environment, **environment}.items():
+                patch.setenv(name, value)
+            status = import_module("deploy").main(list(arguments))
+        return Run(status, output.getvalue(), errors.getvalue())
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start deploy.py without a terminal, in a process group of its own."""
         return subprocess.Popen(
-            [sys.executable, str(DEPLOY), *arguments],
+            [sys.executable, str(self.program), *arguments],
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -90,7 +133,10 @@ class Machine:
             bundle.extractall(place)
         config = place / "amazon-defender-publisher.json"
         document = json.loads(config.read_text())
-        document["agent"]["authentication"] |= {"endpoint": "localhost", "port": self.account.emulator.mqtt_port}
+        authentication = document["agent"]["authentication"]
+        authentication |= {"endpoint": "localhost", "port": self.account.emulator.mqtt_port}
+        if "credentials" in authentication:
+            authentication["credentials"]["endpoint"] = self.account.emulator.credentials_endpoint
         document["agent"]["state_directory"] = "state"
         config.write_text(json.dumps(document))
         (place / "roots.pem").write_bytes(self.account.emulator.authority.read_bytes())
@@ -114,6 +160,15 @@ class Device:
         """Run the publisher once."""
         command = [sys.executable, str(PUBLISHER), "amazon-defender-publisher.json", "--once"]
         return subprocess.run(command, cwd=self.directory, capture_output=True, text=True, timeout=LONGEST_RUN)
+
+    def send(self) -> subprocess.CompletedProcess[str]:
+        """Run amazon-defender-cloudwatch once; what it has of AWS is where the emulator is, and no credentials."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        where = {"AWS_ENDPOINT_URL": self.account.emulator.url, "AWS_REGION": self.account.region}
+        command = [sys.executable, str(CLOUDWATCH), "--once", "amazon-defender-publisher.json"]
+        return subprocess.run(
+            command, cwd=self.directory, env={**kept, **where}, capture_output=True, text=True, timeout=LONGEST_RUN
+        )
 
     def client(self, client_id: str | None = None) -> MqttClient:
         """Return an MQTT client with this device's certificate."""

@@ -179,6 +179,7 @@ def test_killed_anywhere_the_next_run_ends_what_it_began(machine: Machine, actio
     assert 1 == len(machine.account.snapshot()["certificates"])
 
 
+@pytest.mark.slow
 def test_of_two_deployments_at_once_one_wins_and_the_other_waits_or_says_why_it_did_not(
     machine: Machine, account: Account, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

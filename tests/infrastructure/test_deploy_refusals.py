@@ -11,6 +11,8 @@ import pytest
 
 from tests.fakes.emulator import Account, Emulator
 from tests.infrastructure.deployment import Machine, certificate_of, members_of
+from tests.infrastructure.test_deploy import NOTHING
+from tests.infrastructure.test_deploy_greengrass import add_core, build
 
 FLEET, THINGS, DETECT = (f"amazon-defender-publisher-{part}" for part in ("fleet", "things-1", "detect"))
 POLICY = Path(__file__).resolve().parent.parent.parent / "infrastructure" / "deployer-policy.json"
@@ -20,7 +22,7 @@ PRIVATE_KEY = "PRIVATE KEY"
 
 def refuse(machine: Machine, *arguments: str, lines: int = LINES, **environment: str) -> str:
     """Deploy what cannot be deployed, and return the sentence; nothing was written."""
-    run = machine.deploy(*arguments, **environment)
+    run = machine.deploy_here(*arguments, **environment)
     assert 1 == run.status, run.text
     assert lines == len(run.sentence.splitlines()), run.sentence
     assert run.sentence.startswith("deploy.py: ")
@@ -41,13 +43,13 @@ def test_no_region(listed: Machine) -> None:
 @pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_DEFAULT_REGION"])
 def test_both_variables_of_the_region_are_read(listed: Machine, variable: str) -> None:
     nowhere = {"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}
-    run = listed.deploy("--plan", **{**nowhere, variable: "ap-south-1"})
+    run = listed.deploy_here("--plan", **{**nowhere, variable: "ap-south-1"})
     assert 0 == run.status, run.text
     assert "region    ap-south-1" in run.output
 
 
 def test_the_option_for_the_region_wins(listed: Machine) -> None:
-    assert "region    us-west-2" in listed.deploy("--plan", "--region", "us-west-2").output
+    assert "region    us-west-2" in listed.deploy_here("--plan", "--region", "us-west-2").output
 
 
 def test_no_credentials(listed: Machine) -> None:
@@ -76,8 +78,9 @@ def test_no_network(listed: Machine, free_port: int) -> None:
 
 
 OFTEN, SELDOM = (
-    ["iot:DescribeEndpoint", "iot:CreateThing"],
+    ["iot:DescribeEndpoint"],
     [
+        "iot:CreateThing",
         "cloudformation:CreateChangeSet",
         "cloudformation:DescribeStacks",
         "cloudformation:ExecuteChangeSet",
@@ -170,7 +173,7 @@ def test_what_is_wrong_with_the_list_is_said_with_all_line_numbers(
 ) -> None:
     if content is not None:
         (machine.directory / "things.txt").write_text(content)
-    run = machine.deploy("--yes")
+    run = machine.deploy_here("--yes")
     assert 1 == run.status
     for words in expected:
         assert words in run.sentence
@@ -201,6 +204,7 @@ def test_a_busy_stack(listed: Machine) -> None:
     assert all("another deployment is under way" in each for each in (errors, run.errors) if each)
 
 
+@pytest.mark.slow
 def test_a_creation_that_failed_is_rolled_back_and_made_again_the_next_time(listed: Machine) -> None:
     listed.account.fail("iot:CreateThing", "InternalFailureException", "An unexpected error has occurred", 500)
     run = listed.deploy("--yes")
@@ -293,14 +297,8 @@ def test_a_policy_or_a_group_that_exists_outside_is_named(listed: Machine, what:
     assert [] == listed.account.snapshot()["things"]
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param("deleted", marks=pytest.mark.slow),
-        "inactive",
-        pytest.param("detached", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["deleted", "inactive", "detached"])
 def test_what_was_changed_by_hand_is_named_and_repaired_by_rotation(machine: Machine, damage: str) -> None:
     machine.list("rpi-0001", "rpi-0002").deploy("--yes", "--no-detect")
     iot, certificate = machine.account.client("iot"), certificate_of(machine.account, "rpi-0001")
@@ -354,13 +352,23 @@ def test_the_policy_for_deployers_is_enough_for_all_that_a_fleet_needs(machine: 
     key = iam.create_access_key(UserName="deployer")["AccessKey"]
     who = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
     deployer = Machine(machine.directory, machine.account, who).list("rpi-0001", "rpi-0002")
+    logs = {"log_group_name": "/fleet/{thing_name}", "retention_in_days": 30, "logs_collected": {"journal": True}}
+    deployer = deployer.configure(logs=logs, metrics={"namespace": "Lab"})
+    build(deployer)
+    add_core(machine.account, "core-1")
     for arguments in (
         ["--alert-email", "somebody@example.com"],
+        ["--cloudwatch"],
         ["--rotate", "rpi-0001"],
         ["--things", "fewer.txt"],
+        ["--no-cloudwatch"],
+        ["--cloudwatch"],
+        ["--greengrass", "core-1"],
+        ["--no-greengrass"],
+        ["--greengrass", "core-1"],
         ["--destroy"],
     ):
         Path(machine.directory, "fewer.txt").write_text("rpi-0002\nrpi-0003\n")
         run = deployer.deploy("--yes", *arguments)
         assert 0 == run.status, run.text
-    assert [] == machine.account.snapshot()["things"]
+    assert {**NOTHING, "things": ["core-1"]} == machine.account.snapshot()

@@ -30,7 +30,7 @@ def test_each_device_has_its_commands_and_what_is_cut_off_is_said_last() -> None
     assert "  scp fleet/a.tar a:" in lines
     install = "cd amazon-defender-publisher-* && sudo installers/install-rpi.bash --bundle ~/"
     assert f"  ssh -t a '{install}a.tar && rm ~/a.tar'" in lines
-    assert f"  ssh -t b '{install}b.tar --replace && rm ~/b.tar'" in lines  # or its old key would be kept
+    assert f"  ssh -t b '{install}b.tar && rm ~/b.tar'" in lines  # the installer takes a newer certificate over
     assert "Cut off until this is done: b" == lines[-1]
 
 
@@ -46,7 +46,7 @@ def test_a_large_fleet_is_not_a_page_of_commands() -> None:
 
 @pytest.mark.parametrize("thing", ["rack:1", "_x"])
 def test_a_name_that_is_no_hosts_is_not_taken_for_one(thing: str) -> None:
-    scp, ssh = bundle_commands(Path("fleet", f"{thing}.tar"), ())
+    scp, ssh = bundle_commands(Path("fleet", f"{thing}.tar"))
     assert f"scp fleet/{thing}.tar DEVICE:" == scp
     assert ssh.startswith("ssh -t DEVICE ")
 
@@ -59,9 +59,9 @@ def test_the_commands_do_what_they_say_in_a_shell(tmp_path: Path) -> None:
     write_program(installer, 'echo "$@"; cat "$2"')
     bundle.parent.mkdir()
     bundle.write_text("the bundle\n")
-    done = run_in_bash(tmp_path, device, bundle_commands(bundle, ["rpi-0001"]))
+    done = run_in_bash(tmp_path, device, bundle_commands(bundle))
     assert (0, "") == (done.returncode, done.stderr)
-    assert f"--bundle {device}/rpi-0001.tar --replace\nthe bundle\n" == done.stdout
+    assert f"--bundle {device}/rpi-0001.tar\nthe bundle\n" == done.stdout
     assert not (device / "rpi-0001.tar").exists()
 
 
@@ -71,20 +71,18 @@ def test_a_kit_is_made_brought_and_run(tmp_path: Path, monkeypatch: pytest.Monke
     lay_out_tools(tmp_path, device)
     kit = bundle.with_name("install-rpi-0001.bash")
     bundle.parent.mkdir()
-    write_program(
-        tmp_path / "bin" / "make", f"""test "$1 $2" = "kit BUNDLES={bundle}" && echo 'echo ran "$@"' >{kit}"""
-    )
-    done = run_in_bash(tmp_path, device, kit_commands(bundle, ["rpi-0001"]))
-    assert (0, "", "ran --replace\n") == (done.returncode, done.stderr, done.stdout)
+    write_program(tmp_path / "bin" / "make", f"""test "$1 $2" = "kit BUNDLES={bundle}" && echo 'echo ran' >{kit}""")
+    done = run_in_bash(tmp_path, device, kit_commands(bundle))
+    assert (0, "", "ran\n") == (done.returncode, done.stderr, done.stdout)
     assert [] == list(device.iterdir())
     assert "make kit" in "\n".join(shown(Handover((bundle,), ()), kits=True))
 
 
 def test_outside_of_the_checkout_make_is_told_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CHECKOUT)
-    assert "make kit BUNDLES=fleet/a.tar" == kit_commands(Path("fleet/a.tar"), ())[0]
+    assert "make kit BUNDLES=fleet/a.tar" == kit_commands(Path("fleet/a.tar"))[0]
     monkeypatch.chdir(tmp_path)
-    make, scp, _ = kit_commands(Path("fleet/a.tar"), ())
+    make, scp, _ = kit_commands(Path("fleet/a.tar"))
     assert f"make -C {CHECKOUT} kit BUNDLES={tmp_path}/fleet/a.tar" == make
     assert "scp fleet/install-a.bash a:" == scp
 
@@ -96,7 +94,7 @@ def test_a_kit_is_where_its_builder_puts_it(tmp_path: Path) -> None:
     with tarfile.open(bundle, "w", format=tarfile.USTAR_FORMAT) as tar:
         tar.add(__file__, "private.key")
     kit = builder.write_kit(bundle, wheels)
-    assert f"scp {kit} rpi-0001:" in kit_commands(bundle, ())
+    assert f"scp {kit} rpi-0001:" in kit_commands(bundle)
 
 
 def lay_out_tools(directory: Path, device: Path) -> None:

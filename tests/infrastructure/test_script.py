@@ -35,6 +35,20 @@ def test_what_goes_well_tells_nothing_yet(capsys: pytest.CaptureFixture[str]) ->
     assert "" == capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "address", ["ops", "a b@example.com", "{{resolve:ssm:x}}@example.com", "${Token[TOKEN.1]}@example.com"]
+)
+def test_what_is_no_address_or_would_be_looked_up_is_refused(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        deploy.read_arguments(["--alert-email", address])
+    assert "--alert-email: must be an address such as ops@example.com, got " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["", "ops+iot@example.com"])
+def test_an_address_or_none_is_taken(address: str) -> None:
+    assert address == deploy.read_arguments(["--alert-email", address]).alert_email
+
+
 @pytest.mark.parametrize(("arguments", "agreed"), [(["--yes"], True), ([], False)])
 def test_nothing_is_done_before_somebody_agreed(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], agreed: bool

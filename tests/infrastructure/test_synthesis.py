@@ -16,13 +16,25 @@ from tests.infrastructure.deployer import skip_without
 
 skip_without("aws_cdk", "cfnlint", "cryptography")
 
-from infrastructure.description import DetectStack, FleetStack, ThingsStack  # noqa: E402
+from infrastructure.cloudwatch import GROUPS_PER_STACK  # noqa: E402
+from infrastructure.description import (  # noqa: E402
+    ArtifactsStack,
+    CloudWatchStack,
+    DetectStack,
+    FleetStack,
+    GreengrassStack,
+    LogsStack,
+    ThingsStack,
+)
 from infrastructure.keys import KeyStore  # noqa: E402
 from infrastructure.names import Names  # noqa: E402
-from infrastructure.node import find_bundled_node, use_bundled_node  # noqa: E402
 from infrastructure.placement import THINGS_PER_STACK  # noqa: E402
 from infrastructure.profiles import Profile, custom_metrics, read_profiles  # noqa: E402
+from infrastructure.sending import THING  # noqa: E402
 from infrastructure.synthesis import synthesize  # noqa: E402
+from release.component import NAME as COMPONENT  # noqa: E402
+from release.component import recipe  # noqa: E402
+from tests.infrastructure.role_alias_audit import find_reasons  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "amazon-defender-publisher"
@@ -105,6 +117,16 @@ def texts(requests: dict[str, str], longest_requests: dict[str, str]) -> Iterato
         DetectStack(SECOND, PROFILES, {}),
         FleetStack(LONGEST),
         ThingsStack(LONGEST, 9999, longest_requests),
+        FleetStack(SECOND, cloudwatch=True),
+        CloudWatchStack(
+            SECOND, "System/RaspberryPi", (f"log-group:/fleet/{THING}:*", f"log-group:/all:log-stream:{THING}")
+        ),
+        CloudWatchStack(LONGEST, None, (f"log-group:/fleet/{THING}:*",)),
+        ArtifactsStack(SECOND, "second-123456789012-eu-west-1"),
+        deploy_to("second-cores", own=True),
+        deploy_to("factory", own=False, names=LONGEST),
+        LogsStack(SECOND, 1, {"/fleet/rpi-0001": "rpi-0001", "/all": ""}, 30),
+        LogsStack(LONGEST, 9999, {f"{i:x>512}": "t" * 128 for i in range(GROUPS_PER_STACK)}, None),
     ]
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.delenv("CDK_VALIDATION", raising=False)
@@ -114,6 +136,13 @@ def texts(requests: dict[str, str], longest_requests: dict[str, str]) -> Iterato
 @pytest.fixture(scope="module")
 def templates(texts: dict[str, str]) -> dict[str, dict[str, Any]]:
     return {name: json.loads(text) for name, text in texts.items()}
+
+
+def deploy_to(group: str, own: bool, names: Names = SECOND) -> GreengrassStack:
+    """Return what brings the component to a group, with its recipe as it is built."""
+    artifacts = {"com.example/0.1.0/x.zip": "ab" * 32}
+    configuration = {"agent": {"publish_interval": 600}}
+    return GreengrassStack(names, COMPONENT, "0.1.0", recipe("0.1.0"), artifacts, configuration, group, own)
 
 
 def resources_of(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -379,7 +408,9 @@ def test_metrics_whose_names_are_much_alike_can_be_in_one_stack() -> None:
 
 def test_what_can_have_tags_tells_its_fleet(templates: dict[str, dict[str, Any]]) -> None:
     tagged = {"IoT::Policy", "IoT::ThingGroup", "IoT::CustomMetric", "IoT::SecurityProfile", "SNS::Topic", "IAM::Role"}
-    for stack, fleet in (("fleet", NAME), ("detect", NAME), ("things-1", NAME)):
+    tagged |= {"IoT::RoleAlias", "Logs::LogGroup"}
+    stacks = [(stack, NAME) for stack in ("fleet", "detect", "things-1")]
+    for stack, fleet in (*stacks, ("cloudwatch", "second"), ("logs-1", "second")):
         for resource in templates[f"{fleet}-{stack}"]["Resources"].values():
             has_tag = {"Key": NAME, "Value": fleet} in resource["Properties"].get("Tags", [])
             assert (resource["Type"].removeprefix("AWS::") in tagged) == has_tag, resource["Type"]
@@ -398,13 +429,18 @@ def test_a_template_has_no_white_space_and_tells_the_digest_of_its_description(
 def test_nothing_of_the_cdks_own_is_in_a_template(templates: dict[str, dict[str, Any]]) -> None:
     assert all(template.keys() <= {"Metadata", "Resources", "Outputs"} for template in templates.values())
     assert not re.search("CDK::|CDKMetadata|aws:cdk|BootstrapVersion", json.dumps(templates))
-    assert not any("Metadata" in each for template in templates.values() for each in template["Resources"].values())
+    resources = [each for template in templates.values() for each in template["Resources"].values()]
+    kinds = {each["Type"] for each in resources if "Metadata" in each}  # whose a group is, what a version is made of
+    assert {"AWS::Logs::LogGroup", "AWS::GreengrassV2::ComponentVersion"} == kinds
+    assert {NAME} == {key for each in resources for key in each.get("Metadata", {})}
 
 
 def test_cfn_lint_finds_nothing_but_what_it_does_not_know(texts: dict[str, str]) -> None:
     from cfnlint.api import lint
 
-    found = [str(match) for stack in ("fleet", "things-1", "detect") for match in lint(texts[f"{NAME}-{stack}"])]
+    stacks = [f"{NAME}-{stack}" for stack in ("fleet", "things-1", "detect")]
+    stacks += [f"second-{stack}" for stack in ("fleet", "cloudwatch", "logs-1", "artifacts", "greengrass")]
+    found = [str(match) for stack in stacks for match in lint(texts[stack])]
     # Device Defender takes IPv6 as well: its API's pattern for a CIDR has a colon.
     assert [] == [message for message in found if "is not a 'ipv4-network'" not in message]
 
@@ -439,15 +475,123 @@ def test_the_digest_follows_whatever_a_template_depends_on(requests: dict[str, s
     assert description.digest != dataclasses.replace(description, requests=changed).digest
 
 
-# Node
+# CloudWatch
 
 
-def test_the_node_of_the_package_is_used_unless_another_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JSII_NODE", raising=False)
-    use_bundled_node()
-    assert str(find_bundled_node()) == os.environ["JSII_NODE"]
-    version = subprocess.run([os.environ["JSII_NODE"], "--version"], capture_output=True, text=True, check=True)
-    assert version.stdout.startswith("v")
-    monkeypatch.setenv("JSII_NODE", "/another/node")
-    use_bundled_node()
-    assert "/another/node" == os.environ["JSII_NODE"]
+def role_policy(template: dict[str, Any]) -> Any:
+    (policy,) = properties_of(template, "IAM::Role")["Policies"]
+    return resolve(policy["PolicyDocument"], "aws", "REGION", "ACCOUNT")
+
+
+def test_only_the_credentials_provider_may_assume_the_role_and_only_for_its_alias(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    document = properties_of(templates["second-cloudwatch"], "IAM::Role")["AssumeRolePolicyDocument"]
+    (statement,) = resolve(document, "aws", "REGION", "ACCOUNT")["Statement"]
+    assert {
+        "Effect": "Allow",
+        "Principal": {"Service": "credentials.iot.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {
+            "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+            "ArnLike": {"aws:SourceArn": "arn:aws:iot:REGION:ACCOUNT:rolealias/second"},
+        },
+    } == statement
+    alias = properties_of(templates["second-cloudwatch"], "IoT::RoleAlias")
+    assert ("second", 3600) == (alias["RoleAlias"], alias["CredentialDurationSeconds"])
+
+
+def test_the_role_sends_to_the_things_own_and_to_one_namespace(templates: dict[str, dict[str, Any]]) -> None:
+    put, send = role_policy(templates["second-cloudwatch"])["Statement"]
+    assert "cloudwatch:PutMetricData" == put["Action"]
+    assert {"StringEquals": {"cloudwatch:namespace": "System/RaspberryPi"}} == put["Condition"]
+    assert ["logs:CreateLogStream", "logs:GetLogEvents", "logs:PutLogEvents"] == send["Action"]
+    start = "arn:aws:logs:REGION:ACCOUNT:log-group:"
+    assert [f"{start}/fleet/{THING}:*", f"{start}/all:log-stream:{THING}"] == send["Resource"]
+    (only,) = role_policy(templates[f"{LONGEST.prefix}-cloudwatch"])["Statement"]
+    assert f"{start}/fleet/{THING}:*" == only["Resource"]
+
+
+def test_device_defenders_audit_finds_nothing_in_the_role(templates: dict[str, dict[str, Any]]) -> None:
+    for name in ("second-cloudwatch", f"{LONGEST.prefix}-cloudwatch"):
+        assert set() == find_reasons(role_policy(templates[name]))
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "reason"),
+    [
+        ("logs:*", "*", "ALLOWS_BROAD_ACCESS_TO_USED_SERVICES"),
+        ("*", "*", "ALLOWS_BROAD_ACCESS_TO_USED_SERVICES"),
+        ("iam:GetRole", "arn:aws:iam::1:role/own", "ALLOWS_ACCESS_TO_SECURITY_AUDITING_SERVICES"),
+        ("iot:Publish", "arn:aws:iot:r:1:topic/*", "ALLOWS_BROAD_ACCESS_TO_IOT_DATA_PLANE_ACTIONS"),
+        ("iot:DescribeThing", "*", "ALLOWS_BROAD_ACCESS_TO_IOT_THING_ADMIN_READ_ACTIONS"),
+        ("iot:UpdateThing", f"arn:aws:iot:r:1:thing/{THING}", "ALLOWS_ACCESS_TO_IOT_THING_ADMIN_WRITE_ACTIONS"),
+        ("iot:CreatePolicy", "*", "ALLOWS_ACCESS_TO_IOT_NON_THING_ADMIN_ACTIONS"),
+        ("iot:Publish", f"arn:aws:iot:r:1:topic/{THING}/*", None),
+    ],
+)
+def test_the_audit_would_find_what_it_looks_for(action: str, resource: str, reason: str | None) -> None:
+    document = {"Statement": [{"Effect": "Allow", "Action": action, "Resource": resource}]}
+    assert (reason in find_reasons(document)) if reason else set() == find_reasons(document)
+
+
+def test_the_policy_of_devices_lets_them_assume_the_fleets_role_and_no_other(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    allowed = [
+        statement
+        for name in ("second-fleet", f"{NAME}-fleet")
+        for statement in properties_of(templates[name], "IoT::Policy")["PolicyDocument"]["Statement"]
+        if "AssumeRole" in str(statement)
+    ]
+    (statement,) = resolve(allowed, "aws", "REGION", "ACCOUNT")
+    arn = "arn:aws:iot:REGION:ACCOUNT:rolealias/second"
+    assert {"Effect": "Allow", "Action": "iot:AssumeRoleWithCertificate", "Resource": arn} == statement
+
+
+def test_a_log_group_has_its_retention_and_tells_whose_it_is(templates: dict[str, dict[str, Any]]) -> None:
+    groups = resources_of(templates["second-logs-1"], "Logs::LogGroup").values()
+    found = {each["Properties"]["LogGroupName"]: each for each in groups}
+    assert {"/fleet/rpi-0001": "rpi-0001", "/all": ""} == {key: each["Metadata"][NAME] for key, each in found.items()}
+    assert [30, 30] == [each["Properties"]["RetentionInDays"] for each in found.values()]
+    longest = resources_of(templates[f"{LONGEST.prefix}-logs-9999"], "Logs::LogGroup")
+    assert GROUPS_PER_STACK == len(longest)
+    assert all("RetentionInDays" not in each["Properties"] for each in longest.values())
+
+
+# Greengrass
+
+
+def test_the_component_is_deployed_to_a_group_that_is_made_or_to_one_that_is_there(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    own, other = (templates[f"{names.prefix}-greengrass"] for names in (SECOND, LONGEST))
+    (group,) = resources_of(own, "IoT::ThingGroup")
+    assert {"Fn::GetAtt": [group, "Arn"]} == properties_of(own, "GreengrassV2::Deployment")["TargetArn"]
+    assert "second-cores" == own["Resources"][group]["Properties"]["ThingGroupName"]
+    target = resolve(properties_of(other, "GreengrassV2::Deployment")["TargetArn"], "aws-cn", "REGION", "ACCOUNT")
+    assert "arn:aws-cn:iot:REGION:ACCOUNT:thinggroup/factory" == target
+    assert {} == resources_of(other, "IoT::ThingGroup")
+
+
+def test_a_deployment_has_the_version_that_is_made_and_resets_what_is_no_longer_configured(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    template = templates["second-greengrass"]
+    (version,) = resources_of(template, "GreengrassV2::ComponentVersion")
+    assert recipe("0.1.0") == template["Resources"][version]["Properties"]["InlineRecipe"]
+    deployment = properties_of(template, "GreengrassV2::Deployment")
+    (name,) = deployment["Components"]
+    what = deployment["Components"][name]
+    assert (COMPONENT, {"Fn::GetAtt": [version, "ComponentVersion"]}) == (name, what["ComponentVersion"])
+    update = what["ConfigurationUpdate"]
+    assert ([""], {"agent": {"publish_interval": 600}}) == (update["Reset"], json.loads(update["Merge"]))
+    noted = template["Resources"][version]["Metadata"][NAME]
+    assert {"version": "0.1.0", "artifacts": {"com.example/0.1.0/x.zip": "ab" * 32}} == noted
+
+
+def test_nothing_of_the_bucket_is_ever_public(templates: dict[str, dict[str, Any]]) -> None:
+    bucket = properties_of(templates["second-artifacts"], "S3::Bucket")
+    assert "second-123456789012-eu-west-1" == bucket["BucketName"]
+    assert [True] * 4 == list(bucket["PublicAccessBlockConfiguration"].values())
+    assert "BucketOwnerEnforced" == bucket["OwnershipControls"]["Rules"][0]["ObjectOwnership"]

@@ -13,11 +13,11 @@ BROKEN_LATER = LOOKED_AT + (
 HANGS = LOOKED_AT + "time.sleep(99)\n"
 
 
-def new_release(site: Site, path: str, script: str | None = None) -> str:
+def new_release(site: Site, path: str, script: str | None = None, program: str = "publisher") -> str:
     """Copy the source in the machine to a later version, whose program is `script` if one is given."""
     site.machine.run("cp", "-R", SOURCE, path, check=True)
-    module = f"{path}/defender_publisher/__init__.py"
+    module = f"{path}/defender_{program}/__init__.py"
     site.write(module, site.read(module).replace('__version__ = "', '__version__ = "9.'))
     if script is not None:
-        site.write(f"{path}/amazon-defender-publisher", script)
+        site.write(f"{path}/amazon-defender-{program}", script)
     return path

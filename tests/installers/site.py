@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -118,9 +118,11 @@ class Site:
         command = ["bash", f"{source}/installers/install-rpi.bash", "--wheelhouse", WHEELS, *options]
         return self.machine.run(*command, within=within, **environment)
 
-    def begin_install(self, *options: object, source: str = SOURCE) -> None:
-        """Start the installer, and do not wait for it."""
-        command = ["bash", f"{source}/installers/install-rpi.bash", "--wheelhouse", WHEELS, *options]
+    def begin_install(
+        self, *options: object, source: str = SOURCE, script: str = "install-rpi.bash", wheels: str = WHEELS
+    ) -> None:
+        """Start an installer, and do not wait for it."""
+        command = ["bash", f"{source}/installers/{script}", "--wheelhouse", wheels, *options]
         self.machine.run("rm", "-f", INSTALLER_SAYS, check=True)
         self.machine.run("systemctl", "reset-failed", INSTALLER)
         output = [f"--property=Standard{stream}=append:{INSTALLER_SAYS}" for stream in ("Output", "Error")]
@@ -185,8 +187,10 @@ class Site:
             self.cloud.close()
 
 
-def write_bundle(path: Path, authority: Authority, thing: str = THING, **agent: object) -> Path:
-    """Write a thing's bundle, as deploy.py makes it."""
+def write_bundle(
+    path: Path, authority: Authority, thing: str = THING, more: Mapping[str, object] | None = None, **agent: object
+) -> Path:
+    """Write a thing's bundle, as deploy.py makes it; `more` are other sections, keywords go into the agent section."""
     files = authority.issue(thing)
     authentication = {
         "endpoint": CLOUD_ADDRESS,
@@ -199,6 +203,7 @@ def write_bundle(path: Path, authority: Authority, thing: str = THING, **agent: 
     config = {
         "agent": {"thing_name": thing, "authentication": authentication, **fast, **agent},
         "custom_metrics": {"cpu_usage": {}},
+        **(more or {}),
     }
     contents = [
         json.dumps(config).encode(),

@@ -93,8 +93,7 @@ def test_help_names_every_option(script: Path) -> None:
     assert (0, "") == (done.returncode, done.stderr)
     listed = set(re.findall(r"^  (--[a-z-]+)", done.stdout, re.MULTILINE))
     if script == INSTALL:
-        options = load()["options"]
-        assert {"--help", *options.FLAGS, *options.VALUES} == listed
+        assert {"--help", *load()["product"].PUBLISHER.options} == listed
     assert {"--help", "--dry-run", "--prefix"} < listed
     assert "NAME [" not in done.stdout
     assert f"usage: {script.name} " in done.stdout
@@ -368,3 +367,170 @@ def test_the_unit_goes_on_for_ever_is_watched_and_gets_its_key_from_systemd() ->
     assert lines >= {"Wants=network-online.target time-sync.target", "After=network-online.target"}
     assert "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK" in lines
     assert "LoadCredential=private.key:/opt/aws/amazon-defender-publisher/etc/private.key" in lines
+
+
+# The second unit, of CloudWatch
+
+
+def directives(name: str) -> set[str]:
+    """The directives of a unit, a line each."""
+    lines = (ROOT / "installers" / f"amazon-defender-{name}.service").read_text().splitlines()
+    return {line for line in lines if "=" in line and not line.startswith("#")}
+
+
+def test_the_second_unit_is_in_groups_that_the_first_is_not_and_is_otherwise_as_hard() -> None:
+    first, second = directives("publisher"), directives("cloudwatch")
+    assert {line for line in second - first if not line.startswith("Description=")} == {
+        "SupplementaryGroups=adm systemd-journal",
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+        "ProtectProc=invisible",
+    }
+    assert {line for line in first - second if not line.startswith("Description=")} == {
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    }
+    command = (ROOT / "installers" / "amazon-defender-cloudwatch.service").read_text()
+    assert "/opt/aws/amazon-defender-publisher/current/amazon-defender-cloudwatch \\\n" in command
+    assert "-k ${CREDENTIALS_DIRECTORY}/private.key \\\n" in command
+
+
+def test_the_second_unit_is_hardly_exposed() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = str(ROOT / "installers" / "amazon-defender-cloudwatch.service")
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", unit]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd is too old to look at a unit that it does not run")
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+SECOND = "amazon-defender-cloudwatch.service"
+
+
+@pytest.mark.parametrize(
+    ("options", "there", "wanted"),
+    [([], False, False), (["--cloudwatch"], False, True), ([], True, True), (["--no-cloudwatch"], True, False)],
+)
+def test_the_second_service_is_installed_where_it_is_asked_for_or_there(
+    prefix: Path, identity: list[str], options: list[str], there: bool, wanted: bool
+) -> None:
+    units = prefix / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    if there:
+        (units / SECOND).write_text("[Unit]\n")
+    said = run(INSTALL, "--dry-run", "--prefix", prefix, *options, *identity).stdout
+    restarted = [line.split()[-1] for line in said.splitlines() if " restart " in line]
+    assert [SECOND if wanted else UNIT.name] == restarted
+    checks = [line for line in said.splitlines() if "amazon-defender-cloudwatch" in line and "--check-config" in line]
+    assert wanted == bool(checks)
+    removed = [line for line in said.splitlines() if "disable --now" in line and SECOND in line]
+    assert (there and not wanted) == bool(removed)
+
+
+def test_a_release_from_before_the_second_service_removes_it(prefix: Path, tmp_path: Path) -> None:
+    calls = add_tools(prefix, systemctl="exit 0")
+    units, version = prefix / "etc" / "systemd" / "system", tmp_path / "earlier"
+    units.mkdir(parents=True)
+    (units / SECOND).write_text("[Unit]\n")
+    (version / "installers").mkdir(parents=True)
+    (version / "installers" / UNIT.name).write_text("[Unit]\n# of an earlier release\n")
+    linux = a_linux(prefix)
+    assert [UNIT.name, SECOND] == linux.units
+    linux.write_service(version)
+    assert ([UNIT.name], [UNIT.name]) == (linux.units, [path.name for path in units.iterdir()])
+    assert f"systemctl -q disable --now {SECOND}" in calls.read_text()
+
+
+def test_both_ways_at_once_are_refused() -> None:
+    done = run(INSTALL, "--cloudwatch", "--no-cloudwatch")
+    assert (2, "give --cloudwatch or --no-cloudwatch, not both") == (done.returncode, done.stderr.splitlines()[0])
+
+
+# A Greengrass nucleus
+
+
+CORE = '---\nsystem:\n  rootpath: "/greengrass/v2"\n  thingName: "t"\n'
+AWS = "a1b2c3-ats.iot.eu-west-1.amazonaws.com"
+
+
+@pytest.fixture
+def core(prefix: Path) -> Path:
+    """A Greengrass core below the prefix, which is the thing t."""
+    for path, text in {
+        "greengrass/v2/config/effectiveConfig.yaml": CORE,
+        "etc/systemd/system/multi-user.target.wants/greengrass.service": "",
+    }.items():
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).write_text(text)
+    return prefix
+
+
+def at_aws(identity: list[str]) -> list[str]:
+    """The options with an endpoint of AWS's."""
+    return ["--endpoint", AWS, *identity[2:]]
+
+
+def test_a_service_that_would_disconnect_the_nucleus_is_refused(core: Path, identity: list[str]) -> None:
+    done = run(INSTALL, "--prefix", core, *at_aws(identity))
+    assert (1, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert done.stderr.startswith(
+        "identity: there is a Greengrass nucleus (/greengrass/v2/config/effectiveConfig.yaml) "
+    )
+    assert "with the same client ID, t: it and this service would disconnect each other from AWS IoT" in done.stderr
+    assert "install the Greengrass component (docs/how-to/run-on-greengrass.md) instead" in done.stderr
+    assert not (core / "opt" / "aws" / "amazon-defender-publisher" / "etc.new").exists()
+    assert (ROOT / "docs" / "how-to" / "run-on-greengrass.md").exists()
+
+
+def test_the_explicit_option_and_an_installation_that_is_there_go_on_with_a_warning(
+    core: Path, identity: list[str]
+) -> None:
+    asked = run(INSTALL, "--dry-run", "--prefix", core, "--beside-greengrass", *at_aws(identity))
+    assert (0, True) == (asked.returncode, "would disconnect each other" in asked.stderr)
+    current = core / "opt" / "aws" / "amazon-defender-publisher" / "current"
+    current.parent.mkdir(parents=True)
+    current.symlink_to("versions/0")
+    upgraded = run(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
+    assert (0, asked.stderr) == (upgraded.returncode, upgraded.stderr)
+
+
+@pytest.mark.parametrize(
+    ("config", "endpoint", "says"),
+    [
+        (CORE.replace('"t"', "core-1"), AWS, "as core-1; this service reports as t. To report as the core, use "),
+        (CORE.replace('"t"', '""'), AWS, "as a thing whose name cannot be read; this service must not report as "),
+        (CORE, "detect.home", "with the same client ID, t; at AWS IoT, which this service does not report to"),
+    ],
+)
+def test_a_nucleus_that_is_not_in_the_way_is_only_spoken_of(
+    core: Path, identity: list[str], config: str, endpoint: str, says: str
+) -> None:
+    (core / "greengrass" / "v2" / "config" / "effectiveConfig.yaml").write_text(config)
+    done = run(INSTALL, "--dry-run", "--prefix", core, "--endpoint", endpoint, *identity[2:])
+    assert (0, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert says in done.stderr
+
+
+def test_a_nucleus_that_was_left_behind_is_named_only_where_it_has_the_same_name(
+    core: Path, identity: list[str]
+) -> None:
+    (core / "etc" / "systemd" / "system" / "multi-user.target.wants" / "greengrass.service").unlink()
+    done = run(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
+    assert (0, True) == (done.returncode, "is not enabled; once it runs, it and this service disconnect" in done.stderr)
+    (core / "greengrass" / "v2" / "config" / "effectiveConfig.yaml").write_text(CORE.replace('"t"', "core-1"))
+    done = run(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("agent", "client_id"),
+    [
+        ({"thing_name": "t"}, "t"),
+        ({"thing_name": "t", "client_id": "c"}, "c"),
+        ({"instance": {"serial": "00Ab", "prefix": "RPI"}}, "rpi-00ab"),
+        ({"instance": {"serial": "7"}}, "sys-7"),
+        ({"instance": {"command": "echo 7"}}, None),
+    ],
+)
+def test_the_client_id_is_the_one_that_the_program_will_use(agent: dict[str, Any], client_id: str | None) -> None:
+    assert client_id == load()["nucleus"].client_id_of(agent)

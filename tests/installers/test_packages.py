@@ -79,23 +79,39 @@ def test_pip_reads_no_file_of_settings_and_finds_an_indexs_password(surroundings
     assert "secret" in (tmp_path / "empty" / ".netrc").read_text()
 
 
-@pytest.mark.parametrize("where", ["PIP_CONFIG_FILE", "HOME", "environment"])
+def test_a_home_that_is_not_for_this_user_has_no_password_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))  # before Python 3.14
+
+    surroundings = load()["surroundings"]
+    monkeypatch.setattr(Path, "is_file", refuse)
+    surroundings.link_netrc({}, tmp_path)
+    assert [] == list(tmp_path.iterdir())
+
+
+EVERYWHERE = ("PIP_CONFIG_FILE", "HOME", "environment")
+
+
+@pytest.mark.parametrize(
+    "places", [EVERYWHERE, *(pytest.param((each,), marks=pytest.mark.slow) for each in EVERYWHERE)], ids=" ".join
+)
 def test_a_pip_whose_user_wants_it_elsewhere_installs_into_the_environment_all_the_same(
-    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tried with the pip of a real environment, and an index of files."""
     wheel(tmp_path / "index" / NEW, tag="py3-none-any")
-    (tmp_path / "pip.conf").write_text("[global]\nuser = true\nrequire-hashes = true\n[install]\ntarget = /nowhere\n")
     (tmp_path / "home" / ".config" / "pip").mkdir(parents=True)
-    if where == "PIP_CONFIG_FILE":
-        monkeypatch.setenv(where, "pip.conf")
-    elif where == "HOME":
-        monkeypatch.setenv(where, str(tmp_path / "home"))
-        (tmp_path / "pip.conf").rename(tmp_path / "home" / ".config" / "pip" / "pip.conf")
-    else:
-        monkeypatch.setenv("PIP_USER", "1")
-        monkeypatch.setenv("PIP_TARGET", "/nowhere")
-        monkeypatch.setenv("PIP_REQUIRE_HASHES", "1")
+    for path in (tmp_path / "pip.conf", tmp_path / "home" / ".config" / "pip" / "pip.conf"):
+        path.write_text("[global]\nuser = true\nrequire-hashes = true\n[install]\ntarget = /nowhere\n")
+    settings = {
+        "PIP_CONFIG_FILE": {"PIP_CONFIG_FILE": "pip.conf"},
+        "HOME": {"HOME": str(tmp_path / "home")},
+        "environment": {"PIP_USER": "1", "PIP_TARGET": "/nowhere", "PIP_REQUIRE_HASHES": "1"},
+    }
+    for name, value in {name: value for place in places for name, value in settings[place].items()}.items():
+        monkeypatch.setenv(name, value)
     program = tmp_path / "program"
     program.mkdir()
     (program / "requirements.txt").write_text("thing\n")

@@ -92,3 +92,17 @@ def test_on_another_system_the_other_installer_is_named(tmp_path: Path) -> None:
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert (1, "platform: this is for macOS; on Linux there is install-rpi.bash\n") == (done.returncode, done.stderr)
+
+
+def test_the_second_job_differs_from_the_first_only_in_what_it_runs_and_where_its_errors_go() -> None:
+    first, second = (
+        plistlib.loads((INSTALLERS / f"com.amazonaws.amazon-defender-{each}.plist").read_bytes())
+        for each in ("publisher", "cloudwatch")
+    )
+    changed = {key for key in {*first, *second} if first.get(key) != second.get(key)}
+    assert {"Label", "ProgramArguments", "StandardErrorPath"} == changed
+    bash, start, config = first["ProgramArguments"]
+    assert [bash, start, "--program", "amazon-defender-cloudwatch", config] == second["ProgramArguments"]
+    lines = (INSTALLERS / "com.amazonaws.amazon-defender-cloudwatch.conf").read_text().splitlines()
+    (line,) = [line.split() for line in lines if not line.startswith("#")]
+    assert second["StandardErrorPath"] == line[0]

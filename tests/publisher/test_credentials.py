@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from defender_daemon.config import Authentication
 from defender_publisher.credentials import credential_problems, validity_problem
@@ -32,26 +30,6 @@ def problem_with(**fields: str) -> str:
 
 def test_good_files_have_no_problem(good: dict[str, str]) -> None:
     assert [] == credential_problems(Authentication(endpoint="e", **good))
-
-
-def test_a_key_that_others_can_read_is_refused_with_the_chmod_line(good: dict[str, str], tmp_path: Path) -> None:
-    key = tmp_path / "my key.pem"
-    key.write_bytes(Path(good["private_key"]).read_bytes())
-    for mode in (0o644, 0o640, 0o604):
-        key.chmod(mode)
-        assert problem_with(**{**good, "private_key": str(key)}).endswith(f"mode {mode:04o}; run: chmod 600 '{key}'")
-    key.chmod(0o400)
-    assert [] == credential_problems(Authentication(endpoint="e", **{**good, "private_key": str(key)}))
-
-
-def test_a_key_that_systemd_handed_over_may_show_the_mask_of_its_acl(
-    good: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = tmp_path / "private.key"
-    key.write_bytes(Path(good["private_key"]).read_bytes())
-    key.chmod(0o440)
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    assert [] == credential_problems(Authentication(endpoint="e", **{**good, "private_key": str(key)}))
 
 
 @pytest.mark.parametrize("key", ["certificate", "private_key", "root_ca"])
@@ -83,19 +61,6 @@ def test_a_key_of_another_certificate_is_named(good: dict[str, str], authority: 
     assert "must be the key of agent.authentication.certificate" in problem_with(
         **{**good, "private_key": str(other.private_key)}
     )
-
-
-def test_an_encrypted_key_is_refused_without_asking_for_a_pass_phrase(good: dict[str, str], tmp_path: Path) -> None:
-    path = tmp_path / "encrypted.key"
-    path.write_bytes(
-        ec.generate_private_key(ec.SECP256R1()).private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret"),
-        )
-    )
-    path.chmod(0o600)
-    assert "must not be encrypted" in problem_with(**{**good, "private_key": str(path)})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")

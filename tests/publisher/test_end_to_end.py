@@ -123,8 +123,15 @@ def start_mosquitto(program: Callable[..., Program], authority: Authority, direc
     return port
 
 
-@pytest.mark.parametrize("form", ["json", "cbor"])
-@pytest.mark.parametrize("short_names", [False, True], ids=["long", "short"])
+STYLES = [
+    pytest.param("json", False, id="long-json"),
+    pytest.param("cbor", True, id="short-cbor"),
+    pytest.param("json", True, id="short-json", marks=pytest.mark.slow),  # which test_encoding writes
+    pytest.param("cbor", False, id="long-cbor", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("form", "short_names"), STYLES)
 def test_reports_are_accepted_one_after_the_other(
     broker_port: int, write_config: Callable[..., Path], program: Callable[..., Program], form: str, short_names: bool
 ) -> None:

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_publisher.errors import NotConnected, NoVerdict, Rejected
@@ -17,6 +17,7 @@ from defender_publisher.snapshot import Counters, CustomValue, Snapshot, Sockets
 from defender_publisher.state import State
 from defender_publisher.transport import Delivery
 from device_defender.report import LARGEST_PAYLOAD
+from tests.examples import examples
 
 SETTINGS = read_settings(None, {"agent": {"dry_run": True, "thing_name": "t"}})
 HEARD = (
@@ -117,21 +118,21 @@ class World:
 
 
 @given(st.lists(st.sampled_from(HEARD), max_size=12))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_where_verdicts_arrive_the_sum_of_growth_is_what_the_kernel_counted(faults: list[str]) -> None:
     world = World().run("accepted", *faults, "accepted")
     assert 100 * (len(faults) + 1) == world.reported
 
 
 @given(st.lists(st.sampled_from(HEARD + UNHEARD), max_size=12))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_no_byte_is_lost_whatever_happens(faults: list[str]) -> None:
     world = World().run("accepted", *faults, "accepted")
     assert 100 * (len(faults) + 1) <= world.reported
 
 
 @given(st.lists(st.sampled_from(HEARD + UNHEARD), max_size=12))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_what_is_counted_twice_is_in_the_log(faults: list[str]) -> None:
     said: list[str] = []
     handler = logging.Handler()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.recipes import code_of, copy_checkout, insert
+
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHER = ROOT / "amazon-defender-publisher"
 
@@ -180,22 +182,24 @@ def test_no_package_is_looked_for_while_every_metric_is_a_built_in(tmp_path: Pat
 
 
 def test_a_built_in_costs_one_file_and_one_row(tmp_path: Path) -> None:
-    (tmp_path / "fans.py").write_text("def fan_count(procfs_path):\n    return [procfs_path].count('/proc')\n")
-    code = f"""
-from pathlib import Path
-from types import MappingProxyType
-from device_defender import metrics
-row = metrics.BuiltIn("number", "How many fans turn.", "fans:fan_count", "procfs_path")
-metrics.BUILT_INS = MappingProxyType({{**metrics.BUILT_INS, "fan_count": row}})  # the row
-import defender_publisher.collectors as collectors
-collectors.__path__.append({str(tmp_path)!r})  # the file
-from reference import tables
-from defender_publisher.collectors.custom import CustomMetrics
-from defender_publisher.settings import read_settings
-settings = read_settings(None, {{"agent": {{"dry_run": True}}, "custom_metrics": {{"fan_count": {{}}}}}})
-print(CustomMetrics(settings.config.custom_metrics).collect()["fan_count"].value)
-print("custom_metrics.fan_count = number, the built-in fan_count (command line)" in list(settings.lines()))
-print("| `fan_count` | number | How many fans turn. |" in tables.built_ins())
-print('"fan_count"' in tables.json_schema())
-"""
-    assert ["1", "True", "True", "True"] == python(code).split()
+    """As CONTRIBUTING.md says."""
+    packages = ("device_defender", "defender_daemon", "defender_publisher")
+    checkout = copy_checkout(tmp_path / "checkout", *packages, PUBLISHER.name)
+    module, row = code_of("A built-in metric")
+    (checkout / "defender_publisher" / "collectors" / "entropy.py").write_text(module)
+    insert(checkout / "device_defender" / "metrics.py", '        "memory_usage": BuiltIn(\n', row)
+    (tmp_path / "proc" / "sys" / "kernel" / "random").mkdir(parents=True)
+    (tmp_path / "proc" / "sys" / "kernel" / "random" / "entropy_avail").write_text("256\n")
+    agent = {"thing_name": "pi-1", "dry_run": True, "procfs_path": str(tmp_path / "proc")}
+    blocks = dict.fromkeys(("listening_tcp_ports", "listening_udp_ports", "tcp_connections", "network_stats"), False)
+    document = {"agent": agent, "metrics": blocks, "custom_metrics": {"entropy_available": {}}}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    command = [sys.executable, checkout / PUBLISHER.name, "--dry-run", tmp_path / "config.json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert {"entropy_available": [{"number": 256}]} == json.loads(done.stdout)["custom_metrics"]
+    code = "from reference import tables; print(tables.built_ins(), tables.json_schema())"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # for what is not in the checkout, which comes first
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=checkout, env=environment)
+    assert "| `entropy_available` | number | How many bits of entropy there are. |" in done.stdout
+    assert '"entropy_available"' in done.stdout

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from defender_publisher.schedule import Schedule
+from defender_publisher.schedule import Schedule, patience_for
+from defender_publisher.settings import read_settings
 
 
 def test_the_first_report_goes_out_within_ten_seconds() -> None:
@@ -59,3 +60,13 @@ def test_a_fleet_that_starts_at_once_is_spread_over_the_whole_interval() -> None
 def test_the_phase_of_a_thing_never_changes() -> None:
     assert Schedule("rpi-0001", 300).phase == Schedule("rpi-0001", 300).phase
     assert Schedule("rpi-0001", 300).phase != Schedule("rpi-0002", 300).phase
+
+
+def test_patience_is_two_intervals_and_never_less_than_a_turn_may_take() -> None:
+    def patience(interval: int, **custom_metrics: object) -> float:
+        agent = {"dry_run": True, "publish_interval": interval, "allow_short_interval": True}
+        return patience_for(read_settings(None, {"agent": agent, "custom_metrics": custom_metrics}).config)
+
+    assert 600.0 == patience(300)
+    assert 60.0 == patience(5)
+    assert 110.0 == patience(5, x={"command": ["x"], "type": "number", "timeout": 50}, cpu_usage={})

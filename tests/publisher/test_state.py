@@ -3,14 +3,27 @@
 import logging
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
 import msgspec
 import pytest
 
+from defender_daemon.status import StatusError
 from defender_publisher.snapshot import Counters
-from defender_publisher.state import Baseline, MemoryState, State, StateFile, StateInUseError
+from defender_publisher.state import (
+    LOCK_FILE,
+    STATE_FILE,
+    Baseline,
+    MemoryState,
+    State,
+    StateFile,
+    StateInUseError,
+    publisher_runs,
+)
+from defender_publisher.status import STATUS_FILE, read_status
+from tests.daemon.test_files import TRAPS
 
 STATE = State("rpi-1", 7, 100.0, 100.5, baseline=Baseline(99.0, "boot", {"eth0": Counters(1, 2, 3, 4)}))
 
@@ -112,7 +125,7 @@ def test_the_directory_is_for_its_owner_only(tmp_path: Path) -> None:
         assert 0o700 == stat.S_IMODE((tmp_path / "state").stat().st_mode)
 
 
-@pytest.mark.parametrize("name", ["state.new", "lock"])
+@pytest.mark.parametrize("name", [".state.json.new", "lock"])
 def test_no_link_is_followed_that_someone_left_in_the_directory(tmp_path: Path, name: str) -> None:
     precious = tmp_path / "precious"
     precious.write_text("precious")
@@ -121,3 +134,27 @@ def test_no_link_is_followed_that_someone_left_in_the_directory(tmp_path: Path, 
     with StateFile(tmp_path / "state") as store:
         store.save(State(thing_name="rpi-0001", last_report_id=7))
     assert "precious" == precious.read_text()
+
+
+@pytest.fixture(params=TRAPS)
+def trap(request: pytest.FixtureRequest) -> Callable[[Path], None]:
+    return TRAPS[request.param]
+
+
+@pytest.mark.timeout(60)
+def test_the_state_its_lock_and_the_status_wait_for_nobody(tmp_path: Path, trap: Callable[[Path], None]) -> None:
+    for name in (STATE_FILE, LOCK_FILE, STATUS_FILE):
+        directory = tmp_path / name
+        directory.mkdir()
+        trap(directory / name)
+        with StateFile(directory) as store:
+            state = store.load("t")
+            store.save(state)
+        if name == STATUS_FILE:
+            with pytest.raises(StatusError):
+                read_status(directory)
+        if name == LOCK_FILE:
+            with pytest.raises(OSError, match=r"."):
+                publisher_runs(directory)
+        if (directory / "precious").exists():
+            assert "precious" == (directory / "precious").read_text()

@@ -91,9 +91,13 @@ class Minimal:
 class Checked(Run):
     """A run that can be held to have gone well."""
 
+    def failures(self) -> str:
+        """Return which tests failed and with what: the names, and the lines that pytest marks."""
+        return "\n".join(line[:300] for line in self.output.splitlines() if line.startswith(("____", "E   ")))
+
     def check(self) -> str:
         """Return what it printed; AssertionError if it did not end with 0."""
-        assert self.status == 0, f"ended with {self.status}, see {self.path}:\n{self.output[-3000:]}"
+        assert self.status == 0, f"ended with {self.status}, see {self.path}:\n{self.failures()}\n{self.output[-3000:]}"
         return self.output
 
 

@@ -16,9 +16,9 @@ import pytest
 
 from defender_detect.alerts.alertmanager import ENDS_AFTER, MOST_IN_POST, Alertmanager, AlertmanagerFollower, as_time
 from defender_detect.evaluate.alarms import Violation
-from tests.detect.alerts.test_alerts import Webhook
-from tests.detect.alerts.test_alerts import webhook as webhook
 from tests.detect.alerts.test_secret import nothing
+from tests.detect.alerts.test_webhook import Webhook
+from tests.detect.alerts.test_webhook import webhook as webhook
 from tests.detect.store.test_store import CRITERIA, event
 from tests.waiting import FOR_EVER, PATIENCE, wait_until
 
@@ -57,13 +57,13 @@ def test_an_alarm_is_posted_when_it_begins_and_when_it_ends(webhook: Webhook, fo
     ((begun,),) = posts(webhook)
     assert {"alertname": "cpu", "thing": "rpi-1", "profile": "cpu-usage", "metric": "cpu_usage"} == begun["labels"]
     assert "rpi-1: cpu_usage is 99.5, normal is at most 75" == begun["annotations"]["summary"]
-    assert "2027-01-15T08:00:00.250+00:00" == begun["startsAt"]
+    assert "2027-01-15T08:00:00.250Z" == begun["startsAt"]
     assert begun["endsAt"] > as_time(time.time())
     follower.tell(event("alarm-cleared", value=5, time=1_800_000_300.0))
     assert wait_until(lambda: len(posts(webhook)) == 2)
     (ended,) = posts(webhook)[1]
     assert (begun["labels"], begun["startsAt"]) == (ended["labels"], ended["startsAt"])
-    assert "2027-01-15T08:05:00.000+00:00" == ended["endsAt"]
+    assert "2027-01-15T08:05:00.000Z" == ended["endsAt"]
     assert "/secret-token/api/v2/alerts" == webhook.received[0][0]
 
 
@@ -89,7 +89,15 @@ def test_what_was_not_taken_is_posted_again_with_its_end(
     (ended,) = posts(webhook)[-1]
     assert ended["endsAt"].startswith("2027-01-15T08:00:00")
     assert "Alertmanager at http://127.0.0.1" in caplog.text
-    assert 1 == caplog.text.count("what is the case is not shown: the answer was 503; trying again")
+    assert 1 == caplog.text.count("not updated: the answer was 503; trying again")
+
+
+def test_no_alarm_ends_before_it_begins_whatever_the_clock_does(webhook: Webhook, follow: Follow) -> None:
+    follower = follow([VIOLATION._replace(started_at=4e9)], again=0.05)
+    assert wait_until(lambda: posts(webhook))
+    follower.tell(event("alarm-cleared", thing="rpi-9", value=5, time=1.0))
+    assert wait_until(lambda: posts(webhook)[-1][0]["endsAt"] == posts(webhook)[0][0]["startsAt"])
+    assert all(each["endsAt"] >= each["startsAt"] for post in posts(webhook) for each in post)
 
 
 def test_ten_thousand_alarms_are_few_posts(webhook: Webhook, follow: Follow) -> None:

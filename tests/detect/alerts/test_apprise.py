@@ -12,9 +12,9 @@ pytest.importorskip("apprise")
 from defender_detect.alerts.apprise import Apprise, AppriseSink
 from defender_detect.alerts.secret import Secret
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
-from tests.detect.alerts.test_alerts import Webhook
-from tests.detect.alerts.test_alerts import webhook as webhook
 from tests.detect.alerts.test_secret import nothing, write
+from tests.detect.alerts.test_webhook import Webhook
+from tests.detect.alerts.test_webhook import webhook as webhook
 from tests.detect.store.test_store import event
 
 

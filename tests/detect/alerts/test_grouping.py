@@ -68,6 +68,16 @@ def test_a_behavior_that_was_told_within_the_time_waits_and_one_that_was_not_doe
     assert ["d"] == [each.thing for each in told(messages, 121.0)]
 
 
+def test_nobody_hears_of_an_end_before_its_beginning() -> None:
+    messages = Messages(MINUTE)
+    messages.put(event(thing="a"), 0.0, 1e9)
+    messages.put(event(thing="b"), 1.0, 1e9)
+    for thing in "bcd":
+        messages.put(event("alarm-cleared", thing=thing), 2.0, 1e9)
+    assert [("a", "in-alarm")] == [(each.thing, each.type) for each in told(messages, 3.0)]
+    assert [("b", "in-alarm"), ("b", "alarm-cleared")] == [(each.thing, each.type) for each in told(messages, MINUTE)]
+
+
 @pytest.mark.parametrize("behaviors", [1, 3, 20, 100])
 def test_ten_thousand_alarms_in_a_minute_are_thirty_messages_at_most_and_none_is_lost(behaviors: int) -> None:
     messages, sent = Messages(MINUTE), []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import pytest
 
 pytest.importorskip("paho.mqtt")
 
+from tests.recipes import code_of, copy_checkout
+
 ROOT = Path(__file__).resolve().parents[3]
 OURS = "log, topic, webhook, command, sns, email, ntfy, apprise, alertmanager, home_assistant"
 PATIENCE = 60  # seconds
@@ -23,7 +24,7 @@ SENDS = """
 import sys
 from pathlib import Path
 from defender_detect.config import read_config
-from defender_detect.service import make_alerts
+from defender_detect.audience import make_alerts
 from tests.detect.store.test_store import event
 alerts = make_alerts(read_config(Path(sys.argv[1]), {}), print)
 alerts.tell(event())
@@ -32,13 +33,6 @@ alerts.close(60)
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Install = Callable[..., None]
-
-
-def recipe() -> str:
-    """Return the module of the recipe."""
-    section = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## An alert target\n")[2].partition("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    return str(code)
 
 
 @pytest.fixture
@@ -92,13 +86,11 @@ def heard_by(server: socket.socket) -> object:
 
 
 def test_a_target_of_ones_own_costs_one_file_and_one_row(tmp_path: Path, server: socket.socket, run: Run) -> None:
-    checkout = tmp_path / "checkout"
-    for name in ("defender_daemon", "defender_detect", "device_defender"):
-        shutil.copytree(ROOT / name, checkout / name)
-    for name in ("amazon-defender-detect", "defender_start.py"):
-        shutil.copy(ROOT / name, checkout)
+    packages = ("defender_daemon", "defender_detect", "device_defender")
+    checkout = copy_checkout(tmp_path / "checkout", *packages, "amazon-defender-detect")
     alerts = checkout / "defender_detect" / "alerts"
-    (alerts / "syslog.py").write_text(recipe())  # the file
+    (module,) = code_of("An alert target")
+    (alerts / "syslog.py").write_text(module)  # the file
     rows = (alerts / "targets.py").read_text()
     rows = rows.replace("\nTARGETS", "\nfrom defender_detect.alerts.syslog import Syslog\nTARGETS", 1)
     (alerts / "targets.py").write_text(
@@ -112,14 +104,14 @@ def test_a_target_of_ones_own_costs_one_file_and_one_row(tmp_path: Path, server:
 
 
 def test_a_package_adds_a_target_by_an_entry_point(server: socket.socket, install: Install, run: Run) -> None:
-    install("ours", recipe(), syslog="ours:Syslog")
+    install("ours", code_of("An alert target")[0], syslog="ours:Syslog")
     done = run({"type": "log"}, syslog(server), code=SENDS)
     assert (0, "rpi-1") == (done.returncode, heard_by(server)), done.stderr
     assert "--endpoint is missing" in run(syslog(server)).stderr  # and nothing about alerts
 
 
 def test_what_is_wrong_with_a_packages_target_is_said_with_its_place(install: Install, run: Run) -> None:
-    install("ours", recipe(), syslog="ours:Syslog")
+    install("ours", code_of("An alert target")[0], syslog="ours:Syslog")
     done = run({"type": "syslog", "hots": "x"}, {"type": "log", "x": 1}, {"type": "syslok"})
     assert 78 == done.returncode
     assert [
@@ -150,8 +142,8 @@ def test_a_package_whose_target_cannot_be_used_is_named(source: str, expected: s
 
 
 def test_two_packages_with_one_target_are_both_named(install: Install, run: Run) -> None:
-    install("ours", recipe(), syslog="ours:Syslog")
-    install("theirs", recipe(), syslog="theirs:Syslog")
+    install("ours", code_of("An alert target")[0], syslog="ours:Syslog")
+    install("theirs", code_of("An alert target")[0], syslog="theirs:Syslog")
     done = run({"type": "syslog"})
     assert re.search(r"ours:Syslog.* and .*theirs:Syslog.* the type syslog: uninstall one", done.stderr)
 

@@ -14,9 +14,9 @@ from defender_detect.alerts.templates import NAMES, TEMPLATES, words_of
 from defender_detect.alerts.webhook import WebhookSink
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.alarms import Group
-from tests.detect.alerts.test_alerts import Webhook
-from tests.detect.alerts.test_alerts import webhook as webhook
 from tests.detect.alerts.test_secret import nothing, write
+from tests.detect.alerts.test_webhook import Webhook
+from tests.detect.alerts.test_webhook import webhook as webhook
 from tests.detect.store.test_store import event
 
 LINE = "rpi-1: in-alarm: cpu_usage is 99.5, normal is at most 75 (cpu of cpu-usage)"

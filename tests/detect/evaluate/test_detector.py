@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, INVALID_AFTER, Event
@@ -27,6 +27,7 @@ from defender_detect.store.store import Store
 from device_defender import profile as aws
 from device_defender.report import Report
 from device_defender.validation import find_problems
+from tests.examples import examples
 
 NOW = 1_800_000_000.0
 STEP = 300.0  # seconds between two reports of a thing
@@ -261,14 +262,14 @@ def fields(event: Event) -> tuple[Any, ...]:
 
 
 @given(FLEET, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_the_order_of_the_attachments_does_not_matter(reports: list[Told], chance: random.Random) -> None:
     attachments = [*EVERY_KIND, RANKED]
     assert evaluate(reports, attachments) == evaluate(reports, chance.sample(attachments, len(attachments)))
 
 
 @given(NEVER_BACK | NEVER_SILENT, st.frozensets(st.integers(0, 24), max_size=3))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_a_restart_from_the_store_at_any_point_changes_nothing(reports: list[Told], before: frozenset[int]) -> None:
     """But for a clock that is set back behind the moment at which a thing was silent for two days."""
     attachments = [*EVERY_KIND, RANKED]
@@ -294,7 +295,7 @@ def test_a_restart_when_a_thing_has_been_silent_for_two_days_loses_no_event(befo
 
 
 @given(FLEET)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_the_alarms_of_a_behavior_of_a_thing_begin_and_end_in_turns(reports: list[Told]) -> None:
     alarms: dict[tuple[str, str, str], list[Event]] = defaultdict(list)
     for event in (event for finding in evaluate(reports) for event in finding.events):
@@ -308,7 +309,7 @@ def test_the_alarms_of_a_behavior_of_a_thing_begin_and_end_in_turns(reports: lis
 
 
 @given(st.lists(told(NAMES, WAITS), min_size=1, max_size=40), st.sampled_from(NAMES))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_what_other_things_report_never_changes_a_things_alarms(reports: list[Told], thing: str) -> None:
     own, waited = [], 0.0
     for each in reports:
@@ -461,7 +462,7 @@ def test_a_report_after_two_days_invalidates_the_alarm_itself_and_may_raise_anot
 
 
 @given(NEVER_BACK, st.frozensets(st.integers(0, 24)))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_when_somebody_looks_for_silence_changes_no_alarm(reports: list[Told], looks: frozenset[int]) -> None:
     """What becomes of an alarm is the same, whether its thing's report or a look for silence comes first."""
     told_of, end = [], NOW + 100 * DAY

@@ -6,11 +6,12 @@ import math
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_detect.evaluate.percentiles import MOST_VALUES, Population, percentile
 from device_defender.profile import STATISTICS
+from tests.examples import examples
 
 
 def test_a_percentile_is_a_value_that_was_reported() -> None:
@@ -27,7 +28,7 @@ def test_a_percentile_is_not_available_of_nothing_or_if_a_value_is_negative() ->
 
 
 @given(st.lists(st.floats(0, 1e9), min_size=1, max_size=200), st.sampled_from(STATISTICS))
-@settings(deadline=None)
+@examples(100)
 def test_so_many_percent_of_the_values_do_not_exceed_a_percentile(values: list[float], statistic: str) -> None:
     found = percentile(values, statistic)
     assert found is not None

@@ -8,11 +8,12 @@ from typing import Any
 import cbor2
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_detect.judge.encodings import as_message_pack, check_items, decode, decode_cbor
 from device_defender.report import Malformed
+from tests.examples import examples
 
 VALUES = st.recursive(
     st.one_of(
@@ -25,7 +26,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_cbor_as_message_pack_holds_the_same(value: Any) -> None:
     packed = as_message_pack(cbor2.dumps(value))
     if packed is not None:
@@ -77,7 +78,7 @@ def test_what_ordinary_reports_do_not_have_is_left_to_cbor2(item: bytes) -> None
 
 
 @given(VALUES, st.integers(0, 2**32), st.integers(0, 2**64 - 1))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_tag_is_refused_wherever_it_stands(value: Any, place: int, number: int) -> None:
     def tagged(inner: Any) -> Any:
         """Put the tag on one of the values in turn."""
@@ -97,7 +98,7 @@ def test_a_tag_is_refused_wherever_it_stands(value: Any, place: int, number: int
 
 
 @given(VALUES)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_what_has_no_tag_passes_whole_and_not_in_part(value: Any) -> None:
     payload = cbor2.dumps(value)
     check_items(payload)

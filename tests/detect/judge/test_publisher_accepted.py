@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_daemon.config import Connections, Metrics, NetworkStats, Ports
@@ -28,6 +28,7 @@ from defender_publisher.report import build_report
 from defender_publisher.snapshot import Counters, CustomValue, Snapshot
 from defender_publisher.state import Baseline
 from device_defender.metrics import TYPES
+from tests.examples import examples
 
 TEXT = st.text(st.characters(), max_size=12)  # with halves of surrogate pairs, which names of files and programs have
 ZONES = st.sampled_from(["", "", "", "%eth0", "%en0", "%wlan0.5"])
@@ -106,7 +107,7 @@ def accepted(report: dict[str, Any], form: str, short_names: bool, limit: int = 
 @either_style
 @either_form
 @given(st.integers(1, 2**53), snapshots(), OPTIONS)
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(120)
 def test_whatever_a_device_can_report_is_accepted_whole(
     form: str, short_names: bool, report_id: int, seen: tuple[Snapshot, Baseline | None], options: Metrics
 ) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import cbor2
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from defender_detect.judge.encodings import decode_cbor
 from defender_detect.judge.reading import find_report_id, read_at_once, read_report
 from device_defender.report import LARGEST_ID, SHORT_NAMES, Malformed, Report
+from tests.examples import examples
 
 REQUIRED = {SHORT_NAMES[name]: name for name in ("header", "report_id", "version", "remote_addr", "port")}
 CUSTOM = {"number", "number_list", "string_list", "ip_list"}
@@ -140,7 +141,7 @@ def in_cbor(document: Any, canonical: bool = False) -> bytes:
 
 
 @given(mutated())
-@settings(max_examples=1500, deadline=None)
+@examples(1500)
 def test_what_is_read_at_once_is_what_a_closer_look_finds(document: Any) -> None:
     """Where JSON is decoded right into a report, Python's decoder and `read_report` come to the same one."""
     payload = json.dumps(document).encode()
@@ -150,7 +151,7 @@ def test_what_is_read_at_once_is_what_a_closer_look_finds(document: Any) -> None
 
 
 @given(mutated(), st.booleans())
-@settings(max_examples=1000, deadline=None)
+@examples(1000)
 def test_what_is_read_of_cbor_at_once_is_what_a_closer_look_finds(document: Any, canonical: bool) -> None:
     """And cbor2 and `read_report` come to the same where CBOR is read as MessagePack."""
     payload = in_cbor(document, canonical)
@@ -160,7 +161,7 @@ def test_what_is_read_of_cbor_at_once_is_what_a_closer_look_finds(document: Any,
 
 
 @given(mutated(), st.lists(st.tuples(st.integers(0, 2**16), st.binary(max_size=3)), min_size=1, max_size=3))
-@settings(max_examples=1000, deadline=None)
+@examples(1000)
 def test_nothing_is_read_of_cbor_that_cbor2_would_not_read_so(document: Any, changes: list[tuple[int, bytes]]) -> None:
     payload = in_cbor(document)
     for place, change in changes:
@@ -172,7 +173,7 @@ def test_nothing_is_read_of_cbor_that_cbor2_would_not_read_so(document: Any, cha
 
 
 @given(mutated())
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_what_is_read_says_the_same_when_it_is_written_and_read_again(document: Any) -> None:
     try:
         first = read_report(document).report
@@ -182,7 +183,7 @@ def test_what_is_read_says_the_same_when_it_is_written_and_read_again(document: 
 
 
 @given(st.binary(max_size=60), st.sampled_from(["json", "cbor"]))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_no_bytes_break_what_reads_at_once(payload: bytes, encoding: str) -> None:
     assert read_at_once(payload, encoding) is None or payload
 

@@ -9,11 +9,12 @@ from typing import Any
 import cbor2
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_detect.judge.topics import ReportTopic, may_use, parse_topic
+from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, LastReport, Rejected, judge
+from tests.examples import examples
 
 NOW = 1_700_000_000.5
 GOOD = {
@@ -534,61 +535,6 @@ def test_a_rejection_names_the_report_if_it_can_be_read_that_far(short, encoding
     assert reply[1]["reportId"] == 1530304554
 
 
-TOPICS = [
-    ("$aws/things/a/defender/metrics/json", ReportTopic("a", "json")),
-    ("$aws/things/A-z:_0/defender/metrics/cbor", ReportTopic("A-z:_0", "cbor")),
-    (f"$aws/things/{'a' * 128}/defender/metrics/json", ReportTopic("a" * 128, "json")),
-    (f"$aws/things/{'a' * 129}/defender/metrics/json", None),
-    ("$aws/things//defender/metrics/json", None),
-    ("$aws/things/a@b.example/defender/metrics/json", ReportTopic("a@b.example", "json")),
-    ("$aws/things/edge.gw.1/defender/metrics/cbor", ReportTopic("edge.gw.1", "cbor")),
-    ("$aws/things/a b/defender/metrics/json", ReportTopic("a b", "json")),
-    ("$aws/things/Gerät 5/defender/metrics/json", ReportTopic("Gerät 5", "json")),
-    (f"$aws/things/{'ä' * 64}/defender/metrics/json", ReportTopic("ä" * 64, "json")),
-    (f"$aws/things/{'ä' * 64}a/defender/metrics/json", None),
-    ("$aws/things/a\x1b[31m/defender/metrics/json", None),
-    ("$aws/things/a\x7f/defender/metrics/json", None),
-    ("$aws/things/a\x9b/defender/metrics/json", None),
-    ("$aws/things/\udc80/defender/metrics/json", None),
-    ("$aws/things/$populations/defender/metrics/json", None),
-    ("$aws/things/+/defender/metrics/json", None),
-    ("$aws/things/#/defender/metrics/json", None),
-    ("$aws/things/a/defender/metrics/JSON", None),
-    ("$aws/things/a/defender/metrics/json/accepted", None),
-    ("$aws/things/a/defender/metrics/json\n", None),
-    ("things/a/defender/metrics/json", None),
-]
-
-
-@pytest.mark.parametrize(("text", "expected"), TOPICS)
-def test_only_reserved_report_topics_are_taken_apart(text, expected):
-    assert expected == parse_topic(text)
-    assert expected is None or str(expected) == text
-
-
-@pytest.mark.parametrize(
-    ("thing", "used", "allowed"),
-    [
-        ("a", "$aws/things/a/defender/metrics/json", True),
-        ("a", "$aws/things/a/#", True),
-        ("a", "$aws/things/b/defender/metrics/json", False),
-        ("a", "$aws/things/ab/defender/metrics/json", False),
-        ("a", "$aws/things/+/defender/metrics/json", False),
-        ("+", "$aws/things/+/defender/metrics/json", False),
-        ("", "$aws/things//defender/metrics/json", False),
-        ("a", "$aws/#", False),
-        ("a", "$SYS/broker", False),
-        ("a@b.example", "$aws/things/a@b.example/defender/metrics/json", True),
-        ("edge.gw.1", "$aws/things/edge_gw_1/defender/metrics/json", False),
-        ("#", "$aws/things/#", False),
-        ("a/b", "$aws/things/a/b/defender/metrics/json", False),
-        ("a", "my/own/topic", True),
-    ],
-)
-def test_a_thing_may_use_its_own_reserved_topics_only(thing, used, allowed):
-    assert allowed == may_use(thing, used)
-
-
 def check_answer(encoding: str, payload: bytes) -> None:
     """Whatever the payload is, it is answered with JSON or CBOR on the right topic."""
     verdict = judge(topic(encoding), payload, NOW)
@@ -622,25 +568,25 @@ def paths(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return ([prefix] if prefix else []) + below
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(st.sampled_from(["json", "cbor"]), st.binary(max_size=300))
 def test_any_bytes_are_answered(encoding, payload):
     check_answer(encoding, payload)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(json_values)
 def test_any_json_is_answered(value):
     check_answer("json", json.dumps(value).encode())
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(cbor_values)
 def test_any_cbor_is_answered(value):
     check_answer("cbor", cbor2.dumps(value))
 
 
-@settings(deadline=None, max_examples=400)
+@examples(400)
 @given(st.booleans(), st.sampled_from(paths(GOOD)), json_values)
 def test_a_report_with_anything_anywhere_is_answered(short, path, value):
     document = shortened(changed(path, value)) if short else changed(path, value)
@@ -648,7 +594,7 @@ def test_a_report_with_anything_anywhere_is_answered(short, path, value):
     check_answer("cbor", cbor2.dumps(document))
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(st.sampled_from(["json", "cbor"]), st.data())
 def test_a_report_with_a_wrong_byte_is_answered(encoding, data):
     payload = bytearray(ENCODINGS[encoding](GOOD))

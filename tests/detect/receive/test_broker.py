@@ -19,7 +19,6 @@ if sys.version_info < (3, 10):
     pytest.skip("amqtt needs Python 3.10 or later", allow_module_level=True)
 pytest.importorskip("amqtt")
 
-from defender_detect.errors import BrokerError
 from defender_detect.receive.broker import EmbeddedBroker, files_for_connections
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
@@ -159,7 +158,10 @@ def test_a_thing_hears_nothing_of_another_one(broker, detect, thing, authority):
     other = Thing(broker.endpoint, credentials_of(authority, authority.issue("other")), "other").listen()
     assert thing.subscribe("#")
     assert other.ask(report(1))[0] == "accepted"
-    assert thing.ask(report(2))[1] == {**thing_reply(2), "timestamp": pytest.approx(time.time() * 1000, abs=60_000)}
+    before = time.time()
+    answer = thing.ask(report(2))[1]
+    assert answer == {**thing_reply(2), "timestamp": answer["timestamp"]}
+    assert before * 1000 <= answer["timestamp"] + 1 <= time.time() * 1000 + 1
     assert thing.replies.empty()
     other.leave()
 
@@ -220,23 +222,11 @@ def test_the_broker_listens_on_the_loopback_address_only(broker):
     assert listening_addresses(broker.endpoint.port) == {"0100007F"}
 
 
-def test_a_taken_port_is_said(broker, credentials):
-    with pytest.raises(
-        BrokerError, match=rf"cannot listen on 127.0.0.1:{broker.endpoint.port}: Address already in use"
-    ):
-        EmbeddedBroker(broker.endpoint, credentials)
-
-
 def test_a_broker_that_nobody_is_connected_to_ends_without_a_word(credentials, caplog):
     embedded = EmbeddedBroker(Endpoint(HOST, 0), credentials)
     embedded.start()
     embedded.stop()
     assert "" == caplog.text
-
-
-def test_no_address_is_no_reason_to_listen_everywhere(credentials):
-    with pytest.raises(BrokerError, match="must have an address to listen on"):
-        EmbeddedBroker(Endpoint("", 0), credentials)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ if sys.version_info < (3, 10):
     pytest.skip("amqtt needs Python 3.10 or later", allow_module_level=True)
 pytest.importorskip("amqtt")
 
-from defender_daemon.log_queue import OneLine
+from defender_daemon.logs import OneLine
 from defender_detect.receive.broker import EmbeddedBroker
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.limits import Limits

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, Any
 
@@ -200,3 +201,15 @@ def test_every_line_of_the_log_is_one_of_ours(site: Site) -> None:
     assert lines
     assert [] == [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d ", line) or not line.isprintable()]
     assert [] == [line for line in lines if line.startswith("2026-11-30 09:00:00,000")]
+
+
+def test_the_log_says_whose_certificate_ends_soon(site, authority):
+    log = site.start()
+    now = datetime.now(timezone.utc)
+    files = authority.issue("rpi-0007", (), now - timedelta(days=365), now + timedelta(days=20, hours=1))
+    credentials = credentials_of(authority, files)
+    client = RawClient(site.endpoint, credentials).connect("rpi-0007")
+    said = next(line for line in log if "its certificate ends" in line)
+    assert "WARNING 'rpi-0007' (certificate " in said
+    assert "its certificate ends in 20 days: issue another one (amazon-defender-detect renew THING)" in said
+    client.vanish()

@@ -24,6 +24,7 @@ import paho.mqtt.client as mqtt
 from defender_detect.errors import CredentialsError
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, LastReports
+from defender_detect.receive.connection import Deafness
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver, Rejections
@@ -192,12 +193,33 @@ def test_reports_are_answered_at_another_broker(mosquitto, authority, credential
         thing.leave()
 
 
+def test_how_long_nothing_could_be_heard_is_told_once():
+    now = 0.0
+    deafness = Deafness(lambda: now)
+    now = 5.0
+    deafness.end()
+    now = 7.0
+    assert (5.0, 0.0) == (deafness.take(), deafness.take())
+    deafness.begin()
+    now = 10.0
+    deafness.begin()
+    now = 11.0
+    assert 4.0 == deafness.take()
+    now = 12.0
+    deafness.end()
+    now = 20.0
+    assert (1.0, 0.0) == (deafness.take(), deafness.take())
+
+
 def test_the_receiver_comes_back_when_the_broker_does(mosquitto, authority, credentials, caplog):
     with Listening(mosquitto.endpoint, credentials) as listening:
         listening.wait()
+        assert 0 < listening.receiver.deafness.take() < PATIENCE
+        assert 0 == listening.receiver.deafness.take()
         mosquitto.stop()
         mosquitto.start()
         listening.wait()
+        assert 0 < listening.receiver.deafness.take() < PATIENCE
         thing = Thing(mosquitto.endpoint, credentials_of(authority, authority.issue("thing")), "thing").listen()
         assert thing.ask(report())[0] == "accepted"
         thing.leave()
@@ -342,40 +364,3 @@ def test_the_thing_that_was_silent_for_longest_is_forgotten_first():
     for moment, thing in enumerate(["a", "b", "a", "c"]):
         last_reports.remember(accepted(thing), moment)
     assert [thing for thing in "abc" if last_reports.find(thing)] == ["a", "c"]
-
-
-FILES = [
-    ("root_ca", None, "the root CA file .* cannot be read: No such file"),
-    ("certificate", None, "the certificate .* cannot be read: No such file"),
-    ("private_key", None, "the private key .* cannot be read: No such file"),
-    ("root_ca", "nothing", "the root CA file .* must hold PEM certificates"),
-    ("certificate", "nothing", "the certificate .* must be PEM files that belong together"),
-    ("private_key", "nothing", "the private key .* must be PEM files that belong together"),
-]
-
-
-@pytest.mark.parametrize(("which", "content", "message"), FILES)
-def test_a_file_that_cannot_be_used_is_named(which, content, message, credentials, tmp_path):
-    path = tmp_path / "wrong.pem"
-    if content is not None:
-        path.write_text(content)
-    wrong = Credentials(**{**vars(credentials), which: path})
-    for make in (wrong.client_context, wrong.server_context):
-        with pytest.raises(CredentialsError, match=message):
-            make()
-
-
-def test_an_encrypted_key_is_refused_without_asking_for_its_pass_phrase(credentials, tmp_path):
-    from cryptography.hazmat.primitives import serialization
-
-    key = serialization.load_pem_private_key(credentials.private_key.read_bytes(), None)
-    encrypted = tmp_path / "encrypted.key"
-    encrypted.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret"),
-        )
-    )
-    with pytest.raises(CredentialsError, match="must not be encrypted"):
-        Credentials(credentials.root_ca, credentials.certificate, encrypted).client_context()

@@ -15,7 +15,6 @@ from defender_detect.ask.queries import check_thing
 from defender_detect.errors import NothingKept
 from defender_detect.store import reader as module
 from defender_detect.store.reader import ACTIVE, EVENTS, THINGS, Reader
-from defender_detect.store.schema import DATABASE
 from defender_detect.store.store import Store
 from tests.detect.store.test_store import NOW, event, store
 
@@ -94,21 +93,6 @@ def test_a_page_is_found_by_an_index_and_not_by_looking_at_every_row(kept: Store
     steps = [step for *_, step in plan]
     assert [] == [step for step in steps if step.startswith("SCAN")], steps
     assert [] == [step for step in steps if step == "USE TEMP B-TREE FOR ORDER BY"], steps
-
-
-def test_a_database_of_an_earlier_release_gets_what_is_new_when_detect_opens_it(tmp_path: Path) -> None:
-    store(tmp_path).close()
-    connection = sqlite3.connect(tmp_path / DATABASE)
-    connection.execute("DROP INDEX active_by_start")
-    connection.commit()
-    with store(tmp_path, interval=60) as kept:
-        kept.add("rpi-1", NOW, {}, [event()])
-        kept.flush()
-        assert ["rpi-1"] == [each.thing for each in kept.active()]
-    assert [("active_by_start",)] == connection.execute(
-        "SELECT name FROM sqlite_master WHERE name = 'active_by_start'"
-    ).fetchall()
-    connection.close()
 
 
 @pytest.mark.parametrize(

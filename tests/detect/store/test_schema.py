@@ -80,3 +80,56 @@ def test_a_database_of_a_version_to_come_is_refused_and_left_alone(earlier: Path
         with pytest.raises(StoreError, match=f"has schema {VERSION + 1}, and this .* knows only 1 to {VERSION}"):
             use()
     assert tables(Path(kept)) == tables(earlier / DATABASE)
+
+
+@pytest.mark.parametrize("damage", [b"", b"rubbish" * 1000])
+def test_a_damaged_database_is_set_aside_and_said(
+    tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store(tmp_path) as kept:
+        kept.add("rpi-1", NOW, {"cpu_usage": 1})
+    path = tmp_path / schema.DATABASE
+    path.write_bytes(damage or path.read_bytes()[:100] + b"\xff" * 8000)
+    with store(tmp_path) as kept:
+        kept.add("rpi-2", NOW, {"cpu_usage": 1})
+        kept.flush()
+        assert ["rpi-2"] == [each.name for each in kept.things()]
+    (aside,) = tmp_path.glob("detect.db.damaged-*")
+    assert aside.name in caplog.text
+
+
+def test_damage_while_detect_runs_loses_the_past_and_not_what_comes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store(tmp_path, interval=60) as kept:
+        kept.add("rpi-1", NOW, {"cpu_usage": 1})
+        kept.flush()
+        kept._writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        kept._writer._connection.execute("PRAGMA shrink_memory")
+        with open(kept.path, "r+b") as file:
+            file.seek(100)
+            file.write(b"\xff" * (kept.path.stat().st_size - 100))
+        other = sqlite3.connect(kept.path)  # whose commit makes the writer forget its cached pages
+        with pytest.raises(sqlite3.DatabaseError):
+            other.execute("SELECT * FROM things").fetchall()
+        other.close()
+        kept._writer._connection.execute("PRAGMA cache_size = 0")
+        kept.add("rpi-2", NOW, {"cpu_usage": 2})
+        assert kept.flush()
+        assert [(NOW, 2)] == kept.values("rpi-2", "cpu_usage", 0, NOW * 2)
+    assert "is damaged" in caplog.text
+
+
+def test_a_database_of_another_version_or_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    store(tmp_path).close()
+    path = tmp_path / schema.DATABASE
+    for pragma, expected in (("user_version = 9", "has schema 9, and"), ("application_id = 5", "another program's")):
+        connection = sqlite3.connect(path)
+        connection.execute(f"PRAGMA {pragma}")
+        connection.close()
+        before = path.read_bytes()
+        with pytest.raises(StoreError, match=expected):
+            store(tmp_path)
+        with pytest.raises(StoreError, match=expected):
+            list(Reader(tmp_path).things())
+        assert before == path.read_bytes()

@@ -44,11 +44,6 @@ def test_an_address_of_a_point_to_point_link_is_this_ends(message, expected):
     assert expected == rtnetlink.parse_address(message)
 
 
-def test_attributes_that_are_cut_off_are_not_read():
-    message = attribute(1, OWN) + struct.pack("=HH", 200, 2) + OWN
-    assert {1} == set(netlink.attributes(memoryview(message), 0))
-
-
 def link_message(index, *attributes):
     body = struct.pack("=BBHiII", 0, 0, 1, index, 0x1043, 0) + b"".join(attributes)
     return memoryview(netlink.HEADER.pack(16 + len(body), rtnetlink.RTM_NEWLINK, 2, 1, 0) + body)

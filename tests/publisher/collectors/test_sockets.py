@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-from collections import namedtuple
 from contextlib import ExitStack
 
-import psutil
 import pytest
 
 from defender_publisher.collectors import procfs, psutil_sockets
 from defender_publisher.collectors.linux_sockets import LinuxSockets
 from defender_publisher.collectors.names import interface_names
-from defender_publisher.collectors.sockets import BLOCKS, collect_sockets, select_reader
+from defender_publisher.collectors.sockets import BLOCKS, collect_sockets
 from defender_publisher.collectors.table import ESTABLISHED, LISTEN, UNCONNECTED, SocketRow
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Connection, Port, Sockets
@@ -24,8 +22,6 @@ LOOPBACK = "lo" if LINUX else "lo0"
 ALL = list(BLOCKS)
 READERS = [LinuxSockets(), procfs.read_rows, psutil_sockets.read_rows] if LINUX else [psutil_sockets.read_rows]
 
-Endpoint = namedtuple("Endpoint", "ip port")
-PsutilConnection = namedtuple("PsutilConnection", "laddr raddr status")  # what of psutil's connections is looked at
 
 needs_linux = pytest.mark.skipif(not LINUX, reason="there is no /proc")
 
@@ -275,76 +271,3 @@ def test_every_address_of_this_machine_leads_to_its_interface():
 def test_a_named_proc_that_is_not_there_is_an_error_and_never_this_containers_sockets(tmp_path, caplog):
     assert Sockets() == collect_sockets(ALL, str(tmp_path / "nowhere"))
     assert ["WARNING", "WARNING"] == [record.levelname for record in caplog.records]
-
-
-@needs_linux
-def test_this_machines_sockets_are_read_by_netlink_and_another_ones_from_its_proc(tmp_path):
-    assert LinuxSockets is type(select_reader("/proc"))
-    assert procfs.read_rows == select_reader(str(tmp_path)).func
-
-
-def test_a_system_without_proc_is_read_by_psutil(monkeypatch, tmp_path):
-    monkeypatch.setattr(procfs, "OWN_PROCFS", str(tmp_path))
-    monkeypatch.setattr(sys, "platform", "freebsd14")
-    assert psutil_sockets.read_rows == select_reader(str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("protocol", "connection", "expected"),
-    [
-        (
-            "tcp",
-            PsutilConnection(Endpoint("::", 22), (), psutil.CONN_LISTEN),
-            [SocketRow(LISTEN, "::", 22, "", 0)],
-        ),
-        (
-            "tcp",
-            PsutilConnection(Endpoint("::ffff:10.0.0.1", 22), Endpoint("::ffff:10.0.0.2", 5), psutil.CONN_ESTABLISHED),
-            [SocketRow(ESTABLISHED, "10.0.0.1", 22, "10.0.0.2", 5)],
-        ),
-        (
-            "tcp",
-            PsutilConnection(Endpoint("fe80::1%en0", 22), Endpoint("fe80::2%en0", 5), psutil.CONN_ESTABLISHED),
-            [SocketRow(ESTABLISHED, "fe80::1", 22, "fe80::2", 5)],
-        ),
-        ("tcp", PsutilConnection(Endpoint("10.0.0.1", 22), Endpoint("10.0.0.2", 5), psutil.CONN_TIME_WAIT), []),
-        ("tcp", PsutilConnection(Endpoint("10.0.0.1", 22), Endpoint("10.0.0.2", 5), psutil.CONN_SYN_RECV), []),
-        ("tcp", PsutilConnection((), (), psutil.CONN_CLOSE), []),
-        (
-            "udp",
-            PsutilConnection(Endpoint("0.0.0.0", 53), (), psutil.CONN_NONE),
-            [SocketRow(UNCONNECTED, "0.0.0.0", 53, "", 0)],
-        ),
-        (
-            "udp",
-            PsutilConnection(Endpoint("0.0.0.0", 53), Endpoint("0.0.0.0", 0), psutil.CONN_NONE),
-            [SocketRow(UNCONNECTED, "0.0.0.0", 53, "0.0.0.0", 0)],
-        ),
-        (
-            "udp",
-            PsutilConnection(Endpoint("10.0.0.1", 5), Endpoint("10.0.0.2", 53), psutil.CONN_NONE),
-            [SocketRow(ESTABLISHED, "10.0.0.1", 5, "10.0.0.2", 53)],
-        ),
-        ("udp", PsutilConnection(Endpoint("0.0.0.0", 0), (), psutil.CONN_NONE), []),
-        ("udp", PsutilConnection((), (), psutil.CONN_NONE), []),
-    ],
-)
-def test_psutils_connections_become_rows(protocol, connection, expected):
-    assert expected == list(psutil_sockets.rows_of(protocol, [connection]))
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (psutil.AccessDenied(pid=1), "run the agent as root"),
-        (psutil.NoSuchProcess(pid=1), "psutil cannot list the sockets"),
-        (OSError(24, "Too many open files"), "Too many open files"),
-    ],
-)
-def test_a_refusal_of_psutil_says_what_to_do(monkeypatch, error, sentence):
-    def refuse(kind):
-        raise error
-
-    monkeypatch.setattr(psutil, "net_connections", refuse)
-    with pytest.raises(CollectError, match=sentence):
-        psutil_sockets.read_rows("tcp", {LISTEN})

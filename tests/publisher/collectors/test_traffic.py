@@ -254,6 +254,14 @@ def test_macos_is_read_by_netstat_whose_counters_are_whole(monkeypatch, tmp_path
     assert expected == {name: (each.identity, each.counters) for name, each in found.items()}
 
 
+def test_where_received_bytes_are_not_counted_nothing_is_made_of_the_zero():
+    heading = MACOS_13.split("\n")[0]
+    line = "en0   1500  <Link#4>    00:00:5e:00:53:07      {}     0          0      980     0     120345     0"
+    assert [0] == [each.counters.bytes_in for each in netstat.parse_interfaces(f"{heading}\n{line.format(99)}\n")]
+    with pytest.raises(CollectError, match="no bytes for 100 packets received"):
+        list(netstat.parse_interfaces(f"{heading}\n{line.format(100)}\n"))
+
+
 def test_a_name_that_netstat_cut_is_the_kernels(monkeypatch):
     monkeypatch.setattr(socket, "if_indextoname", {7: "bridge100"}.get)
     heading = MACOS_13.split("\n")[0]

@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from defender_daemon.ladder import DOUBT, FAIL, NOT_TRIED, OK, Step, is_well
+from defender_daemon.status import LastError
 from defender_publisher.doctor import examination, local, mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.daemon import ago
-from defender_publisher.doctor.ladder import DOUBT, FAIL, NOT_TRIED, OK, Step
 from defender_publisher.errors import Problem
 from defender_publisher.settings import read_settings
 from defender_publisher.state import StateFile
@@ -21,7 +22,6 @@ from defender_publisher.status import (
     ConnectionStatus,
     Counts,
     LastAccepted,
-    LastError,
     LastReport,
     Status,
     config_hash,
@@ -158,10 +158,10 @@ def test_an_accepted_report_overrules_whatever_looks_wrong_before_it(
     if (seconds, verdict) == (20, "accepted"):
         assert (DOUBT, NOT_TRIED, OK) == tuple(found[name].verdict for name in ("key and certificate", "TLS", "report"))
         assert "but the running daemon's report 7 was accepted 2" in found["key and certificate"].says
-        assert examination.is_well(steps)
+        assert is_well(steps)
     else:
         assert FAIL == found["key and certificate"].verdict
-        assert not examination.is_well(steps)
+        assert not is_well(steps)
 
 
 def test_another_configuration_than_the_daemons_is_said(ask: Callable[..., list[Step]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,18 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher.doctor import examination, mqtt, network
+from defender_daemon.ladder import FAIL, NOT_TRIED, OK, Step, show
+from defender_publisher.doctor import examination, local, mqtt, network
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import DOUBT, FAIL, NOT_TRIED, OK, Step
-from defender_publisher.mqtt import MqttTransport
-from defender_publisher.state import STATE_FILE, State, StateFile
-from demo.authority import Authority
-from tests.fakes.scripted_broker import ScriptedBroker, reject, silent
+from tests.fakes.scripted_broker import ScriptedBroker
+from tests.recipes import code_of
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 PUBLISHER = ROOT / "amazon-defender-publisher"
-TOPIC = "$aws/things/rpi-0001/defender/metrics/json"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 WriteConfig = Callable[..., Path]
 
@@ -50,163 +46,16 @@ def test_where_all_is_well_every_check_passes(write_config: WriteConfig, broker:
     assert 1 == len(broker.seen.connects) == len(broker.seen.publishes)
 
 
-def test_the_report_is_kept_in_the_state_and_the_lock_given_back(
-    write_config: WriteConfig, broker: ScriptedBroker, tmp_path: Path
+def test_as_json_it_is_one_object(
+    write_config: WriteConfig, free_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    examined(write_config(broker.port))
-    assert json.loads((tmp_path / "state" / STATE_FILE).read_text())["accepted_at"] is not None
-    with StateFile(tmp_path / "state"):
-        pass
-
-
-def test_a_client_that_is_not_let_in_fails_at_connect(write_config: WriteConfig, broker: ScriptedBroker) -> None:
-    broker.script.connack = 5
-    steps = examined(write_config(broker.port))
-    assert (FAIL, NOT_TRIED, NOT_TRIED) == tuple(steps[name].verdict for name in ("MQTT CONNECT", "SUBACK", "report"))
-    assert "this device is not authorized" in steps["MQTT CONNECT"].says
-    assert "accept the client ID rpi-0001" in steps["MQTT CONNECT"].advice
-
-
-def test_a_subscription_that_is_refused_fails_after_connect(write_config: WriteConfig, broker: ScriptedBroker) -> None:
-    broker.script.suback = 0x80
-    steps = examined(write_config(broker.port))
-    assert (OK, FAIL, NOT_TRIED) == tuple(steps[name].verdict for name in ("MQTT CONNECT", "SUBACK", "report"))
-    assert f"read {TOPIC}/accepted and {TOPIC}/rejected" in steps["SUBACK"].advice
-    assert "iot:" not in str(steps["SUBACK"])  # which is AWS's
-
-
-def test_a_certificate_of_aws_at_a_broker_of_ones_own_is_told_by_what_name_the_broker_goes(
-    write_config: WriteConfig, broker: ScriptedBroker, authority: Authority
-) -> None:
-    """An embedded broker of amazon-defender-detect lets each certificate subscribe to its own name's topics only."""
-    broker.script.suback = 0x80
-    files, path = authority.issue("AWS IoT Certificate"), write_config(broker.port)
-    config = json.loads(path.read_text())
-    config["agent"]["authentication"].update(
-        certificate=str(files.certificate), private_key=str(files.private_key), root_ca=str(authority.certificate)
-    )
-    path.write_text(json.dumps(config))
-    step = examined(path)["SUBACK"]
-    assert FAIL == step.verdict
-    expected = "goes by the certificate's common name, which must be rpi-0001 and is 'AWS IoT Certificate'"
-    assert expected in step.advice
-    assert "iot:" not in str(step)
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "well"),
-    [
-        ([OK, OK], True),
-        ([DOUBT, OK], True),
-        ([DOUBT, NOT_TRIED], False),
-        ([DOUBT, FAIL], False),
-        ([OK, NOT_TRIED], True),
-        ([FAIL, OK], False),
-    ],
-)
-def test_what_is_in_doubt_is_well_once_a_report_was_accepted(verdicts: list[str], well: bool) -> None:
-    assert well == examination.is_well([Step("a rung", verdict) for verdict in verdicts])
-
-
-def test_a_rejected_report_fails_with_its_code(write_config: WriteConfig, broker: ScriptedBroker) -> None:
-    broker.script.answer = reject("InvalidPayload")
-    step = examined(write_config(broker.port))["report"]
-    assert FAIL == step.verdict
-    assert "rejected: InvalidPayload" in step.says
-    assert step.advice
-
-
-def test_throttled_soon_after_a_report_proves_the_way(write_config: WriteConfig, broker: ScriptedBroker) -> None:
-    path = write_config(broker.port)
-    examined(path)
-    broker.script.answer = reject("Throttled")
-    step = examined(path)["report"]
-    assert OK == step.verdict
-    assert "throttled: the connection works" in step.says
-
-
-def test_throttled_by_a_report_from_before_the_start_proves_the_way(
-    write_config: WriteConfig, broker: ScriptedBroker
-) -> None:
-    """Where nothing is kept of it: the card is new, or the program was installed again."""
-    broker.script.answer = reject("Throttled")
-    step = examined(write_config(broker.port))["report"]
-    assert (OK, True) == (step.verdict, "throttled: the connection works" in step.says)
-
-
-def test_throttled_long_after_the_last_report_is_another_publisher(
-    write_config: WriteConfig, broker: ScriptedBroker, tmp_path: Path
-) -> None:
-    path = write_config(broker.port)
-    with StateFile(tmp_path / "state") as store:
-        store.save(State(thing_name="rpi-0001", last_report_id=5, published_at=time.time() - 400))
-    broker.script.answer = reject("Throttled")
-    step = examined(path)["report"]
-    assert (FAIL, True) == (step.verdict, "look for a second publisher of this thing" in step.advice)
-
-
-def test_silence_is_a_missing_right_to_receive_however_often(
-    write_config: WriteConfig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    open_transport = mqtt.open_transport
-
-    def impatient(settings: object) -> MqttTransport:
-        transport = open_transport(settings)
-        transport._verdict_timeout = 0.2
-        return transport
-
-    monkeypatch.setattr(mqtt, "open_transport", impatient)
-    broker.script.answer = silent
-    path = write_config(broker.port)
-    for _ in range(3):  # the publisher takes the second silence in a row for delivered
-        step = examined(path)["report"]
-        assert FAIL == step.verdict
-        assert "check that something answers reports at this broker" in step.advice
-
-
-def test_a_report_that_ends_the_connection_is_a_missing_right_to_publish(
-    write_config: WriteConfig, broker: ScriptedBroker
-) -> None:
-    broker.script.close_on_publish = True
-    step = examined(write_config(broker.port))["report"]
-    assert (FAIL, True) == (step.verdict, "allow this device to write" in step.advice)
-
-
-def test_on_a_topic_of_ones_own_silence_is_no_failure(
-    write_config: WriteConfig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("defender_publisher.mqtt.VERDICT_TIMEOUT", 0.2)
-    open_transport = mqtt.open_transport
-
-    def impatient(settings: object) -> MqttTransport:
-        transport = open_transport(settings)
-        transport._verdict_timeout = 0.2
-        return transport
-
-    monkeypatch.setattr(mqtt, "open_transport", impatient)
-    broker.script.answer, broker.script.suback = silent, 0x80
-    steps = examined(write_config(broker.port, topic="mine/{thing_name}"))
-    assert [OK] * len(examination.RUNGS) == verdicts(steps), steps
-
-
-def test_as_json_it_is_one_object(write_config: WriteConfig, free_port: int) -> None:
-    steps = list(examination.examine(Case(write_config(free_port), {})))
-    found = json.loads(examination.as_json(steps))
+    assert not show(examination.examine(Case(write_config(free_port), {})), as_json=True)
+    found = json.loads(capsys.readouterr().out)
     assert {"ok", "rungs"} == set(found)
     assert found["ok"] is False
     assert [rung.name for rung in examination.RUNGS] == [rung["rung"] for rung in found["rungs"]]
     assert {"rung", "verdict", "says", "advice"} == set(found["rungs"][0])
     assert {"ok", "fail", "not tried"} == {rung["verdict"] for rung in found["rungs"]}
-
-
-def test_what_root_makes_in_another_users_state_directory_is_that_users(
-    write_config: WriteConfig, broker: ScriptedBroker, tmp_path: Path, unprivileged: int
-) -> None:
-    state = tmp_path / "state"
-    state.mkdir()
-    os.chown(state, unprivileged, unprivileged)
-    examined(write_config(broker.port))
-    assert {unprivileged} == {path.stat().st_uid for path in state.iterdir()}
 
 
 def test_the_script_prints_the_ladder_and_ends_with_0_or_1(
@@ -226,9 +75,27 @@ def test_ctrl_c_ends_it_quietly_and_the_checks_done_are_on_the_screen(
 ) -> None:
     broker.script.tls = False
     process = start(sys.executable, PUBLISHER, "--doctor", write_config(broker.port))
-    lines = [process.stdout.readline() for _ in range(11)]
+    lines = [process.stdout.readline() for _ in range(12)]
     assert lines[-1].startswith("OK    TCP")
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=PATIENCE)
     assert (1, "") == (process.returncode, output)
+
+
+def test_a_check_costs_one_function_and_one_row(
+    write_config: WriteConfig, free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As CONTRIBUTING.md says."""
+    function, row = code_of("A check of the doctor")
+    monkeypatch.setattr(local, "find_log_directory", None, raising=False)
+    exec(function, vars(local))  # as if it stood there
+    rung = eval(row.strip().rstrip(","), vars(examination))
+    before = [each.name for each in examination.RUNGS].index("state directory") + 1
+    monkeypatch.setattr(examination, "RUNGS", (*examination.RUNGS[:before], rung, *examination.RUNGS[before:]))
+    missing = tmp_path / "no" / "log"
+    steps = examined(write_config(free_port, logfile=str(missing)))
+    assert Step("log", FAIL, f"{missing.parent} is not a directory", f"mkdir -p {missing.parent}") == steps["log"]
+    assert NOT_TRIED == steps["endpoint"].verdict
+    steps = examined(write_config(free_port))
+    assert (Step("log", OK, "standard error"), OK) == (steps["log"], steps["endpoint"].verdict)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.ladder import Doubted, Failed
 from defender_publisher.doctor import local
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
-from defender_publisher.doctor.ladder import Doubted, Failed
-from defender_publisher.errors import Problem
 from demo.authority import Authority
 
 WriteConfig = Callable[..., Path]
@@ -123,11 +122,6 @@ def test_an_expired_certificate_and_one_of_tomorrow_fail(make_case: MakeCase, au
     assert advice.startswith("check the clock")
 
 
-def test_the_days_left_are_counted() -> None:
-    assert "for 365 days more, until 2027-11-21 00:00 UTC" == local.remaining(1826755200, 1826755200 - 365 * 86400)
-    assert "for 3 hours more" in local.remaining(3 * 3600, 0)
-
-
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -149,27 +143,6 @@ def test_a_name_that_is_not_the_things_may_be_what_a_broker_of_ones_own_goes_by(
     says = local.check_owner(make_case(certificate=certificate))
     assert "the certificate's name is 'AWS IoT Certificate', the thing's is 'rpi-0001'" in says
     assert "many brokers go by the former" in says
-
-
-def test_a_clock_before_this_release_fails_and_todays_holds(make_case: MakeCase) -> None:
-    says, advice = failure(local.check_clock, make_case(clock=12.0))
-    assert says.startswith("this device's clock says 1970-01-01 00:00:12 UTC")
-    assert "timedatectl" in advice
-    assert local.check_clock(make_case()).endswith(" UTC")
-    assert local.RELEASE_DAY < time.time()
-
-
-def test_a_disk_that_is_full_is_in_doubt_because_reports_go_on(
-    make_case: MakeCase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    case = make_case()
-    assert f"{tmp_path}/state, which is made when it is needed" == local.check_state_directory(case)
-    (tmp_path / "state").mkdir()
-    assert f"{tmp_path}/state" == local.check_state_directory(case)
-    full = Problem("the file system is full", "make room")
-    monkeypatch.setattr("defender_daemon.files.writing_problem", lambda directory: full)
-    with pytest.raises(Doubted, match="the file system is full; make room"):
-        local.check_state_directory(case)
 
 
 @pytest.mark.parametrize(

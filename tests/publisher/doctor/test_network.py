@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
-from defender_publisher.credentials import certificate_id
+from defender_daemon.certificate import certificate_id
+from defender_daemon.ladder import Failed
 from defender_publisher.doctor import local, network
 from defender_publisher.doctor.case import Case
-from defender_publisher.doctor.ladder import Failed
 from defender_publisher.tcp import open_socket
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker
@@ -196,12 +194,6 @@ def test_a_certificate_that_aws_refuses_is_looked_up_by_its_id(
     which = certificate_id(str(case.authentication.certificate))
     assert advice.endswith(f": aws iot describe-certificate --certificate-id {which}")
     broker.close()
-
-
-def test_a_certificates_id_is_its_sha_256_fingerprint(authority: Authority) -> None:
-    path = authority.issue("fingerprint").certificate
-    expected = x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex()
-    assert expected == certificate_id(str(path))
 
 
 def context_of(case: Case) -> ssl.SSLContext:

@@ -6,17 +6,16 @@ import json
 import stat
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from defender_daemon.redaction import key_lines
 from defender_publisher.doctor import mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
 from defender_publisher.support import bundle as bundle_module
-from defender_publisher.support import evidence
-from defender_publisher.support.redaction import key_lines
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker
 
@@ -131,19 +130,6 @@ def test_a_configuration_that_cannot_be_used_is_no_reason_for_no_bundle(
     assert {"not available"} == set(json.loads(content["status.json"]))
 
 
-def test_without_a_log_file_the_journal_is_asked_and_where_there_is_none_it_says_where_logs_go(
-    write_config: WriteConfig, free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    list(bundle_module.write(tmp_path / "b.tar", Case(write_config(free_port), {})))
-    assert "standard error of whoever started" in content_of(tmp_path / "b.tar")["log.txt"]
-    journal = tmp_path / "journalctl"
-    journal.write_text('#!/bin/sh\necho "journal $*"\n')
-    journal.chmod(0o755)
-    list(bundle_module.write(tmp_path / "b.tar", Case(write_config(free_port), {})))
-    assert "--unit amazon-defender-publisher" in content_of(tmp_path / "b.tar")["log.txt"]
-
-
 def test_an_old_bundle_is_replaced_whole_or_not_at_all(
     write_config: WriteConfig, free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,13 +166,3 @@ def test_the_script_says_in_a_sentence_where_it_cannot_write(
     done = run("--support-bundle", "b.tar", config)
     assert (0, "") == (done.returncode, done.stderr)
     assert "doctor.txt" in done.stdout
-
-
-def test_a_file_of_evidence_that_breaks_leaves_a_gap_and_says_why(
-    write_config: WriteConfig, free_port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken() -> Iterator[str]:
-        raise OSError("no /proc")
-
-    monkeypatch.setattr(evidence, "surroundings", broken)
-    assert b"not available: OSError: no /proc\n" == evidence.collect(Case(write_config(free_port), {}))["platform.txt"]

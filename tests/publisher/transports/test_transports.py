@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,8 @@ from defender_publisher.doctor.examination import RUNGS
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.settings import read_settings
 from defender_publisher.transports.console import Console
+from tests.conftest import PUBLISHER
+from tests.recipes import code_of, copy_checkout, insert
 
 PACKAGE = Path(transports.__file__).parent.parent
 METHODS = typing.get_args(typing.get_type_hints(Authentication)["method"])
@@ -47,3 +52,23 @@ def test_a_transport_tells_the_largest_report_that_it_can_carry(name: str, write
     endpoint = {"endpoint": "a1-ats.iot.eu-west-1.amazonaws.com", "method": name, "port": None}
     settings = read_settings(write_config(443), {"agent": {"authentication": endpoint}})
     assert 128 * 1024 == transports.open_transport(settings).largest_report
+
+
+def test_a_transport_costs_one_file_and_one_name(tmp_path: Path) -> None:
+    """As CONTRIBUTING.md says."""
+    packages = ("device_defender", "defender_daemon", "defender_publisher")
+    checkout = copy_checkout(tmp_path / "checkout", *packages, PUBLISHER.name)
+    (module,) = code_of("A transport")
+    (checkout / "defender_publisher" / "transports" / "spool.py").write_text(module)
+    insert(checkout / "defender_daemon" / "config.py", '"websocket"],\n', '"spool", ')
+    agent = {"thing_name": "pi-1", "authentication": {"method": "spool"}, "state_directory": str(tmp_path)}
+    (tmp_path / "config.json").write_text(json.dumps({"agent": agent}))
+    program = [sys.executable, checkout / PUBLISHER.name, tmp_path / "config.json"]
+    done = subprocess.run([*program, "--once"], capture_output=True, text=True, timeout=60)
+    assert 0 == done.returncode, done.stderr
+    assert "sent (nobody answers): " in done.stderr
+    (report,) = tmp_path.glob("*.report")
+    assert {"header", "metrics"} <= json.loads(report.read_text()).keys()
+    done = subprocess.run([*program, "--doctor", "--json"], capture_output=True, text=True, timeout=60)
+    verdicts = {each["rung"]: each["verdict"] for each in json.loads(done.stdout)["rungs"]}
+    assert ("ok", "not tried", "not tried") == (verdicts["key and certificate"], verdicts["TCP"], verdicts["TLS"])

@@ -1,0 +1,200 @@
+"""Detect's health: what its status file, its lock, what it keeps and its certificates together say."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from defender_daemon import files
+from defender_daemon.certificate import validity
+from defender_daemon.errors import Problem
+from defender_daemon.health import (
+    HEALTHY,
+    LATE,
+    NOT_RUNNING,
+    configuration_lines,
+    error_line,
+    first_line,
+    is_running,
+    problem_lines,
+    span,
+)
+from defender_daemon.rungs import DAY
+from defender_detect.arguments import PROGRAM
+from defender_detect.config import Config
+from defender_detect.errors import DetectError
+from defender_detect.receive.endpoint import Endpoint
+from defender_detect.status import LOOKED_EVERY, Status, config_hash, read_status
+from defender_detect.store.reader import Reader
+from defender_detect.store.schema import DATABASE
+from defender_detect.store.store import LOCK_FILE
+
+DOCTOR = f"{PROGRAM} doctor"
+PATIENCE = 2  # intervals in which no thing at all reported, after which something is wrong
+SHORTEST_INTERVAL = 300.0  # seconds; AWS's between two reports of a thing
+SILENT_AFTER = 3  # intervals without a report, after which a thing is called silent
+FORGOTTEN_AFTER = 2 * 86_400.0  # seconds; a thing that is silent for longer is no longer expected
+HANGS_AFTER = 4 * LOOKED_EVERY  # seconds without a look of the main loop
+MOST_NAMED = 5  # silent things
+
+
+class LastReport(msgspec.Struct, frozen=True):
+    """The last report of all, and when it came (seconds since the epoch)."""
+
+    thing: str
+    report_id: int | None
+    time: float
+
+
+class Certificates(msgspec.Struct, frozen=True):
+    """Until when the certificates of Detect and of its authority are valid (seconds since the epoch)."""
+
+    detect: float | None
+    authority: float | None
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether Detect does its work: "healthy", "late" (not connected, or nobody reports any more) or "not running".
+
+    `silent` are things that reported within two days and not for three intervals, the longest silent first; `problem`
+    is what keeps Detect from its work, as far as one can see from here. Sizes are in bytes.
+    """
+
+    health: str
+    state_directory: str
+    config_changed: bool
+    status: Status | None
+    things: int
+    silent: list[str]
+    last_report: LastReport | None
+    alarms: int
+    certificates: Certificates
+    kept: int
+    free: int
+    problem: Problem | None = None
+
+
+def examine(config: Config, now: float | None = None) -> Health:
+    """Return the health of the Detect that runs with a configuration; raises DetectError or StatusError."""
+    now = time.time() if now is None else now
+    if config.agent.state_directory is None:
+        raise DetectError("agent.state_directory is missing, without which nobody can see Detect's health")
+    directory = Path(config.agent.state_directory)
+    status, running = read_status(directory), is_running(directory / LOCK_FILE)
+    reports, alarms = _read_kept(directory)
+    interval = max(config.agent.minimum_interval, SHORTEST_INTERVAL)
+    expected = [each for each in reports if now - each.time < FORGOTTEN_AFTER]
+    silent = [each.thing for each in expected if now - each.time > SILENT_AFTER * interval]
+    last = reports[-1] if reports else None
+    in_time = not expected or now - expected[-1].time <= PATIENCE * interval
+    health = NOT_RUNNING if not running else HEALTHY if in_time and _is_well(status, now) else LATE
+    return Health(
+        health, str(directory), status is not None and status.config_hash != config_hash(config), status,
+        len(expected), silent, last, alarms, certificates_of(config), *_sizes(directory),
+        files.writing_problem(str(directory)),
+    )  # fmt: skip
+
+
+def describe(health: Health, config: Config) -> Iterator[str]:
+    """Yield the lines that tell a person of Detect's health."""
+    status, now, alive = health.status, time.time(), health.health != NOT_RUNNING
+    if status is None:
+        yield f"{health.health}: no Detect has written a status into {health.state_directory}"
+        yield from problem_lines(health.health, health.problem, DOCTOR)
+        return
+    yield first_line(health.health, f"{PROGRAM} {status.version}", status)
+    if alive:
+        yield f"broker         {_broker(status, now)}"
+    yield f"last report    {_last_report(health, now)}"
+    yield f"things         {_things(health, config)}"
+    yield f"alarms         {health.alarms or 'none'} {'are' if health.alarms != 1 else 'is'} on"
+    yield f"alerts         {_waiting(status)}"
+    yield f"profiles       {status.profiles} with {counted(status.behaviors, 'behavior')}"
+    yield f"certificates   {_certificates(health.certificates, now)}"
+    yield f"disk           {megabytes(health.kept)} kept in {health.state_directory}, {megabytes(health.free)} free"
+    yield error_line(status.last_error)
+    yield from problem_lines(health.health, health.problem, DOCTOR)
+    yield from configuration_lines(status, alive and health.config_changed)
+
+
+def certificates_of(config: Config) -> Certificates:
+    """Return until when the configuration's certificates are valid."""
+
+    def end(path: str | None) -> float | None:
+        found = validity(path) if path is not None else None
+        return None if found is None else found[1]
+
+    return Certificates(end(config.agent.authentication.certificate), end(config.agent.authentication.root_ca))
+
+
+def named(things: list[str]) -> str:
+    """Return the names of a few things, and how many there are besides."""
+    more = len(things) - MOST_NAMED
+    return ", ".join(things[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something."""
+    return f"{number} {noun}{'s'[: number != 1]}"
+
+
+def megabytes(size: int) -> str:
+    """Return a size in the unit that people have a feeling for."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _is_well(status: Status | None, now: float) -> bool:
+    return status is not None and status.connection.connected and now - status.looked < HANGS_AFTER
+
+
+def _read_kept(directory: Path) -> tuple[list[LastReport], int]:
+    """Return the last report of each thing, the oldest first, and how many alarms are on."""
+    if not (directory / DATABASE).exists():
+        return [], 0
+    found = list(Reader(directory).things())
+    reports = [LastReport(each.name, each.report_id, each.accepted_at or 0.0) for each in found]
+    return sorted(reports, key=lambda each: each.time), sum(each.active_violations for each in found)
+
+
+def _sizes(directory: Path) -> tuple[int, int]:
+    """Return how much is kept, and how much more the disk has room for."""
+    kept = sum(each.stat().st_size for each in directory.glob("*") if each.is_file()) if directory.is_dir() else 0
+    return kept, shutil.disk_usage(existing(directory)).free
+
+
+def existing(path: Path) -> Path:
+    """Return a directory, or the one above it that is there."""
+    return path if path.exists() or path == path.parent else existing(path.parent)
+
+
+def _broker(status: Status, now: float) -> str:
+    connection = status.connection
+    which = "the built-in one on" if connection.built_in else "that of"
+    state = "heard" if connection.connected else "NOT heard"
+    return f"{which} {Endpoint(connection.host, connection.port)}, {state} for {span(now - connection.since)}"
+
+
+def _last_report(health: Health, now: float) -> str:
+    report = health.last_report
+    return "none yet" if report is None else f"of {report.thing}, {span(now - report.time)} ago"
+
+
+def _things(health: Health, config: Config) -> str:
+    interval = max(config.agent.minimum_interval, SHORTEST_INTERVAL)
+    silent = f"; silent for over {SILENT_AFTER * interval / 60:.0f} minutes: {named(health.silent)}"
+    return f"{health.things} reported within two days" + (silent if health.silent else "")
+
+
+def _waiting(status: Status) -> str:
+    waiting = [f"{number} for {name}" for name, number in status.waiting.items()]
+    return f"waiting: {', '.join(waiting)}" if waiting else "none waits"
+
+
+def _certificates(certificates: Certificates, now: float) -> str:
+    ends = {"Detect's": certificates.detect, "the authority's": certificates.authority}
+    known = [f"{whose} for {int((end - now) // DAY)} days more" for whose, end in ends.items() if end is not None]
+    return ", ".join(known) or "not known"

@@ -1,0 +1,85 @@
+"""Suggesting a security profile: what was normal, from what is kept or was recorded, printed as a profile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from defender_detect.ask.observed import Kept, Observed, Replayed
+from defender_detect.ask.replay import Unreadable, open_recording
+from defender_detect.ask.suggestion import Suggestion, explain, find_alarms
+from defender_detect.config import Config, read_groups
+from defender_detect.errors import DetectError
+from defender_detect.judge.topics import Topics
+from defender_detect.store.reader import Reader
+
+DAY = 24 * 3600.0  # seconds
+STEP = 10_000  # reports between two lines of progress
+NOTHING_SEEN = (
+    "no values are kept of this time: see `things` for who reports, and --days. What is kept, the profiles of "
+    "detect.profiles say, configs/security-profiles/network-metrics.json for instance"
+)
+
+
+def suggest(config: Config, name: str, days: float, group: str | None, recorded: Path | None) -> None:
+    """Print the profile, and on standard error what a person needs to know of it.
+
+    `name` is the profile's, `days` are those that are learned from, `group` is one of detect.thing_groups, and
+    `recorded` a file of reports instead of what is kept. Raises DetectError where there is nothing to learn from.
+    """
+    with open_observed(config, days, group, recorded) as observed:
+        suggestion = Suggestion()
+        for each in show_progress(observed):
+            suggestion.learn(each)
+        if not suggestion.reports:
+            raise DetectError(NOTHING_SEEN)
+        document = suggestion.document(name)
+        alarms = find_alarms(document, show_progress(observed))
+    print(json.dumps(document, indent=2))
+    for line in explain(suggestion, document, alarms):
+        print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def open_observed(
+    config: Config, days: float, group: str | None, recorded: Path | None
+) -> Iterator[Iterable[Observed]]:
+    """Open what there is to learn from; it can be read more than once."""
+    things = find_things(config, group)
+    if recorded is not None:
+        with open_recording(recorded, Topics(config.agent.topic)) as recording:
+            unreadable = sum(isinstance(each, Unreadable) for each in recording.read())
+            if unreadable:
+                print(f"lines that are no reports: {unreadable}; --replay says of each why", file=sys.stderr)
+            yield Replayed(recording, things)
+    elif config.agent.state_directory is not None:
+        now = time.time()
+        yield Kept(Reader(Path(config.agent.state_directory)), now - days * DAY, now + 1, things)
+    else:
+        raise DetectError("give Detect's CONFIG with agent.state_directory, or --state-directory, or --recorded")
+
+
+def find_things(config: Config, group: str | None) -> frozenset[str] | None:
+    """Return the things of a group, None for all; raise DetectError if there is no such group."""
+    if group is None:
+        return None
+    groups = read_groups(Path(config.detect.thing_groups)) if config.detect.thing_groups else {}
+    if group not in groups:
+        known = f"; there are {', '.join(sorted(groups))}" if groups else ""
+        raise DetectError(f"--group must be a group of detect.thing_groups, got {group}{known}")
+    return frozenset(groups[group])
+
+
+def show_progress(observed: Iterable[Observed]) -> Iterator[Observed]:
+    """Yield what there is, and say on a terminal how much that was so far."""
+    is_shown = sys.stderr.isatty()
+    for number, each in enumerate(observed, 1):
+        if is_shown and number % STEP == 0:
+            print(f"\r{number} reports ", end="", file=sys.stderr, flush=True)
+        yield each
+    if is_shown:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

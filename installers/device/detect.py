@@ -1,0 +1,111 @@
+"""The story of installing Detect: the directory that `amazon-defender-detect init` made becomes a service."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from configuration import section
+from directory import Directory
+from installation import AS_PROGRAM, SOURCE, Installation
+from program import link
+from switch import readlink
+from verdict import as_service
+
+DIRECTORY = "/etc/amazon-defender-detect"
+LISTENS_ON = "127.0.0.1"  # the built-in broker, unless the configuration says where
+
+
+class DetectInstallation(Installation):
+    """One installation of Detect."""
+
+    steps = 9
+    directory: Directory
+
+    def install(self) -> None:
+        """Take all steps after the first."""
+        self.provide_python()
+        self._find_directory()
+        self.install_program()
+        self._install_user()
+        self._check_configuration()
+        self.install_service()
+        starts = self.switch.start(self.program)
+        self._ask_doctor(starts)
+
+    def _find_directory(self) -> None:
+        """See that the directory is one that a service can be made of, and let the unit find it."""
+        self.session.begin("directory")
+        self.directory = Directory(self._chosen(), self.session.product.name, self.places.prefix)
+        missing = self.directory.missing()
+        if missing:
+            program = SOURCE / self.session.product.name
+            self.session.fail(f"{missing}; make it first: {program} init {self.directory.path}")
+        problem = self.directory.problem(self.platform.state)
+        if problem:
+            self.session.fail(problem)
+        etc, path = self.places.etc, self.directory.path
+        if readlink(etc) != str(path):
+            self.commands.do_as_device("point", [etc, path], lambda: link(etc, path))
+        self.session.finish(f"{path}, for {self._place()}")
+
+    def _chosen(self) -> Path:
+        """Return the directory that was named, or that of an earlier installation, or the usual one."""
+        earlier = readlink(self.places.etc)
+        chosen = self.options.directory or Path(earlier or self.places.below(DIRECTORY))
+        return Path(os.path.realpath(chosen))
+
+    def _place(self) -> str:
+        """Return where Detect is going to be, for people."""
+        agent = section(self.directory.config(), "agent")
+        authentication = section(agent, "authentication")
+        endpoint, port = authentication.get("endpoint") or LISTENS_ON, authentication.get("port", 8883)
+        return f"{'the built-in broker on' if agent.get('embedded_broker') else 'the broker'} {endpoint}:{port}"
+
+    def _install_user(self) -> None:
+        """Make the service's user, who can read what the service has to, and none of the keys."""
+        self.session.begin("user")
+        self.platform.make_user()
+        for path, mode in self.directory.closed():
+            done = self.commands.system("chgrp", self.platform.user, path)
+            self.session.require(done, f"{path} cannot be given to {self.platform.user}")
+            self.commands.change_mode(mode, path)
+        self.session.finish(f"{self.platform.user}, who cannot log in")
+
+    def _check_configuration(self) -> None:
+        """Let the new version judge the configuration, as the service's user and with a key as the service has it."""
+        self.session.begin("configuration")
+        config = self.directory.path / self.places.config.name
+        with self._as_service() as (copy, identity):
+            key = ["--private-key", copy] if copy else []
+            python = self.program / "venv" / "bin" / "python"
+            words = [python, AS_PROGRAM, self.program / self.session.product.name, "--check-config", *key, config]
+            done = self.commands.run(*words, identity=identity)
+        self.session.require(done, "it cannot be used")
+        self.session.finish(str(config))
+
+    def _as_service(self) -> Any:
+        user = "" if self.session.dry_run or self.commands.prefix else self.platform.user
+        return as_service(user, self.directory.key)
+
+    def _ask_doctor(self, starts: bool) -> None:
+        """Say that it is ready, which systemd waited for, and what the doctor finds."""
+        self.session.begin("verdict")
+        if not starts:
+            self.session.finish("none below a prefix")
+            return
+        config, command = self.directory.path / self.places.config.name, self.places.command
+        self.commands.tell(command, "--doctor", config)
+        if self.session.dry_run:
+            return
+        place = self._place()
+        if "--doctor" not in (self.commands.ask(command, "--help") or ""):
+            self.session.finish(f"ready on {place}")
+            return
+        with self._as_service() as (copy, identity):
+            key = ["--private-key", copy] if copy else []
+            well, said = self.commands.hear(command, "--doctor", *key, config, identity=identity)
+        if not well:
+            self.session.fail_after(f"{said.rstrip()}\n", f"Detect runs, but see above; {self.platform.how_to_look()}")
+        self.session.finish(f"ready on {place}; the doctor finds nothing wrong")

@@ -1,0 +1,70 @@
+"""Whatever another user puts in a file's place, nobody reads, overwrites or waits for anything but a file of ours."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from defender_daemon import files
+
+
+def link(path: Path) -> None:
+    (path.parent / "precious").write_text("precious")
+    path.symlink_to(path.parent / "precious")
+
+
+def second_name(path: Path) -> None:
+    (path.parent / "precious").write_text("precious")
+    path.hardlink_to(path.parent / "precious") if hasattr(path, "hardlink_to") else os.link(
+        path.parent / "precious", path
+    )
+
+
+def listen(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+
+
+TRAPS: dict[str, Callable[[Path], None]] = {
+    "a link": link,
+    "a hard link": second_name,
+    "a FIFO": os.mkfifo,
+    "a socket": listen,
+    "a directory": Path.mkdir,
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+}
+
+
+@pytest.fixture(params=TRAPS)
+def trap(request: pytest.FixtureRequest) -> Callable[[Path], None]:
+    return TRAPS[request.param]
+
+
+def test_what_is_no_regular_file_is_read_by_nobody(tmp_path: Path, trap: Callable[[Path], None]) -> None:
+    trap(tmp_path / "f")
+    with pytest.raises(OSError, match=r"."):
+        files.read(tmp_path / "f")
+
+
+def test_the_end_of_a_long_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"0123456789")
+    assert b"789" == files.read(tmp_path / "f", 3)
+    assert b"0123456789" == files.read(tmp_path / "f")
+
+
+def test_a_file_is_replaced_whatever_stands_in_the_way(tmp_path: Path, trap: Callable[[Path], None]) -> None:
+    path = tmp_path / "f.json"
+    trap(tmp_path / ".f.json.new")
+    if (tmp_path / ".f.json.new").is_dir():
+        with pytest.raises(OSError, match=r"."):
+            files.replace(path, b"new")
+        return
+    files.replace(path, b"new")
+    assert b"new" == path.read_bytes()
+    assert not (tmp_path / ".f.json.new").exists()
+    if (tmp_path / "precious").exists():
+        assert "precious" == (tmp_path / "precious").read_text()

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.deployer import skip_without
+
+skip_without("boto3", "rich", "aws_cdk")
+
+from infrastructure.cloudwatch import (  # noqa: E402
+    GROUPS_PER_STACK,
+    CloudWatchPlan,
+    is_deployed,
+    plan_cloudwatch,
+    refuse_lost_logs,
+)
+from infrastructure.deployed import Deployed, DeployedStack  # noqa: E402
+from infrastructure.description import CloudWatchStack, LogsStack, StackDescription  # noqa: E402
+from infrastructure.errors import DeployError  # noqa: E402
+from infrastructure.fleet import Fleet  # noqa: E402
+from infrastructure.names import TAG, Names  # noqa: E402
+from infrastructure.screen import Screen  # noqa: E402
+from infrastructure.sending import Place, Sending  # noqa: E402
+from infrastructure.summary import show_cloudwatch, show_destruction  # noqa: E402
+from tests.fakes.fake_account import FakeIot, make_account  # noqa: E402
+from tests.fakes.fake_cloudformation import refuse  # noqa: E402
+
+NAMES = Names("lab")
+SENDING = Sending("Lab", (Place("/fleet/{thing_name}", None),), 30)
+ROLE = "arn:aws:iam::123456789012:role/lab-cloudwatch-Role"
+
+
+class FakeLogs:
+    """CloudWatch Logs: its groups, two on a page."""
+
+    def __init__(self, **groups: int | None) -> None:
+        self.groups = {f"/fleet/{name.replace('_', '-')}": days for name, days in groups.items()}
+        self.asked: list[dict[str, str]] = []
+
+    def get_paginator(self, operation: str) -> FakeLogs:
+        assert "describe_log_groups" == operation
+        return self
+
+    def paginate(self, **asked: str) -> Iterator[dict[str, Any]]:
+        self.asked.append(asked)
+        found = [
+            (name, days) for name, days in self.groups.items() if name.startswith(asked.get("logGroupNamePrefix", ""))
+        ]
+        for start in range(0, len(found) or 1, 2):
+            yield {
+                "logGroups": [
+                    {"logGroupName": name, **({"retentionInDays": days} if days else {})}
+                    for name, days in found[start : start + 2]
+                ]
+            }
+
+
+class FakeIam:
+    """IAM: the roles that there are."""
+
+    class exceptions:  # noqa: N801 - botocore's name
+        class NoSuchEntityException(Exception): ...
+
+    def __init__(self, *roles: str) -> None:
+        self.roles = roles
+
+    def get_role(self, RoleName: str) -> None:  # noqa: N803
+        if RoleName not in self.roles:
+            raise self.exceptions.NoSuchEntityException
+
+
+class AliasIot(FakeIot):
+    """AWS IoT with role aliases: name to role."""
+
+    def __init__(self, **aliases: str) -> None:
+        super().__init__()
+        self.aliases = aliases
+
+    def describe_role_alias(self, roleAlias: str) -> dict[str, Any]:  # noqa: N803
+        if roleAlias not in self.aliases:
+            raise refuse("ResourceNotFoundException", f"{roleAlias} does not exist")
+        return {"roleAliasDescription": {"roleArn": self.aliases[roleAlias]}}
+
+
+def deployed(*things: str, stack: int = 1, days: int | None = 30, namespace: str = "Lab") -> Deployed:
+    """Return what a deployment for things leaves."""
+    groups = {f"/fleet/{thing}": thing for thing in things}
+    logs = LogsStack(NAMES, stack, groups, days)
+    resources = {
+        f"G{number}": {
+            "Type": "AWS::Logs::LogGroup",
+            "Properties": {"LogGroupName": name, **({"RetentionInDays": days} if days else {})},
+            "Metadata": {TAG: thing},
+        }
+        for number, (name, thing) in enumerate(groups.items())
+    }
+    alias = {"RoleAlias": {"Type": "AWS::IoT::RoleAlias", "Properties": {}}}
+    access = CloudWatchStack(NAMES, namespace, SENDING.resources)
+    stacks = [as_deployed(access, alias, RoleArn=ROLE), *([as_deployed(logs, resources)] if things else [])]
+    return Deployed({each.name: each for each in stacks})
+
+
+def as_deployed(description: StackDescription, resources: Any, **outputs: str) -> DeployedStack:
+    template = {"Metadata": {TAG: {"digest": description.digest}}, "Resources": resources}
+    return DeployedStack(description.stack_name, "CREATE_COMPLETE", "", outputs, template)
+
+
+def make_fleet(
+    found: Deployed | None = None, logs: FakeLogs | None = None, iot: FakeIot | None = None, iam: FakeIam | None = None
+) -> tuple[Fleet, io.StringIO]:
+    printed = io.StringIO()
+    clients = {"logs": logs or FakeLogs(), "iam": iam or FakeIam("lab-cloudwatch-Role")}
+    account = make_account(iot=iot or AliasIot(lab=ROLE), **clients)
+    return Fleet(account, NAMES, Screen(printed), found or Deployed()), printed
+
+
+def plan(fleet: Fleet, *things: str, sending: Sending | None = SENDING) -> CloudWatchPlan:
+    found = plan_cloudwatch(fleet, sending, things)
+    assert found is not None
+    return found
+
+
+def changes(found: CloudWatchPlan) -> dict[str, str]:
+    return {stack.name: stack.change for stack, _ in found.stacks}
+
+
+def test_nothing_is_planned_where_nothing_is_and_nothing_is_to_be() -> None:
+    fleet, _ = make_fleet()
+    assert plan_cloudwatch(fleet, None, ["a"]) is None
+    assert not is_deployed(fleet)
+
+
+def test_everything_is_created_and_shown() -> None:
+    fleet, printed = make_fleet()
+    found = plan(fleet, "a", "b")
+    assert {"lab-cloudwatch": "create", "lab-logs-1": "create"} == changes(found)
+    assert LogsStack(NAMES, 1, {"/fleet/a": "a", "/fleet/b": "b"}, 30) in found.descriptions
+    show_cloudwatch(fleet, found)
+    assert [
+        "sends     metrics to Lab; CloudWatch charges for each metric, thing and month",
+        "sends     logs to /fleet/{thing_name}, kept for 30 days",
+        "log group 2: /fleet/a, /fleet/b (new)",
+        "stack     lab-cloudwatch is created",
+        "stack     lab-logs-1 is created",
+    ] == printed.getvalue().splitlines()
+
+
+def test_what_is_there_stays_and_is_looked_at_with_three_calls() -> None:
+    logs = FakeLogs(a=30, b=30)
+    fleet, _ = make_fleet(deployed("a", "b"), logs)
+    found = plan(fleet, "a", "b")
+    assert not found.changes
+    assert ((), (), ()) == (found.new, found.gone, found.drift)
+    assert [{"logGroupNamePrefix": "/fleet/"}] == logs.asked
+
+
+def test_a_group_stays_in_its_stack_and_a_full_one_takes_no_more() -> None:
+    things = [f"rpi-{number:04d}" for number in range(GROUPS_PER_STACK)]
+    fleet, _ = make_fleet(deployed(*things), FakeLogs(**{thing.replace("-", "_"): 30 for thing in things}))
+    found = plan(fleet, "new", *reversed(things))
+    assert {"lab-cloudwatch": "keep", "lab-logs-1": "keep", "lab-logs-2": "create"} == changes(found)
+    assert [LogsStack(NAMES, 2, {"/fleet/new": "new"}, 30)] == found.descriptions
+
+
+def test_a_stack_that_nothing_is_left_in_goes_and_what_is_lost_is_shown_by_name() -> None:
+    fleet, printed = make_fleet(deployed("a", "b"), FakeLogs(a=30, b=30))
+    found = plan(fleet, sending=Sending("Lab", (), None))
+    assert {"lab-cloudwatch": "update"} == {key: value for key, value in changes(found).items() if value != "delete"}
+    assert "delete" == changes(found)["lab-logs-1"]
+    show_cloudwatch(fleet, found)
+    assert "log group 2: /fleet/a, /fleet/b (DELETED with all that is in them)" in printed.getvalue()
+    show_destruction(fleet, [])
+    assert "log group 2: /fleet/a, /fleet/b (deleted with all that is in them)" in printed.getvalue()
+
+
+def test_giving_it_up_deletes_all_its_stacks() -> None:
+    fleet, printed = make_fleet(deployed("a"), FakeLogs(a=30))
+    found = plan(fleet, "a", sending=None)
+    assert {"lab-cloudwatch": "delete", "lab-logs-1": "delete"} == changes(found)
+    assert [] == found.descriptions
+    show_cloudwatch(fleet, found)
+    assert "CloudWatch is given up (--no-cloudwatch)" in printed.getvalue()
+    refuse_lost_logs(found, (), None)
+
+
+@pytest.mark.parametrize(("going", "most"), [((), None), ((), 1), (("a",), 0)])
+def test_logs_of_things_that_stay_are_not_deleted_without_being_asked(going: tuple[str, ...], most: int | None) -> None:
+    fleet, _ = make_fleet(deployed("a", "b"), FakeLogs(a=30, b=30))
+    found = plan(fleet, "a", "b", sending=Sending("Lab", (Place("/other/{thing_name}", None),), 30))
+    losing = 2 - len(going)
+    with pytest.raises(
+        DeployError, match=f"the old ones of {losing} things would be .* give --delete-at-most {losing}"
+    ):
+        refuse_lost_logs(found, going, most)
+    refuse_lost_logs(found, going, losing)
+    refuse_lost_logs(plan(fleet, "b"), ("a",), None)
+
+
+def test_a_group_of_somebody_elses_is_refused_with_what_to_do() -> None:
+    fleet, _ = make_fleet(logs=FakeLogs(a=None, b=3))
+    with pytest.raises(
+        DeployError, match=r"/fleet/a exists .* outside this fleet, as do 1 more: delete it .*`aws logs"
+    ):
+        plan(fleet, "a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("surroundings", "says"),
+    [
+        (
+            {"logs": FakeLogs(b=30)},
+            "log group /fleet/a was deleted by hand: `aws logs create-log-group .* && aws logs put",
+        ),
+        ({"logs": FakeLogs(a=3, b=30)}, "/fleet/a was changed by hand, and keeps its events 3 days: `aws logs put-ret"),
+        (
+            {"iot": AliasIot()},
+            f"alias lab was deleted by hand: `aws iot create-role-alias .* --role-arn {ROLE} --region",
+        ),
+        (
+            {"iot": AliasIot(lab="arn:x")},
+            "alias lab was changed by hand and leads to arn:x: `aws iot update-role-alias",
+        ),
+        ({"iam": FakeIam()}, "role lab-cloudwatch-Role was deleted by hand: `aws cloudformation delete-stack"),
+    ],
+)
+def test_drift_is_told_with_the_command_that_repairs_it(surroundings: dict[str, Any], says: str) -> None:
+    fleet, printed = make_fleet(deployed("a", "b"), **{"logs": FakeLogs(a=30, b=30), **surroundings})
+    found = plan(fleet, "a", "b")
+    (drift,) = found.drift
+    with pytest.raises(DeployError, match=says):
+        raise drift
+    show_cloudwatch(fleet, found)
+    assert f"drift     {drift}" in printed.getvalue().splitlines()
+
+
+def test_it_is_deployed_as_long_as_the_policy_says_so() -> None:
+    policy = {"PolicyDocument": {"Statement": [{"Action": "iot:AssumeRoleWithCertificate"}]}}
+    template = {"Resources": {"Policy": {"Type": "AWS::IoT::Policy", "Properties": policy}}}
+    shared = DeployedStack("lab-fleet", "CREATE_COMPLETE", template=template)
+    assert is_deployed(make_fleet(Deployed({"lab-fleet": shared}))[0])
+    assert is_deployed(make_fleet(deployed("a"))[0])

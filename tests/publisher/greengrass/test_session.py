@@ -1,0 +1,61 @@
+"""A session through the nucleus says what the nucleus refuses, and ends with its token."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from defender_publisher.greengrass.session import largest_report
+from tests.fakes.nucleus import JAVA_LIMIT, LITE_LIMIT, TOKEN, Nucleus
+from tests.publisher.conftest import Run
+from tests.waiting import PATIENCE, wait_until
+
+TOPIC = "$aws/things/core-1/defender/metrics/json"
+
+
+def test_a_nucleus_that_is_offline_ends_nothing_and_no_byte_is_lost(
+    nucleus: Nucleus, daemon: subprocess.Popen[str]
+) -> None:
+    assert wait_until(lambda: len(nucleus.published) >= 1, PATIENCE)
+    nucleus.online = False
+    nucleus.hang_up()
+    calls = len(nucleus.calls)
+    assert wait_until(lambda: len(nucleus.calls) >= calls + 5, PATIENCE)
+    nucleus.online = True
+    before = len(nucleus.published)
+    assert wait_until(lambda: len(nucleus.published) > before, PATIENCE)
+    assert None is daemon.poll()
+
+
+def test_a_token_that_a_restarted_nucleus_does_not_know_ends_it_with_75(
+    nucleus: Nucleus, daemon: subprocess.Popen[str]
+) -> None:
+    assert wait_until(lambda: len(nucleus.published) >= 1, PATIENCE)
+    nucleus.tokens = {"of the next start"}
+    nucleus.hang_up()
+    said = daemon.communicate(timeout=PATIENCE * 2)[1]
+    assert 75 == daemon.returncode, said
+    assert "no longer knows this component's token" in said
+
+
+@pytest.mark.parametrize("operation", ["SubscribeToIoTCore", "PublishToIoTCore"])
+def test_an_operation_that_access_control_lacks_is_named(nucleus: Nucleus, component: Run, operation: str) -> None:
+    nucleus.operations.discard(operation)
+    done = component("--once")
+    assert 1 == done.returncode
+    assert f"the nucleus does not allow this component aws.greengrass#{operation} on $aws/things/core-1" in done.stderr
+
+
+@pytest.mark.parametrize("limit", [LITE_LIMIT, JAVA_LIMIT])
+def test_the_largest_report_that_lite_takes_is_taken_and_one_byte_more_is_not(tmp_path: Path, limit: int) -> None:
+    from defender_publisher.greengrass import ipc
+
+    nucleus = Nucleus(tmp_path / "ipc.socket", limit=limit, verdict=lambda topic, payload: None)
+    client = ipc.Client(nucleus.path, TOKEN)
+    ipc.publish_to_iot_core(client, TOPIC, bytes(largest_report(TOPIC)))
+    if limit == LITE_LIMIT:
+        with pytest.raises((ipc.Closed, OSError)):
+            ipc.publish_to_iot_core(client, TOPIC, bytes(largest_report(TOPIC) + 4))
+    nucleus.stop()
