@@ -6,9 +6,9 @@ import socket
 import sys
 
 import pytest
+from defender_publisher.support.surroundings import PACKAGES, surroundings
 
 from defender_publisher.support import surroundings as module
-from defender_publisher.support.surroundings import PACKAGES, surroundings
 
 
 def told() -> dict[str, str]:
