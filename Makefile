@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-console bench-deploy clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-console bench-deploy bench-cloudwatch clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -45,7 +45,7 @@ test-under-load: $(VENV)/installed-test ## the tests, three times, while every c
 # The slow tests of these have a target of their own.
 ELSEWHERE := chaos infrastructure installers macos readme
 
-test-slow: $(VENV)/installed-test ## the tests that are exhaustive, or measure time, and need an idle machine
+test-slow: $(VENV)/installed-test ## properties with all their examples, and what takes longer
 	@sh tests/install-alertmanager.sh
 	EXAMPLES=all $(VENV)/bin/python -m pytest tests $(ELSEWHERE:%=--ignore tests/%) -m "slow or examples"
 
@@ -130,6 +130,10 @@ bench-console: $(VENV)/installed-bench ## how long the console's pages take with
 bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 500 things
 	$(VENV)/bin/python -m benchmarks.deploy
 
+# UPSTREAM=DIRECTORY, a checkout of awslabs/amazon-cloudwatch-publisher, measures that program beside it.
+bench-cloudwatch: $(VENV)/installed-test $(VENV)/bench/ours/installed $(if $(UPSTREAM),$(VENV)/bench/cloudwatch/installed) ## what metrics and logs cost, and kills with rotations (five minutes)
+	$(VENV)/bin/python -m benchmarks.cloudwatch $(if $(UPSTREAM),--upstream $(UPSTREAM))
+
 clean: ## remove everything that was made here
 	rm -rf $(VENV) .demo build dist *.egg-info
 
@@ -140,6 +144,7 @@ $(VENV)/bin/python:
 
 $(VENV)/bench/ours/installed: requirements.txt
 $(VENV)/bench/reference/installed: benchmarks/requirements.txt
+$(VENV)/bench/cloudwatch/installed: benchmarks/cloudwatch-requirements.txt
 $(VENV)/bench/%/installed:
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<

@@ -8,10 +8,12 @@ from pathlib import Path
 from defender_detect.config import Config, Source, read_groups
 from defender_detect.errors import ConfigError, ProfileError
 from defender_detect.evaluate.detector import ALL_THINGS, Attachment, Rules
-from defender_detect.evaluate.targets import UNREGISTERED, name_target
-from defender_detect.profiles import Profile, read_profiles
-
-MOST_PER_TARGET = 5  # profiles; AWS's limit
+from defender_detect.evaluate.targets import MOST_PER_TARGET, UNREGISTERED, name_target
+from defender_detect.profiles import Profile, parse_profile, read_profiles
+from defender_detect.store.documents import Documents
+from device_defender.profile import AWS_RULES
+from device_defender.profile import Profile as Document
+from device_defender.validation import find_problems
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,10 @@ def find_rules(config: Config) -> Rules:
             attachments += read_attachments(source)
         except ProfileError as error:
             problems += error.problems
+    try:
+        attachments += read_written(config.agent.state_directory)
+    except ProfileError as error:
+        problems += error.problems
     problems += find_shared_names([attachment.profile for attachment in attachments])
     if not problems:  # otherwise a group may seem unknown because its file cannot be read
         problems += find_wrong_targets(attachments, groups)
@@ -52,6 +58,19 @@ def read_attachments(source: Source) -> list[Attachment]:
     """Return the profiles of one file, or of all files of a directory."""
     targets = frozenset(map(name_target, source.targets))
     return [Attachment(profile, targets) for profile in read_profiles(Path(source.path))]
+
+
+def read_written(state_directory: str | None) -> list[Attachment]:
+    """Return the profiles that the API wrote; raise ProfileError for one that is not valid any more."""
+    written = Documents(state_directory).read() if state_directory is not None else []
+    problems = [
+        f"{each.name}, written by the API: {problem}"
+        for each in written
+        for problem in find_problems(each.document, Document, AWS_RULES)
+    ]
+    if problems:
+        raise ProfileError(problems)
+    return [Attachment(parse_profile(each.document), frozenset(each.targets)) for each in written]
 
 
 def find_shared_names(profiles: list[Profile]) -> list[str]:

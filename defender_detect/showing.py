@@ -24,6 +24,7 @@ from defender_detect.console.server import Place, Tls, check_tls, is_loopback, l
 from defender_detect.console.sight import Sight
 from defender_detect.errors import ConfigError, DetectError, ListenError
 from defender_detect.evaluate.detector import Rules
+from defender_detect.store.documents import Documents
 from defender_detect.store.pages import PageReader
 from defender_detect.store.summaries import Summaries
 
@@ -50,12 +51,15 @@ def show(read: Callable[[], Config], port: int | None = None) -> None:
     check_safety("detect.console", console, tls)
     listener = listen(console.address, console.port if port is None else port)
     identity = identify(console, listener.getsockname()[1], tls is not None)
-    rules, watcher = remember_rules(read), Watcher(store.path)
+    rules, watcher = RememberedRules(read), Watcher(store.path)
     app = make_app(Sight(store, rules, console.silent_after), identity, watcher)
     places = [Place(app, listener, tls, watcher.close)]
     print(f"the console is at {entrance_of(console, identity, listener.getsockname()[1])}", flush=True)
     if config.detect.api is not None:
-        places.append(place_api(config.detect.api, Source(PageReader(store.path.parent), rules)))
+        directory = store.path.parent
+        places.append(
+            place_api(config.detect.api, Source(PageReader(directory), rules, Documents(directory), rules.refresh))
+        )
     serve(places)
 
 
@@ -150,19 +154,23 @@ def entrance_of(console: Console, identity: Identity, port: int) -> str:
     return f"{origin}/" if console.token_file is not None else f"{origin}/?token={identity.token}"
 
 
-def remember_rules(
-    read: Callable[[], Config], clock: Callable[[], float] = time.monotonic
-) -> Callable[[], Rules | None]:
-    """Return what answers with the profiles of the configuration as it is now; None for none, or wrong ones."""
-    known: tuple[float, Rules | None] | None = None
+class RememberedRules:
+    """Answers with the profiles of the configuration as it is now; None for none, or wrong ones."""
 
-    def answer() -> Rules | None:
-        nonlocal known
-        if known is None or clock() - known[0] > READ_AGAIN_AFTER:
-            known = (clock(), find_valid_rules(read))
+    def __init__(self, read: Callable[[], Config], clock: Callable[[], float] = time.monotonic) -> None:
+        self._read, self._clock = read, clock
+        self._known: tuple[float, Rules | None] | None = None
+
+    def __call__(self) -> Rules | None:
+        """Return the profiles, read again now and then."""
+        known = self._known
+        if known is None or self._clock() - known[0] > READ_AGAIN_AFTER:
+            known = self._known = (self._clock(), find_valid_rules(self._read))
         return known[1]
 
-    return answer
+    def refresh(self) -> None:
+        """Read them again at the next question."""
+        self._known = None
 
 
 def find_valid_rules(read: Callable[[], Config]) -> Rules | None:

@@ -13,6 +13,7 @@ from defender_detect.ask.queries import check_kept, describe_events, describe_vi
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.evaluate.shapes import kind_of, metric_value
 from defender_detect.evaluate.targets import arn_of_profile, arn_of_target, name_target
+from defender_detect.store.documents import Documents, Written
 from defender_detect.store.pages import Filter, PageReader
 from defender_detect.store.verdicts import put_verdict
 from device_defender.profile import AWS_RULES, Profile
@@ -32,6 +33,8 @@ class Source(NamedTuple):
 
     store: PageReader
     rules: Callable[[], Rules | None]
+    documents: Documents
+    refresh: Callable[[], None]  # lets `rules` see what was written
     clock: Callable[[], float] = time.time
 
     def attachments(self) -> list[Attachment]:
@@ -96,10 +99,16 @@ def list_security_profiles(source: Source, given: inputs.ListSecurityProfiles) -
 
 
 def describe_security_profile(source: Source, given: inputs.DescribeSecurityProfile) -> Answer:
-    """Answer DescribeSecurityProfile: the document, and what AWS adds to it, but for dates, which nobody kept."""
+    """Answer DescribeSecurityProfile: the document, and what AWS adds to it, with dates if the API wrote it."""
     document = source.find(given.security_profile_name).profile.document
+    dates = next((dates_of(each) for each in source.documents.read() if each.name == given.security_profile_name), {})
     described = {key: document[key] for key in DESCRIBED if key in document}
-    return {**described, "securityProfileArn": arn_of_profile(given.security_profile_name), "version": 1}
+    return {**described, "securityProfileArn": arn_of_profile(given.security_profile_name), "version": 1, **dates}
+
+
+def dates_of(written: Written) -> Answer:
+    """Return what AWS adds to a profile that was written by the API."""
+    return {"version": written.version, "creationDate": written.created, "lastModifiedDate": written.modified}
 
 
 def list_targets(source: Source, given: inputs.ListTargetsForSecurityProfile) -> Answer:

@@ -52,7 +52,7 @@ class Api:
             check_browser(request, self._gate)
             if self._gate.secrets is not None:
                 verify(request, self._gate.secrets, self._source.clock())
-            answer = await anyio.to_thread.run_sync(answer_to, self._source, request)
+            answer = await anyio.to_thread.run_sync(answer_to, self._source, request, self._gate.secrets is not None)
             await respond(send, 200, answer)
         except Fault as fault:
             await respond(send, fault.status, {"message": str(fault)}, fault.name)
@@ -85,7 +85,7 @@ def check_browser(request: Request, gate: Gate) -> None:
         raise Fault(403, "InvalidRequestException", "a page in a browser may not use the API")
 
 
-def answer_to(source: Source, request: Request) -> Answer:
+def answer_to(source: Source, request: Request, is_signed: bool) -> Answer:
     """Return the answer to a request; raise a Fault for one that cannot be answered."""
     operation, parameters = find_operation(request.method, request.path)
     if operation is None:
@@ -93,6 +93,8 @@ def answer_to(source: Source, request: Request) -> Answer:
         if name is not None:
             raise invalid(f"{name} is not offered by amazon-defender-detect")
         raise Fault(404, "UnknownOperationException", f"there is no operation {request.method} {request.path[:100]!a}")
+    if operation.needs_key and not is_signed:
+        raise Fault(403, "UnauthorizedException", f"{operation.name} needs an access key: configure detect.api.keys")
     try:
         given = read(collect(operation, request, parameters), operation.takes, name="the request")
         return operation.answer(source, given)

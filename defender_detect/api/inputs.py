@@ -100,3 +100,52 @@ class PutVerificationStateOnViolation(Input, frozen=True, kw_only=True):
     violation_id: ViolationId
     verification_state: State
     verification_state_description: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class Document(Input, frozen=True, kw_only=True):
+    """A security profile's own members, which are checked as a whole."""
+
+    security_profile_name: Name
+    security_profile_description: Optional[str] = None
+    behaviors: Optional[list[Any]] = None
+    alert_targets: Optional[dict[str, Any]] = None
+    additional_metrics_to_retain: Optional[list[Any]] = None
+    additional_metrics_to_retain_v2: Optional[list[Any]] = None
+    metrics_export_config: Optional[dict[str, Any]] = None
+
+
+class CreateSecurityProfile(Document, frozen=True, kw_only=True):
+    """The input of CreateSecurityProfile."""
+
+    tags: Optional[list[Any]] = None
+
+
+class UpdateSecurityProfile(Document, frozen=True, kw_only=True):
+    """The input of UpdateSecurityProfile."""
+
+    delete_behaviors: Optional[bool] = None
+    delete_alert_targets: Optional[bool] = None
+    delete_additional_metrics_to_retain: Optional[bool] = None
+    delete_metrics_export_config: Optional[bool] = None
+    expected_version: Optional[int] = None
+
+
+class DeleteSecurityProfile(Input, frozen=True, kw_only=True):
+    """The input of DeleteSecurityProfile."""
+
+    security_profile_name: Name
+    expected_version: Optional[int] = None
+
+
+class AttachSecurityProfile(Input, frozen=True, kw_only=True):
+    """The input of AttachSecurityProfile."""
+
+    security_profile_name: Name
+    security_profile_target_arn: Arn
+
+
+class DetachSecurityProfile(Input, frozen=True, kw_only=True):
+    """The input of DetachSecurityProfile."""
+
+    security_profile_name: Name
+    security_profile_target_arn: Arn

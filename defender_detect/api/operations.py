@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from defender_detect.api import answers, inputs
+from defender_detect.api import answers, inputs, writing
 from defender_detect.api.answers import Answer, Source
 
+DOCUMENT = frozenset(answers.DESCRIBED) - {"securityProfileName"}  # a profile's members that stand in the body
 PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -21,6 +22,7 @@ class Operation(NamedTuple):
     takes: type[inputs.Input]
     answer: Callable[[Source, Any], Answer]
     body: frozenset[str] = frozenset()  # members
+    needs_key: bool = False  # also on this machine, whose other users could weaken what Detect finds
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -81,14 +83,51 @@ OPERATIONS = (
         answers.put_verification_state,
         frozenset({"verificationState", "verificationStateDescription"}),
     ),
+    Operation(
+        "CreateSecurityProfile",
+        "POST",
+        "/security-profiles/{securityProfileName}",
+        inputs.CreateSecurityProfile,
+        writing.create_security_profile,
+        DOCUMENT | {"tags"},
+        needs_key=True,
+    ),
+    Operation(
+        "UpdateSecurityProfile",
+        "PATCH",
+        "/security-profiles/{securityProfileName}",
+        inputs.UpdateSecurityProfile,
+        writing.update_security_profile,
+        DOCUMENT | set(writing.DELETIONS),
+        needs_key=True,
+    ),
+    Operation(
+        "DeleteSecurityProfile",
+        "DELETE",
+        "/security-profiles/{securityProfileName}",
+        inputs.DeleteSecurityProfile,
+        writing.delete_security_profile,
+        needs_key=True,
+    ),
+    Operation(
+        "AttachSecurityProfile",
+        "PUT",
+        "/security-profiles/{securityProfileName}/targets",
+        inputs.AttachSecurityProfile,
+        writing.attach_security_profile,
+        needs_key=True,
+    ),
+    Operation(
+        "DetachSecurityProfile",
+        "DELETE",
+        "/security-profiles/{securityProfileName}/targets",
+        inputs.DetachSecurityProfile,
+        writing.detach_security_profile,
+        needs_key=True,
+    ),
 )
 
-NOT_OFFERED = {  # of Detect's, by method and path; profiles are files here, and there is no mitigation
-    "CreateSecurityProfile": ("POST", "/security-profiles/{securityProfileName}"),
-    "UpdateSecurityProfile": ("PATCH", "/security-profiles/{securityProfileName}"),
-    "DeleteSecurityProfile": ("DELETE", "/security-profiles/{securityProfileName}"),
-    "AttachSecurityProfile": ("PUT", "/security-profiles/{securityProfileName}/targets"),
-    "DetachSecurityProfile": ("DELETE", "/security-profiles/{securityProfileName}/targets"),
+NOT_OFFERED = {  # of Detect's, by method and path: nothing here is mitigated, and no metric has to be declared
     "CreateCustomMetric": ("POST", "/custom-metric/{metricName}"),
     "UpdateCustomMetric": ("PATCH", "/custom-metric/{metricName}"),
     "DeleteCustomMetric": ("DELETE", "/custom-metric/{metricName}"),

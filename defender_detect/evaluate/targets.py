@@ -6,6 +6,7 @@ import re
 
 from defender_detect.evaluate.detector import ALL_THINGS
 
+MOST_PER_TARGET = 5  # profiles; AWS's limit
 ARN = "arn:aws:iot:local:000000000000:"  # what begins the ARNs that we give: there is no region and no account
 GROUP_ARN = re.compile(r"arn:[a-z-]+:iot:[a-z0-9-]+:[0-9]{12}:thinggroup/(?P<group>.+)")
 # Whoever reports here has a certificate in its name, and so nobody is what AWS calls unregistered.

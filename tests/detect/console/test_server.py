@@ -24,7 +24,8 @@ from defender_detect.api.answers import Source
 from defender_detect.config import Api, Config, Console, read_config
 from defender_detect.console.server import listen
 from defender_detect.errors import ConfigError, ListenError, StoreError
-from defender_detect.showing import check_safety, find_keys, find_token, identify, place_api, remember_rules, show
+from defender_detect.showing import RememberedRules, check_safety, find_keys, find_token, identify, place_api, show
+from defender_detect.store.documents import Documents
 from defender_detect.store.pages import PageReader
 from defender_detect.store.store import Store
 from demo.authority import Authority
@@ -224,7 +225,7 @@ def test_profiles_are_read_again_but_not_for_each_page(tmp_path: Path, caplog: p
         reads.append(read_config(None, {"profiles": [str(profile if len(reads) < 1 else tmp_path / "none")]}))
         return reads[-1]
 
-    rules = remember_rules(read, clock=lambda: now)
+    rules = RememberedRules(read, clock=lambda: now)
     first = rules()
     assert first is not None
     assert first is rules()
@@ -246,7 +247,7 @@ def test_awss_api_listens_beside_the_console_where_it_is_configured(fleet: Path,
 
 
 def test_the_api_is_for_others_with_keys_and_tls_only(tmp_path: Path) -> None:
-    source = Source(PageReader(tmp_path), lambda: None)
+    source = Source(PageReader(tmp_path), lambda: None, Documents(tmp_path), lambda: None)
     with pytest.raises(ListenError, match=r"detect\.api\.address 0\.0\.0\.0 is not this machine alone"):
         place_api(Api(port=0, address="0.0.0.0"), source)
     with pytest.raises(ListenError, match=r"give access keys, detect\.api\.keys"):
