@@ -58,7 +58,7 @@ WITHOUT_TESTS = {  # that define nothing to test by itself
 }
 TOGETHER = {  # modules that are tried through the one door of their room; what has a test file leaves the list
     "defender_detect/authority": {
-        *("arguments", "bundle", "certificates", "expiry", "issuing", "passphrase", "record", "serving"),
+        *("arguments", "bundle", "certificates", "issuing", "serving"),
     },  # by the commands: test_initialization.py, test_things.py
     "defender_detect/console": {
         *("alarms", "arguments", "axis", "charts", "drawing", "live", "overview", "profiles", "sight", "strips"),
