@@ -78,15 +78,15 @@ def _sample(items: Iterable[Any]) -> str:
 
 def _sample_of(name: str, value: Any) -> str:
     if name == "LITERAL":
-        return chr(value)
+        return chr(int(value))
     if name == "NOT_LITERAL":
-        return next(each for each in USUAL if ord(each) != value)
+        return next(each for each in USUAL if ord(each) != int(value))
     if name == "ANY":
         return "a"
     if name == "IN":
         return _member(value)
     if name in REPEATS:
-        return _sample(value[2]) * max(1, min(value[0], MANY))
+        return _sample(value[2]) * max(1, min(int(value[0]), MANY))
     return "".join(_sample(each) for each in list(_inner(name, value))[:1]) if not name.startswith("ASSERT") else ""
 
 
