@@ -1,26 +1,48 @@
-"""The surroundings say on what a program runs, and no name of the device."""
+"""The surroundings are told in lines, and name neither the device nor its addresses."""
 
 from __future__ import annotations
 
-import platform
+import socket
+import sys
 
 import pytest
 
+from defender_daemon import surroundings as module
 from defender_daemon.surroundings import surroundings
 
-
-def test_it_says_what_differs_between_devices_and_which_packages_there_are() -> None:
-    said = dict(line.partition(": ")[::2] for line in surroundings(()))
-    assert platform.python_version() in said["python"]
-    assert {"system", "libc", "openssl", "processors", "container", "service manager"} <= set(said)
-    packages = [line for line in surroundings(("msgspec", "no-such-package")) if line.startswith("package: ")]
-    assert packages[0].startswith("package: msgspec 0.")
-    assert "package: no-such-package without metadata" == packages[1]
+PACKAGES = ("msgspec", "cbor2")
 
 
-def test_a_container_and_a_service_manager_are_known_by_what_they_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("container", "systemd-nspawn")
-    monkeypatch.setenv("INVOCATION_ID", "4f2a")
-    said = dict(line.partition(": ")[::2] for line in surroundings(()))
-    assert "container=systemd-nspawn" in said["container"]
-    assert said["service manager"].endswith(", started by it")
+def told() -> dict[str, str]:
+    lines = [line.partition(": ") for line in surroundings(PACKAGES) if not line.startswith(("package: ", "limit: "))]
+    return {name: value for name, _, value in lines}
+
+
+def test_python_system_and_packages_are_told() -> None:
+    lines = list(surroundings(PACKAGES))
+    assert f"python: {sys.version} at {sys.executable}" == lines[0]
+    for package in PACKAGES:
+        assert any(line.startswith(f"package: {package} ") for line in lines)
+    assert all("\n" not in line.partition("python: ")[0] for line in lines)
+
+
+def test_a_package_without_metadata_is_no_reason_to_end() -> None:
+    assert "package: no-such-package without metadata" in list(surroundings(("no-such-package",)))
+
+
+def test_a_container_and_the_service_manager_are_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONTAINER_FILES", ("/", "/no/such/file"))
+    monkeypatch.setenv("container", "podman")
+    monkeypatch.setenv("INVOCATION_ID", "1")
+    assert "/, container=podman" == told()["container"]
+    assert told()["service manager"].endswith(", started by it")
+    monkeypatch.setattr(module, "CONTAINER_FILES", ())
+    monkeypatch.delenv("container")
+    monkeypatch.delenv("INVOCATION_ID")
+    assert "no sign of one" == told()["container"]
+    assert not told()["service manager"].endswith(", started by it")
+
+
+def test_nothing_names_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "secret-host")
+    assert "secret-host" not in "\n".join(surroundings(PACKAGES))
