@@ -203,11 +203,16 @@ def upstreams_configuration(directory: Path, log: Path, authentication: dict[str
     return {"agent": agent, "metrics": {"namespace": "X"}, "logs": logs}
 
 
+def _arrives(scene: Scene, double: Double, before: int) -> bool:
+    write(scene.log, "a line\n")
+    return double.events() > before
+
+
 def measure(scene: Scene, double: Double, command: list[str], environment: dict[str, str]) -> Measured:
     """Return what a program takes that sends metrics and a few lines."""
     before = double.events()
     with running(command, **environment) as process:
-        wait_for(lambda: write(scene.log, "a line\n") or double.events() > before)
+        wait_for(lambda: _arrives(scene, double, before))
         time.sleep(SETTLED_AFTER)
         memory = process.memory_full_info()
         process.terminate()

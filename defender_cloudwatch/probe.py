@@ -78,9 +78,9 @@ def _sample(items: Iterable[Any]) -> str:
 
 def _sample_of(name: str, value: Any) -> str:
     if name == "LITERAL":
-        return chr(value)
+        return chr(int(value))
     if name == "NOT_LITERAL":
-        return next(each for each in USUAL if ord(each) != value)
+        return next(each for each in USUAL if ord(each) != int(value))
     if name == "ANY":
         return "a"
     if name == "IN":
