@@ -86,7 +86,7 @@ def _sample_of(name: str, value: Any) -> str:
     if name == "IN":
         return _member(value)
     if name in REPEATS:
-        return _sample(value[2]) * max(1, min(value[0], MANY))
+        return _sample(value[2]) * max(1, min(int(value[0]), MANY))
     return "".join(_sample(each) for each in list(_inner(name, value))[:1]) if not name.startswith("ASSERT") else ""
 
 
