@@ -70,7 +70,15 @@ class Places:
             return {name: standing for name, standing in found.items() if not _is_over(name, standing)}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            OSError,
+            msgspec.MsgspecError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             log.warning("%s cannot be read (%s): logs are followed as at a first start", self._path, error)
             with contextlib.suppress(OSError):
                 self._path.replace(self._path.with_suffix(".damaged"))
