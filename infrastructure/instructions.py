@@ -18,10 +18,13 @@ SOFTWARE = "amazon-defender-publisher-*"  # what a release unpacks to
 KIT_BUILDER = "release.kit"  # makes one file of the software, its packages and a bundle
 
 
-def show_handover(screen: Screen, handover: Handover, rotated: Sequence[str], kits: bool | None = None) -> None:
+def show_handover(
+    screen: Screen, handover: Handover, rotated: Sequence[str], kits: bool | None = None, cloudwatch: bool = False
+) -> None:
     """Show how to install what was made, and for which things there is nothing here.
 
-    `kits` tells whether a bundle can be made a file that installs itself; None looks.
+    `kits` tells whether a bundle can be made a file that installs itself; None looks. `cloudwatch` is whether devices
+    are to send to CloudWatch.
     """
     screen.say_names("no bundle", handover.elsewhere, "their keys are on another machine; --rotate makes new ones here")
     if not handover.written:
@@ -33,7 +36,7 @@ def show_handover(screen: Screen, handover: Handover, rotated: Sequence[str], ki
             screen.say(f"  {command}")
     if (left := len(handover.written) - MOST_COMMANDS) > 0:
         screen.say(f"\nand so on for {left} more in {handover.written[0].parent}.")
-    for note in _notes(kits, rotated):
+    for note in _notes(kits, rotated, cloudwatch):
         screen.say(note)
 
 
@@ -68,11 +71,13 @@ def _replace(bundle: Path, rotated: Collection[str]) -> str:
     return " --replace" if bundle.stem in rotated else ""  # or the device would keep its old key
 
 
-def _notes(kits: bool, rotated: Sequence[str]) -> Iterator[str]:
+def _notes(kits: bool, rotated: Sequence[str], cloudwatch: bool) -> Iterator[str]:
     yield ""
     if not kits:
         yield f"The device has the software in ~/{SOFTWARE}: `make dist` builds it, and `tar -xf` unpacks it there."
         yield "On a Mac it is installers/install-osx.bash."
     yield "These files hold private keys: keep them as such. A device that has an earlier one needs --replace."
+    if cloudwatch:
+        yield "A device sends to CloudWatch while amazon-defender-cloudwatch runs there: docs/how-to/cloudwatch.md"
     if rotated:
         yield f"Cut off until this is done: {', '.join(rotated)}"
