@@ -211,7 +211,8 @@ def test_what_provisions_reads_no_arguments_and_prints_through_the_screen(path: 
 
 
 @pytest.mark.parametrize(
-    "module", ["plan", "placement", "names", "description", "things", "profiles", "keys", "bundles"]
+    "module",
+    ["plan", "placement", "names", "description", "things", "profiles", "keys", "bundles", "sending", "component"],
 )
 def test_what_is_planned_or_kept_here_talks_to_nobody(module: str) -> None:
     path = ROOT / "infrastructure" / f"{module}.py"
