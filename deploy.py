@@ -31,6 +31,7 @@ if not missing_packages():
     from infrastructure.detect import plan_detect
     from infrastructure.drift import find_drift, refuse_missing
     from infrastructure.fleet import Fleet
+    from infrastructure.greengrass import plan_greengrass, read_asked
     from infrastructure.handover import hand_over
     from infrastructure.instructions import show_handover
     from infrastructure.keys import KeyStore
@@ -41,10 +42,17 @@ if not missing_packages():
     from infrastructure.rollout import Rollout
     from infrastructure.screen import Screen
     from infrastructure.sources import read_wanted
-    from infrastructure.summary import show_account, show_cloudwatch, show_destruction, show_detect, show_plan
+    from infrastructure.summary import (
+        show_account,
+        show_cloudwatch,
+        show_destruction,
+        show_detect,
+        show_greengrass,
+        show_plan,
+    )
     from infrastructure.underway import read_idle
 
-CONFIGS = HERE / "configs"
+CONFIGS, COMPONENT = HERE / "configs", HERE / "dist" / "greengrass"
 ROOTS = HERE / "defender_publisher" / "roots" / "amazon-root-ca.pem"
 DONE, FAILED = 0, 1
 EMAIL_ADDRESS = re.compile(r"[^\s@{}\[\]]+@[^\s@{}\[\]]+")  # and none of what CloudFormation or aws_cdk would look up
@@ -90,6 +98,10 @@ def new_parser() -> argparse.ArgumentParser:
     add("--alert-email", metavar="ADDRESS", type=email_address, help="email alarms to ADDRESS; '' turns this off")
     says = "let devices send metrics and logs to CloudWatch, as their configuration says; --no-cloudwatch ends that"
     add("--cloudwatch", action=argparse.BooleanOptionalAction, help=says)
+    says = "deploy the component of `make component` to these Greengrass cores, by a thing group of the fleet's own"
+    add("--greengrass", metavar="CORE", nargs="+", default=[], help=says)
+    add("--greengrass-group", metavar="GROUP", help="deploy it to this thing group instead")
+    add("--no-greengrass", action="store_true", help="delete component, deployment and thing group of the cores")
     add("--rotate", metavar="THING", nargs="+", default=[], help="make new keys and certificates for these things")
     add("--destroy", action="store_true", help="delete the whole fleet")
     return parser
@@ -114,6 +126,7 @@ def run(options: argparse.Namespace) -> int:
 def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
     """Provision the account from the list of things and the security profiles; return the exit status."""
     wanted = read_wanted(options.things, CONFIGS, detect=not options.no_detect)
+    asked = read_asked(options.greengrass, options.greengrass_group, options.no_greengrass)
     fleet = open_fleet(options, names)
     fleet.screen.say(f"things    {len(wanted.things)} in {wanted.source}\n")
     fleet, registry = read_idle(fleet)
@@ -126,6 +139,7 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
     if not options.no_detect:
         detect = plan_detect(fleet, wanted.profiles, wanted.metrics, options.alert_email)
     cloudwatch = plan_cloudwatch(fleet, sending, wanted.things)
+    greengrass = plan_greengrass(fleet, asked, wanted.device_config, wanted.things, COMPONENT)
     drift = find_drift(fleet, [fleet.deployed.things[thing] for thing in plan.kept], registry)
     deleted = {each.thing for each in drift if not each.rotation_repairs}
     joining = [thing for thing in wanted.things if thing not in registry.members and thing not in deleted]
@@ -133,18 +147,19 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
     show_plan(fleet.screen, plan, joining, drift)
     show_detect(fleet, detect, unreported(wanted.metrics, wanted.device_config))
     show_cloudwatch(fleet, cloudwatch)
+    show_greengrass(fleet, greengrass)
     if options.yes or options.delete_at_most is not None:
         refuse_mass_deletion(plan, fleet.deployed, options.delete_at_most)
         refuse_lost_logs(cloudwatch, plan.gone, options.delete_at_most)
     problems: list[object] = [each for each in drift if each.thing not in plan.rotated or not each.rotation_repairs]
-    problems += cloudwatch.drift if cloudwatch is not None else ()
+    problems += [each for part in (cloudwatch, greengrass) if part is not None for each in part.drift]
     if options.plan:
         return DONE
     before, store = fleet.deployed, KeyStore(options.output)
-    if plan.changes or joining or any(part is not None and part.changes for part in (detect, cloudwatch)):
+    if plan.changes or joining or any(part and part.changes for part in (detect, cloudwatch, greengrass)):
         agree(options, fleet.screen, "Do this?")
         with fleet.screen.bars():
-            problems += Rollout(fleet, store).run(plan, detect, joining, cloudwatch)
+            problems += Rollout(fleet, store).run(plan, detect, joining, cloudwatch, greengrass)
         with telling(problems):
             fleet = fleet.read()
     elif detect is not None and detect.problem is not None:

@@ -13,9 +13,21 @@ from defender_daemon import DEFAULT_CONFIG_FILE
 
 PROGRAM = "amazon-defender-cloudwatch"
 HELP_WIDTH = 110  # columns
+WORDS = {  # for an option, where a word comes first: amazon-defender-cloudwatch status
+    "run": (),
+    "check": ("--check-config",),
+    "check-config": ("--check-config",),
+    "dry-run": ("--dry-run",),
+    "once": ("--once",),
+    "status": ("--status",),
+    "doctor": ("--doctor",),
+    "version": ("--version",),
+    "help": ("--help",),
+}
 EPILOG = (
-    "Exit status: 0 done or stopped, 1 failed, 69 a package is missing, 78 the configuration is unusable. The "
-    "configuration is amazon-defender-publisher's."
+    "Exit status: 0 done or stopped, 1 failed, 69 a package is missing, 75 hung, 78 the configuration is unusable. "
+    "The first word may be a mode without its dashes (status, doctor, check, ...). The configuration is "
+    "amazon-defender-publisher's."
 )
 
 
@@ -28,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Return the options."""
+    """Return the options; `asks` says whether the program is to answer a question, rather than to send."""
     parser = Parser(
         prog=PROGRAM,
         formatter_class=functools.partial(argparse.HelpFormatter, width=HELP_WIDTH),
@@ -45,5 +57,13 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--check-config", action="store_true", help="check the configuration and print what it amounts to")
     add("-d", "--dry-run", action="store_true", help="print what would be sent, connect to nothing, keep nothing")
     add("--once", action="store_true", help="send what is there now, and end")
+    health = "show the daemon's health (exit status 0 healthy, 1 late, 3 not running)"
+    add("--status", action="store_true", help=health)
+    add("--doctor", action="store_true", help="find out what keeps metrics and logs from arriving, and what to do")
     add("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser.parse_args(argv)
+    parser.add_argument("--json", action="store_true", help="with --doctor and --status: output for a program")
+    words = [*WORDS[argv[0]], *argv[1:]] if argv and argv[0] in WORDS else argv
+    options = parser.parse_args(words)
+    asks = (options.check_config, options.dry_run, options.once, options.status, options.doctor)
+    options.asks = any(asks)
+    return options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import http.client
 import json
 import re
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from defender_cloudwatch.connection import DIRECT, Answer, Way, connect, exchange, was_closed
+from defender_cloudwatch.connection import DIRECT, Answer, Trust, Way, connect, exchange, trusting, was_closed
 from defender_cloudwatch.credentials import Keeper
 from defender_cloudwatch.errors import CallFailed
 from defender_cloudwatch.signature import sign
@@ -66,9 +67,11 @@ class Api:
         keeper: Keeper,
         way: Way = DIRECT,
         endpoint: str | None = None,
+        trust: Trust | None = None,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc),
     ) -> None:
         self._region, self._keeper, self._way, self._endpoint, self._now = region, keeper, way, endpoint, now
+        self._trust = trust or functools.lru_cache(lambda: trusting(way))
         self._open: tuple[str, http.client.HTTPConnection] | None = None  # and the URL that it leads to
 
     def url(self, service: Service) -> str:
@@ -109,7 +112,7 @@ class Api:
     def _connection(self, url: str) -> http.client.HTTPConnection:
         if self._open is None or self._open[0] != url or was_closed(self._open[1]):
             self.rest()
-            self._open = url, connect(url, self._way)
+            self._open = url, connect(url, self._way, trust=self._trust)
         return self._open[1]
 
     def _failure(self, operation: str, answer: Answer) -> CallFailed:

@@ -53,6 +53,8 @@ class JournalEntry(NamedTuple):
 class Settings(NamedTuple):
     """A valid configuration with every default filled in."""
 
+    path: Path
+    config: Config
     thing_name: str
     region: str
     agent: Agent
@@ -85,15 +87,20 @@ class Settings(NamedTuple):
         yield f"places = {self.state_directory}"
 
 
-def read_settings(path: Path, environment: Mapping[str, str] = os.environ, private_key: str | None = None) -> Settings:
-    """Read the file at `path`; `private_key` overrides its own. Raises ConfigError with every problem found."""
+def read_settings(
+    path: Path, environment: Mapping[str, str] = os.environ, private_key: str | None = None, files: bool = True
+) -> Settings:
+    """Read the file at `path`; `private_key` overrides its own. Raises ConfigError with every problem found.
+
+    Without `files` the certificate and its key need not be there: whoever asks how a daemon does may not read them.
+    """
     try:
         config = _with_key(converted(resolved(read_json(path), path.parent)), private_key)
         name = thing_name_of(config.agent)
-        problems = list(_problems(config, name, environment))
+        problems = list(_problems(config, name, environment, files))
         if problems:
             raise ConfigError(problems)
-        return _settle(config, name, environment)
+        return _settle(path, config, name, environment)
     except ConfigError as error:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from error.__cause__
 
@@ -111,7 +118,7 @@ def own_log(agent: Agent) -> str | None:
     return str(Path(agent.logfile).with_name(LOG_FILE)) if agent.logfile else None
 
 
-def _problems(config: Config, thing_name: str, environment: Mapping[str, str]) -> Iterator[str]:
+def _problems(config: Config, thing_name: str, environment: Mapping[str, str], files: bool) -> Iterator[str]:
     journal, logs = _journal(config), config.logs
     if config.metrics.namespace is None and not logs.logs_collected.files.collect_list and journal is None:
         yield (
@@ -127,7 +134,7 @@ def _problems(config: Config, thing_name: str, environment: Mapping[str, str]) -
         yield from _file_problems(f"logs.logs_collected.files.collect_list[{index}]", each, thing_name, config.agent)
     if journal is not None:
         yield from _journal_problems("logs.logs_collected.journal", journal, thing_name)
-    yield from _credentials_problems(config.agent)
+    yield from _credentials_problems(config.agent, files)
     if not _region(config.agent, environment):
         yield "agent.region is missing; give the region of your log groups, eu-west-1 for instance"
     elif not REGION.fullmatch(_region(config.agent, environment)):
@@ -206,7 +213,7 @@ def _pattern_problems(key: str, given: Mapping[str, Sequence[str]]) -> Iterator[
                 yield f"{key}.{name} must be regular expressions, but {shown(pattern)} is none: {error}"
 
 
-def _credentials_problems(agent: Agent) -> Iterator[str]:
+def _credentials_problems(agent: Agent, files: bool) -> Iterator[str]:
     given, where = agent.authentication.credentials, "agent.authentication"
     if given is None:
         return
@@ -225,18 +232,20 @@ def _credentials_problems(agent: Agent) -> Iterator[str]:
         path = getattr(agent.authentication, name)
         if path is None:
             yield f"{where}.{name} is missing; {where}.credentials needs it"
-        elif not os.access(path, os.R_OK):
+        elif files and not os.access(path, os.R_OK):
             reason = "cannot be read" if os.path.exists(path) else "is not there"
             yield f"{where}.{name} must be a file that can be read, but {path} {reason}"
 
 
-def _settle(config: Config, thing_name: str, environment: Mapping[str, str]) -> Settings:
+def _settle(path: Path, config: Config, thing_name: str, environment: Mapping[str, str]) -> Settings:
     agent = config.agent
     way = _way(agent)
     state = (
         agent.state_directory or environment.get("STATE_DIRECTORY", "").split(":")[0] or f"{PROGRAM_DIRECTORY}/state"
     )
     return Settings(
+        path=path,
+        config=config,
         thing_name=thing_name,
         region=_region(agent, environment),
         agent=agent,

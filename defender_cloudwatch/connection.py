@@ -9,7 +9,7 @@ import http.client
 import os
 import select
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -38,6 +38,9 @@ class Way(NamedTuple):
 
 
 DIRECT = Way()
+
+
+Trust = Callable[[], ssl.SSLContext]
 
 
 class Identity(NamedTuple):
@@ -97,14 +100,19 @@ def was_closed(connection: http.client.HTTPConnection) -> bool:
     return bool(poll.poll(0))
 
 
-def connect(url: str, way: Way = DIRECT, identity: Identity | None = None) -> http.client.HTTPConnection:
-    """Return a connection to the server of a URL, which is made when it is used; raises OSError."""
+def connect(
+    url: str, way: Way = DIRECT, identity: Identity | None = None, trust: Trust | None = None
+) -> http.client.HTTPConnection:
+    """Return a connection to the server of a URL, which is made when it is used; raises OSError.
+
+    `trust` returns the context for TLS that several connections share, which saves its memory.
+    """
     parts = urlsplit(url)
-    return _connection(parts.scheme, parts.hostname or "", parts.port, way, identity)
+    return _connection(parts.scheme, parts.hostname or "", parts.port, way, identity, trust)
 
 
 def _connection(
-    scheme: str, host: str, port: int | None, way: Way, identity: Identity | None
+    scheme: str, host: str, port: int | None, way: Way, identity: Identity | None, trust: Trust | None
 ) -> http.client.HTTPConnection:
     if scheme not in ("http", "https"):
         raise OSError(f"{scheme}:// is not used; use https")
@@ -112,7 +120,7 @@ def _connection(
         if host not in LOOPBACK:
             raise OSError(f"http://{host} is not used, because anybody on the way could read it; use https")
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
-    context = _trusting(way)
+    context = trusting(way) if trust is None else trust()
     if identity is not None:
         _load(context, identity)
     if way.proxy is None or host in LOOPBACK:
@@ -122,7 +130,7 @@ def _connection(
     return connection
 
 
-def _trusting(way: Way) -> ssl.SSLContext:
+def trusting(way: Way) -> ssl.SSLContext:
     """Return the context that trusts the system's authorities, and those that were given.
 
     Where the system keeps each in a file of its own, as Debian does, only the one is read that a server needs: all of

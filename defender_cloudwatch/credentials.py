@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,25 +33,27 @@ Source = Callable[[], Credentials]
 
 
 class Keeper:
-    """Keeps credentials, and gets new ones from `source` before they expire; used by one thread."""
+    """Keeps credentials, and gets new ones from `source` before they expire."""
 
     def __init__(self, source: Source, clock: Callable[[], float] = time.time) -> None:
         self._source, self._clock = source, clock
+        self._lock = threading.Lock()
         self._kept: Credentials | None = None
         self._refresh_at = 0.0
 
     def get(self) -> Credentials:
         """Return credentials that hold; raises CredentialsError where there are none."""
-        now = self._clock()
-        if self._kept is None or now >= self._refresh_at:
-            try:
-                self._keep(self._source(), now)
-            except CredentialsError as error:
-                if self._kept is None or self._kept.expires is None or now >= self._kept.expires:
-                    raise
-                log.warning("the AWS credentials could not be refreshed; the current ones are used: %s", error)
-        assert self._kept is not None
-        return self._kept
+        with self._lock:
+            now = self._clock()
+            if self._kept is None or now >= self._refresh_at:
+                try:
+                    self._keep(self._source(), now)
+                except CredentialsError as error:
+                    if self._kept is None or self._kept.expires is None or now >= self._kept.expires:
+                        raise
+                    log.warning("the AWS credentials could not be refreshed; the current ones are used: %s", error)
+            assert self._kept is not None
+            return self._kept
 
     def forget(self) -> None:
         """Ask for new ones the next time: those that are kept were refused."""

@@ -11,8 +11,8 @@ import itertools
 import logging
 import operator
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from defender_cloudwatch.batch import LogEvent, cut, split
 from defender_cloudwatch.call import LOGS, Api
@@ -24,16 +24,55 @@ log = logging.getLogger("defender_cloudwatch")
 
 LONGEST_AHEAD = 3_600_000  # milliseconds; CloudWatch Logs refuses events of more than two hours from now
 MOST_PAGES = 20  # of GetLogEvents, some of which are empty
-REJECTED = ("tooOldLogEventEndIndex", "expiredLogEventEndIndex", "tooNewLogEventStartIndex")
+TOO_OLD = ("tooOldLogEventEndIndex", "expiredLogEventEndIndex")  # the first index that is not
+
+
+class Rejected(NamedTuple):
+    """How many events of a batch were refused because they are too old, and how many because they are too new."""
+
+    old: int
+    new: int
+
+    def reasons(self) -> Iterator[str]:
+        """Yield what is wrong with them."""
+        if self.old:
+            yield f"{self.old} are older than 14 days or the log group's retention"
+        if self.new:
+            yield f"{self.new} are more than two hours ahead (check this device's clock)"
+
+
+def rejected_of(info: Mapping[str, int], events: int) -> Rejected:
+    """Return what PutLogEvents says of a batch of so many events."""
+    new = events - info["tooNewLogEventStartIndex"] if "tooNewLogEventStartIndex" in info else 0
+    return Rejected(max(info.get(key, 0) for key in TOO_OLD), new)
+
+
+class Watcher:
+    """Is told what becomes of events; this one does not care."""
+
+    def progressed(self) -> None:
+        """Note that a turn gets on: the next batch is on its way."""
+
+    def sent(self, events: int) -> None:
+        """Note a batch that arrived."""
+
+    def rejected(self, events: int) -> None:
+        """Note events that CloudWatch Logs refused because of their times."""
 
 
 class Delivery:
     """Sends what sources read, and keeps where they stand."""
 
     def __init__(
-        self, api: Api, places: Places, retention: int | None = None, clock: Callable[[], float] = time.time
+        self,
+        api: Api,
+        places: Places,
+        retention: int | None = None,
+        clock: Callable[[], float] = time.time,
+        watcher: Watcher | None = None,
     ) -> None:
         self._api, self._places, self._retention, self._clock = api, places, retention, clock
+        self._watcher = watcher or Watcher()
 
     def turn(self, source: Source, stopped: Callable[[], bool] = lambda: False) -> int:
         """Send everything that a source has now; return how many events that were.
@@ -113,6 +152,7 @@ class Delivery:
         return count
 
     def _put(self, source: Source, batch: Sequence[LogEvent], after: dict[str, Any]) -> None:
+        self._watcher.progressed()
         before, target = self._places.of(source.name).place, source.target
         self._places.put(source.name, Standing(before, Pending(target.group, target.stream, batch[0], after)))
         try:
@@ -122,6 +162,7 @@ class Delivery:
                 self._places.put(source.name, Standing(before))
             raise
         self._places.put(source.name, Standing(after))
+        self._watcher.sent(len(batch))
 
     def _put_events(self, target: Target, batch: Sequence[LogEvent]) -> None:
         content = {
@@ -134,14 +175,21 @@ class Delivery:
         except CallFailed as error:
             if "ResourceNotFound" not in error.code:
                 raise
-            self._create(target)
+            self.create(target)
             answer = self._api.call(LOGS, "PutLogEvents", content)
-        rejected = answer.get("rejectedLogEventsInfo")
-        if rejected:
-            says = ", ".join(f"{key} {rejected[key]}" for key in REJECTED if key in rejected)
-            log.warning("CloudWatch Logs rejected events of %s/%s by their time: %s", *target, says)
+        info = answer.get("rejectedLogEventsInfo")
+        if info:
+            self._note_rejected(target, rejected_of(info, len(batch)))
 
-    def _create(self, target: Target) -> None:
+    def _note_rejected(self, target: Target, rejected: Rejected) -> None:
+        self._watcher.rejected(rejected.old + rejected.new)
+        log.warning(
+            "CloudWatch Logs rejected events of %s/%s by their times, and they are not sent again: %s",
+            *target,
+            " and ".join(rejected.reasons()),
+        )
+
+    def create(self, target: Target) -> None:
         """Make the stream, and its group where there is none; that one's retention is set once."""
         stream = {"logGroupName": target.group, "logStreamName": target.stream}
         try:

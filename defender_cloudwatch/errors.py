@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from defender_daemon.errors import DefenderError
 
-class CloudWatchError(Exception):
+
+class CloudWatchError(DefenderError):
     """The root of this package's own errors: logged as one line, without a traceback."""
 
 

@@ -122,7 +122,7 @@ class Follower:
         """Open the file that reading stopped in, under its name or, rotated meanwhile, under another one beside it."""
         for name in [self.path, *sorted(glob.glob(glob.escape(self.path) + "?*"))[:OLDER]]:
             with contextlib.suppress(UnusableFile):
-                file = _open(name)
+                file = open_log(name)
                 if file is None:
                     continue
                 if os.fstat(file).st_size >= place.offset and _digest(file, place.size) == place.digest:
@@ -132,7 +132,7 @@ class Follower:
         self.lost = f"{self.path}: the file that was read up to byte {place.offset} is gone; its rest was not sent"
 
     def _open(self) -> bool:
-        file = _open(self.path)
+        file = open_log(self.path)
         if file is None:
             self._from_start = True  # what comes later is new as a whole
             return False
@@ -149,7 +149,7 @@ class Follower:
         if not following:
             return
         with contextlib.suppress(UnusableFile):
-            file = _open(following)
+            file = open_log(following)
             if file is not None:
                 self._use(file, 0, _head_of(file))
 
@@ -202,7 +202,7 @@ def _rotated(path: str) -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def _open(path: str) -> int | None:
+def open_log(path: str) -> int | None:
     """Open a regular file, without waiting for anybody; None where there is none."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import psutil
+from defender_cloudwatch.machine import Counters, Machine, this_machine
 
 MOST_A_CALL = 1_000  # metrics of PutMetricData; 15 here
-LOOPBACK = re.compile(r"lo\d*")  # Linux's and macOS's, whose traffic leaves the machine nowhere
-PARTITION = re.compile(r"(.*\d)p\d+|(.*\D)\d+")  # of the disk that the name begins with
 
 
 class Metric(NamedTuple):
@@ -46,44 +42,6 @@ DISK_USED = Metric("DiskUtilization", "disk_used_percent", "Percent")
 SWAP_USED = Metric("SwapUtilization", "swap_used_percent", "Percent")
 ALL = (CPU, CORES, *MEMORY, *DISK, *NETWORK, DISK_USED, SWAP_USED)
 
-Counters = Mapping[str, tuple[float, ...]]  # of each disk or interface, in the order of the metrics
-
-
-def _disks() -> Counters:
-    disks = psutil.disk_io_counters(perdisk=True) or {}
-    whole = {name: each for name, each in disks.items() if _disk_of(name) not in disks}
-    return {
-        name: (each.read_bytes, each.write_bytes, each.read_count, each.write_count) for name, each in whole.items()
-    }
-
-
-def _disk_of(name: str) -> str:
-    """Return the disk that a name such as sda1 or nvme0n1p2 would be a partition of."""
-    found = PARTITION.fullmatch(name)
-    return (found[1] or found[2]) if found else ""
-
-
-def _interfaces() -> Counters:
-    counters = psutil.net_io_counters(pernic=True)
-    return {
-        name: (each.bytes_recv, each.bytes_sent, each.packets_recv, each.packets_sent)
-        for name, each in counters.items()
-        if not LOOPBACK.fullmatch(name)
-    }
-
-
-class Machine(NamedTuple):
-    """Where the numbers come from."""
-
-    cpu: Callable[[], float] = lambda: psutil.cpu_percent(None)
-    cores: Callable[[], int | None] = psutil.cpu_count
-    memory: Callable[[], Any] = psutil.virtual_memory
-    disks: Callable[[], Counters] = _disks
-    interfaces: Callable[[], Counters] = _interfaces
-    disk_usage: Callable[[str], Any] = psutil.disk_usage
-    swap: Callable[[], Any] = psutil.swap_memory
-    clock: Callable[[], float] = time.monotonic
-
 
 class Look(NamedTuple):
     """The counters at a moment."""
@@ -96,8 +54,8 @@ class Look(NamedTuple):
 class Gauge:
     """Measures the machine; rates are those since the last measurement, and so the first has none."""
 
-    def __init__(self, machine: Machine = Machine()) -> None:  # noqa: B008 - a tuple of functions
-        self._machine = machine
+    def __init__(self, machine: Machine | None = None) -> None:
+        self._machine = machine = machine or this_machine()
         self._last = self._look()
         _measured(machine.cpu)  # its first answer is for nothing
 
@@ -170,5 +128,5 @@ def _finite(measured: Iterable[tuple[Metric, float]]) -> Iterator[tuple[Metric, 
 def _measured(measure: Callable[[], Any]) -> Any:
     try:
         return measure()
-    except (OSError, RuntimeError, ValueError, KeyError, NotImplementedError, psutil.Error):
+    except Exception:  # noqa: BLE001 - whatever keeps one number from being measured, it costs that number
         return None

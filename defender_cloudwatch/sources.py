@@ -13,13 +13,13 @@ from defender_cloudwatch import journal
 from defender_cloudwatch.batch import LogEvent
 from defender_cloudwatch.config import FileEntry, JournalEntry
 from defender_cloudwatch.errors import CloudWatchError
-from defender_cloudwatch.follower import Follower, Place, UnusableFile
+from defender_cloudwatch.follower import Follower, Place, UnusableFile, open_log
 from defender_cloudwatch.lines import join, lines_of
 from defender_daemon.text import name_of
 
 log = logging.getLogger("defender_cloudwatch")
 
-ROOM = 512 * 1024  # bytes that are read at a time; as events of usual lengths they are one batch
+ROOM = 256 * 1024  # bytes that are read at a time, of which ten times as much memory comes until they are sent
 MOST_FILES = 500  # that are followed; each takes a file descriptor
 GLOB = "*?["
 ROTATED = (".gz", ".bz2", ".xz", ".zst")
@@ -178,13 +178,31 @@ class Files:
         return FileSource(path, Target(entry.group, stream), entry, self._standing(f"file {path}"), from_start)
 
     def _matches(self, entry: FileEntry) -> Iterator[str]:
-        if not any(each in entry.pattern for each in GLOB) or os.path.exists(entry.pattern):
-            yield entry.pattern
-            return
-        for path in sorted(glob.glob(entry.pattern))[: MOST_FILES + 1]:
-            is_own = self._own is not None and os.path.realpath(path).startswith(os.path.realpath(self._own))
-            if os.path.isfile(path) and not is_own and not path.endswith(ROTATED):
-                yield path
+        own = None if self._own is None else os.path.realpath(self._own)
+        return (path for path in matches(entry.pattern) if own is None or not os.path.realpath(path).startswith(own))
+
+
+def matches(pattern: str) -> list[str]:
+    """Return the paths that a pattern stands for: itself, or the regular files that it finds, no compressed ones."""
+    if not any(each in pattern for each in GLOB) or os.path.exists(pattern):
+        return [pattern]
+    found = sorted(glob.glob(pattern))[: MOST_FILES + 1]
+    return [path for path in found if os.path.isfile(path) and not path.endswith(ROTATED)]
+
+
+def readable(pattern: str) -> tuple[list[str], list[str]]:
+    """Return the logs of a pattern that can be read, and a sentence for each that cannot."""
+    good, bad = [], []
+    for path in matches(pattern):
+        try:
+            file = open_log(path)
+        except UnusableFile as error:
+            bad.append(str(error))
+            continue
+        if file is not None:
+            os.close(file)
+            good.append(path)
+    return good, bad
 
 
 def _stream_of(path: str, paths: set[str]) -> str:

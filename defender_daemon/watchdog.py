@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Hashable
@@ -88,6 +89,10 @@ class Guard:
         self.watchdog: Watchdog[Thread] = Watchdog(patience)
         self._connection = connection
         self._notifier = notifier
+
+    def progress(self) -> None:
+        """Note that the turn of the job that calls this gets on, however long it takes."""
+        self.watchdog.beat(threading.current_thread(), 0.0)
 
     def look(self) -> float:
         """Help where a job makes no progress; return the seconds until the next look.

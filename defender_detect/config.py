@@ -298,7 +298,11 @@ def _redefined(section: type[S], **types: Any) -> type[S]:
 def _laid_over(section: S, given: Mapping[str, Any]) -> S:
     """Return a section with what is given in the place of its keys, and of those of the sections in it."""
     inner = {key: getattr(section, key) for key in section.__struct_fields__}
-    sections = {key: _laid_over(each, given) for key, each in inner.items() if isinstance(each, Section)}
+    sections = {
+        key: _laid_over(each, given)
+        for key, each in inner.items()
+        if isinstance(each, Section) and not isinstance(each, Console)  # whose port and key are others than Detect's
+    }
     return msgspec.structs.replace(section, **sections, **{key: given[key] for key in inner if key in given})
 
 

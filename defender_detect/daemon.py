@@ -17,10 +17,12 @@ from defender_daemon.log_queue import queued_log
 from defender_daemon.notify import Notifier
 from defender_daemon.status import LastErrorHandler
 from defender_detect.alerts.log import log as alarm_log
+from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.arguments import PROGRAM
 from defender_detect.attachments import read_rules
 from defender_detect.config import Config
 from defender_detect.errors import DetectError
+from defender_detect.evaluate.detector import Rules
 from defender_detect.logs import start_logging
 from defender_detect.mailbox import Mailbox
 from defender_detect.pulse import Pulse
@@ -46,14 +48,16 @@ def run_until_stopped(read: Callable[[], Config], config_file: Path | None = Non
     start_logging(config.agent.debug)
     rules = read_rules(config)
     check_endpoint(config)
+    for sentence in describe_outside(rules):
+        log.info("%s", sentence)
     with queued_log():  # a log that nobody reads must not cost reports
         mailbox = Mailbox(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         credentials, notifier = find_credentials(config), Notifier()
-        with broker_of(config, credentials) as (endpoint, broker_lives):
+        with broker_of(config, credentials, rules) as (endpoint, broker_lives):
             status = open_status(config, config_file, endpoint)
             receiver = make_receiver(config, endpoint, credentials, mailbox, notifier)
             service = Service(
-                rules, open_store(config), make_alerts(config, receiver.publish), config.detect.most_things
+                rules, open_store(config), make_alerts(config, receiver.publish, rules), config.detect.most_things
             )
             receiver.on_accepted, receiver.on_rejected = service.accept, service.reject
             try:
@@ -64,7 +68,7 @@ def run_until_stopped(read: Callable[[], Config], config_file: Path | None = Non
                     notifier.ready()
                 parts = {"the built-in broker": broker_lives, "the connection to the broker": receiver.lives}
                 pulse = Pulse(notifier, parts, lambda: look(status, receiver, service))
-                watch(service, mailbox, read, pulse, Reminder(own_certificates(config)))
+                watch(service, mailbox, read, pulse, Reminder(own_certificates(config)), receiver.deafness.take)
             finally:
                 notifier.stopping()
                 receiver.stop()
@@ -72,7 +76,7 @@ def run_until_stopped(read: Callable[[], Config], config_file: Path | None = Non
 
 
 @contextlib.contextmanager
-def broker_of(config: Config, credentials: Credentials) -> Iterator[tuple[Endpoint, Callable[[], bool]]]:
+def broker_of(config: Config, credentials: Credentials, rules: Rules) -> Iterator[tuple[Endpoint, Callable[[], bool]]]:
     """Return where the broker is, and what says whether it makes progress; the embedded one runs meanwhile."""
     authentication = config.agent.authentication
     endpoint = Endpoint(authentication.endpoint or LOCAL_HOST, authentication.port)
@@ -82,7 +86,7 @@ def broker_of(config: Config, credentials: Credentials) -> Iterator[tuple[Endpoi
     from defender_detect.receive.broker import EmbeddedBroker  # here, because only it needs amqtt
 
     revoked = Path(authentication.revoked) if authentication.revoked else None
-    broker = EmbeddedBroker(endpoint, credentials, alert_topics(config), revoked)
+    broker = EmbeddedBroker(endpoint, credentials, alert_topics(config, rules), revoked)
     broker.start()
     try:
         yield broker.endpoint, broker.lives
@@ -120,7 +124,14 @@ def look(status: StatusFile, receiver: Receiver, service: Service) -> str:
     return status.look(receiver.is_connected, things=service.things, waiting=waiting, **service.in_force)
 
 
-def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config], pulse: Pulse, reminder: Reminder) -> None:
+def watch(
+    service: Service,
+    mailbox: Mailbox,
+    read: Callable[[], Config],
+    pulse: Pulse,
+    reminder: Reminder,
+    deafness: Callable[[], float],
+) -> None:
     """Look for silent things now and then, until a signal ends the program; raise the error that does."""
     looked = time.monotonic()
     while True:
@@ -132,7 +143,7 @@ def watch(service: Service, mailbox: Mailbox, read: Callable[[], Config], pulse:
         elif number is not None:
             return
         if time.monotonic() - looked >= TURN:
-            service.look_for_silence(time.time())
+            service.look_for_silence(time.time(), deafness())
             looked = time.monotonic()
         reminder.look(time.time())
         pulse.beat()

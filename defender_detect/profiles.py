@@ -54,6 +54,9 @@ class Profile:
     behaviors: tuple[Behavior, ...] = ()
     additional_metrics: tuple[str, ...] = ()  # kept besides those of the behaviors
     left_to_aws: tuple[str, ...] = field(default=(), compare=False)  # what nothing comes of here, a sentence each
+    alert_topic: str | None = None  # the SNS topic's ARN that its alarms go to as well
+    export_topic: str | None = None  # the MQTT topic that the values of some metrics are published on
+    exported: tuple[str, ...] = ()  # those metrics
     document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # as it is in the JSON
 
     @property
@@ -90,8 +93,18 @@ def parse_profile(document: Mapping[str, Any]) -> Profile:
         behaviors=tuple(parse_behavior(each) for each in behaviors if not why_not_evaluated(each)),
         additional_metrics=tuple(dict.fromkeys(metric for metric in retained if metric not in CLOUD_SIDE)),
         left_to_aws=tuple(find_left_to_aws(document)),
+        alert_topic=document.get("alertTargets", {}).get("SNS", {}).get("alertTargetArn"),
+        export_topic=document.get("metricsExportConfig", {}).get("mqttTopic"),
+        exported=tuple(find_exported(document)),
         document=document,
     )
+
+
+def find_exported(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the metrics of a valid document that are to be exported, and that reports have."""
+    places = (*document.get("behaviors", ()), *document.get("additionalMetricsToRetainV2", ()))
+    metrics = dict.fromkeys(each["metric"] for each in places if each.get("exportMetric") and "metric" in each)
+    return (metric for metric in metrics if metric not in CLOUD_SIDE)
 
 
 def find_left_to_aws(document: Mapping[str, Any]) -> Iterator[str]:
@@ -106,6 +119,10 @@ def find_left_to_aws(document: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{key}[{index}] is not kept here: {metric} {IN_THE_CLOUD}"
             elif metric == SILENCE:
                 yield f"{key}[{index}] is not kept here: {metric} follows from the times of the reports"
+    if any(find_exported(document)) and "metricsExportConfig" not in document:
+        yield "nothing is exported: exportMetric needs metricsExportConfig, which says where to"
+    if "metricsExportConfig" in document and not any(find_exported(document)):
+        yield "nothing is exported, although there is metricsExportConfig: no metric that reports have has exportMetric"
 
 
 def why_not_evaluated(behavior: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
+from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.attachments import read_rules
 from defender_detect.config import Config, read_config
 from defender_detect.errors import AuthorityError, DetectError
@@ -25,6 +26,8 @@ def answer(options: argparse.Namespace) -> int:
     path = options.config = config_of(options)
     if options.doctor:
         return examine(path, options)
+    if options.support_bundle:
+        return write_bundle(options.support_bundle, path, options)
     config = read_config(path, vars(options))
     if options.status:
         return print_status(config, options.json)
@@ -67,6 +70,16 @@ def examine(path: Path | None, options: argparse.Namespace) -> int:
     return DONE if ladder.show(doctor.examine(doctor.Case(path, vars(options))), options.json) else FAILED
 
 
+def write_bundle(bundle: Path, path: Path | None, options: argparse.Namespace) -> int:
+    """Write the support bundle and print what is in it."""
+    from defender_detect import support
+    from defender_detect.doctor import Case
+
+    for line in support.write(bundle, Case(path, vars(options))):
+        print(line, flush=True)
+    return DONE
+
+
 def check(config: Config, whole: bool) -> Iterator[str]:
     """Yield what is in force, a line each; raise DetectError if anything cannot be used."""
     rules = read_rules(config)
@@ -76,6 +89,7 @@ def check(config: Config, whole: bool) -> Iterator[str]:
     for each in rules.attachments:
         number, targets = len(each.profile.behaviors), ", ".join(sorted(each.targets))
         yield f"{each.profile.name}: {number} behavior{'s'[: number != 1]}, for {targets}"
+    yield from describe_outside(rules)
     kept = config.agent.state_directory
     yield f"kept in {kept}" if kept else "nothing is kept: no state directory"
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from defender_detect.alerts.followers import Follower, Reported
+from defender_detect.alerts.of_profiles import exports_of, make_exporters, make_profile_sinks
 from defender_detect.alerts.queue import Alerts, Sink
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.config import Config
@@ -117,19 +118,21 @@ class Service:
             self._store.count(EVALUATION_SECONDS, time.perf_counter() - started)
         self._tell(findings)
         if finding is not None and self._alerts.hears_reports:
-            self._alerts.report(
-                Reported(accepted.thing, finding.values or {}, self._detector.rules.of(accepted.thing).names)
-            )
+            rules = self._detector.rules.of(accepted.thing)
+            self._alerts.report(Reported(accepted.thing, now, rules.profiles, finding.values or {}, rules.names))
 
     def reject(self, rejected: Rejected) -> None:
         """Count a report that was rejected."""
         if self._store is not None:
             self._store.count(REJECTED, labels=(rejected.code,))
 
-    def look_for_silence(self, now: float) -> None:
-        """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds."""
+    def look_for_silence(self, now: float, deaf: float = 0.0) -> None:
+        """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds.
+
+        For `deaf` seconds since the last look nothing could be heard.
+        """
         with self._lock:
-            self._excuse_what_nobody_heard(now)
+            self._excuse_what_nobody_heard(now, deaf)
             found = chain(self._detector.find_silent(now, noticed=now), self._detector.expire(now))
             findings = list(islice(found, MOST_FINDINGS))
             self._keep(findings, now)
@@ -153,11 +156,13 @@ class Service:
             self._store.close()
         self._alerts.close()
 
-    def _excuse_what_nobody_heard(self, now: float) -> None:
-        """Count no silence of a time that this machine slept, or that its clock was set by."""
+    def _excuse_what_nobody_heard(self, now: float, deaf: float) -> None:
+        """Count no silence of a time without a broker, that this machine slept, or that its clock was set by."""
         passed = 0.0 if self._looked is None else now - self._looked
         if not 0 <= passed < LONGEST_TURN:
             self._detector.excuse(passed - TURN)
+        elif deaf:
+            self._detector.excuse(deaf)
         self._looked = now
 
     def _tell_what_waited(self) -> None:
@@ -242,11 +247,13 @@ def open_store(config: Config) -> Store | None:
     return Store(Path(config.agent.state_directory), *days, most_bytes=config.detect.most_bytes)
 
 
-def make_alerts(config: Config, publish: Publish) -> Alerts:
-    """Make the alerts of a configuration; raises AlertSettingError."""
+def make_alerts(config: Config, publish: Publish, rules: Rules | None = None) -> Alerts:
+    """Make the alerts of a configuration, and of the profiles themselves; raises AlertSettingError."""
+    profiles = [each.profile for each in (rules.attachments if rules is not None else ())]
     kept = config.agent.state_directory
     directory, seconds = Path(kept) if kept else None, config.detect.group_seconds
-    return Alerts(make_sinks(config, publish), True, seconds, directory, make_followers(config, publish))
+    followers = [*make_followers(config, publish), *make_exporters(profiles, publish)]
+    return Alerts(make_sinks(config, publish), True, seconds, directory, followers, make_profile_sinks(profiles))
 
 
 def make_sinks(config: Config, publish: Publish) -> list[Sink]:
@@ -272,9 +279,13 @@ def _made(config: Config, make: Callable[[Target], Made | None]) -> Iterator[Mad
             yield made
 
 
-def alert_topics(config: Config) -> dict[str, frozenset[str]]:
-    """Return the topics that alerts go to, each with the names of those who may hear them at the embedded broker."""
-    readers: dict[str, frozenset[str]] = {}
+def alert_topics(config: Config, rules: Rules | None = None) -> dict[str, frozenset[str]]:
+    """Return the topics that alerts go to, each with the names of those who may hear them at the embedded broker.
+
+    What profiles export is for those only whom an alert target of the same topic names.
+    """
+    profiles = [each.profile for each in (rules.attachments if rules is not None else ())]
+    readers: dict[str, frozenset[str]] = {topic: frozenset() for topic in exports_of(profiles)}
     for target in config.detect.alerts:
         for topic, names in target.topics.items():
             readers[topic] = readers.get(topic, frozenset()) | names

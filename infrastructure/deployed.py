@@ -47,6 +47,11 @@ class DeployedStack:
         digest = self.template.get("Metadata", {}).get(TAG, {}).get("digest")
         return str(digest) if digest else None
 
+    def metadata(self, kind: str) -> Mapping[str, Any]:
+        """Return what is noted with the first resource of a type, nothing where there is none."""
+        resources = self.template.get("Resources", {}).values()
+        return next((dict(each.get("Metadata", {}).get(TAG, {})) for each in resources if each["Type"] == kind), {})
+
     def resources(self, kind: str) -> dict[str, Mapping[str, Any]]:
         """Return the properties of the resources of a type, by their logical ids."""
         resources = self.template.get("Resources", {})
@@ -115,7 +120,7 @@ def read_stack(account: Account, name: str) -> DeployedStack | None:
 
 
 def _list_stacks(account: Account, names: Names) -> Iterator[DeployedStack]:
-    own = {names.fleet_stack, names.detect_stack, names.cloudwatch_stack}
+    own = {names.fleet_stack, names.detect_stack, names.cloudwatch_stack, names.artifacts_stack, names.greengrass_stack}
     for page in account.cloudformation.get_paginator("describe_stacks").paginate():
         for stack in page["Stacks"]:
             name = stack["StackName"]

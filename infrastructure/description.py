@@ -104,7 +104,48 @@ class LogsStack:
         return _digest(self.stack_name, dict(self.groups), self.retention)
 
 
-StackDescription = FleetStack | ThingsStack | DetectStack | CloudWatchStack | LogsStack
+@dataclass(frozen=True)
+class ArtifactsStack:
+    """The bucket with the Greengrass component's zips."""
+
+    names: Names
+    bucket: str
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.artifacts_stack
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.stack_name, self.bucket)
+
+
+@dataclass(frozen=True)
+class GreengrassStack:
+    """A version of the Greengrass component, and its deployment to a thing group."""
+
+    names: Names
+    component: str
+    version: str
+    recipe: str
+    artifacts: Mapping[str, str]  # keys in the bucket to SHA-256
+    configuration: Mapping[str, Any]
+    group: str
+    own_group: bool  # whether the group is made, and not somebody else's
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.greengrass_stack
+
+    @property
+    def digest(self) -> str:
+        content = (self.recipe, dict(self.artifacts), dict(self.configuration), self.group, self.own_group)
+        return _digest(self.stack_name, self.component, self.version, *content)
+
+
+StackDescription = (
+    FleetStack | ThingsStack | DetectStack | CloudWatchStack | LogsStack | ArtifactsStack | GreengrassStack
+)
 
 
 def _digest(*content: Any) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from infrastructure.account import Account, found
+from infrastructure.artifacts import empty
 from infrastructure.changesets import delete_stack
 from infrastructure.deployed import DeployedStack
 from infrastructure.errors import DeployError
@@ -19,9 +20,11 @@ from infrastructure.watch import StackEvent, StackFailed
 # A policy counts as attached for up to five minutes after it was detached; hence six tries, the last after 6 minutes.
 PAUSES = (5.0, 15.0, 40.0, 120.0, 180.0)  # seconds
 METRIC, PROFILE = "AWS::IoT::CustomMetric", "AWS::IoT::SecurityProfile"
+BUCKET = "AWS::S3::Bucket"
 TOLD = (
     *(METRIC, PROFILE, "AWS::IoT::Thing", "AWS::IoT::Policy", "AWS::IoT::ThingGroup"),
     *("AWS::IoT::RoleAlias", "AWS::Logs::LogGroup"),
+    *(BUCKET, "AWS::GreengrassV2::ComponentVersion", "AWS::GreengrassV2::Deployment"),
 )
 
 
@@ -52,6 +55,8 @@ def _detach(fleet: Fleet, targets: Iterable[str]) -> None:
 def _delete(fleet: Fleet, name: str, pauses: Sequence[float]) -> None:
     """Delete a stack, with patience; a custom metric that somebody else's security profile uses is left behind."""
     account, stack = fleet.account, fleet.deployed.stacks[name]
+    for bucket in stack.resources(BUCKET).values():
+        empty(account, bucket["BucketName"])
     used = lambda name: name in stack.resources(METRIC) and _users(account, stack, name)  # noqa: E731
     with fleet.screen.bar(name, 0) as bar:
         failed: frozenset[str] = frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ TAG = "amazon-defender-publisher"  # the key of the tag that tells, by its value
 
 # A stack's name takes 128 characters, and the longest suffix here is "-things-1000".
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
+
+_LONGEST_BUCKET = 63  # characters of a bucket's name
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,30 @@ class Names:
     def role_alias(self) -> str:
         """The role alias by which devices get credentials for CloudWatch."""
         return self.prefix
+
+    @property
+    def artifacts_stack(self) -> str:
+        """The stack of the bucket with the Greengrass component's zips, which must be there before the component."""
+        return f"{self.prefix}-artifacts"
+
+    @property
+    def greengrass_stack(self) -> str:
+        """The stack of the Greengrass component and its deployment."""
+        return f"{self.prefix}-greengrass"
+
+    @property
+    def cores(self) -> str:
+        """The thing group of the fleet's Greengrass cores."""
+        return f"{self.prefix}-cores"
+
+    def bucket(self, account: str, region: str) -> str:
+        """Return the name of the bucket with the component's zips; no other account and no other fleet has it."""
+        end = f"-{account}-{region}"
+        begin = self.prefix.lower()
+        room = _LONGEST_BUCKET - len(end)
+        if len(begin) > room or begin != self.prefix or begin.endswith("-"):  # so that no two prefixes share one
+            begin = f"{begin[: room - 9]}-{hashlib.sha256(self.prefix.encode()).hexdigest()[:8]}"
+        return begin + end
 
     @property
     def policy(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infrastructure.artifacts import empty, upload
 from infrastructure.changesets import apply_template, delete_stack
 from infrastructure.cloudwatch import CloudWatchPlan
 from infrastructure.deployed import certificates_of
@@ -15,6 +16,7 @@ from infrastructure.description import FleetStack, StackDescription, ThingsStack
 from infrastructure.detect import DetectPlan, judge
 from infrastructure.errors import DeployError
 from infrastructure.fleet import Fleet
+from infrastructure.greengrass import GreengrassPlan
 from infrastructure.keys import KeyStore
 from infrastructure.membership import add_members
 from infrastructure.pacing import side_by_side
@@ -44,9 +46,10 @@ class Rollout:
         detect: DetectPlan | None,
         joining: Sequence[str],
         cloudwatch: CloudWatchPlan | None = None,
+        greengrass: GreengrassPlan | None = None,
     ) -> list[DeployError]:
         """Do what is planned; return what failed. Without the fleet's own stack nothing else is tried."""
-        templates = self._synthesize(plan, detect, cloudwatch)
+        templates = self._synthesize(plan, detect, cloudwatch, greengrass)
         errors: list[DeployError] = []
         if plan.fleet.changes:
             try:
@@ -57,21 +60,32 @@ class Rollout:
         # What is in a stack that failed may not be there to join.
         failed = {thing for stack, error in problems if not isinstance(error, LeftBehind) for thing in stack.things}
         errors += [error for _, error in problems]
-        error = attempt(lambda: self._join([thing for thing in joining if thing not in failed]))
+        group = self._fleet.names.group
+        error = attempt(lambda: self._join([thing for thing in joining if thing not in failed], group))
         errors += [error] if error is not None else []
         if cloudwatch is not None:
             errors += self._roll_out_cloudwatch(cloudwatch, templates)
+        if greengrass is not None and greengrass.changes:
+            error = attempt(lambda: self._roll_out_greengrass(greengrass, templates))
+            errors += [error] if error is not None else []
         if detect is not None:
             errors += self._roll_out_detect(detect, templates)
         return errors
 
-    def _synthesize(self, plan: Plan, detect: DetectPlan | None, cloudwatch: CloudWatchPlan | None) -> dict[str, str]:
+    def _synthesize(
+        self,
+        plan: Plan,
+        detect: DetectPlan | None,
+        cloudwatch: CloudWatchPlan | None,
+        greengrass: GreengrassPlan | None,
+    ) -> dict[str, str]:
         """Return the templates of the stacks that change; only these cost time."""
         shared = FleetStack(self._fleet.names, plan.cloudwatch)
         descriptions: list[StackDescription] = [shared] if plan.fleet.changes else []
         descriptions += [self._describe(stack, plan) for stack in plan.stacks if stack.changes and stack.things]
         descriptions += [detect.description] if detect is not None and detect.changes else []
         descriptions += cloudwatch.descriptions if cloudwatch is not None else []
+        descriptions += greengrass.descriptions if greengrass is not None else []
         if not descriptions:
             return {}
         from infrastructure.synthesis import synthesize  # imports aws_cdk, which starts Node
@@ -103,6 +117,20 @@ class Rollout:
         roll_out = lambda stack: attempt(lambda: self._roll_out_stack(stack, templates))  # noqa: E731
         return [error for _, error in side_by_side(roll_out, changing, STACKS_AT_ONCE) if error is not None]
 
+    def _roll_out_greengrass(self, plan: GreengrassPlan, templates: Mapping[str, str]) -> None:
+        """Make the bucket, put the zips there, deploy, and put cores into the group; or give all of it up."""
+        account, names = self._fleet.account, self._fleet.names
+        for stack, _ in plan.stacks if plan.component is not None else reversed(plan.stacks):
+            if stack.name == names.artifacts_stack and plan.component is None:
+                empty(account, plan.bucket)
+            if stack.changes:
+                self._roll_out_stack(stack, templates)
+            if stack.name == names.artifacts_stack and plan.component is not None:
+                with self._fleet.screen.bar(f"bucket {plan.bucket}", 0) as bar:
+                    for artifact in upload(account, plan.bucket, plan.component.artifacts):
+                        bar.say(f"{artifact.path.name} uploaded")
+        self._join(plan.joining, plan.group)
+
     def _roll_out_stack(self, stack: StackPlan, templates: Mapping[str, str]) -> None:
         if stack.change == DELETE:
             self._delete(stack.name)
@@ -131,12 +159,12 @@ class Rollout:
             delete_stack(self._fleet.account, before, self._teller(bar, owners))
             bar.say("deleted")
 
-    def _join(self, things: Sequence[str]) -> None:
-        """Put things into the group; one that does not exist any more is drift, which is told."""
+    def _join(self, things: Sequence[str], group: str) -> None:
+        """Put things into a group; one that does not exist any more is drift, which is told."""
         if not things:
             return
-        with self._fleet.screen.bar(f"group {self._fleet.names.group}", len(things)) as bar:
-            for thing, exists in add_members(self._fleet.account.iot, self._fleet.names.group, things):
+        with self._fleet.screen.bar(f"group {group}", len(things)) as bar:
+            for thing, exists in add_members(self._fleet.account.iot, group, things):
                 bar.step(f"{thing} joined" if exists else f"{thing} no longer exists")
 
     @staticmethod

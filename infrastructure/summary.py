@@ -8,6 +8,7 @@ from infrastructure.cloudwatch import CloudWatchPlan, deployed_groups
 from infrastructure.detect import DetectPlan, deployed_metrics, deployed_profiles
 from infrastructure.drift import Drift
 from infrastructure.fleet import Fleet
+from infrastructure.greengrass import GreengrassPlan
 from infrastructure.plan import CREATE, DELETE, KEEP, RECREATE, UPDATE, Plan, StackPlan
 from infrastructure.screen import Screen
 from infrastructure.sending import Sending
@@ -20,6 +21,7 @@ WILL = {
     DELETE: "is deleted, because no thing is left in it",
     KEEP: "stays as it is",
 }
+STAYS = "note      the component stays on the cores until another deployment to them leaves it out"
 
 
 def show_account(fleet: Fleet) -> None:
@@ -88,6 +90,34 @@ def _show_sending(screen: Screen, sending: Sending) -> None:
         screen.say(f"sends     logs to {place.group}{stream}, {kept}")
 
 
+def show_greengrass(fleet: Fleet, plan: GreengrassPlan | None) -> None:
+    """Show what is deployed to Greengrass cores, and what that replaces."""
+    if plan is None:
+        return
+    screen, component = fleet.screen, plan.component
+    if component is not None:
+        before = f"version {plan.replaced}" if plan.replaced else "nothing, because none was deployed to it"
+        screen.say(f"component {component.name} {component.version}, {len(component.artifacts)} zips in {plan.bucket}")
+        if any(stack.changes for stack, _ in plan.stacks):
+            screen.say(f"deploys   it to the thing group {plan.group}, where it replaces {before}")
+        if plan.left:
+            screen.say(f"leaves    the thing group {plan.left}, on whose cores the component stays")
+    screen.say_names("uploads", plan.missing, "deleted by hand")
+    screen.say_names("cores", plan.joining, f"not in the thing group {plan.group} yet")
+    for stack, _ in plan.stacks:
+        if stack.change == DELETE:
+            screen.say(f"stack     {stack.name} is deleted")
+        else:
+            _show_stack(screen, stack)
+    if any(stack.change == DELETE for stack, _ in plan.stacks):
+        screen.say(STAYS)
+    elif any(stack.changes for stack, _ in plan.stacks):
+        objects = f"arn:{fleet.account.partition}:s3:::{plan.bucket}/*"
+        screen.say(f"note      the cores' token exchange role must be allowed s3:GetObject on {objects}")
+    for each in plan.drift:
+        screen.say(f"drift     {each}")
+
+
 def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     """Show what is deleted with a fleet, every thing by its name."""
     screen, deployed = fleet.screen, fleet.deployed
@@ -100,6 +130,8 @@ def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     screen.say_names("log group", groups, "deleted with all that is in them", all_of_them=True)
     why = "not part of this fleet; the policy will be detached from it"
     screen.say_names("detached", strangers, why, all_of_them=True)
+    if fleet.names.greengrass_stack in deployed.stacks:
+        screen.say(STAYS)
 
 
 def _show_stack(screen: Screen, stack: StackPlan) -> None:

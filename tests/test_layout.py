@@ -63,7 +63,7 @@ TOGETHER = {  # modules that are tried through the one door of their room; what 
         *("alarms", "arguments", "axis", "charts", "drawing", "live", "overview", "profiles", "sight", "strips"),
         *("thing", "things", "wording"),
     },  # by the pages: test_pages.py, test_server.py
-    "defender_detect/alerts": {"delivered", "ntfy", "posting"},  # test_queue.py, test_webhook.py, test_targets.py
+    "defender_detect/alerts": {"posting"},  # test_queue.py, test_webhook.py, test_targets.py
     "defender_detect": {"health", "reminder", "showing", "status"},  # test_doctor.py, test_service.py, test_script.py
     "defender_detect/store": {"summaries"},  # test_store.py, test_reader.py
 }

@@ -23,6 +23,8 @@ class Reported(NamedTuple):
     """What a thing's report brought."""
 
     thing: str
+    time: float  # seconds since the epoch
+    profiles: frozenset[str]  # the names of those that are for it
     values: Mapping[str, Value]  # of the metrics that are retained
     rules: tuple[str, ...]  # the names of its behaviors, "profile/behavior"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from defender_detect.evaluate.alarms import Group
+from defender_detect.evaluate.alarms import IN_ALARM, Group
 from defender_detect.evaluate.sentences import MOST_NAMES
 
 if TYPE_CHECKING:
@@ -87,9 +87,10 @@ class Messages:
         key = (event.profile, event.behavior, event.type)
         if key in self._gathering:
             self._gathering[key].add(event)
-        elif self._left > 0 and now >= self._told.get(key, -math.inf) + self._seconds and self._has_room():
+        elif self._may_be_first(key, now):
             self._left -= 1
-            self._make_ready(key, Message(event, until), now)
+            self._told[key] = now
+            self._ready.append(Message(event, until))
         else:
             self._gathering[key] = Message(event, until)
         return None
@@ -108,20 +109,20 @@ class Messages:
 
     def gather(self, now: float) -> None:
         """Make what was gathered ready: a message for each behavior, and one for all others if there are many."""
-        largest = sorted(self._gathering.items(), key=lambda item: -item[1].count)
-        self._gathering = {}
-        for key, message in largest[:TOGETHER]:
-            self._make_ready(key, message, now)
-        if len(largest) > TOGETHER:
-            (key, rest), *others = largest[TOGETHER:]
-            for other, message in others:
-                rest.join(message)
-                self._told[other] = now
-            self._make_ready(key, rest, now)
+        gathered, self._gathering = self._gathering, {}
+        largest = sorted(gathered, key=lambda key: -gathered[key].count)
+        others = [gathered.pop(key) for key in largest[TOGETHER:]]
+        self._told.update(dict.fromkeys(largest, now))
+        self._ready.extend(gathered.values())  # in the order of their first events
+        if others:
+            for each in others[1:]:
+                others[0].join(each)
+            self._ready.append(others[0])
 
-    def _make_ready(self, key: Key, message: Message, now: float) -> None:
-        self._ready.append(message)
-        self._told[key] = now
+    def _may_be_first(self, key: Key, now: float) -> bool:
+        """Whether a behavior's event is told at once; nobody is to hear of an end before its beginning."""
+        was_told = now < self._told.get(key, -math.inf) + self._seconds
+        return self._left > 0 and not was_told and (*key[:2], IN_ALARM) not in self._gathering and self._has_room()
 
     def _has_room(self) -> bool:
         return len(self._ready) < BACKLOG

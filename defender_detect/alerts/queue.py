@@ -56,9 +56,11 @@ class AlertQueue:
         chance: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
         group_seconds: float = 0.0,
+        profiles: frozenset[str] | None = None,
     ) -> None:
-        """Begin to wait for alerts."""
+        """Begin to wait for alerts; those of some `profiles`, or of all."""
         self.name = sink.name
+        self._profiles = profiles
         self.sent = self.failed = self.dropped = 0
         self.give_up_after = sink.give_up_after
         self._sink, self._most, self._first_wait, self._clock = sink, most, first_wait, clock
@@ -80,13 +82,15 @@ class AlertQueue:
     def heard_until(self) -> float | None:
         """The time of the first event that the sink may not have heard of; None if there was no event yet."""
         with self._changed:
-            left = [message.since for message in (*self._waiting, self._current) if message is not None]
+            left: list[float] = [message.since for message in (*self._waiting, self._current) if message is not None]
             if left:
                 return min(left)
             return None if self._newest == -math.inf else math.nextafter(self._newest, math.inf)
 
     def put(self, event: Event) -> None:
-        """Let an alert wait for its turn; returns at once."""
+        """Let an alert wait for its turn, if it is for this sink; returns at once."""
+        if self._profiles is not None and event.profile not in self._profiles:
+            return
         with self._changed:
             now = self._clock()
             dropped = self._waiting.put(event, now, now + self._sink.give_up_after)
@@ -177,9 +181,14 @@ class Alerts:
         group_seconds: float = 0.0,
         directory: Path | None = None,
         followers: Iterable[Follower] = (),
+        of_profiles: Iterable[tuple[Sink, frozenset[str]]] = (),
     ) -> None:
-        """Begin to tell; what has been delivered is kept in a directory, for `restore` after a restart."""
+        """Begin to tell all sinks, and some of the alarms `of_profiles`.
+
+        What has been delivered is kept in a directory, for `restore` after a restart.
+        """
         self.queues = [AlertQueue(sink, group_seconds=group_seconds) for sink in sinks]
+        self.queues += [AlertQueue(sink, group_seconds=group_seconds, profiles=names) for sink, names in of_profiles]
         self._to_log = to_log
         self._followers = tuple(followers)
         self._listeners = tuple(each for each in self._followers if each.hears_reports)

@@ -29,7 +29,7 @@ def words_of(event: Event) -> dict[str, str]:
         "behavior": event.behavior,
         "metric": event.metric,
         "event": event.type,
-        "count": str(event.group.count if event.group else 1),
+        "count": str(event.group.number if event.group else 1),
         "time": str(round(event.time)),
     }
 

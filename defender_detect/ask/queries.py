@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from defender_daemon.text import printable
 from defender_detect.ask import tables
 from defender_detect.errors import NothingKept
 from defender_detect.evaluate.shapes import behavior_of, kind_of, metric_value
@@ -102,7 +103,7 @@ def check_thing(reader: Reader, thing: str) -> None:
     if not reader.knows(thing):
         names = reader.neighbors(thing)
         near = get_close_matches(thing, names, 1)
-        raise NothingKept(f"nothing is kept of the thing {thing}: {suggest(near, names, 'the things are')}")
+        raise NothingKept(f"nothing is kept of the thing {printable(thing)}: {suggest(near, names, 'the things are')}")
 
 
 def check_kept(reader: Reader, thing: str, metric: str) -> None:
@@ -111,18 +112,19 @@ def check_kept(reader: Reader, thing: str, metric: str) -> None:
     kept = reader.metrics(thing)
     if metric not in kept:
         near = get_close_matches(metric, kept, 1)
-        raise NothingKept(f"{metric} is not kept of {thing}: {suggest(near, kept, 'its metrics are')}")
+        what = f"{printable(metric)} is not kept of {printable(thing)}"
+        raise NothingKept(f"{what}: {suggest(near, kept, 'its metrics are')}")
 
 
 def suggest(near: list[str], names: list[str], introduction: str) -> str:
-    """Say which names there are."""
+    """Say which names there are; a device may have chosen them."""
     if near:
-        return f"did you mean {near[0]}?"
+        return f"did you mean {printable(near[0])}?"
     if not names:
         return "there are none"
     more = len(names) - MOST_NAMED
     others = f" and {more} more" if 0 < more < MOST_COUNTED else " and others" if more > 0 else ""
-    return f"{introduction} {', '.join(names[:MOST_NAMED])}{others}"
+    return f"{introduction} {', '.join(map(printable, names[:MOST_NAMED]))}{others}"
 
 
 def describe_violations(reader: Reader, violations: Sequence[Violation]) -> list[dict[str, Any]]:

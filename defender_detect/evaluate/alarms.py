@@ -40,7 +40,7 @@ NORMAL = State()
 class Group(NamedTuple):
     """Events that are told in one message."""
 
-    count: int  # with the one that is told
+    number: int  # with the one that is told
     things: tuple[str, ...]  # the first of their names
     rules: tuple[str, ...]  # the first of their behaviors, each with its profile; empty if there is only one
 

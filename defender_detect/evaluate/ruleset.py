@@ -75,6 +75,7 @@ class Ruleset:
             for profile in sorted(profiles, key=lambda profile: profile.name)
             for behavior in profile.behaviors
         )
+        self.profiles = frozenset(profile.name for profile in profiles)
         self.names = tuple(rule.name for rule in self.rules)
         self.silences = tuple(index for index, rule in enumerate(self.rules) if rule.silence is not None)
         self.retained = frozenset[str]().union(*(profile.metrics for profile in profiles))

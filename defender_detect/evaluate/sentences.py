@@ -62,15 +62,15 @@ def line_of(event: Event) -> str:
         return f"{subject_of(event)}: {event.type}: {sentence_of(event)} ({rule})"
     group, things = event.group, things_of(event.group)
     if not group.rules:
-        return f"{things}: {event.type}: {sentence_of(event)} (the first of {group.count:,}; {rule})"
+        return f"{things}: {event.type}: {sentence_of(event)} (the first of {group.number:,}; {rule})"
     first = line_of(replace(event, group=None))
-    return f"{group.count:,} alarms of {enumerated(group.rules)}, {things}; the first: {first}"
+    return f"{group.number:,} alarms of {enumerated(group.rules)}, {things}; the first: {first}"
 
 
 def things_of(group: Group) -> str:
     """Return whom a message of many is about: all names, or the first of them."""
     has_all = len(group.things) < MOST_NAMES
-    return enumerated([printable(each) for each in group.things], len(group.things) if has_all else group.count)
+    return enumerated([printable(each) for each in group.things], len(group.things) if has_all else group.number)
 
 
 def trial_of(event: Event) -> str:

@@ -49,7 +49,7 @@ def alert_body(event: Event) -> dict[str, Any]:
         "message": line_of(event),
     }
     if event.group is not None:
-        body["group"] = {"count": event.group.count, "thingNames": list(event.group.things)}
+        body["group"] = {"count": event.group.number, "thingNames": list(event.group.things)}
     return body
 
 

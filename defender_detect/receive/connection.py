@@ -7,6 +7,9 @@ which a thread that computes (the store's) makes it wait up to 5 ms.
 from __future__ import annotations
 
 import ssl
+import threading
+import time
+from collections.abc import Callable
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
@@ -57,3 +60,38 @@ class Client(mqtt.Client):
             if not connection.pending():
                 break
         return result
+
+
+class Deafness:
+    """For how long nothing could be heard, because there was no subscription; whoever asks is told of it once."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._since: float | None = clock()  # None while reports can be heard
+        self._before = 0.0  # seconds that nobody was told of yet
+
+    def begin(self) -> None:
+        """Note that nothing is heard from now on."""
+        with self._lock:
+            if self._since is None:
+                self._since = self._clock()
+
+    def end(self) -> None:
+        """Note that reports are heard from now on."""
+        with self._lock:
+            self._count()
+            self._since = None
+
+    def take(self) -> float:
+        """Return how many seconds it was since the last time that somebody asked."""
+        with self._lock:
+            self._count()
+            taken, self._before = self._before, 0.0
+            return taken
+
+    def _count(self) -> None:
+        if self._since is not None:
+            now = self._clock()
+            self._before += now - self._since
+            self._since = now

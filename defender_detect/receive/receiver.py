@@ -27,7 +27,7 @@ from defender_detect.judge.verdict import (
     Verdict,
     judge,
 )
-from defender_detect.receive.connection import BufferedSocket, Client
+from defender_detect.receive.connection import BufferedSocket, Client, Deafness
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint, send_at_once
 from defender_detect.receive.notices import Notices
@@ -95,6 +95,7 @@ class Receiver:
         self._last_reports = LastReports(most_things)
         self._rejections = Rejections(minimum_interval)
         self._notices = Notices(log)
+        self.deafness = Deafness()
         self._was_connected = False
         self._began: float | None = None  # of the monotonic clock: the answer that is under way
         self._thread: threading.Thread | None = None  # paho's, once it has called
@@ -212,6 +213,7 @@ class Receiver:
                 DetectError(f"{self._endpoint} refused the subscription to {' and '.join(self._topics.filters)}")
             )
         else:
+            self.deafness.end()
             self._on_ready()
 
     def _fail(self, error: DetectError) -> None:
@@ -236,5 +238,6 @@ class Receiver:
 
     def _disconnected(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._gone.set()
+        self.deafness.begin()
         if reason.is_failure and not self._stopping.is_set():
             log.warning("connection to %s lost (%s); trying again", self._endpoint, reason)

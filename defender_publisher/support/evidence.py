@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +12,10 @@ import msgspec
 
 from defender_daemon import files
 from defender_daemon.config_file import read_json
+from defender_daemon.evidence import end_of, end_of_log, journal_of, make_files
 from defender_daemon.ladder import Step, as_object
+from defender_daemon.redaction import config_without_secrets, key_lines, secrets_of
+from defender_daemon.surroundings import surroundings
 from defender_publisher import __version__
 from defender_publisher.doctor import examination
 from defender_publisher.doctor.case import Case
@@ -22,14 +23,9 @@ from defender_publisher.errors import ConfigError
 from defender_publisher.settings import DEFAULT_STATE_DIRECTORY
 from defender_publisher.state import STATE_FILE
 from defender_publisher.status import STATUS_FILE
-from defender_publisher.support.redaction import config_without_secrets, key_lines, secrets_of, without_secrets
-from defender_publisher.support.surroundings import surroundings
 
 SERVICE = "amazon-defender-publisher"
-LOG_LINES = 500
-LINES_OF_A_KEY = 100  # lines more are looked at, so that a key in whose middle the log is cut is known as one
-LOG_BYTES = 4 * 1024 * 1024  # as much of the log file's end is read at most
-JOURNAL_WITHIN = 15.0  # seconds
+PACKAGES = ("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop")
 SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 WITHOUT_LOG = (
     f"agent.logfile is not set, and the journal has nothing of {SERVICE} for this user: the log is on the standard "
@@ -50,20 +46,7 @@ def collect(case: Case) -> dict[str, bytes]:
     steps = list(examination.examine(case))
     findings = Findings(_raw_config(case), case, steps)
     known = _known_secrets(findings)
-    return {name: _encoded(without_secrets(_made(name, findings), known)) for name in FILES}
-
-
-def _made(name: str, findings: Findings) -> Any:
-    try:
-        return FILES[name](findings)
-    except Exception as error:  # noqa: BLE001 - a bundle with a gap is better than none
-        reason = f"{type(error).__name__}: {error}"
-        return {"not available": reason} if name.endswith(".json") else f"not available: {reason}\n"
-
-
-def _encoded(content: Any) -> bytes:
-    text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    return text.encode("utf-8", "replace")
+    return make_files(FILES, findings, known)
 
 
 def _version(findings: Findings) -> str:
@@ -84,9 +67,7 @@ def _state(findings: Findings) -> Any:
 
 def _log(findings: Findings) -> str:
     logfile = _in(findings.raw, "agent", "logfile")
-    lines = (_end_of(Path(logfile)) if isinstance(logfile, str) else _journal() or WITHOUT_LOG).splitlines()
-    text = "\n".join(lines[-LOG_LINES - LINES_OF_A_KEY :])
-    return "\n".join(str(without_secrets(text)).splitlines()[-LOG_LINES:]) + "\n"
+    return end_of_log(end_of(Path(logfile)) if isinstance(logfile, str) else journal_of(SERVICE) or WITHOUT_LOG)
 
 
 def _findings_as_json(findings: Findings) -> Any:
@@ -98,7 +79,7 @@ def _findings_as_text(findings: Findings) -> str:
 
 
 def _platform(findings: Findings) -> str:
-    return "\n".join(surroundings()) + "\n"
+    return "\n".join(surroundings(PACKAGES)) + "\n"
 
 
 FILES: Mapping[str, Callable[[Findings], Any]] = {
@@ -128,22 +109,6 @@ def _raw_config(case: Case) -> Any:
 def _state_directory(findings: Findings) -> Path:
     given = _in(findings.raw, "agent", "state_directory")
     return Path(given if isinstance(given, str) else os.environ.get("STATE_DIRECTORY") or DEFAULT_STATE_DIRECTORY)
-
-
-def _end_of(path: Path) -> str:
-    return files.read(path, LOG_BYTES).decode("utf-8", "replace")
-
-
-def _journal() -> str:
-    journalctl = shutil.which("journalctl")
-    if journalctl is None:
-        return ""
-    lines = str(LOG_LINES + LINES_OF_A_KEY)
-    command = [journalctl, "--quiet", "--no-pager", "--unit", SERVICE, "--lines", lines]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=JOURNAL_WITHIN
-    )
-    return done.stdout.decode("utf-8", "replace")
 
 
 def _known_secrets(findings: Findings) -> list[str]:

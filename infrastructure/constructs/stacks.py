@@ -7,17 +7,21 @@ from functools import singledispatch
 from aws_cdk import App, CfnOutput, LegacyStackSynthesizer, Stack, Tags
 
 from infrastructure.constructs.alerts import Alerts
+from infrastructure.constructs.artifacts_bucket import ArtifactsBucket
 from infrastructure.constructs.cloudwatch_access import CloudWatchAccess
 from infrastructure.constructs.custom_metric import CustomMetric
 from infrastructure.constructs.device import Device
 from infrastructure.constructs.device_policy import DevicePolicy
 from infrastructure.constructs.fleet_group import FleetGroup
+from infrastructure.constructs.greengrass_deployment import GreengrassDeployment
 from infrastructure.constructs.log_group import LogGroup
 from infrastructure.constructs.security_profile import SecurityProfile
 from infrastructure.description import (
+    ArtifactsStack,
     CloudWatchStack,
     DetectStack,
     FleetStack,
+    GreengrassStack,
     LogsStack,
     StackDescription,
     ThingsStack,
@@ -65,6 +69,16 @@ def _fill_cloudwatch(description: CloudWatchStack, stack: Stack) -> None:
 def _fill_logs(description: LogsStack, stack: Stack) -> None:
     for name, thing in sorted(description.groups.items()):
         LogGroup(stack, f"Group-{name}", name, thing, description.retention)
+
+
+@fill.register
+def _fill_artifacts(description: ArtifactsStack, stack: Stack) -> None:
+    ArtifactsBucket(stack, "Artifacts", description.bucket)
+
+
+@fill.register
+def _fill_greengrass(description: GreengrassStack, stack: Stack) -> None:
+    GreengrassDeployment(stack, "Greengrass", description)
 
 
 def make_stack(app: App, description: StackDescription) -> Stack:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.cloudwatch.trial import PROGRAM, Trial
+from tests.cloudwatch.trial import PROGRAM, ROOT, Trial
 from tests.fakes.emulator import Account
 from tests.waiting import wait_until
 
@@ -18,27 +19,6 @@ def ask(trial: Trial, *options: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **trial.account.environment}
     command = [sys.executable, str(PROGRAM), *options, str(trial.config)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
-
-
-def test_once_sends_what_is_there_and_the_next_time_what_is_new(tmp_path: Path, account: Account) -> None:
-    trial = Trial(tmp_path, account, exclude_patterns=["secret"])
-    trial.log.write_bytes(b"caf\xe9\nsecret\n" + b"x" * 1_500_000 + b"\n")
-    assert 0 == ask(trial, "--once").returncode
-    with trial.log.open("a") as log:
-        log.write("more\n")
-    assert "1 log events were sent" in ask(trial, "--once").stdout
-    found = trial.messages()
-    assert ("caf\\xe9", "more") == (found[0], found[-1])
-    assert "x" * 1_500_000 == "".join(found[1:-1])
-
-
-def test_a_dry_run_prints_and_keeps_nothing(tmp_path: Path, account: Account) -> None:
-    trial = Trial(tmp_path, account)
-    trial.log.write_text("one\n")
-    done = ask(trial, "--dry-run")
-    assert {"group": "/system/rpi/rpi-0001", "stream": "app.log", "message": "one"} == json.loads(done.stdout)
-    assert not (tmp_path / "state").exists()
-    assert [] == trial.messages()
 
 
 def test_two_programs_do_not_share_a_state_and_sigterm_ends_one(tmp_path: Path, account: Account) -> None:
@@ -55,3 +35,80 @@ def test_two_programs_do_not_share_a_state_and_sigterm_ends_one(tmp_path: Path, 
     finally:
         process.kill()
     assert "0 log events were sent" in ask(trial, "--once").stdout
+
+
+def test_the_service_manager_hears_ready_reloading_alive_and_stopping(tmp_path: Path, account: Account) -> None:
+    """A SIGHUP takes a valid configuration, here with one more log, and keeps the current one where it is none."""
+    trial = Trial(tmp_path, account)
+    trial.log.write_text("one\n")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        process = trial.start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="400000")
+        try:
+            for wanted in ("READY=1", "WATCHDOG=1", "STATUS=logs sent 1", "WATCHDOG=1"):
+                wait_for(manager, wanted)
+            assert "healthy: amazon-defender-cloudwatch" in ask(trial, "status").stdout
+            (tmp_path / "other.log").write_text("two\n")
+            document = json.loads(trial.config.read_text())
+            collected = document["logs"]["logs_collected"]["files"]["collect_list"]
+            collected.append({"file_path": str(tmp_path / "other.log"), "from": "start"})
+            trial.config.write_text(json.dumps(document))
+            process.send_signal(signal.SIGHUP)
+            for wanted in ("RELOADING=1", "READY=1"):
+                wait_for(manager, wanted)
+            assert wait_until(lambda: ["two"] == trial.messages("other.log"), 60.0)
+            trial.config.write_text("{")
+            process.send_signal(signal.SIGHUP)
+            for wanted in ("RELOADING=1", "READY=1"):
+                wait_for(manager, wanted)
+            with trial.log.open("a") as log:
+                log.write("three\n")
+            assert wait_until(lambda: ["one", "three"] == trial.messages(), 60.0)
+            process.send_signal(signal.SIGTERM)
+            wait_for(manager, "STOPPING=1")
+            assert 0 == process.wait(60)
+        finally:
+            process.kill()
+    assert "keeping the current configuration; the new one is invalid: " in trial.output.read_text()
+    assert 78 == ask(trial, "status").returncode  # of a configuration that cannot be read
+
+
+def wait_for(manager: socket.socket, wanted: str) -> None:
+    while not manager.recv(1000).decode().startswith(wanted):
+        pass
+
+
+def test_the_words_are_the_publishers(tmp_path: Path, account: Account) -> None:
+    trial = Trial(tmp_path, account)
+    assert 3 == ask(trial, "status").returncode
+    assert {"health", "metrics_ago", "logs_ago", "config_changed", "state_directory", "status", "problem"} == set(
+        json.loads(ask(trial, "--status", "--json").stdout)
+    )
+    assert 0 == ask(trial, "check").returncode
+    done = ask(trial, "doctor")
+    assert 0 == done.returncode, done.stdout
+    assert "OK    log events" in done.stdout
+    assert json.loads(ask(trial, "doctor", "--json").stdout)["ok"]
+    assert 2 == ask(trial, "--once", "--status").returncode
+
+
+HANGS = """
+import runpy, sys, threading
+from defender_cloudwatch import daemon, service
+daemon.PATIENCE = 1.0
+service.Service.put_logs = lambda self: threading.Event().wait()
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_turn_that_hangs_says_where_and_ends_with_75(tmp_path: Path, account: Account) -> None:
+    trial = Trial(tmp_path, account)
+    command = [sys.executable, "-c", HANGS, str(PROGRAM), str(trial.config)]
+    environment = {**os.environ, **account.environment}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, cwd=ROOT)
+    assert 75 == done.returncode
+    assert "no progress for 1 s: send_logs is at " in done.stderr
+    assert "ending with status 75, to be started again" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 
 from defender_cloudwatch import metrics
-from defender_cloudwatch.metrics import Counters, Gauge, Machine, as_data, dimensions_of
+from defender_cloudwatch.machine import Counters, Level, Machine
+from defender_cloudwatch.metrics import Gauge, as_data, dimensions_of
 
 
 def refuse(*_: object) -> Any:
@@ -105,18 +106,9 @@ def test_no_swap_is_no_zero_percent() -> None:
     assert "SwapUtilization" not in measured(Gauge(fake.machine(swap=lambda: none)))
 
 
-def test_partitions_are_not_counted_beside_their_disks(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ["sda", "sda1", "sda12", "sdaa", "mmcblk0", "mmcblk0p2", "nvme0n1", "nvme0n1p1", "dm-1", "dm-10", "disk0"]
-    counters = SimpleNamespace(read_bytes=1, write_bytes=1, read_count=1, write_count=1)
-    monkeypatch.setattr(psutil, "disk_io_counters", lambda perdisk: dict.fromkeys(names, counters))
-    assert {"sda", "sdaa", "mmcblk0", "nvme0n1", "dm-1", "dm-10", "disk0"} == set(metrics._disks())
-
-
-def test_the_loopback_interface_alone_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    counters = SimpleNamespace(bytes_recv=1, bytes_sent=1, packets_recv=1, packets_sent=1)
-    names = ["lo", "lo0", "lowpan0", "eth0"]
-    monkeypatch.setattr(psutil, "net_io_counters", lambda pernic: dict.fromkeys(names, counters))
-    assert {"lowpan0", "eth0"} == set(metrics._interfaces())
+def test_nothing_of_something_is_no_zero_percent() -> None:
+    assert not math.isfinite(Level(0, 0, 0).percent)
+    assert 33.3 == Level(1, 2, 3).percent
 
 
 def test_this_machine_is_measured_and_can_be_sent() -> None:

@@ -22,7 +22,6 @@ from tests.waiting import wait_until
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = ROOT / "amazon-defender-cloudwatch"
 GROUP = "/system/rpi/rpi-0001"
-LIFE = 1.0  # seconds, about, between two kills
 REST = 1.5  # seconds in which a log rests before it is cut; a log is looked at every second
 
 
@@ -49,6 +48,8 @@ class Outcome:
 class Trial:
     """A directory with a log, a configuration and a state."""
 
+    life = 1.0  # seconds, about, between two kills, with the start that follows
+
     def __init__(self, directory: Path, account: Account, **entry: Any) -> None:
         self.directory, self.account = directory, account
         self.log = directory / "app.log"
@@ -59,12 +60,27 @@ class Trial:
         logs = {"logs_collected": {"files": {"collect_list": [given]}}, "log_group_name": "/system/rpi/{instance_id}"}
         self.config.write_text(json.dumps({"agent": agent, "logs": logs}))
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, **also: str) -> subprocess.Popen[bytes]:
         """Start the program; its output goes to a file."""
-        environment = {**os.environ, **self.account.environment}
+        environment = {**os.environ, **self.account.environment, **also}
         command = [sys.executable, str(PROGRAM), str(self.config)]
         with self.output.open("ab") as output:
             return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+
+    def has_started(self, times: int) -> bool:
+        """Whether the program has begun to follow its log so many times."""
+        kept = self.directory / "state" / "cloudwatch-places.json"
+        return kept.exists() and self.output.read_bytes().count(b" started as ") >= times
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """End the program between two instructions."""
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Let the program end."""
+        process.terminate()
+        process.wait(60)
 
     def messages(self, stream: str = "app.log") -> list[str]:
         """Return what has arrived, in the order in which CloudWatch Logs returns it."""
@@ -86,24 +102,22 @@ class Trial:
     def run(self, lines: int, kills: int, rotations: int, rotate: Callable[[Path], None], seed: int = 1) -> Outcome:
         """Write, rotate and kill; let the program finish, and return what arrived."""
         dice = random.Random(seed)
-        pause = max(kills * LIFE / lines, 0.002)
+        pause = max(kills * self.life / lines, 0.002)
         given = (lines, rotations, rotate, pause)
         self.log.touch()
         process = self.start()
-        assert wait_until(lambda: (self.directory / "state" / "cloudwatch-places.json").exists(), 60.0)
+        assert wait_until(lambda: self.has_started(1), 60.0)
         writer = threading.Thread(target=self._write, args=given, daemon=True)
         writer.start()
         for number in range(1, kills + 1):
             time.sleep(dice.random() * 1.2)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            self.kill(process)
             process = self.start()
-            wait_until(lambda: self.output.read_bytes().count(b" started as ") > number, 60.0)  # noqa: B023 - at once
+            wait_until(lambda: self.has_started(number + 1), 60.0)  # noqa: B023 - at once
         writer.join()
         last = f"line {lines - 1:06d}"
         wait_until(lambda: any(each.startswith(last) for each in self.messages()), 60.0)
-        process.terminate()
-        process.wait(60)
+        self.end(process)
         return Outcome(lines, [int(each[5:11]) for each in self.messages()])
 
     def _write(self, lines: int, rotations: int, rotate: Callable[[Path], None], pause: float) -> None:

@@ -32,6 +32,37 @@ def test_a_question_about_a_thing_takes_its_name_by_each_spelling(option: str) -
     assert "detect.json" == str(options.config)
 
 
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["doctor", "c.json", "--json"], ["--doctor", "c.json", "--json"]),
+        (["status", "c.json"], ["--status", "c.json"]),
+        (["check", "c.json"], ["--check-config", "c.json"]),
+        (["support-bundle", "s.tar", "c.json"], ["--support-bundle", "s.tar", "c.json"]),
+    ],
+)
+def test_a_mode_may_be_a_word(words: list[str], options: list[str]) -> None:
+    assert vars(read_arguments(words)) == vars(read_arguments(options))
+
+
+def test_what_issues_certificates_takes_the_usual_directory_and_names_in_any_number() -> None:
+    options = read_arguments(["init", "--listen", "a.home", "b.home", "--listen", "192.168.1.10", "--mosquitto"])
+    assert ("init", "/etc/amazon-defender-detect") == (options.command, str(options.directory))
+    assert (["a.home", "b.home", "192.168.1.10"], True) == (options.listen, options.mosquitto)
+    assert "d" == str(read_arguments(["init", "d"]).directory)
+    assert ("rpi-0001", False) == ((renew := read_arguments(["renew", "rpi-0001"])).thing, renew.server)
+    assert (None, True) == ((renew := read_arguments(["renew", "--server"])).thing, renew.server)
+
+
+@pytest.mark.parametrize(
+    "argv", [["renew"], ["renew", "a", "--server"], ["add"], ["init", "--port", "0"], ["--json"], ["remove"]]
+)
+def test_what_is_missing_or_too_much_is_said_on_one_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read_arguments(argv)
+    assert (78, 1) == (ended.value.code, capsys.readouterr().err.count("\n"))
+
+
 def test_a_word_that_is_no_question_is_a_configuration() -> None:
     options = read_arguments(["configuration.json"])
     assert (None, "configuration.json") == (options.question, str(options.config))

@@ -276,6 +276,12 @@ def test_options_win_over_the_file(write: Write) -> None:
     assert config.detect.sources == [Source(path="y")]
 
 
+def test_an_option_of_detects_own_connection_is_none_of_the_consoles() -> None:
+    config = read_config(None, {"port": 1, "certificate": "/a.pem", "private_key": "/a.key"})
+    assert config.agent.authentication.private_key == "/a.key"
+    assert config.detect.console == Config().detect.console
+
+
 def test_without_a_file_and_options_there_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     assert read_config(None, {}) == Config()

@@ -25,7 +25,7 @@ def test_the_example_is_taken_where_its_certificates_are(tmp_path: Path, authori
     command = [sys.executable, str(ROOT / "amazon-defender-detect"), "--check-config", str(config)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert (0, "") == (result.returncode, result.stderr)
-    assert "network-baseline: 7 behaviors, for all\ncpu-usage: 1 behavior" in result.stdout
+    assert "network-baseline: 8 behaviors, for all\ncpu-usage: 1 behavior" in result.stdout
 
 
 def test_only_a_gateway_has_the_second_profile() -> None:

@@ -19,6 +19,7 @@ pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 
 from defender_detect import questions
+from defender_detect.__main__ import main
 from defender_detect.authority import things
 from defender_detect.authority.directory import Directory
 from defender_detect.authority.things import Wanted
@@ -104,7 +105,7 @@ def test_from_nothing_to_a_guarded_device_with_the_built_in_broker(tmp_path, fre
     config = home.install()
     assert "accepted" in home.report(config).stdout
     detects = home.home / "amazon-defender-detect.json"
-    assert THING in home.type("things", detects)
+    assert wait_until(lambda: THING in home.type("things", detects))  # it is on the disk within a second
     assert "the last one of rpi-0001" in home.type("doctor", detects)
     assert f"last report    of {THING}" in home.type("status", detects)
     open_connection = home.connection(config)
@@ -145,6 +146,42 @@ def test_from_nothing_to_a_guarded_device_with_mosquitto(tmp_path, free_port, st
     refused = home.report(config)
     assert refused.returncode == 1
     assert "accepted" not in refused.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["init", "home", "--listen", "localhost", "/etc/elsewhere"],
+            "--listen must be a host's name or address, got ",
+        ),
+        (["init", "home", "--listen", "0.0.0.0"], "--listen must be a name or an address that things reach"),
+        (["add", THING, "--directory", "none"], "there is no none/amazon-defender-detect.json: run amazon-defender-"),
+        (["list", "--directory", "none"], "there is no none/authority/issued.json: run amazon-defender-detect init"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, said, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 78
+    written = capfd.readouterr()
+    assert written.out == ""
+    assert written.err.startswith(f"amazon-defender-detect: {said}")
+    assert written.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_python_without_cryptography_is_one_sentence(tmp_path):
+    code = (
+        "import sys; sys.modules['cryptography'] = None\n"
+        "from defender_detect.__main__ import main; sys.exit(main(['init', 'home']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 78
+    assert done.stderr.startswith("amazon-defender-detect: the Python package cryptography is missing; run: make -C ")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_things_and_list_say_whose_certificate_ends_soon(tmp_path, capsys):

@@ -618,6 +618,11 @@ def test_silence_is_found_at_a_look_and_goes_on_after_a_restart(
         service.accept(with_ports("b", 0), now)
         service.look_for_silence(now)
     assert ["a"] == active(service)
+    for _ in range(30):  # the broker is not there
+        now += 60
+        service.look_for_silence(now, deaf=60.0)
+    assert ["a"] == active(service)
+    service.accept(with_ports("b", 0), now)
     service.close(now)
     now += 3600  # of which nobody can be blamed
     service = started()

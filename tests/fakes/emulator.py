@@ -152,6 +152,10 @@ class Account:
         """Let a thing report more often than every 300 s."""
         self.emulator.ask("interval", self.id, seconds=seconds)
 
+    def greengrass(self, **asked: Any) -> Any:
+        """Return which components and deployments there are; or add a `core=`, `deploy=` it, `forget=` an ARN."""
+        return self.emulator.ask("greengrass", self.id, region=self.region, **asked)
+
     def slow_stacks(self, seconds: float) -> None:
         """Let every stack operation take so much longer."""
         self.emulator.ask("delay", self.id, seconds=seconds)
@@ -238,6 +242,8 @@ def snapshot(account: Account) -> dict[str, Any]:
         "profiles": sorted(each["name"] for each in iot.list_security_profiles()["securityProfileIdentifiers"]),
         "role_aliases": sorted(iot.list_role_aliases()["roleAliases"]),
         "log_groups": sorted(group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]),
+        "buckets": sorted(bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]),
+        **{kind: sorted(found) for kind, found in account.greengrass().items()},
         "topics": sorted(topic["TopicArn"] for topic in sns.list_topics()["Topics"]),
         "stacks": {each["StackName"]: each["StackStatus"] for each in stacks.describe_stacks()["Stacks"]},
     }

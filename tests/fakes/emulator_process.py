@@ -48,11 +48,15 @@ def watch_requests(app: Any) -> None:
     from ministack.core.router import detect_service, extract_access_key_id
     from ministack.services.cloudformation.helpers import _error
 
+    from tests.fakes import greengrass
+
     name_resources(iam_actions)
     dispatch = app._dispatch_service_request
 
     async def watch(method: str, path: str, headers: dict[str, str], body: bytes, query: Any, request: str) -> Any:
         parameters = app._routing_params(method, path, headers, body, query)
+        if (named := greengrass.action_of(method, path)) is not None:
+            return answer_greengrass(path, headers, query, named)
         service = detect_service(method, path, headers, parameters)
         action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters) or service
         account = get_account_id()
@@ -75,6 +79,19 @@ def watch_requests(app: Any) -> None:
         return _error(fault["code"], message, fault["status"])
 
     app._dispatch_service_request = watch
+
+
+def answer_greengrass(path: str, headers: dict[str, str], query: Any, action: str) -> Any:
+    """Count a call of Greengrass's, and answer it."""
+    from ministack.core.responses import error_response_json, get_account_id
+
+    from tests.fakes import greengrass
+
+    account, named = get_account_id(), f"greengrass:{action}"
+    calls[account][named] += 1
+    if fault := find_fault(account, named, path):
+        return error_response_json(fault["code"], describe(fault, named, path), fault["status"])
+    return greengrass.answer(path, headers, query, action)
 
 
 def name_resources(iam_actions: Any) -> None:
@@ -226,6 +243,8 @@ def name_the_endpoint_as_aws_does(iot: Any) -> None:
 
 def answer(question: dict[str, Any]) -> Any:
     """Do what the tests ask for."""
+    from ministack.core.responses import request_scope
+
     from tests.fakes import credentials_provider, device_defender
 
     account, what = question["account"], question["ask"]
@@ -235,6 +254,9 @@ def answer(question: dict[str, Any]) -> Any:
         return [report for report in device_defender.reports if report["account"] == account]
     if what == "credentials":
         return [each for each in credentials_provider.given if each["account"] == account]
+    if what == "greengrass":
+        with request_scope(account, question["region"]):
+            return ask_greengrass(question)
     if what == "forget":
         calls.pop(account, None)
     elif what == "fail":
@@ -251,6 +273,19 @@ def answer(question: dict[str, Any]) -> Any:
         mend(account)
         delays.pop(account, None)
     return None
+
+
+def ask_greengrass(question: dict[str, Any]) -> Any:
+    """Do or tell what the tests ask for of Greengrass."""
+    from tests.fakes import greengrass
+
+    if "core" in question:
+        return greengrass.add_core(question["core"])
+    if "deploy" in question:
+        return greengrass.create_deployment(question["deploy"])
+    if "forget" in question:
+        return greengrass.components.pop(question["forget"], None)
+    return {"components": dict(greengrass.components.items()), "deployments": dict(greengrass.deployments.items())}
 
 
 def listen(output: Any) -> None:
@@ -288,12 +323,13 @@ def main() -> None:
     from ministack import app
     from ministack.services import iot
 
-    from tests.fakes import cloudwatch_limits, credentials_provider, device_defender, role_aliases
+    from tests.fakes import cloudwatch_limits, credentials_provider, device_defender, greengrass, role_aliases
 
     bind_to_loopback(mqtt)
     device_defender.install()
     role_aliases.install()
     cloudwatch_limits.install()
+    greengrass.install()
     credentials_provider.serve(provider)
     name_the_endpoint_as_aws_does(iot)
     pause_in_time(iot)

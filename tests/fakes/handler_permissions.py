@@ -1,11 +1,12 @@
 """What CloudFormation's handlers call on behalf of who deploys, as AWS's own resource schemas list it.
 
-From aws-cloudformation/aws-cloudformation-resource-providers-iot and -logs; the attachments, which have no
-schema there, and what tags and a certificate's end need besides, from the API that does it.
+From aws-cloudformation/aws-cloudformation-resource-providers-iot, -logs, -s3 and -greengrassv2; the attachments,
+which have no schema there, and what tags and a certificate's end need besides, from the API that does it.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 READ_TAGS, CHANGE_TAGS = ["iot:ListTagsForResource"], ["iot:TagResource", "iot:UntagResource"]
@@ -13,6 +14,10 @@ VERSIONS = ["iot:ListPolicyVersions", "iot:DeletePolicyVersion"]
 GROUP = ["iot:DescribeThingGroup", *READ_TAGS]
 METRIC = ["iot:DescribeCustomMetric", *READ_TAGS]
 ALIAS = ["iot:DescribeRoleAlias", *READ_TAGS]
+JOBS = [
+    *("iot:CancelJob", "iot:CreateJob", "iot:DeleteThingShadow", "iot:DescribeJob", "iot:DescribeThing"),
+    *("iot:DescribeThingGroup", "iot:GetThingShadow", "iot:UpdateJob", "iot:UpdateThingShadow"),
+]
 LOG_GROUP = ["logs:ListTagsForResource"]
 PROFILE = ["iot:DescribeSecurityProfile", "iot:ListTargetsForSecurityProfile", *READ_TAGS]
 
@@ -68,6 +73,24 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
         "update": ["logs:PutRetentionPolicy", "logs:DeleteRetentionPolicy", "logs:TagResource", *LOG_GROUP],
         "delete": ["logs:DeleteLogGroup"],
     },
+    "AWS::S3::Bucket": {
+        "create": [
+            *("s3:CreateBucket", "s3:PutBucketOwnershipControls", "s3:PutBucketPublicAccessBlock"),
+            *("s3:PutBucketTagging", "s3:PutEncryptionConfiguration"),
+        ],
+        "delete": ["s3:DeleteBucket"],
+    },
+    "AWS::GreengrassV2::ComponentVersion": {
+        "create": [
+            *("greengrass:CreateComponentVersion", "greengrass:DescribeComponent"),
+            *("greengrass:ListTagsForResource", "greengrass:TagResource"),
+        ],
+        "delete": ["greengrass:DeleteComponent"],
+    },
+    "AWS::GreengrassV2::Deployment": {
+        "create": ["greengrass:CreateDeployment", "greengrass:GetDeployment", *JOBS],
+        "delete": ["greengrass:CancelDeployment", "greengrass:DeleteDeployment", "iot:DeleteJob"],
+    },
     "AWS::SNS::Topic": {
         "create": ["sns:CreateTopic", "sns:TagResource", "sns:GetTopicAttributes"],
         "delete": ["sns:GetTopicAttributes", "sns:DeleteTopic"],
@@ -98,6 +121,13 @@ def find_resource(kind: str, properties: dict[str, Any], physical_id: str, regio
         return f"{start}{part}/{properties.get(name, physical_id)}"
     if kind == "AWS::IoT::Certificate":
         return f"{start}cert/{physical_id}" if physical_id else "*"
+    if kind == "AWS::S3::Bucket":
+        return f"arn:aws:s3:::{properties.get('BucketName', physical_id)}"
+    if kind == "AWS::GreengrassV2::Deployment":
+        return f"arn:aws:greengrass:{region}:{account}:deployments:{physical_id or 'new'}"
+    if kind == "AWS::GreengrassV2::ComponentVersion":
+        name = re.search(r'ComponentName: "([^"]+)"', properties.get("InlineRecipe", ""))
+        return physical_id or f"arn:aws:greengrass:{region}:{account}:components:{name[1] if name else ''}"
     if kind == "AWS::Logs::LogGroup":
         return f"arn:aws:logs:{region}:{account}:log-group:{properties.get('LogGroupName', physical_id)}"
     if kind == "AWS::SNS::Topic":
@@ -112,6 +142,9 @@ def find_resource(kind: str, properties: dict[str, Any], physical_id: str, regio
 def permissions_of(kind: str, what: str, properties: dict[str, Any], resource: str) -> list[tuple[str, str]]:
     """Return what CloudFormation needs to `create`, `update` or `delete` a resource: actions, each on an ARN."""
     needed = [(action, resource) for action in PERMISSIONS.get(kind, {}).get(what, [])]
+    if kind == "AWS::GreengrassV2::Deployment":  # which is a job of AWS IoT's
+        job = resource.replace(":greengrass:", ":iot:").partition(":deployments:")[0] + ":job/any"
+        needed = [(action, job if action.startswith("iot:") else resource) for action, _ in needed]
     if kind == "AWS::Logs::LogGroup":  # which are listed, not looked up
         needed.append(("logs:DescribeLogGroups", resource.partition(":log-group:")[0] + ":log-group::log-stream:"))
     if what == "delete":

@@ -26,6 +26,9 @@ NOTHING = {
     "profiles": [],
     "role_aliases": [],
     "log_groups": [],
+    "buckets": [],
+    "components": [],
+    "deployments": [],
     "topics": [],
     "stacks": {},
 }

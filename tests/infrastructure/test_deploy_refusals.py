@@ -11,6 +11,8 @@ import pytest
 
 from tests.fakes.emulator import Account, Emulator
 from tests.infrastructure.deployment import Machine, certificate_of, members_of
+from tests.infrastructure.test_deploy import NOTHING
+from tests.infrastructure.test_deploy_greengrass import add_core, build
 
 FLEET, THINGS, DETECT = (f"amazon-defender-publisher-{part}" for part in ("fleet", "things-1", "detect"))
 POLICY = Path(__file__).resolve().parent.parent.parent / "infrastructure" / "deployer-policy.json"
@@ -352,6 +354,8 @@ def test_the_policy_for_deployers_is_enough_for_all_that_a_fleet_needs(machine: 
     deployer = Machine(machine.directory, machine.account, who).list("rpi-0001", "rpi-0002")
     logs = {"log_group_name": "/fleet/{thing_name}", "retention_in_days": 30, "logs_collected": {"journal": True}}
     deployer = deployer.configure(logs=logs, metrics={"namespace": "Lab"})
+    build(deployer)
+    add_core(machine.account, "core-1")
     for arguments in (
         ["--alert-email", "somebody@example.com"],
         ["--cloudwatch"],
@@ -359,9 +363,12 @@ def test_the_policy_for_deployers_is_enough_for_all_that_a_fleet_needs(machine: 
         ["--things", "fewer.txt"],
         ["--no-cloudwatch"],
         ["--cloudwatch"],
+        ["--greengrass", "core-1"],
+        ["--no-greengrass"],
+        ["--greengrass", "core-1"],
         ["--destroy"],
     ):
         Path(machine.directory, "fewer.txt").write_text("rpi-0002\nrpi-0003\n")
         run = deployer.deploy("--yes", *arguments)
         assert 0 == run.status, run.text
-    assert [] == machine.account.snapshot()["things"]
+    assert {**NOTHING, "things": ["core-1"]} == machine.account.snapshot()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.infrastructure.deployer import skip_without
@@ -63,3 +65,18 @@ def test_another_prefix_is_refused_with_the_rule(prefix: str) -> None:
 
 def test_the_longest_stack_name_is_within_cloudformations_limit() -> None:
     assert len(Names(LONGEST).things_stack(9999)) <= 128
+
+
+def test_a_bucket_is_named_as_s3_wants_it_and_no_two_fleets_share_one() -> None:
+    prefixes = ("amazon-defender-publisher", "Lab", "lab", "n" * 100, "n" * 99, "a-")
+    names = [Names(prefix).bucket("123456789012", "ap-southeast-2") for prefix in prefixes]
+    assert "amazon-defender-publisher-123456789012-ap-southeast-2" == names[0]
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert re.fullmatch("[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", name), name
+
+
+def test_stacks_of_log_groups_are_told_by_their_numbers() -> None:
+    names = Names("lab")
+    found = [names.logs_stack_number(name) for name in ("lab-logs-12", "lab-logs-0", "lab-logs-x", "other-logs-1")]
+    assert [12, None, None, None] == found

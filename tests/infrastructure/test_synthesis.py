@@ -18,9 +18,11 @@ skip_without("aws_cdk", "cfnlint", "cryptography")
 
 from infrastructure.cloudwatch import GROUPS_PER_STACK  # noqa: E402
 from infrastructure.description import (  # noqa: E402
+    ArtifactsStack,
     CloudWatchStack,
     DetectStack,
     FleetStack,
+    GreengrassStack,
     LogsStack,
     ThingsStack,
 )
@@ -30,6 +32,8 @@ from infrastructure.placement import THINGS_PER_STACK  # noqa: E402
 from infrastructure.profiles import Profile, custom_metrics, read_profiles  # noqa: E402
 from infrastructure.sending import THING  # noqa: E402
 from infrastructure.synthesis import synthesize  # noqa: E402
+from release.component import NAME as COMPONENT  # noqa: E402
+from release.component import recipe  # noqa: E402
 from tests.infrastructure.role_alias_audit import find_reasons  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -118,6 +122,9 @@ def texts(requests: dict[str, str], longest_requests: dict[str, str]) -> Iterato
             SECOND, "System/RaspberryPi", (f"log-group:/fleet/{THING}:*", f"log-group:/all:log-stream:{THING}")
         ),
         CloudWatchStack(LONGEST, None, (f"log-group:/fleet/{THING}:*",)),
+        ArtifactsStack(SECOND, "second-123456789012-eu-west-1"),
+        deploy_to("second-cores", own=True),
+        deploy_to("factory", own=False, names=LONGEST),
         LogsStack(SECOND, 1, {"/fleet/rpi-0001": "rpi-0001", "/all": ""}, 30),
         LogsStack(LONGEST, 9999, {f"{i:x>512}": "t" * 128 for i in range(GROUPS_PER_STACK)}, None),
     ]
@@ -129,6 +136,13 @@ def texts(requests: dict[str, str], longest_requests: dict[str, str]) -> Iterato
 @pytest.fixture(scope="module")
 def templates(texts: dict[str, str]) -> dict[str, dict[str, Any]]:
     return {name: json.loads(text) for name, text in texts.items()}
+
+
+def deploy_to(group: str, own: bool, names: Names = SECOND) -> GreengrassStack:
+    """Return what brings the component to a group, with its recipe as it is built."""
+    artifacts = {"com.example/0.1.0/x.zip": "ab" * 32}
+    configuration = {"agent": {"publish_interval": 600}}
+    return GreengrassStack(names, COMPONENT, "0.1.0", recipe("0.1.0"), artifacts, configuration, group, own)
 
 
 def resources_of(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -416,14 +430,16 @@ def test_nothing_of_the_cdks_own_is_in_a_template(templates: dict[str, dict[str,
     assert all(template.keys() <= {"Metadata", "Resources", "Outputs"} for template in templates.values())
     assert not re.search("CDK::|CDKMetadata|aws:cdk|BootstrapVersion", json.dumps(templates))
     resources = [each for template in templates.values() for each in template["Resources"].values()]
-    assert {NAME} == {key for each in resources for key in each.get("Metadata", {})}  # whose a log group is
+    kinds = {each["Type"] for each in resources if "Metadata" in each}  # whose a group is, what a version is made of
+    assert {"AWS::Logs::LogGroup", "AWS::GreengrassV2::ComponentVersion"} == kinds
+    assert {NAME} == {key for each in resources for key in each.get("Metadata", {})}
 
 
 def test_cfn_lint_finds_nothing_but_what_it_does_not_know(texts: dict[str, str]) -> None:
     from cfnlint.api import lint
 
     stacks = [f"{NAME}-{stack}" for stack in ("fleet", "things-1", "detect")]
-    stacks += [f"second-{stack}" for stack in ("fleet", "cloudwatch", "logs-1")]
+    stacks += [f"second-{stack}" for stack in ("fleet", "cloudwatch", "logs-1", "artifacts", "greengrass")]
     found = [str(match) for stack in stacks for match in lint(texts[stack])]
     # Device Defender takes IPv6 as well: its API's pattern for a CIDR has a colon.
     assert [] == [message for message in found if "is not a 'ipv4-network'" not in message]
@@ -541,3 +557,41 @@ def test_a_log_group_has_its_retention_and_tells_whose_it_is(templates: dict[str
     longest = resources_of(templates[f"{LONGEST.prefix}-logs-9999"], "Logs::LogGroup")
     assert GROUPS_PER_STACK == len(longest)
     assert all("RetentionInDays" not in each["Properties"] for each in longest.values())
+
+
+# Greengrass
+
+
+def test_the_component_is_deployed_to_a_group_that_is_made_or_to_one_that_is_there(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    own, other = (templates[f"{names.prefix}-greengrass"] for names in (SECOND, LONGEST))
+    (group,) = resources_of(own, "IoT::ThingGroup")
+    assert {"Fn::GetAtt": [group, "Arn"]} == properties_of(own, "GreengrassV2::Deployment")["TargetArn"]
+    assert "second-cores" == own["Resources"][group]["Properties"]["ThingGroupName"]
+    target = resolve(properties_of(other, "GreengrassV2::Deployment")["TargetArn"], "aws-cn", "REGION", "ACCOUNT")
+    assert "arn:aws-cn:iot:REGION:ACCOUNT:thinggroup/factory" == target
+    assert {} == resources_of(other, "IoT::ThingGroup")
+
+
+def test_a_deployment_has_the_version_that_is_made_and_resets_what_is_no_longer_configured(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    template = templates["second-greengrass"]
+    (version,) = resources_of(template, "GreengrassV2::ComponentVersion")
+    assert recipe("0.1.0") == template["Resources"][version]["Properties"]["InlineRecipe"]
+    deployment = properties_of(template, "GreengrassV2::Deployment")
+    (name,) = deployment["Components"]
+    what = deployment["Components"][name]
+    assert (COMPONENT, {"Fn::GetAtt": [version, "ComponentVersion"]}) == (name, what["ComponentVersion"])
+    update = what["ConfigurationUpdate"]
+    assert ([""], {"agent": {"publish_interval": 600}}) == (update["Reset"], json.loads(update["Merge"]))
+    noted = template["Resources"][version]["Metadata"][NAME]
+    assert {"version": "0.1.0", "artifacts": {"com.example/0.1.0/x.zip": "ab" * 32}} == noted
+
+
+def test_nothing_of_the_bucket_is_ever_public(templates: dict[str, dict[str, Any]]) -> None:
+    bucket = properties_of(templates["second-artifacts"], "S3::Bucket")
+    assert "second-123456789012-eu-west-1" == bucket["BucketName"]
+    assert [True] * 4 == list(bucket["PublicAccessBlockConfiguration"].values())
+    assert "BucketOwnerEnforced" == bucket["OwnershipControls"]["Rules"][0]["ObjectOwnership"]

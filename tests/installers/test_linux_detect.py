@@ -160,6 +160,30 @@ def test_what_init_made_becomes_a_service_that_accepts_the_report_of_a_device(
     assert "rpi-0001" in detect.machine.run(COMMAND, "things", CONFIG, check=True).stdout
 
 
+def test_five_commands_lead_from_nothing_to_a_device_that_reports(new_site: NewSite, minimal_root: Path) -> None:
+    """The first of them, `make install-detect`, is a virtual environment from the wheelhouse here."""
+    site = new_site(minimal_root)
+    site.machine.boot()
+    packages = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "install", "--no-install-recommends")
+    site.machine.run(*packages, "python3-venv", check=True, within=110)
+    pip = ("-m", "pip", "install", "-q", "--no-index", "--find-links", DETECT_WHEELS)
+    site.machine.run("python3", "-m", "venv", "/root/venv", check=True)
+    site.machine.run("/root/venv/bin/python", *pip, "-r", f"{SOURCE}/defender_detect/requirements.txt", check=True)
+    made = site.machine.run("/root/venv/bin/python", f"{SOURCE}/{NAME}", "init", DIRECTORY, "--listen", "localhost")
+    assert (0, True) == (made.returncode, "installers/install-detect.bash" in made.stdout), made.stderr
+    assert "the doctor finds nothing wrong" in verdict_of(install(site))
+    added = site.machine.run(COMMAND, "add", "rpi-0001", "--output", "/root/rpi-0001.tar")
+    assert 0 == added.returncode, added.stderr
+    assert " accepted by localhost" in verdict_of(site.install("--bundle", "/root/rpi-0001.tar"))
+    wait_for_thing(site)
+    refused = site.machine.run("setpriv", *AS_USER, "cat", f"{DIRECTORY}/authority/authority.key")
+    assert (1, True) == (refused.returncode, "Permission denied" in refused.stderr)
+    modes = site.machine.run("stat", "-c", "%a", f"{DIRECTORY}/authority", f"{DIRECTORY}/detect.key", check=True)
+    assert "700 600" == " ".join(modes.stdout.split()), "nothing of the authority was opened"
+    doctor = site.machine.run(COMMAND, "--doctor", CONFIG)
+    assert 0 == doctor.returncode, doctor.stdout
+
+
 def test_the_unit_is_verified_without_a_word_and_hardly_exposed(detect: Site) -> None:
     verified = detect.machine.run("systemd-analyze", "verify", f"/etc/systemd/system/{UNIT}")
     assert (0, "") == (verified.returncode, verified.stderr)

@@ -70,7 +70,9 @@ def follow(broker: Broker) -> Iterator[Follow]:
 
 
 def reported(thing: str = "rpi-1", **values: Any) -> Reported:
-    return Reported(thing, {name.replace("__", ":"): value for name, value in values.items()}, RULES)
+    return Reported(
+        thing, 1.8e9, frozenset(), {name.replace("__", ":"): value for name, value in values.items()}, RULES
+    )
 
 
 def test_a_thing_that_reports_is_a_device_with_its_numbers_and_alarms(broker: Broker, follow: Follow) -> None:

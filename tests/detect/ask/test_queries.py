@@ -107,6 +107,18 @@ def test_a_name_of_which_nothing_is_kept_is_a_sentence(reader: Reader, thing: st
     assert expected == str(caught.value)
 
 
+def test_a_name_that_a_device_chose_cannot_steer_a_terminal_by_a_suggestion(tmp_path: Path) -> None:
+    with Store(tmp_path) as kept:
+        for name in ("rpi-\u202e1", "door\u2067"):
+            kept.add(name, NOW, {"cpu_usage": 1}, report_id=1)
+        kept.flush()
+    for asked in ("rpi-1", "xyz", "\u202e"):
+        with pytest.raises(NothingKept) as caught:
+            list_metric_values(Reader(tmp_path), asked, "cpu_usage", 0, NOW * 2)
+        assert str(caught.value).isprintable()
+        assert "\\u202e" in str(caught.value)
+
+
 def active(reader: Reader) -> list[dict[str, Any]]:
     return list_active_violations(reader)["activeViolations"]  # type: ignore[no-any-return]
 

@@ -24,6 +24,7 @@ import paho.mqtt.client as mqtt
 from defender_detect.errors import CredentialsError
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, LastReports
+from defender_detect.receive.connection import Deafness
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver, Rejections
@@ -192,12 +193,33 @@ def test_reports_are_answered_at_another_broker(mosquitto, authority, credential
         thing.leave()
 
 
+def test_how_long_nothing_could_be_heard_is_told_once():
+    now = 0.0
+    deafness = Deafness(lambda: now)
+    now = 5.0
+    deafness.end()
+    now = 7.0
+    assert (5.0, 0.0) == (deafness.take(), deafness.take())
+    deafness.begin()
+    now = 10.0
+    deafness.begin()
+    now = 11.0
+    assert 4.0 == deafness.take()
+    now = 12.0
+    deafness.end()
+    now = 20.0
+    assert (1.0, 0.0) == (deafness.take(), deafness.take())
+
+
 def test_the_receiver_comes_back_when_the_broker_does(mosquitto, authority, credentials, caplog):
     with Listening(mosquitto.endpoint, credentials) as listening:
         listening.wait()
+        assert 0 < listening.receiver.deafness.take() < PATIENCE
+        assert 0 == listening.receiver.deafness.take()
         mosquitto.stop()
         mosquitto.start()
         listening.wait()
+        assert 0 < listening.receiver.deafness.take() < PATIENCE
         thing = Thing(mosquitto.endpoint, credentials_of(authority, authority.issue("thing")), "thing").listen()
         assert thing.ask(report())[0] == "accepted"
         thing.leave()

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.redaction import key_lines
 from defender_publisher.doctor import mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
 from defender_publisher.support import bundle as bundle_module
-from defender_publisher.support.redaction import key_lines
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker
 

@@ -9,16 +9,15 @@ import platform
 import resource
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-PACKAGES = ("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop")
 LIMITS = ("RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_MEMLOCK")
 CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")  # Docker's and Podman's
 FIRST_LINES = ("/proc/device-tree/model", "/proc/version", "/proc/loadavg", "/proc/uptime")  # what the kernel says
 
 
-def surroundings() -> Iterator[str]:
+def surroundings(packages: Iterable[str]) -> Iterator[str]:
     """Yield `name: value` for what differs from one device to another; no address and no name of the device."""
     yield f"python: {sys.version} at {sys.executable}"
     yield f"system: {platform.platform()} {platform.machine()}, {_pretty_name()}"
@@ -27,7 +26,7 @@ def surroundings() -> Iterator[str]:
     yield f"processors: {os.cpu_count()}; user: {os.geteuid()}"
     yield f"container: {_container()}"
     yield f"service manager: {_service_manager()}"
-    for name in PACKAGES:
+    for name in packages:
         yield f"package: {name} {_version(name)}"
     for name in LIMITS:
         if hasattr(resource, name):

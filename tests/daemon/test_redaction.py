@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from defender_publisher.support.redaction import REMOVED, config_without_secrets, key_lines, secrets_of, without_secrets
+from defender_daemon.redaction import REMOVED, config_without_secrets, key_lines, secrets_of, without_secrets
 
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # AWS's own example
 
