@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-deploy clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-console bench-deploy bench-cloudwatch clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -123,8 +123,16 @@ bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over 
 bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in JSON and CBOR
 	$(VENV)/bin/python -m benchmarks.reports $(if $(AGAINST),--against $(AGAINST))
 
+# STORE=DIRECTORY takes a state directory that was made before, by `python -m benchmarks.history DIRECTORY`.
+bench-console: $(VENV)/installed-bench ## how long the console's pages take with 10,000 things (twenty minutes)
+	$(VENV)/bin/python -m benchmarks.console $(if $(STORE),--store $(STORE))
+
 bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 500 things
 	$(VENV)/bin/python -m benchmarks.deploy
+
+# UPSTREAM=DIRECTORY, a checkout of awslabs/amazon-cloudwatch-publisher, measures that program beside it.
+bench-cloudwatch: $(VENV)/installed-test $(VENV)/bench/ours/installed $(if $(UPSTREAM),$(VENV)/bench/cloudwatch/installed) ## what metrics and logs cost, and kills with rotations (five minutes)
+	$(VENV)/bin/python -m benchmarks.cloudwatch $(if $(UPSTREAM),--upstream $(UPSTREAM))
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) .demo build dist *.egg-info
@@ -136,6 +144,7 @@ $(VENV)/bin/python:
 
 $(VENV)/bench/ours/installed: requirements.txt
 $(VENV)/bench/reference/installed: benchmarks/requirements.txt
+$(VENV)/bench/cloudwatch/installed: benchmarks/cloudwatch-requirements.txt
 $(VENV)/bench/%/installed:
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<

@@ -14,7 +14,8 @@ import msgspec
 
 from defender_cloudwatch import credentials
 from defender_cloudwatch.connection import Identity, Proxy, Way
-from defender_cloudwatch.lines import Choice, Pattern
+from defender_cloudwatch.lines import MATCHED_LENGTH, Choice, Pattern
+from defender_cloudwatch.probe import worst_line
 from defender_daemon import PROGRAM_DIRECTORY
 from defender_daemon.config import Agent, AwsCredentials, Config, Journal, LogFile
 from defender_daemon.config_file import converted, read_json, resolved
@@ -28,6 +29,7 @@ LOG_FILE = "amazon-defender-cloudwatch.log"  # beside the publisher's, whose fil
 PROVIDER = re.compile(r"[\w-]+\.credentials\.iot\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 LOOPBACK = re.compile(r"localhost:\d{1,5}")  # a double of the provider
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+SHOWN = 20  # characters of a line
 
 
 class FileEntry(NamedTuple):
@@ -208,9 +210,16 @@ def _pattern_problems(key: str, given: Mapping[str, Sequence[str]]) -> Iterator[
     for name, patterns in given.items():
         for pattern in patterns:
             try:
-                re.compile(pattern)
+                line = worst_line(re.compile(pattern), MATCHED_LENGTH)
             except (re.error, RecursionError, OverflowError) as error:
                 yield f"{key}.{name} must be regular expressions, but {shown(pattern)} is none: {error}"
+                continue
+            if line is not None:
+                yield (
+                    f"{key}.{name} must be patterns that end in time, but {shown(pattern)} tries for more than a "
+                    f"second on a line such as {shown(line[:SHOWN])}; repeat nothing that is a repetition itself, as "
+                    "in (a+)+"
+                )
 
 
 def _credentials_problems(agent: Agent, files: bool) -> Iterator[str]:

@@ -35,7 +35,8 @@ Reread = Callable[[], Settings]
 def run_until_stopped(settings: Settings, reread: Reread) -> None:
     """Send on a timer until SIGTERM or SIGINT; on SIGHUP go on with the configuration as it is now."""
     signals, notifier = Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP), Notifier()
-    status, following = None, settings
+    status: StatusFile | None = None
+    following: Settings | None = settings
     while following is not None:
         settings = following
         logs.configure_logging(msgspec.structs.replace(settings.agent, logfile=own_log(settings.agent)))

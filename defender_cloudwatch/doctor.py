@@ -9,7 +9,7 @@ import email.utils
 import http.client
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -158,7 +158,7 @@ def find_group(case: Case) -> str:
     """See that every log group is there, or can be made."""
     delivery = Delivery(case.api, Places(None), case.settings.retention)
     for group in case.groups:
-        _try(lambda group=group: delivery.create(Target(group, STREAM)))
+        _try(partial(delivery.create, Target(group, STREAM)))
     return ", ".join(case.groups)
 
 
@@ -167,10 +167,10 @@ def write_events(case: Case) -> str:
     for group in case.groups:
         where, now = {"logGroupName": group, "logStreamName": STREAM}, int(case.clock() * 1000)
         events = {"logEvents": [LogEvent(now, MESSAGE)]}
-        answer = _try(lambda where=where, events=events: case.api.call(LOGS, "PutLogEvents", {**where, **events}))
+        answer = _try(partial(case.api.call, LOGS, "PutLogEvents", {**where, **events}))
         if answer.get("rejectedLogEventsInfo"):
             raise Failed("CloudWatch Logs refused a log event because of its time", CHECK_CLOCK)
-        _try(lambda where=where: case.api.call(LOGS, "GetLogEvents", {**where, "limit": 1}))
+        _try(partial(case.api.call, LOGS, "GetLogEvents", {**where, "limit": 1}))
     return f"written to and read from the stream {STREAM}"
 
 

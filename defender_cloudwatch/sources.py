@@ -68,6 +68,7 @@ class FileSource:
     def __init__(self, path: str, target: Target, entry: FileEntry, at: Any, from_start: bool) -> None:
         self.name, self.target, self._entry = f"file {path}", target, entry
         self._follower = Follower(path, _place(at), from_start)
+        self._is_finished = False
 
     def read(self) -> Reading | None:
         """Return the next lines, at the time at which they are read."""
@@ -77,6 +78,7 @@ class FileSource:
             raise SourceError(str(error)) from error
         finally:
             self._tell_lost()
+        self._is_finished = batch is None
         if batch is None:
             return None
         now, entry = int(time.time() * 1000), self._entry
@@ -90,6 +92,15 @@ class FileSource:
     def done(self) -> None:
         """Count what was read last as sent."""
         self._follower.done()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last reading found nothing more."""
+        return self._is_finished
+
+    def close(self) -> None:
+        """Let go of the file; where reading stands is kept elsewhere."""
+        self._follower.close()
 
     def where(self) -> Any:
         """Return where reading stands."""
@@ -166,10 +177,16 @@ class Files:
                 if path not in self._sources and len(self._sources) < MOST_FILES:
                     self._sources[path] = self._open(path, entry, matched)
         self._new.clear()
+        self._forget({path for found in matched.values() for path in found})
         if sum(map(len, matched.values())) > MOST_FILES:
             patterns = max(matched, key=lambda each: len(matched[each]))
             log.warning("%s matches too many files: %d are followed, the others are not", patterns, MOST_FILES)
         return list(self._sources.values())
+
+    def _forget(self, there: set[str]) -> None:
+        """Let go of files that are gone and were read to their ends: logs with a date in their names come for ever."""
+        for path in [path for path, source in self._sources.items() if path not in there and source.is_finished]:
+            self._sources.pop(path).close()
 
     def _open(self, path: str, entry: FileEntry, matched: dict[str, list[str]]) -> FileSource:
         from_start = entry.from_start or entry.pattern not in self._new

@@ -15,6 +15,7 @@ class Signals:
     """
 
     def __init__(self, *numbers: int) -> None:
+        self._numbers = numbers
         self._ours, self._theirs = socket.socketpair()
         self._theirs.setblocking(False)
         signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
@@ -22,9 +23,10 @@ class Signals:
             signal.signal(number, lambda number, frame: None)
 
     def wait(self, timeout: float) -> int | None:
-        """Return the number of the next signal, or None after `timeout` seconds."""
+        """Return the number of the next signal, or None after `timeout` seconds, or where another one came."""
         self._ours.settimeout(max(timeout, 0.001))  # 0 would mean not to wait at all, and to fail
         try:
-            return self._ours.recv(1)[0]
+            number = self._ours.recv(1)[0]
         except socket.timeout:  # its own class before Python 3.10
             return None
+        return number if number in self._numbers else None

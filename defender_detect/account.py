@@ -14,9 +14,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from defender_detect.attachments import UNREGISTERED, name_target
 from defender_detect.errors import DetectError
 from defender_detect.evaluate.detector import ALL_THINGS
+from defender_detect.evaluate.targets import UNREGISTERED, name_target
 from defender_detect.profiles import find_left_to_aws
 
 CONFIG, GROUPS, METRICS, DIMENSIONS = "detect.json", "thing-groups.json", "custom-metrics.json", "dimensions.json"

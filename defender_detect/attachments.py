@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
 from defender_detect.config import Config, Source, read_groups
 from defender_detect.errors import ConfigError, ProfileError
 from defender_detect.evaluate.detector import ALL_THINGS, Attachment, Rules
-from defender_detect.profiles import Profile, read_profiles
-
-MOST_PER_TARGET = 5  # profiles; AWS's limit
-GROUP_ARN = re.compile(r"arn:[a-z-]+:iot:[a-z0-9-]+:[0-9]{12}:thinggroup/(?P<group>.+)")
-# Whoever reports here has a certificate in its name, and so nobody is what AWS calls unregistered.
-UNREGISTERED = "all/unregistered-things"  # so that a profile for them is taken, and is for nobody
-UNREGISTERED_ARN = re.compile(r"arn:[a-z-]+:iot:[a-z0-9-]+:[0-9]{12}:all/unregistered-things")
-ALL_ARN = re.compile(r"arn:[a-z-]+:iot:[a-z0-9-]+:[0-9]{12}:all/(registered-)?things")
+from defender_detect.evaluate.targets import MOST_PER_TARGET, UNREGISTERED, name_target
+from defender_detect.profiles import Profile, parse_profile, read_profiles
+from defender_detect.store.documents import Documents
+from device_defender.profile import AWS_RULES
+from device_defender.profile import Profile as Document
+from device_defender.validation import find_problems
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +42,10 @@ def find_rules(config: Config) -> Rules:
             attachments += read_attachments(source)
         except ProfileError as error:
             problems += error.problems
+    try:
+        attachments += read_written(config.agent.state_directory)
+    except ProfileError as error:
+        problems += error.problems
     problems += find_shared_names([attachment.profile for attachment in attachments])
     if not problems:  # otherwise a group may seem unknown because its file cannot be read
         problems += find_wrong_targets(attachments, groups)
@@ -59,14 +60,17 @@ def read_attachments(source: Source) -> list[Attachment]:
     return [Attachment(profile, targets) for profile in read_profiles(Path(source.path))]
 
 
-def name_target(target: str) -> str:
-    """Return the name that a target has here: AttachSecurityProfile's ARNs are taken, too."""
-    if ALL_ARN.fullmatch(target):
-        return ALL_THINGS
-    if UNREGISTERED_ARN.fullmatch(target):
-        return UNREGISTERED
-    group = GROUP_ARN.fullmatch(target)
-    return group["group"] if group else target
+def read_written(state_directory: str | None) -> list[Attachment]:
+    """Return the profiles that the API wrote; raise ProfileError for one that is not valid any more."""
+    written = Documents(state_directory).read() if state_directory is not None else []
+    problems = [
+        f"{each.name}, written by the API: {problem}"
+        for each in written
+        for problem in find_problems(each.document, Document, AWS_RULES)
+    ]
+    if problems:
+        raise ProfileError(problems)
+    return [Attachment(parse_profile(each.document), frozenset(each.targets)) for each in written]
 
 
 def find_shared_names(profiles: list[Profile]) -> list[str]:

@@ -173,6 +173,33 @@ class Console(Section, frozen=True):
     ] = 900.0
 
 
+class Api(Section, frozen=True):
+    """Where `amazon-defender-detect console` answers AWS's API, and to whom."""
+
+    port: Annotated[Annotated[int, Meta(ge=0, le=65535)], Meta(description="Its port; 0 is a free one.")]
+    address: Annotated[
+        Annotated[str, that(is_host, "a host name or an address")],
+        Meta(description="Where to listen. Another address than this machine's own needs keys, and TLS or a proxy."),
+    ] = "127.0.0.1"
+    names: Annotated[
+        list[Annotated[str, that(is_host, "a host name or an address")]],
+        Meta(description="Names by which programs reach that address; requests for others are refused."),
+    ] = field(default_factory=list)
+    certificate: Annotated[Optional[PathName], Meta(description="For TLS: its certificate (PEM).")] = None
+    private_key: Annotated[Optional[PathName], Meta(description="Its private key (PEM).")] = None
+    proxy: Annotated[
+        Optional[Annotated[str, that(is_origin, "an address like https://detect.example.com, without a path")]],
+        Meta(description="Behind a proxy that speaks TLS: the address by which programs reach it."),
+    ] = None
+    keys: Annotated[
+        Optional[PathName],
+        Meta(
+            description="A JSON file of mode 0600 with secrets by access key. With it every request must be signed "
+            "with one of them, as the AWS CLI and boto3 do."
+        ),
+    ] = None
+
+
 class Detect(Section, frozen=True):
     """What is normal, who is told when it is not, and how much is kept."""
 
@@ -218,6 +245,10 @@ class Detect(Section, frozen=True):
     console: Annotated[Console, Meta(description="The pages of `amazon-defender-detect console`.")] = field(
         default_factory=Console
     )
+
+    api: Annotated[
+        Optional[Api], Meta(description="AWS's own API, which `amazon-defender-detect console` then answers as well.")
+    ] = None
 
     @property
     def sources(self) -> list[Source]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from defender_daemon.log_queue import queued_log
@@ -20,6 +21,7 @@ from defender_detect.alerts.log import log as alarm_log
 from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.arguments import PROGRAM
 from defender_detect.attachments import read_rules
+from defender_detect.audience import alert_topics, make_alerts
 from defender_detect.config import Config
 from defender_detect.errors import DetectError
 from defender_detect.evaluate.detector import Rules
@@ -31,8 +33,9 @@ from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver
 from defender_detect.reminder import Reminder, own_certificates
-from defender_detect.service import TURN, Service, alert_topics, make_alerts, open_store
+from defender_detect.service import TURN, Service, open_store
 from defender_detect.status import StatusFile, open_status
+from defender_detect.store.documents import Documents
 
 LOCAL_HOST = "127.0.0.1"  # where the embedded broker listens unless told otherwise; never on every interface
 
@@ -60,6 +63,10 @@ def run_until_stopped(read: Callable[[], Config], config_file: Path | None = Non
                 rules, open_store(config), make_alerts(config, receiver.publish, rules), config.detect.most_things
             )
             receiver.on_accepted, receiver.on_rejected = service.accept, service.reject
+
+            def reread() -> None:
+                reload(service, read)
+
             try:
                 log.info("%s", service.restore(receiver.remember))
                 note_errors(status)
@@ -68,7 +75,13 @@ def run_until_stopped(read: Callable[[], Config], config_file: Path | None = Non
                     notifier.ready()
                 parts = {"the built-in broker": broker_lives, "the connection to the broker": receiver.lives}
                 pulse = Pulse(notifier, parts, lambda: look(status, receiver, service))
-                watch(service, mailbox, read, pulse, Reminder(own_certificates(config)), receiver.deafness.take)
+                reminder, written = Reminder(own_certificates(config)), WrittenProfiles(config, reread)
+                chores = (
+                    written.look,
+                    lambda: service.look_for_silence(time.time(), receiver.deafness.take()),
+                    lambda: reminder.look(time.time()),
+                )
+                watch(mailbox, pulse, reread, chores)
             finally:
                 notifier.stopping()
                 receiver.stop()
@@ -124,29 +137,37 @@ def look(status: StatusFile, receiver: Receiver, service: Service) -> str:
     return status.look(receiver.is_connected, things=service.things, waiting=waiting, **service.in_force)
 
 
-def watch(
-    service: Service,
-    mailbox: Mailbox,
-    read: Callable[[], Config],
-    pulse: Pulse,
-    reminder: Reminder,
-    deafness: Callable[[], float],
-) -> None:
-    """Look for silent things now and then, until a signal ends the program; raise the error that does."""
-    looked = time.monotonic()
+class WrittenProfiles:
+    """Takes over the profiles that the API wrote meanwhile."""
+
+    def __init__(self, config: Config, reread: Callable[[], None]) -> None:
+        directory = config.agent.state_directory
+        self._changes: Callable[[], object] = Documents(directory).changes if directory else lambda: None
+        self._seen, self._reread = self._changes(), reread
+
+    def look(self) -> None:
+        """Read the rules again where there are other profiles than at the last look."""
+        if self._seen != (now := self._changes()):
+            self._seen = now
+            self._reread()
+
+
+def watch(mailbox: Mailbox, pulse: Pulse, reread: Callable[[], None], chores: Sequence[Callable[[], None]]) -> None:
+    """Do the chores at once and every TURN seconds, until a signal ends the program; raise the error that does."""
+    looked = -math.inf
     while True:
+        if time.monotonic() - looked >= TURN:
+            looked = time.monotonic()
+            for chore in chores:
+                chore()
+        pulse.beat()
         number = mailbox.wait(min(TURN, pulse.every))
         if number == signal.SIGHUP:
             pulse.reloading()
-            reload(service, read)
+            reread()
             pulse.reloaded()
         elif number is not None:
             return
-        if time.monotonic() - looked >= TURN:
-            service.look_for_silence(time.time(), deafness())
-            looked = time.monotonic()
-        reminder.look(time.time())
-        pulse.beat()
 
 
 def reload(service: Service, read: Callable[[], Config]) -> None:

@@ -25,7 +25,7 @@ from defender_detect.attachments import read_rules
 from defender_detect.config import Config, read_config
 from defender_detect.errors import AuthorityError, DetectError
 from defender_detect.evaluate.detector import Rules
-from defender_detect.questions import check_endpoint, check_files_and_sinks, find_credentials
+from defender_detect.questions import check_endpoint, check_files_and_targets, find_credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.reminder import ends_soon, own_certificates
 
@@ -75,7 +75,7 @@ def read_profiles(case: Case) -> str:
         case.rules = read_rules(case.config)
     profiles = [each.profile for each in case.rules.attachments]
     behaviors = sum(len(each.behaviors) for each in profiles)
-    says = f"{len(profiles)} with {behaviors} behaviors"
+    says = f"{len(profiles)} with {health.counted(behaviors, 'behavior')}"
     if not profiles:
         raise Doubted(f"{says}: reports are answered, and nothing is evaluated or kept", "name some in detect.profiles")
     return says if behaviors else f"{says}: values are kept, and nothing raises an alarm yet"
@@ -141,9 +141,10 @@ def check_disk(case: Case) -> str:
 def check_alerts(case: Case) -> str:
     """See that alerts can be delivered, as far as their settings tell."""
     with failing():
-        check_files_and_sinks(case.config)
+        unchecked = list(check_files_and_targets(case.config))
     targets = len(case.config.detect.alerts)
-    return f"the log and {targets} other{'s'[: targets != 1]}" if targets else "the log alone"
+    says = f"the log and {targets} other{'s'[: targets != 1]}" if targets else "the log alone"
+    return "; ".join([says, *unchecked])
 
 
 def ask_running(case: Case) -> str:

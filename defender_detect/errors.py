@@ -70,3 +70,7 @@ class VerdictError(DetectError):
 
 class ListenError(DetectError):
     """An address cannot be listened on, or not safely."""
+
+
+class CredentialElsewhere(AlertSettingError):
+    """A secret is a credential that systemd hands to the service and to nobody else, such as whoever checks."""

@@ -113,7 +113,7 @@ def describe(health: Health, config: Config) -> Iterator[str]:
     yield f"things         {_things(health, config)}"
     yield f"alarms         {health.alarms or 'none'} {'are' if health.alarms != 1 else 'is'} on"
     yield f"alerts         {_waiting(status)}"
-    yield f"profiles       {status.profiles} with {status.behaviors} behaviors"
+    yield f"profiles       {status.profiles} with {counted(status.behaviors, 'behavior')}"
     yield f"certificates   {_certificates(health.certificates, now)}"
     yield f"disk           {megabytes(health.kept)} kept in {health.state_directory}, {megabytes(health.free)} free"
     yield error_line(status.last_error)
@@ -135,6 +135,11 @@ def named(things: list[str]) -> str:
     """Return the names of a few things, and how many there are besides."""
     more = len(things) - MOST_NAMED
     return ", ".join(things[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something."""
+    return f"{number} {noun}{'s'[: number != 1]}"
 
 
 def megabytes(size: int) -> str:

@@ -85,7 +85,7 @@ def check(config: Config, whole: bool) -> Iterator[str]:
     rules = read_rules(config)
     if whole:
         check_endpoint(config)
-        check_files_and_sinks(config)
+        yield from check_files_and_targets(config)
     for each in rules.attachments:
         number, targets = len(each.profile.behaviors), ", ".join(sorted(each.targets))
         yield f"{each.profile.name}: {number} behavior{'s'[: number != 1]}, for {targets}"
@@ -123,13 +123,12 @@ def find_credentials(config: Config) -> Credentials:
     return Credentials(*(Path(each or "") for each in files))
 
 
-def check_files_and_sinks(config: Config) -> None:
-    """Raise DetectError if certificates cannot be used, or alerts not be delivered."""
-    from defender_detect.service import make_followers, make_sinks
+def check_files_and_targets(config: Config) -> Iterator[str]:
+    """Raise DetectError if certificates cannot be used, or alerts not be delivered; yield what cannot be checked."""
+    from defender_detect.audience import check_targets
 
     find_credentials(config).client_context()
-    make_sinks(config, _publish_nothing)
-    make_followers(config, _publish_nothing)
+    yield from check_targets(config, _publish_nothing)
 
 
 def replay(path: Path, config: Config) -> None:

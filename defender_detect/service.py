@@ -11,16 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from defender_detect.alerts.followers import Follower, Reported
-from defender_detect.alerts.of_profiles import exports_of, make_exporters, make_profile_sinks
-from defender_detect.alerts.queue import Alerts, Sink
-from defender_detect.alerts.target import Publish, Target
+from defender_detect.alerts.followers import Reported
+from defender_detect.alerts.queue import Alerts
 from defender_detect.config import Config
-from defender_detect.errors import AlertSettingError
 from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event, Violation
 from defender_detect.evaluate.detector import MOST_THINGS, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
@@ -45,12 +41,6 @@ TOO_MANY_THINGS = (
     "%d things have reported within two days, which is as many as detect.most_things allows: %d reports of others were "
     "accepted but neither evaluated nor kept; raise detect.most_things, at about 1.3 KB of memory for each thing"
 )
-
-NO_RETAINED = (
-    "it needs a broker that keeps retained messages, which the built-in one does not: use mosquitto, for instance "
-    "(agent.embedded_broker: false)"
-)
-Made = TypeVar("Made")
 
 log = logging.getLogger(__name__)
 
@@ -245,48 +235,3 @@ def open_store(config: Config) -> Store | None:
         return None
     days = config.detect.metrics_days * DAY, config.detect.violations_days * DAY
     return Store(Path(config.agent.state_directory), *days, most_bytes=config.detect.most_bytes)
-
-
-def make_alerts(config: Config, publish: Publish, rules: Rules | None = None) -> Alerts:
-    """Make the alerts of a configuration, and of the profiles themselves; raises AlertSettingError."""
-    profiles = [each.profile for each in (rules.attachments if rules is not None else ())]
-    kept = config.agent.state_directory
-    directory, seconds = Path(kept) if kept else None, config.detect.group_seconds
-    followers = [*make_followers(config, publish), *make_exporters(profiles, publish)]
-    return Alerts(make_sinks(config, publish), True, seconds, directory, followers, make_profile_sinks(profiles))
-
-
-def make_sinks(config: Config, publish: Publish) -> list[Sink]:
-    """Make what alerts go to beside the log; raises AlertSettingError."""
-    return list(_made(config, lambda target: target.open(publish)))
-
-
-def make_followers(config: Config, publish: Publish) -> list[Follower]:
-    """Make what shows which alarms are on; raises AlertSettingError."""
-    return list(_made(config, lambda target: target.follow(publish)))
-
-
-def _made(config: Config, make: Callable[[Target], Made | None]) -> Iterator[Made]:
-    """Yield what targets make; raise AlertSettingError with the place of one that cannot."""
-    for index, target in enumerate(config.detect.alerts):
-        try:
-            if target.needs_retained and config.agent.embedded_broker:
-                raise AlertSettingError(NO_RETAINED)
-            made = make(target)
-        except AlertSettingError as error:
-            raise AlertSettingError(f"detect.alerts[{index}]: {error}") from error
-        if made is not None:
-            yield made
-
-
-def alert_topics(config: Config, rules: Rules | None = None) -> dict[str, frozenset[str]]:
-    """Return the topics that alerts go to, each with the names of those who may hear them at the embedded broker.
-
-    What profiles export is for those only whom an alert target of the same topic names.
-    """
-    profiles = [each.profile for each in (rules.attachments if rules is not None else ())]
-    readers: dict[str, frozenset[str]] = {topic: frozenset() for topic in exports_of(profiles)}
-    for target in config.detect.alerts:
-        for topic, names in target.topics.items():
-            readers[topic] = readers.get(topic, frozenset()) | names
-    return readers

@@ -7,10 +7,16 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
+import msgspec
+
+from defender_detect.api.answers import Source
+from defender_detect.api.app import Api as AwsApi
+from defender_detect.api.app import Gate
 from defender_detect.attachments import find_rules
-from defender_detect.config import Config, Console
+from defender_detect.config import Api, Config, Console
 from defender_detect.console.entrance import Identity
 from defender_detect.console.live import Watcher
 from defender_detect.console.pages import make_app
@@ -18,12 +24,17 @@ from defender_detect.console.server import Place, Tls, check_tls, is_loopback, l
 from defender_detect.console.sight import Sight
 from defender_detect.errors import ConfigError, DetectError, ListenError
 from defender_detect.evaluate.detector import Rules
+from defender_detect.store.documents import Documents
+from defender_detect.store.pages import PageReader
 from defender_detect.store.summaries import Summaries
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 TOKEN_BYTES = 24  # of chance
 SHORTEST_TOKEN = 16  # characters of one's own
 READ_AGAIN_AFTER = 30.0  # seconds: profiles that changed are shown soon, and files are not read for each page
+
+AccessKey = Annotated[str, msgspec.Meta(pattern=r"^\w{3,128}$")]
+Secret = Annotated[str, msgspec.Meta(min_length=16, max_length=256)]
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +48,47 @@ def show(read: Callable[[], Config], port: int | None = None) -> None:
     store = Summaries(config.agent.state_directory)
     store.check()
     tls = find_tls(console.certificate, console.private_key)
-    check_safety(console, tls)
+    check_safety("detect.console", console, tls)
     listener = listen(console.address, console.port if port is None else port)
     identity = identify(console, listener.getsockname()[1], tls is not None)
-    sight = Sight(store, remember_rules(read), console.silent_after)
+    rules, watcher = RememberedRules(read), Watcher(store.path)
+    app = make_app(Sight(store, rules, console.silent_after), identity, watcher)
+    places = [Place(app, listener, tls, watcher.close)]
     print(f"the console is at {entrance_of(console, identity, listener.getsockname()[1])}", flush=True)
-    watcher = Watcher(store.path)
-    serve([Place(make_app(sight, identity, watcher), listener, tls, watcher.close)])
+    if config.detect.api is not None:
+        directory = store.path.parent
+        places.append(
+            place_api(config.detect.api, Source(PageReader(directory), rules, Documents(directory), rules.refresh))
+        )
+    serve(places)
+
+
+def place_api(api: Api, source: Source) -> Place:
+    """Listen for AWS's API, and say where; raise ListenError if that cannot be, or not safely."""
+    tls, secrets = find_tls(api.certificate, api.private_key), None if api.keys is None else find_keys(Path(api.keys))
+    check_safety("detect.api", api, tls)
+    if not is_loopback(api.address) and secrets is None:
+        raise ListenError(
+            f"detect.api.address {api.address} is not this machine alone: give access keys, detect.api.keys"
+        )
+    listener = listen(api.address, api.port)
+    origins = origins_of(api, listener.getsockname()[1], tls is not None)
+    shown = api.proxy or origin_of(api.address, listener.getsockname()[1], tls is not None)
+    print(f"AWS's API is at {shown} (--endpoint-url)", flush=True)
+    hosts = frozenset(urlsplit(origin).netloc for origin in origins)
+    return Place(AwsApi(source, Gate(hosts, secrets)), listener, tls, lambda: None)
+
+
+def find_keys(path: Path) -> dict[str, str]:
+    """Return the secrets of a file, by access key; raise ListenError if they are not safe there, or are none."""
+    text = read_secret(path)
+    try:
+        secrets_by_key = msgspec.json.decode(text, type=dict[AccessKey, Secret])
+    except msgspec.DecodeError as error:
+        raise ListenError(f'{path} must be JSON like {{"AKIAEXAMPLE": "a secret of 16 characters or more"}}') from error
+    if not secrets_by_key:
+        raise ListenError(f"{path} has no access key")
+    return secrets_by_key
 
 
 def find_tls(certificate: str | None, private_key: str | None) -> Tls | None:
@@ -57,40 +102,49 @@ def find_tls(certificate: str | None, private_key: str | None) -> Tls | None:
     return tls
 
 
-def check_safety(console: Console, tls: Tls | None) -> None:
-    """Raise ListenError for an address from which a token could be read on its way."""
-    if is_loopback(console.address) or tls is not None or console.proxy is not None:
+def check_safety(where: str, section: Console | Api, tls: Tls | None) -> None:
+    """Raise ListenError for an address to which a token or an answer could be read on its way."""
+    if is_loopback(section.address) or tls is not None or section.proxy is not None:
         return
     raise ListenError(
-        f"detect.console.address {console.address} is not this machine alone: give certificate and private_key, or, "
-        "behind a proxy that speaks TLS, its address as detect.console.proxy"
+        f"{where}.address {section.address} is not this machine alone: give certificate and private_key, or, "
+        f"behind a proxy that speaks TLS, its address as {where}.proxy"
     )
 
 
 def identify(console: Console, port: int, is_tls: bool) -> Identity:
     """Return under which addresses the console is known, and its token."""
-    names = {console.address, *console.names, *(LOCAL_NAMES if is_loopback(console.address) else ())}
-    origins = {origin_of(name, port, is_tls) for name in names}
-    if console.proxy is not None:
-        origins = {console.proxy.rstrip("/")}
     is_secure = is_tls or (console.proxy is not None and urlsplit(console.proxy).scheme == "https")
-    return Identity(find_token(console.token_file), frozenset(origins), is_secure)
+    return Identity(find_token(console.token_file), origins_of(console, port, is_tls), is_secure)
+
+
+def origins_of(section: Console | Api, port: int, is_tls: bool) -> frozenset[str]:
+    """Return how what listens is named by who asks it."""
+    if section.proxy is not None:
+        return frozenset({section.proxy.rstrip("/")})
+    names = {section.address, *section.names, *(LOCAL_NAMES if is_loopback(section.address) else ())}
+    return frozenset(origin_of(name, port, is_tls) for name in names)
 
 
 def find_token(path: str | None) -> str:
     """Return the token of a file, or a new one; raise ListenError if the file holds none that is safe."""
     if path is None:
         return secrets.token_urlsafe(TOKEN_BYTES)
-    file = Path(path)
-    try:
-        token, mode = file.read_text(encoding="ascii").strip(), file.stat().st_mode
-    except (OSError, UnicodeDecodeError) as error:
-        raise ListenError(f"the token cannot be read from {path}: {error}") from error
-    if mode & 0o077:
-        raise ListenError(f"{path} can be read by others: chmod 600 {path}")
+    token = read_secret(Path(path)).strip()
     if len(token) < SHORTEST_TOKEN or not all(character.isalnum() or character in "-_" for character in token):
         raise ListenError(f"{path} must hold at least {SHORTEST_TOKEN} of the characters a-z A-Z 0-9 - _")
     return token
+
+
+def read_secret(path: Path) -> str:
+    """Return what a file holds that nobody else may read; raise ListenError otherwise."""
+    try:
+        text, mode = path.read_text(encoding="ascii"), path.stat().st_mode
+    except (OSError, UnicodeDecodeError) as error:
+        raise ListenError(f"the secret in {path} cannot be read: {error}") from error
+    if mode & 0o077:
+        raise ListenError(f"{path} can be read by others: chmod 600 {path}")
+    return text
 
 
 def entrance_of(console: Console, identity: Identity, port: int) -> str:
@@ -100,19 +154,23 @@ def entrance_of(console: Console, identity: Identity, port: int) -> str:
     return f"{origin}/" if console.token_file is not None else f"{origin}/?token={identity.token}"
 
 
-def remember_rules(
-    read: Callable[[], Config], clock: Callable[[], float] = time.monotonic
-) -> Callable[[], Rules | None]:
-    """Return what answers with the profiles of the configuration as it is now; None for none, or wrong ones."""
-    known: tuple[float, Rules | None] | None = None
+class RememberedRules:
+    """Answers with the profiles of the configuration as it is now; None for none, or wrong ones."""
 
-    def answer() -> Rules | None:
-        nonlocal known
-        if known is None or clock() - known[0] > READ_AGAIN_AFTER:
-            known = (clock(), find_valid_rules(read))
+    def __init__(self, read: Callable[[], Config], clock: Callable[[], float] = time.monotonic) -> None:
+        self._read, self._clock = read, clock
+        self._known: tuple[float, Rules | None] | None = None
+
+    def __call__(self) -> Rules | None:
+        """Return the profiles, read again now and then."""
+        known = self._known
+        if known is None or self._clock() - known[0] > READ_AGAIN_AFTER:
+            known = self._known = (self._clock(), find_valid_rules(self._read))
         return known[1]
 
-    return answer
+    def refresh(self) -> None:
+        """Read them again at the next question."""
+        self._known = None
 
 
 def find_valid_rules(read: Callable[[], Config]) -> Rules | None:

@@ -16,7 +16,7 @@ from defender_daemon.ladder import Step, as_object
 from defender_daemon.redaction import REMOVED, config_without_secrets, key_lines, secrets_of
 from defender_daemon.surroundings import surroundings
 from defender_detect import __version__, doctor, health
-from defender_detect.alerts.webhook import origin_of
+from defender_detect.alerts.posting import origin_of
 from defender_detect.arguments import PROGRAM
 from defender_detect.doctor import Case
 from defender_detect.status import STATUS_FILE

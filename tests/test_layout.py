@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {  # Detect's, from the ground up: the rooms that e
     "alerts": {"evaluate", "judge"},
     "ask": {"evaluate", "store", "judge", "alerts"},
     "console": {"evaluate", "store"},
+    "api": {"evaluate", "store", "ask"},
 }
 IN_ROOMS = [path for path in DETECT if path.parent.name in ROOMS]
 INFRASTRUCTURE = sorted((ROOT / "infrastructure").rglob("*.py"))
@@ -63,9 +64,24 @@ TOGETHER = {  # modules that are tried through the one door of their room; what 
         *("alarms", "arguments", "axis", "charts", "drawing", "live", "overview", "profiles", "sight", "strips"),
         *("thing", "things", "wording"),
     },  # by the pages: test_pages.py, test_server.py
+    "defender_detect/api": {
+        "answers",
+        "app",
+        "faults",
+        "inputs",
+        "paging",
+        "signature",
+    },  # by the calls: test_operations.py
     "defender_detect/alerts": {"posting"},  # test_queue.py, test_webhook.py, test_targets.py
-    "defender_detect": {"health", "reminder", "showing", "status"},  # test_doctor.py, test_service.py, test_script.py
-    "defender_detect/store": {"summaries"},  # test_store.py, test_reader.py
+    "defender_detect": {
+        "audience",
+        "health",
+        "reminder",
+        "showing",
+        "status",
+    },  # test_doctor.py, test_service.py, test_script.py
+    "defender_detect/evaluate": {"targets"},
+    "defender_detect/store": {"documents", "summaries"},  # test_store.py, test_reader.py
 }
 
 
@@ -141,7 +157,8 @@ def test_the_page_about_the_design_names_types_that_are_where_it_says() -> None:
 def test_no_import_of_detect_runs_upwards(path: Path) -> None:
     names = {name.split(".")[1] for name in imports_of(path) if name.startswith("defender_detect.")}
     assert names & set(ROOMS) <= {path.parent.name} | ROOMS[path.parent.name]
-    assert set() == names & {"attachments", "config", "mailbox", "service", "showing"}, "what stands above the rooms"
+    above = {"attachments", "audience", "config", "mailbox", "service", "showing"}
+    assert set() == names & above, "what stands above the rooms"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "defender_daemon").rglob("*.py")), ids=lambda path: path.name)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Annotated, Any, Union
 
 from msgspec import Meta
 
+from defender_daemon.dates import moment
 from defender_daemon.text import printable
 from defender_detect.alerts.followers import Follower, Reported, Worker
 from defender_detect.alerts.posting import origin_of, post
@@ -147,4 +147,4 @@ def make_alert(alarm: Event | Violation, since: float, words: str) -> Alert:
 
 def as_time(seconds: float) -> str:
     """Return a time in RFC 3339."""
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+    return f"{moment(seconds).isoformat()}.{int(seconds % 1 * 1000):03d}Z"

@@ -93,11 +93,13 @@ class AlertQueue:
             return
         with self._changed:
             now = self._clock()
+            before = self._waiting.wait(now)
             dropped = self._waiting.put(event, now, now + self._sink.give_up_after)
             self._newest = max(self._newest, event.time)
             if dropped is not None:
                 self.dropped += dropped.count
-            self._changed.notify_all()
+            if self._waiting.wait(now) != before:  # not for each of many: who waits for their end need not wake
+                self._changed.notify_all()
         if dropped is not None and not self._is_full:
             self._is_full = True
             log.error("%s: %d alerts are waiting; the oldest are dropped from now on", self.name, self._most)

@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 import msgspec
 from msgspec import Meta
 
-from defender_detect.errors import AlertSettingError
+from defender_detect.errors import AlertSettingError, CredentialElsewhere
 from device_defender.wording import SECRET, that
 
 LONGEST = 64 * 1024  # bytes; systemd's credentials have a few more
@@ -66,7 +66,7 @@ class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return Path(self.file or ""), f"the secret {self.file}"
         directory, what = os.environ.get(DIRECTORY), f"the credential {self.credential}"
         if not directory:
-            raise AlertSettingError(
+            raise CredentialElsewhere(
                 f"{what} cannot be read: ${DIRECTORY} is not set; systemd sets it for a unit with "
                 f"LoadCredential={self.credential}:FILE"
             )

@@ -31,8 +31,8 @@ from defender_detect.authority.issuing import check_clock, find_or_make
 from defender_detect.authority.passphrase import Passphrase
 from defender_detect.authority.record import Record, read_record, write_record
 from defender_detect.authority.serving import certify_detect, detect_certificate, why_to_certify
+from defender_detect.authority.starting import STARTING_PROFILES
 from defender_detect.errors import AuthorityError
-from device_defender.metrics import DEVICE_SIDE
 
 PORT = 8883  # IANA's for MQTT over TLS
 STATE_OF_SERVICE = "/var/lib/amazon-defender-detect"  # what the unit's StateDirectory is
@@ -43,12 +43,6 @@ NOBODY_YET = "\n".join(
         "",
     )
 )
-STARTING_PROFILE = {  # configs/security-profiles/network-metrics.json
-    "securityProfileName": "network-metrics",
-    "securityProfileDescription": "Keeps what devices report of their network, so that one can look up what is normal "
-    "before a profile says so. It raises no alarm.",
-    "additionalMetricsToRetainV2": [{"metric": metric} for metric in sorted(DEVICE_SIDE)],
-}
 
 
 @dataclass(frozen=True)
@@ -174,7 +168,8 @@ def _make_what_is_edited(directory: Directory, wish: Wish, hosts: Hosts) -> Iter
     if read(directory.config) is not None:
         return
     make_directory(directory.profiles, OPEN)
-    _write_missing(directory.profiles / f"{STARTING_PROFILE['securityProfileName']}.json", _json(STARTING_PROFILE))
+    for profile in STARTING_PROFILES:
+        _write_missing(directory.profiles / f"{profile['securityProfileName']}.json", _json(profile))
     _write_missing(directory.groups, _json({}))
     _write_missing(directory.revoked, NOBODY_YET.encode())
     write(directory.config, _json(compose_config(directory, wish, hosts)))

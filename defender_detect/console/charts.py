@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from defender_daemon.text import printable
 from defender_detect.console.axis import Axis
 from defender_detect.console.drawing import GAP, Plot, draw_line, fall, find_interval, find_top
-from defender_detect.console.wording import BYTES, PERCENT, name_metric, printable, say_normal, show_value
+from defender_detect.console.wording import BYTES, PERCENT, name_metric, say_normal, show_value
 
 PAIRS = {  # metrics that are one chart, and its name
     "bytes": ("aws:all-bytes-out", "aws:all-bytes-in"),

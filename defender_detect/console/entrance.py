@@ -147,7 +147,7 @@ async def read_body(scope: Scope, receive: Receive) -> bytes | None:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > MOST_BODY or message["type"] == "http.disconnect":
             return None
         if not message.get("more_body", False):

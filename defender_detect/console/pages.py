@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
 import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from defender_daemon.dates import moment
 from defender_daemon.text import printable
 from defender_detect.console.alarms import VERDICTS, make_alarms
 from defender_detect.console.entrance import Entrance, Identity
@@ -70,7 +70,7 @@ def make_app(sight: Sight, identity: Identity, watcher: Watcher) -> Entrance:
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
     failures = (HTTPException, StoreError, NothingKept, VerdictError)
-    app = Starlette(routes=routes, exception_handlers=dict.fromkeys(failures, explain_failure))  # type: ignore[arg-type]
+    app = Starlette(routes=routes, exception_handlers=dict.fromkeys(failures, explain_failure))
     return Entrance(app, identity, lambda is_wrong: templates.get_template("enter.html").render(is_wrong=is_wrong))
 
 
@@ -153,7 +153,7 @@ def find_status(error: Exception) -> tuple[int, str]:
     """Return the status and the sentence for an error."""
     if isinstance(error, HTTPException):
         return error.status_code, "there is no such page" if error.detail == "Not Found" else str(error.detail)
-    kinds = {NothingKept: 404, VerdictError: 400, StoreError: 503}
+    kinds: dict[type[Exception], int] = {NothingKept: 404, VerdictError: 400, StoreError: 503}
     return kinds.get(type(error), 503), printable(str(error))
 
 
@@ -182,8 +182,5 @@ def show_clock(seconds: float | None) -> Markup:
     """Return a time, for a person and for a program."""
     if seconds is None:
         return Markup("never")
-    try:
-        exact = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, OSError, ValueError):
-        return escape(say_clock(seconds))
+    exact = f"{moment(seconds).isoformat()}Z"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, exact, say_clock(seconds))

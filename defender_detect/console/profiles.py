@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from defender_daemon.text import printable
 from defender_detect.console.sight import Sight
-from defender_detect.console.wording import name_metric, printable, say_behavior
+from defender_detect.console.wording import name_metric, say_behavior
 from defender_detect.evaluate.alarms import IN_ALARM
 from defender_detect.evaluate.detector import ALL_THINGS, Attachment
 from defender_detect.profiles import why_not_evaluated
@@ -34,19 +35,19 @@ class Described(NamedTuple):
 def make_profiles(sight: Sight) -> dict[str, Any]:
     """Return what the page of profiles shows; those that the configuration names, or those that alarmed."""
     rules = sight.rules()
-    raised = {key: int(value) for key, value in sight.store.counts(IN_ALARM).items()}
+    raised = {(key[0], key[1]): int(value) for key, value in sight.store.counts(IN_ALARM).items()}
     on = {(each.profile, each.behavior): each.number for each in sight.store.on_now()}
     profiles = [describe(each, raised, on) for each in rules.attachments] if rules is not None else []
     named = {(each.name, behavior.name) for each in profiles for behavior in each.sentences}
-    others = sorted({*raised, *on} - named)  # type: ignore[operator]
+    others = sorted({*raised, *on} - named)
     return {
         "profiles": profiles,
-        "others": [(*key, raised.get(key, 0), on.get(key, 0)) for key in others],  # type: ignore[call-overload]
+        "others": [(*key, raised.get(key, 0), on.get(key, 0)) for key in others],
         "is_configured": rules is not None,
     }
 
 
-def describe(attachment: Attachment, raised: dict[tuple[str, ...], int], on: dict[tuple[str, str], int]) -> Described:
+def describe(attachment: Attachment, raised: dict[tuple[str, str], int], on: dict[tuple[str, str], int]) -> Described:
     """Return a profile in words."""
     profile = attachment.profile
     targets = (
@@ -59,7 +60,7 @@ def describe(attachment: Attachment, raised: dict[tuple[str, ...], int], on: dic
 
 
 def describe_behavior(
-    profile: str, document: dict[str, Any], raised: dict[tuple[str, ...], int], on: dict[tuple[str, str], int]
+    profile: str, document: dict[str, Any], raised: dict[tuple[str, str], int], on: dict[tuple[str, str], int]
 ) -> Sentence:
     """Return a behavior in words."""
     key, reason = (profile, document["name"]), why_not_evaluated(document)

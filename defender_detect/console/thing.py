@@ -11,7 +11,7 @@ from defender_detect.console.charts import find_limit, is_number, make_charts
 from defender_detect.console.drawing import find_interval
 from defender_detect.console.sight import Glance, Sight
 from defender_detect.console.strips import make_strip
-from defender_detect.console.wording import explain, say_normal
+from defender_detect.console.wording import Alarm, explain, say_normal
 from defender_detect.evaluate.alarms import IN_ALARM, Event, Violation
 from defender_detect.store.reader import Verification
 from defender_detect.store.summaries import Choice
@@ -33,7 +33,7 @@ class Lane(NamedTuple):
     stretches: tuple[Stretch, ...]  # from, and how wide, in percent
 
 
-class Alarm(NamedTuple):
+class Described(NamedTuple):
     """An alarm that is on, in words."""
 
     violation: Violation
@@ -74,11 +74,11 @@ def make_thing(sight: Sight, glance: Glance, name: str) -> dict[str, Any] | None
     }
 
 
-def describe_alarms(sight: Sight, active: Sequence[Violation]) -> list[Alarm]:
+def describe_alarms(sight: Sight, active: Sequence[Violation]) -> list[Described]:
     """Return alarms that are on, in words, with what people found them to be."""
     found = sight.store.verifications(each.violation_id for each in active)
     return [
-        Alarm(each, explain(each), say_normal(each.criteria, each.metric), found.get(each.violation_id))
+        Described(each, explain(each), say_normal(each.criteria, each.metric), found.get(each.violation_id))
         for each in active
     ]
 
@@ -91,7 +91,8 @@ def find_criteria(
     rules = sight.rules()
     for rule in rules.of(thing).rules if rules is not None else ():
         found[rule.profile, rule.behavior.name] = (rule.metric, rule.behavior.criteria.document)
-    for each in (*active, *events):
+    alarms: list[Alarm] = [*active, *events]
+    for each in alarms:
         found.setdefault((each.profile, each.behavior), (each.metric, each.criteria))
     return found
 

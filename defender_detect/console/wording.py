@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Union
 from defender_daemon.text import printable
 from defender_detect.evaluate import sentences
 from defender_detect.evaluate.alarms import Event, Violation
+from defender_detect.metrics import SILENCE
 
 if TYPE_CHECKING:
     from defender_detect.metrics import Value
@@ -28,6 +29,7 @@ METRICS = {
     "aws:num-listening-udp-ports": "number of listening UDP ports",
     "aws:destination-ip-addresses": "destinations",
     "aws:num-established-tcp-connections": "established TCP connections",
+    SILENCE: "time without a report",
 }
 ITEMS = {"ports": ("port", "ports"), "cidrs": ("address", "addresses")}  # of a list, one and more
 BYTES = frozenset({"aws:all-bytes-in", "aws:all-bytes-out"})
@@ -121,6 +123,8 @@ def show_value(metric: str, value: Value | list[Any] | None) -> str:
         return show_items(value) or "none"
     if metric in BYTES:
         return show_bytes(value)
+    if metric == SILENCE and not isinstance(value, str):
+        return say_length(value * 60)  # it is in minutes
     return f"{show_number(value)}%" if metric in PERCENT else show_number(value)
 
 

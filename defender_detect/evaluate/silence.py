@@ -10,6 +10,8 @@ import heapq
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import structs
+
 from defender_detect.evaluate.alarms import Event, Lasting, State, Subject, step
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 MINUTE = 60.0  # seconds; the metric's unit
 DATAPOINT = 300.0  # seconds between two datapoints of silence, where more than one makes an alarm; as AWS's windows
 AGAIN = 3600.0  # seconds between two looks at a thing whose silence is known, which keep the list of violations right
+NEVER = -1.0  # a report of the very time of a look is another datapoint, which two reports of one time are not
 SLACK = 0.001  # seconds; what is due at a time may be a little less than so many minutes, as floats are
 
 
@@ -84,7 +87,8 @@ def look(thing: str, memory: Memory, ruleset: Ruleset, at: float, new_id: Callab
         if conforms:
             due.append(memory.reported + (rule.silence or 0.0))
             continue
-        states[index], event = step(state, Subject(thing, rule.profile, rule.behavior), False, at, minutes, new_id)
+        after, event = step(state, Subject(thing, rule.profile, rule.behavior), False, at, minutes, new_id)
+        states[index] = structs.replace(after, updated=NEVER)
         if event is not None:
             events.append(event)
         elif state.in_alarm:

@@ -158,7 +158,8 @@ class Reader:
 
     def verifications(self, violation_ids: Iterable[str]) -> dict[str, Verification]:
         """Return what people found of those violations that somebody judged."""
-        ids, found = list(violation_ids), {}
+        ids = list(violation_ids)
+        found: dict[str, Verification] = {}
         with self._ask() as connection:
             for start in range(0, len(ids), PAGE):
                 wanted = json.dumps(ids[start : start + PAGE])

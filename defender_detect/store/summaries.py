@@ -127,13 +127,13 @@ class Summaries(Reader):
         """Return the behaviors with alarms that are on."""
         with self._ask() as connection:
             rows = connection.execute(ON_NOW).fetchall()
-        return [OnNow(*row, json.loads(criteria)) for *row, criteria in rows]
+        return [OnNow._make((*row, json.loads(criteria))) for *row, criteria in rows]
 
     def changes(self, start: float, end: float, width: float) -> list[Change]:
         """Return how many alarms of each behavior began and ended in each stretch of so many seconds."""
         with self._ask() as connection:
             rows = connection.execute(CHANGES, {"start": start, "end": end, "width": width}).fetchall()
-        return [Change(*row, json.loads(criteria)) for *row, criteria in rows]
+        return [Change._make((*row, json.loads(criteria))) for *row, criteria in rows]
 
     def happened(self, start: float, end: float, width: float, most: int) -> list[Happened]:
         """Return what happened, the newest first, what is alike in a stretch of so many seconds as one."""

@@ -37,12 +37,25 @@ class Directory:
 
     def problem(self, state: Path) -> str:
         """Return why no service can be made of it, empty if one can; `state` is what the service can write."""
+        return self._problem_of_place() or self._problem_of_owner() or self._problem_of_configuration(state)
+
+    def _problem_of_place(self) -> str:
         hidden = [each for each in HIDDEN if self.seen.is_relative_to(each)]
-        if hidden:
-            return f"{self.path} must not be below {hidden[0]}, which the service cannot see: move it to /etc or /srv"
+        if not hidden:
+            return ""
+        return f"{self.path} must not be below {hidden[0]}, which the service cannot see: move it to /etc or /srv"
+
+    def _problem_of_owner(self) -> str:
+        for each in sorted({self.path, self.file, *self._named()}):
+            if is_others(each.stat()):
+                remedy = f"chown -R root: {self.path}; chmod -R go-w {self.path}"
+                return f"{each} must belong to root, and nobody else may write it: {remedy}"
         for key in (self.key, self.path / AUTHORITY_KEY):
             if key.exists() and stat.S_IMODE(key.stat().st_mode) & 0o077:
                 return f"{key} must be readable by its owner only: chmod 600 {key}"
+        return ""
+
+    def _problem_of_configuration(self, state: Path) -> str:
         agent = section(self.config(), "agent")
         named = section(agent, "authentication").get("private_key")
         if named not in (KEY, str(self.key)):
@@ -69,6 +82,11 @@ class Directory:
             for each in (path, *path.parents, *inside):
                 if self.path in each.parents and not each.is_symlink():
                     yield each
+
+
+def is_others(found: os.stat_result) -> bool:
+    """Whether somebody else than root, or whoever this is, can change a file, and so lead root astray."""
+    return found.st_uid not in (0, os.geteuid()) or bool(found.st_mode & 0o022)
 
 
 def strings_of(value: Any) -> Iterator[str]:

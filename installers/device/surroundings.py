@@ -7,6 +7,7 @@ not: a user's `PIP_USER`, a `target` in /etc/pip.conf or a PYTHONPATH of ROS wou
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -64,5 +65,6 @@ def for_pip(environment: Mapping[str, str], settings: Mapping[str, str], home: P
 def link_netrc(environment: Mapping[str, str], home: Path) -> None:
     """Let an index's password be found where pip looks for it; nothing else of the real home is."""
     netrc = Path(environment.get("HOME", "/root"), ".netrc")
-    if netrc.is_file():
-        (home / ".netrc").symlink_to(netrc)
+    with contextlib.suppress(PermissionError):  # of a home that is not for this user; Python 3.14 says no instead
+        if netrc.is_file():
+            (home / ".netrc").symlink_to(netrc)

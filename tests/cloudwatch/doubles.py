@@ -47,7 +47,7 @@ class Double:
     requests: list[Request] = field(default_factory=list)
     connections: list[socket.socket] = field(default_factory=list)
 
-    def __enter__(self) -> Double:
+    def __enter__(self, port: int = 0) -> Double:
         double = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -71,7 +71,7 @@ class Double:
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         if self.context is not None:
             self._server.socket = self.context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
@@ -130,3 +130,41 @@ def answer_as_provider(request: Request, client: str) -> tuple[int, Any]:
     if request.headers.get("x-amzn-iot-thingname") != client:
         return 403, {"message": "Access Denied"}
     return 200, credentials()
+
+
+@dataclass
+class Logs:
+    """CloudWatch Logs and CloudWatch as an answer: keeps groups, and lets `fault` answer first where there is one."""
+
+    fault: Callable[[Request], tuple[int, Any] | None] | None = None
+    groups: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
+
+    def __call__(self, request: Request, client: str) -> tuple[int, Any]:
+        """Answer a request."""
+        refused = self.fault(request) if self.fault is not None else None
+        operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
+        return refused or self._answer(operation, request.document if request.body else {})
+
+    def messages(self, group: str, stream: str) -> list[str]:
+        """Return what has arrived, in order."""
+        return [each["message"] for each in self.groups.get(group, {}).get(stream, [])]
+
+    def _answer(self, operation: str, content: dict[str, Any]) -> tuple[int, Any]:
+        group, stream = content.get("logGroupName", ""), content.get("logStreamName", "")
+        if operation == "CreateLogGroup":
+            self.groups[group] = {}
+        elif "LogEvents" in operation and stream not in self.groups.get(group, {}):
+            return 400, {"__type": "ResourceNotFoundException", "message": "it does not exist"}
+        elif operation == "CreateLogStream":
+            if group not in self.groups:
+                return 400, {
+                    "__type": "ResourceNotFoundException",
+                    "message": "The specified log group does not exist.",
+                }
+            self.groups[group][stream] = []
+        elif operation == "PutLogEvents":
+            self.groups[group][stream] += content["logEvents"]
+        elif operation == "GetLogEvents":
+            times = range(content["startTime"], content["endTime"])
+            return 200, {"events": [each for each in self.groups[group][stream] if each["timestamp"] in times]}
+        return 200, {}

@@ -95,6 +95,7 @@ def test_cognito_keys_say_what_to_write_instead_and_show_no_password(tmp_path: P
             f"{FILES}.log_stream_name must be 1 to 512 characters (any but : and *)",
         ),
         ({"logs": logs(include_patterns=["("])}, f"{FILES}.include_patterns must be regular expressions, but "),
+        ({"logs": logs(exclude_patterns=["(a+)+$"])}, "tries for more than a second on a line such as"),
         ({"logs": logs(multi_line_start_pattern="[")}, f"{FILES}.multi_line_start_pattern must be regular expressions"),
         ({"logs": logs(file_path="var/log")}, f"{FILES}.file_path must be an absolute path"),
         ({"logs": logs(file_path="/")}, f"{FILES}.file_path must be a regular file, but / is a directory"),

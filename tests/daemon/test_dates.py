@@ -32,6 +32,7 @@ LOCAL |= {f"defender_detect/{name}.py" for name in ("store/pruning", "store/sche
 LOCAL |= {f"defender_detect/{name}.py" for name in ("alerts/alertmanager", *_CONSOLE)}
 LOCAL |= {"installers/device/verdict.py"}  # when the next report is due
 LOCAL |= {"defender_detect/ask/tables.py"}  # which shows in UTC what lies beyond
+LOCAL |= {f"defender_detect/console/{name}.py" for name in ("axis", "pages", "wording")}  # now, and what was kept
 
 
 @pytest.fixture

@@ -203,7 +203,7 @@ def test_the_doctor_says_what_holds_up_to_a_detect_that_is_not_running(site):
     steps = site.steps()
     assert [name for name, step in steps.items() if step.verdict == FAIL] == ["running"]
     assert "start it: sudo systemctl start amazon-defender-detect" in steps["running"].advice
-    assert "values are kept, and nothing raises an alarm yet" in steps["profiles"].says
+    assert steps["profiles"].says == "2 with 1 behavior"
     assert steps["things' certificates"].says == "0 things have one, and none ends soon"
     assert steps["broker"].verdict == NOT_TRIED
 
@@ -220,6 +220,12 @@ def test_the_doctor_says_that_the_broker_does_not_answer(site):
         ("config", FAIL, lambda site: site.directory.config.write_text("{"), "must be JSON in UTF-8"),
         ("config", FAIL, lambda site: site.change("agent", authentication={}), "--root-ca is missing"),
         ("profiles", DOUBT, lambda site: site.change("detect", profiles=[]), "nothing is evaluated or kept"),
+        (
+            "profiles",
+            OK,
+            lambda site: (site.directory.profiles / "silence.json").unlink(),
+            "1 with 0 behaviors: values are kept, and nothing raises an alarm yet",
+        ),
         ("profiles", FAIL, lambda site: (site.directory.profiles / "x.json").write_text("{}"), "securityProfileName"),
         ("key and certificate", FAIL, lambda site: site.directory.key.unlink(), "must be a readable file"),
         ("key and certificate", FAIL, lambda site: site.directory.key.chmod(0o644), "readable by its owner only"),

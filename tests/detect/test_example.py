@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from defender_detect.attachments import read_rules
+from defender_detect.audience import make_alerts
 from defender_detect.config import read_config
-from defender_detect.service import make_alerts
 from demo.authority import Authority
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -19,6 +19,7 @@ pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 
 from defender_detect import questions
+from defender_detect.__main__ import main
 from defender_detect.authority import things
 from defender_detect.authority.directory import Directory
 from defender_detect.authority.things import Wanted
@@ -27,7 +28,6 @@ from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from tests.detect.authority.home import NO_PHRASE, make
 from tests.detect.receive.raw_client import HOST, RawClient
-from tests.detect.test_script import run_here
 from tests.publisher.test_end_to_end import MOSQUITTO, Program
 from tests.waiting import PATIENCE, wait_until
 
@@ -160,12 +160,13 @@ def test_from_nothing_to_a_guarded_device_with_mosquitto(tmp_path, free_port, st
         (["list", "--directory", "none"], "there is no none/authority/issued.json: run amazon-defender-detect init"),
     ],
 )
-def test_bad_input_is_one_sentence(words, said, tmp_path, monkeypatch):
+def test_bad_input_is_one_sentence(words, said, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    ended = run_here(*words)
-    assert (ended.returncode, ended.stdout) == (78, "")
-    assert ended.stderr.startswith(f"amazon-defender-detect: {said}")
-    assert ended.stderr.count("\n") == 1
+    assert main(words) == 78
+    written = capfd.readouterr()
+    assert written.out == ""
+    assert written.err.startswith(f"amazon-defender-detect: {said}")
+    assert written.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -27,6 +27,7 @@ import cbor2
 from defender_detect.alerts.log import Log
 from defender_detect.alerts.queue import Alerts
 from defender_detect.alerts.topic import Topic
+from defender_detect.audience import alert_topics
 from defender_detect.config import Config
 from defender_detect.config import Detect as DetectSection
 from defender_detect.errors import AlertRefused
@@ -36,7 +37,7 @@ from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, Rejected
 from defender_detect.profiles import read_profile
-from defender_detect.service import Service, alert_topics
+from defender_detect.service import Service
 from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files

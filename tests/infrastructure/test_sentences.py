@@ -107,7 +107,10 @@ def test_each_shipped_profile_has_a_sentence_for_each_behavior_and_for_what_it_k
 
 
 def test_no_profile_that_is_deployed_by_default_alarms_for_what_is_normal_somewhere() -> None:
-    """A device's own connection to AWS IoT is public; ports and traffic are what the device is for."""
+    """A device's own connection to AWS IoT is public; ports and traffic are what the device is for.
+
+    That a device is not heard is an alarm everywhere.
+    """
     shipped = [json.loads(path.read_text()) for path in (CONFIGS / "security-profiles").glob("*.json")]
     alarming = {behavior["metric"] for document in shipped for behavior in document.get("behaviors", [])}
-    assert {"cpu_usage"} == alarming
+    assert {"cpu_usage", "aws:disconnect-duration"} == alarming

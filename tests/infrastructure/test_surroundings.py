@@ -108,6 +108,9 @@ def lay_out(directory: Path, venv: Path) -> Path:
     python.parent.mkdir(parents=True)
     python.symlink_to(BASE)
     (venv / "pyvenv.cfg").write_text(f"home = {Path(BASE).resolve().parent}\n")
+    pip = venv / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages" / "pip"
+    pip.mkdir(parents=True)  # Debian's own Python has none to inherit
+    (pip / "__init__.py").touch()
     shutil.copy(ROOT / "defender_start.py", directory)
     return Path(shutil.copy(ROOT / "deploy.py", directory))
 

@@ -100,6 +100,19 @@ def test_a_key_that_others_can_read_is_refused(prefix: Path, directory: Path, ke
     assert f"directory: {path} must be readable by its owner only: chmod 600 {path}\n" == done.stderr
 
 
+@pytest.mark.parametrize("name", ["", "profiles", f"{NAME}.json"])
+def test_a_directory_that_others_can_change_is_refused(prefix: Path, directory: Path, name: str) -> None:
+    """Or they could lead the installer, which is root, to a file that is not theirs."""
+    write_directory(directory, topic="profiles")
+    path = directory / name
+    path.chmod(path.stat().st_mode | 0o020)
+    done = run(INSTALL, "--prefix", prefix)
+    assert (
+        f"directory: {path} must belong to root, and nobody else may write it: chown -R root: {directory}; "
+        in done.stderr
+    )
+
+
 def test_a_directory_that_the_sandbox_hides_is_refused(prefix: Path) -> None:
     there = write_directory(prefix / "home" / "me" / "detect")
     done = run(INSTALL, "--prefix", prefix, "--directory", there)

@@ -208,8 +208,8 @@ def headers_of(kind: bytes, size: int, times: int = 1) -> bytes:
         (headers_of(b"x", 600 * 2**20), 600 * 2**20, "has more than 4065536 bytes"),  # a sparse file: it has no blocks
         (headers_of(b"x", 600 * 2**20), 4_000_000, "is no bundle: "),
         (headers_of(b"L", 600 * 2**20), 4_000_000, "is no bundle: "),
-        (headers_of(b"g", 13, 3000), 0, "is no bundle: it has headers upon headers"),
-        (headers_of(b"x", 13, 3000), 0, "is no bundle: it has headers upon headers"),
+        (headers_of(b"g", 13, 3000), 0, "is no bundle: "),  # "it has headers upon headers", or of Debian 12's Python:
+        (headers_of(b"x", 13, 3000), 0, "is no bundle: "),  # "invalid header"
     ],
 )
 def test_a_bundle_whose_headers_are_too_large_or_too_deep_is_refused_in_a_sentence(

@@ -79,6 +79,18 @@ def test_pip_reads_no_file_of_settings_and_finds_an_indexs_password(surroundings
     assert "secret" in (tmp_path / "empty" / ".netrc").read_text()
 
 
+def test_a_home_that_is_not_for_this_user_has_no_password_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))  # before Python 3.14
+
+    surroundings = load()["surroundings"]
+    monkeypatch.setattr(Path, "is_file", refuse)
+    surroundings.link_netrc({}, tmp_path)
+    assert [] == list(tmp_path.iterdir())
+
+
 EVERYWHERE = ("PIP_CONFIG_FILE", "HOME", "environment")
 
 

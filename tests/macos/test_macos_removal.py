@@ -31,7 +31,7 @@ def test_the_service_has_ended_before_its_files_go(mac: Mac, each_shell: str, bu
     mac.install("--bundle", bundle)
     before = len(mac.calls("launchctl"))
     mac.uninstall(MAC_LEAVING="4")
-    calls = [call.split()[0] for call in mac.calls("launchctl")[before:]]
+    calls = [call.split()[0] for call in mac.calls("launchctl")[before:] if call.endswith(LABEL)]
     assert ["print", "bootout", *["print"] * 5] == calls
     assert mac.job() is None
     assert wait_until(lambda: not mac.running())

@@ -57,13 +57,13 @@ def test_an_alarm_is_posted_when_it_begins_and_when_it_ends(webhook: Webhook, fo
     ((begun,),) = posts(webhook)
     assert {"alertname": "cpu", "thing": "rpi-1", "profile": "cpu-usage", "metric": "cpu_usage"} == begun["labels"]
     assert "rpi-1: cpu_usage is 99.5, normal is at most 75" == begun["annotations"]["summary"]
-    assert "2027-01-15T08:00:00.250+00:00" == begun["startsAt"]
+    assert "2027-01-15T08:00:00.250Z" == begun["startsAt"]
     assert begun["endsAt"] > as_time(time.time())
     follower.tell(event("alarm-cleared", value=5, time=1_800_000_300.0))
     assert wait_until(lambda: len(posts(webhook)) == 2)
     (ended,) = posts(webhook)[1]
     assert (begun["labels"], begun["startsAt"]) == (ended["labels"], ended["startsAt"])
-    assert "2027-01-15T08:05:00.000+00:00" == ended["endsAt"]
+    assert "2027-01-15T08:05:00.000Z" == ended["endsAt"]
     assert "/secret-token/api/v2/alerts" == webhook.received[0][0]
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from defender_detect.alerts.followers import Reported
 from defender_detect.alerts.home_assistant import HomeAssistant, HomeAssistantFollower, node_of
+from defender_detect.audience import make_followers
 from defender_detect.config import Agent, Config, Detect
 from defender_detect.errors import AlertError, AlertSettingError
 from defender_detect.evaluate.alarms import Violation
-from defender_detect.service import make_followers
 from tests.detect.alerts.test_secret import nothing
 from tests.detect.store.test_store import CRITERIA, event
 from tests.waiting import PATIENCE, wait_until

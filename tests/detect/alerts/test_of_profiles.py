@@ -15,12 +15,13 @@ from defender_detect.alerts.export import MetricsExporter, payloads_of
 from defender_detect.alerts.followers import Reported
 from defender_detect.alerts.of_profiles import describe_outside, make_exporters, make_profile_sinks
 from defender_detect.alerts.queue import Alerts
+from defender_detect.audience import alert_topics
 from defender_detect.config import Config
 from defender_detect.errors import AlertError
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.profiles import Profile, parse_profile
 from defender_detect.questions import check
-from defender_detect.service import Service, alert_topics
+from defender_detect.service import Service
 from device_defender import profile as aws
 from device_defender.report import LARGEST_PAYLOAD
 from device_defender.validation import find_problems

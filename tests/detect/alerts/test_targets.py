@@ -24,7 +24,7 @@ SENDS = """
 import sys
 from pathlib import Path
 from defender_detect.config import read_config
-from defender_detect.service import make_alerts
+from defender_detect.audience import make_alerts
 from tests.detect.store.test_store import event
 alerts = make_alerts(read_config(Path(sys.argv[1]), {}), print)
 alerts.tell(event())

@@ -20,9 +20,10 @@ from cryptography import x509
 from defender_detect.attachments import read_rules
 from defender_detect.authority.certificates import hosts_of, is_issued_by
 from defender_detect.authority.directory import Directory
-from defender_detect.authority.initialization import STARTING_PROFILE, Wish
+from defender_detect.authority.initialization import Wish
 from defender_detect.authority.issuing import open_issuer
 from defender_detect.authority.passphrase import Passphrase
+from defender_detect.authority.starting import STARTING_PROFILES
 from defender_detect.config import read_config
 from defender_detect.errors import AuthorityError
 from defender_detect.questions import check, find_credentials
@@ -65,12 +66,13 @@ def test_what_is_made_is_a_configuration_that_detect_takes_whole(home):
     config = read_config(home / "amazon-defender-detect.json", {})
     assert config.agent.authentication.endpoint == "127.0.0.1"
     assert config.agent.authentication.revoked == str(home / "revoked.txt")
-    assert [each.profile.name for each in read_rules(config).attachments] == ["network-metrics"]
+    assert [each.profile.name for each in read_rules(config).attachments] == ["network-metrics", "silence"]
 
 
-def test_the_starting_profile_is_the_shipped_one():
-    shipped = ROOT / "configs" / "security-profiles" / "network-metrics.json"
-    assert json.loads(shipped.read_text()) == STARTING_PROFILE
+@pytest.mark.parametrize("profile", STARTING_PROFILES, ids=lambda profile: profile["securityProfileName"])
+def test_a_starting_profile_is_a_shipped_one(profile):
+    shipped = ROOT / "configs" / "security-profiles" / f"{profile['securityProfileName']}.json"
+    assert json.loads(shipped.read_text()) == profile
 
 
 def test_the_authority_is_valid_for_ten_years_and_detects_certificate_ends_with_it(home):

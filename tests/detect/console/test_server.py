@@ -20,9 +20,13 @@ import pytest
 
 pytest.importorskip("starlette")
 
-from defender_detect.config import Config, Console, read_config
+from defender_detect.api.answers import Source
+from defender_detect.config import Api, Config, Console, read_config
+from defender_detect.console.server import listen
 from defender_detect.errors import ConfigError, ListenError, StoreError
-from defender_detect.showing import check_safety, find_token, identify, remember_rules, show
+from defender_detect.showing import RememberedRules, check_safety, find_keys, find_token, identify, place_api, show
+from defender_detect.store.documents import Documents
+from defender_detect.store.pages import PageReader
 from defender_detect.store.store import Store
 from demo.authority import Authority
 from tests.detect.console.conftest import NOW
@@ -152,11 +156,19 @@ def test_a_port_that_is_taken_is_said_and_may_be_free_later(fleet: Path) -> None
     assert f"cannot listen on 127.0.0.1, port {port}: Address already in use" in done.stderr
 
 
+def test_an_answer_never_waits_for_an_acknowledgement() -> None:
+    """40 ms, on each connection that is kept."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert 0 != accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "detect.example"])
 def test_an_address_that_others_reach_needs_tls_or_a_proxy(address: str) -> None:
     with pytest.raises(ListenError, match="is not this machine alone: give certificate and private_key"):
-        check_safety(Console(address=address), None)
-    check_safety(Console(address=address, proxy="https://detect.example"), None)
+        check_safety("detect.console", Console(address=address), None)
+    check_safety("detect.console", Console(address=address, proxy="https://detect.example"), None)
 
 
 def test_behind_a_proxy_only_its_address_counts() -> None:
@@ -184,7 +196,7 @@ def test_a_token_of_ones_own_is_in_a_file_that_nobody_else_reads(tmp_path: Path)
         path.write_text(wrong)
         with pytest.raises(ListenError, match="must hold at least 16 of the characters"):
             find_token(str(path))
-    with pytest.raises(ListenError, match="the token cannot be read"):
+    with pytest.raises(ListenError, match="cannot be read"):
         find_token(str(tmp_path / "none"))
     assert find_token(None) != find_token(None)
 
@@ -213,7 +225,7 @@ def test_profiles_are_read_again_but_not_for_each_page(tmp_path: Path, caplog: p
         reads.append(read_config(None, {"profiles": [str(profile if len(reads) < 1 else tmp_path / "none")]}))
         return reads[-1]
 
-    rules = remember_rules(read, clock=lambda: now)
+    rules = RememberedRules(read, clock=lambda: now)
     first = rules()
     assert first is not None
     assert first is rules()
@@ -221,3 +233,35 @@ def test_profiles_are_read_again_but_not_for_each_page(tmp_path: Path, caplog: p
     now = 100.0
     assert rules() is None  # it is gone, which is said
     assert "the profiles are not shown" in caplog.text
+
+
+def test_awss_api_listens_beside_the_console_where_it_is_configured(fleet: Path, tmp_path: Path) -> None:
+    settings = {"agent": {"state_directory": str(fleet)}, "detect": {"console": {"port": 0}, "api": {"port": 0}}}
+    (tmp_path / "detect.json").write_text(json.dumps(settings))
+    with console(tmp_path / "detect.json") as (process, *_):
+        assert process.stdout is not None
+        port = re.search(r"AWS's API is at http://127.0.0.1:(\d+) ", process.stdout.readline())
+        assert port is not None
+        status, text = get("127.0.0.1", int(port[1]), "/active-violations?maxResults=1", {})
+    assert (200, {"activeViolations"}) == (status, set(json.loads(text)) - {"nextToken"})
+
+
+def test_the_api_is_for_others_with_keys_and_tls_only(tmp_path: Path) -> None:
+    source = Source(PageReader(tmp_path), lambda: None, Documents(tmp_path), lambda: None)
+    with pytest.raises(ListenError, match=r"detect\.api\.address 0\.0\.0\.0 is not this machine alone"):
+        place_api(Api(port=0, address="0.0.0.0"), source)
+    with pytest.raises(ListenError, match=r"give access keys, detect\.api\.keys"):
+        place_api(Api(port=0, address="0.0.0.0", proxy="https://detect.example"), source)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"AKIAX": "short"}', '{"a b": "long-enough-for-that"}', "x"])
+def test_keys_are_secrets_by_access_key(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text('{"AKIAX": "long-enough-for-that"}')
+    with pytest.raises(ListenError, match="can be read by others: chmod 600"):
+        find_keys(path)
+    path.chmod(0o600)
+    assert {"AKIAX": "long-enough-for-that"} == find_keys(path)
+    path.write_text(text)
+    with pytest.raises(ListenError, match="must be JSON like|has no access key"):
+        find_keys(path)

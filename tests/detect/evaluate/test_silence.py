@@ -143,6 +143,14 @@ def test_a_replay_has_silence_at_its_time_and_none_after_the_last_report() -> No
     ]
 
 
+@pytest.mark.parametrize("minutes", [16, 32, 48])
+def test_a_report_at_the_very_time_of_a_look_ends_the_alarm(minutes: int) -> None:
+    read = report(cpu=1)
+    recorded = [Recorded(NOW + minute * MINUTE, "a", read) for minute in (0, minutes)]
+    events = list(replay(detector(attach(silence())), recorded))
+    assert [(IN_ALARM, 16), (ALARM_CLEARED, minutes)] == [(each.type, (each.time - NOW) / MINUTE) for each in events]
+
+
 def test_a_clock_that_was_set_back_leaves_nobody_unwatched_for_longer_than_that() -> None:
     detect = detector(attach(silence()))
     observe(detect, "a", report(), NOW + DAY)
