@@ -25,11 +25,8 @@ LARGEST = 2**36 if struct.calcsize("P") == 8 else 2**31 - 1  # what the C librar
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = re.compile(r"\b(gmtime|localtime|strftime|mktime|fromtimestamp|cert_time_to_seconds|ctime|asctime)\(")
 # The moment at which something happens, in the time zone of whoever reads the log: no date that somebody else wrote.
-_CONSOLE = tuple(f"console/{name}" for name in ("axis", "pages", "wording"))
 LOCAL = {f"defender_publisher/{name}.py" for name in ("logs", "questions", "status")}
 LOCAL |= {f"defender_detect/{name}.py" for name in ("store/pruning", "store/schema")}
-# Where only a Python that is new enough for 64 bits of time runs, the times of reports.
-LOCAL |= {f"defender_detect/{name}.py" for name in ("alerts/alertmanager", *_CONSOLE)}
 LOCAL |= {"installers/device/verdict.py"}  # when the next report is due
 LOCAL |= {"defender_detect/ask/tables.py"}  # which shows in UTC what lies beyond
 LOCAL |= {f"defender_detect/console/{name}.py" for name in ("axis", "pages", "wording")}  # now, and what was kept

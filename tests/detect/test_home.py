@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -45,12 +47,13 @@ class Home:
         self.said = self.type("init", self.home, "--listen", "localhost", "--port", port, *init)
 
     def type(self, *words: object, status: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, DETECT, *map(str, words)], cwd=self.directory, capture_output=True, text=True,
-            timeout=PATIENCE,
-        )  # fmt: skip
-        assert done.returncode == status, done.stderr
-        return done.stdout + done.stderr
+        """Do what a command does, in this process, and return what it prints."""
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            assert main(list(map(str, words))) == status
+        return printed.getvalue()
+
+    def add(self) -> str:
+        return self.type("add", THING, "--directory", self.home, "--output", self.directory / f"{THING}.tar")
 
     def start(self, *command: object) -> Program:
         self.started.append(Program(*command))
@@ -101,7 +104,7 @@ def test_from_nothing_to_a_guarded_device_with_the_built_in_broker(tmp_path, fre
     started.append(home)
     assert "next:" in home.said
     home.start_detect()
-    assert f"{THING}.tar, for localhost port {free_port}" in home.type("add", THING, "--directory", home.home)
+    assert f"{THING}.tar, for localhost port {free_port}" in home.add()
     config = home.install()
     assert "accepted" in home.report(config).stdout
     detects = home.home / "amazon-defender-detect.json"
@@ -132,7 +135,7 @@ def test_from_nothing_to_a_guarded_device_with_mosquitto(tmp_path, free_port, st
     broker = home.start(MOSQUITTO, "-c", whole)
     broker.wait_for("running")
     home.start_detect()
-    home.type("add", THING, "--directory", home.home)
+    home.add()
     config = home.install()
     assert "accepted" in home.report(config).stdout
     open_connection = home.connection(config)
