@@ -58,34 +58,42 @@ WITHOUT_TESTS = {  # that define nothing to test by itself
 }
 TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; what has a test file leaves the list
     # by the commands: test_initialization.py, test_things.py
-    "defender_detect/authority": set(
-        [
-            "arguments",
-            "bundle",
-            "certificates",
-            "expiry",
-            "hosts",
-            "issuing",
-            "passphrase",
-            "record",
-            "serving",
-            "starting",
-        ]
-    ),
+    "defender_detect/authority": {
+        "arguments",
+        "bundle",
+        "certificates",
+        "expiry",
+        "hosts",
+        "issuing",
+        "passphrase",
+        "record",
+        "serving",
+        "starting",
+    },
     # by the pages: test_pages.py, test_server.py
-    "defender_detect/console": set(
-        ["alarms", "arguments", "axis", "charts", "live", "overview", "profiles", "sight", "strips", "thing", "things"]
-    ),
+    "defender_detect/console": {
+        "alarms",
+        "arguments",
+        "axis",
+        "charts",
+        "live",
+        "overview",
+        "profiles",
+        "sight",
+        "strips",
+        "thing",
+        "things",
+    },
     # by the calls: test_operations.py
-    "defender_detect/api": set(["answers", "app", "faults", "inputs", "paging", "signature"]),
+    "defender_detect/api": {"answers", "app", "faults", "inputs", "paging", "signature"},
     # test_queue.py, test_webhook.py
-    "defender_detect/alerts": set(["posting"]),
+    "defender_detect/alerts": {"posting"},
     # test_doctor.py, test_service.py, test_script.py
-    "defender_detect": set(["audience", "health", "reminder", "showing", "status"]),
+    "defender_detect": {"audience", "health", "reminder", "showing", "status"},
     # test_detector.py
-    "defender_detect/evaluate": set(["targets"]),
+    "defender_detect/evaluate": {"targets"},
     # test_store.py, test_reader.py
-    "defender_detect/store": set(["documents", "pages", "summaries"]),
+    "defender_detect/store": {"documents", "pages", "summaries"},
 }
 
 
