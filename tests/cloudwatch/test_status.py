@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import threading
 import time
 from pathlib import Path
@@ -12,13 +10,9 @@ from typing import Any
 
 import pytest
 
-from defender_cloudwatch import health
 from defender_cloudwatch.config import Settings, read_settings
-from defender_cloudwatch.service import LOCK, Service
+from defender_cloudwatch.service import Service
 from defender_cloudwatch.status import LOGS, METRICS, STATUS_FILE, StatusFile, config_hash, read_status
-from defender_daemon import lock
-from defender_daemon.health import HEALTHY, LATE, NOT_RUNNING, as_json
-from defender_daemon.status import StatusError
 from tests.cloudwatch.doubles import Double
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "eu-west-1"}
@@ -36,10 +30,6 @@ def settings_in(directory: Path, endpoint: str = "", **agent: Any) -> Settings:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return settings_in(tmp_path)
-
-
-def lines_of(settings: Settings) -> str:
-    return "\n".join(health.describe(health.examine(settings)))
 
 
 def test_what_becomes_of_turns_is_in_the_file(settings: Settings) -> None:
@@ -100,70 +90,6 @@ def test_the_hash_does_not_tell_where_the_key_is(tmp_path: Path, settings: Setti
     assert config_hash(settings) != config_hash(settings_in(tmp_path, debug=True))
 
 
-def test_healthy_is_a_daemon_whose_channels_worked_within_two_intervals(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with lock.take(settings.state_directory / LOCK):
-        status = StatusFile(settings)
-        assert LATE == health.examine(settings).health
-        status.worked(METRICS, 14)
-        assert LATE == health.examine(settings).health
-        status.worked(LOGS, 0)
-        assert HEALTHY == health.examine(settings).health
-        assert f"healthy: amazon-defender-cloudwatch 0.1.0 for t, process {os.getpid()}, running" in lines_of(settings)
-        now = time.monotonic()
-        monkeypatch.setattr(time, "monotonic", lambda: now + 2 * 60 + 5)
-        assert LATE == health.examine(settings).health  # the logs
-    assert NOT_RUNNING == health.examine(settings).health
-
-
-def test_a_person_reads_the_daemons_health(settings: Settings) -> None:
-    with lock.take(settings.state_directory / LOCK):
-        status = StatusFile(settings)
-        status.worked(METRICS, 14)
-        status.worked(LOGS, 3)
-        status.rejected(1)
-        status.note_error("no network")
-        found = lines_of(settings)
-    assert "metrics        worked 0:00:00 ago, every 300 s; 14 values sent; 0 turns failed" in found
-    assert "logs           worked 0:00:00 ago, every 10 s; 3 events sent, 1 rejected; 0 turns failed" in found
-    assert "ago: no network" in found
-    assert "next step" not in found
-
-
-def test_a_program_reads_the_same(settings: Settings) -> None:
-    StatusFile(settings).worked(METRICS, 14)
-    found = json.loads("\n".join(as_json(health.examine(settings))))
-    assert ("not running", 14) == (found["health"], found["status"]["metrics"]["sent"])
-    assert found["logs_ago"] is None
-
-
-def test_what_has_never_run_is_said_with_what_to_do_next(settings: Settings) -> None:
-    found = lines_of(settings)
-    assert f"not running: no daemon has written a status into {settings.state_directory}" in found
-    assert "next step      amazon-defender-cloudwatch doctor" in found
-
-
-def test_a_damaged_status_is_one_sentence(settings: Settings) -> None:
-    (settings.state_directory / STATUS_FILE).write_text("{")
-    with pytest.raises(StatusError, match="is damaged .*the program's next turn repairs it"):
-        health.examine(settings)
-
-
-def opened(path: Path) -> bool:
-    """Whether this process has a file open."""
-    return path.stat().st_ino in {os.stat(fd).st_ino for fd in descriptors()}
-
-
-def descriptors() -> list[int]:
-    found = []
-    for fd in range(256):
-        with contextlib.suppress(OSError):
-            os.fstat(fd)
-            found.append(fd)
-    return found
-
-
 def test_a_service_tells_what_becomes_of_its_turns(tmp_path: Path) -> None:
     with Double(lambda request, client: (200, {})) as aws:
         settings = settings_in(tmp_path, f"http://127.0.0.1:{aws.port}")
@@ -175,13 +101,11 @@ def test_a_service_tells_what_becomes_of_its_turns(tmp_path: Path) -> None:
         service.send_metrics()
         aws.answer = lambda request, client: (500, {"__type": "InternalFailure"})
         service.send_metrics()
-        assert opened(tmp_path / "a.log")
         service.close()
-        assert not opened(tmp_path / "a.log")
     assert status.now.logs is not None
     assert status.now.metrics is not None
     assert (2, 0) == (status.now.logs.sent, status.now.logs.failed)
     assert status.now.metrics.sent > 5
     assert 1 == status.now.metrics.failed
     assert 1 == status.now.sources
-    assert {threading.current_thread().name} == set(progress)
+    assert [threading.current_thread().name] == progress
