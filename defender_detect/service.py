@@ -204,8 +204,10 @@ class Service:
         if self._store is None:
             return
         with self._lock:
-            reports: dict[tuple[str, tuple[str, ...]], float] = {}
-            reports.update({(ACCEPTED, ()): self._accepted, (EVALUATION_SECONDS, ()): self._evaluating})
+            reports: dict[tuple[str, tuple[str, ...]], float] = {
+                (ACCEPTED, ()): self._accepted,
+                (EVALUATION_SECONDS, ()): self._evaluating,
+            }
             reports.update(((REJECTED, (code,)), number) for code, number in self._rejected.items())
             self._accepted, self._evaluating = 0, 0.0
             self._rejected.clear()
