@@ -60,14 +60,17 @@ def make_charts(values: Mapping[str, Points], axis: Axis, limits: Limits, alarms
     groups = {name: [metric for metric in pair if metric in values] for name, pair in PAIRS.items()}
     paired = {metric for pair in groups.values() for metric in pair}
     groups.update({metric: [metric] for metric in sorted(values) if metric not in paired})
+    interval = find_interval([when for when, _ in max(values.values(), key=len, default=())])  # that of the reports
     return [
-        make_chart(title, {metric: values[metric] for metric in metrics}, axis, limits, alarms)
+        make_chart(title, {metric: values[metric] for metric in metrics}, axis, limits, alarms, interval)
         for title, metrics in groups.items()
         if metrics
     ]
 
 
-def make_chart(title: str, values: Mapping[str, Points], axis: Axis, limits: Limits, alarms: Alarms) -> Chart:
+def make_chart(
+    title: str, values: Mapping[str, Points], axis: Axis, limits: Limits, alarms: Alarms, interval: float
+) -> Chart:
     """Return a chart of one metric, or of two that belong together."""
     numbers = {
         metric: [each for each in points if isinstance(each[1], (int, float)) and -LARGEST < each[1] < LARGEST]
@@ -78,7 +81,7 @@ def make_chart(title: str, values: Mapping[str, Points], axis: Axis, limits: Lim
     top = find_top((value for points in numbers.values() for _, value in points), lines)
     metric = next(iter(values))
     shaded = dict.fromkeys(axis.stretch(*each) for name in values for each in alarms.get(name, ()))
-    series = tuple(make_series(name, points, axis, top, title) for name, points in numbers.items())
+    series = tuple(make_series(name, points, axis, top, title, interval) for name, points in numbers.items())
     return Chart(
         title=title if title in PAIRS else name_metric(title),
         unit="B" if metric in BYTES else "%" if metric in PERCENT else "",
@@ -92,9 +95,10 @@ def make_chart(title: str, values: Mapping[str, Points], axis: Axis, limits: Lim
     )
 
 
-def make_series(metric: str, points: Sequence[tuple[float, float]], axis: Axis, top: float, title: str) -> Series:
+def make_series(
+    metric: str, points: Sequence[tuple[float, float]], axis: Axis, top: float, title: str, interval: float
+) -> Series:
     """Return a line of a chart."""
-    interval = find_interval([when for when, _ in points])
     plot: Plot = draw_line(points, axis, top, GAP * interval)
     name = WORDS[PAIRS[title].index(metric)] if title in PAIRS else ""
     last = show_value(metric, points[-1][1]) if points else "no value"

@@ -52,14 +52,16 @@ def make_strip(metric: str, points: Points, axis: Axis, criteria: Criteria) -> S
         for name in {names.get(item) or show_item(item) for item in value}:
             seen.setdefault(name, []).append(place)
     wrong_names, times = {names.get(item) or show_item(item) for item in wrong}, [when for when, _ in lists]
-    rows = [make_row(name, places, times, axis, name in wrong_names) for name, places in seen.items()]
+    interval = find_interval(times)
+    rows = [make_row(name, places, times, interval, axis, name in wrong_names) for name, places in seen.items()]
     rows.sort(key=lambda row: (not row.is_wrong, not row.is_new, *sort_key(row.name, seen[row.name])))
     return Strip(name_metric(metric), rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS))
 
 
-def make_row(name: str, places: Sequence[int], times: Sequence[float], axis: Axis, is_wrong: bool) -> Row:
+def make_row(
+    name: str, places: Sequence[int], times: Sequence[float], interval: float, axis: Axis, is_wrong: bool
+) -> Row:
     """Return the row of what was there at some places of a row of reports."""
-    interval = find_interval(times)
     stretches = find_stretches(places, times, interval, axis.length / MOST_STRETCHES)
     is_new = times[places[0]] > axis.start + NEW_AFTER * axis.length and places[0] > 0
     share = f"in {len(places)} of {len(times)} reports"

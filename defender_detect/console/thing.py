@@ -55,9 +55,8 @@ def make_thing(sight: Sight, glance: Glance, name: str) -> dict[str, Any] | None
     active = store.alarms(Choice(thing=name), MOST_ALARMS)
     criteria = find_criteria(sight, name, events, active)
     on = find_stretches(events, active, axis)
-    times = max(([when for when, _ in points] for points in values.values()), key=len, default=[])
-    interval = find_interval(times)
-    lists = {metric: points for metric, points in values.items() if any(isinstance(v, tuple) for _, v in points)}
+    interval = find_interval([when for when, _ in max(values.values(), key=len, default=())])
+    lists = {metric: points for metric, points in values.items() if isinstance(points[-1][1], tuple)}
     numbers = {metric: points for metric, points in values.items() if metric not in lists and is_number(points[-1][1])}
     limits = {m: [find_limit(each, m, interval) for each in found] for m, found in by_metric(criteria).items()}
     alarms = alarms_by_metric(on, criteria)

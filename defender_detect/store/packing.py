@@ -31,6 +31,11 @@ def unpack_values(packed: bytes) -> Iterator[tuple[int, Value]]:
     return ((number, tuple(value) if isinstance(value, list) else value) for number, value in zip(flat, flat))
 
 
+def unpack_flat(packed: bytes) -> list[Any]:
+    """Return the metrics' numbers and values in turn, for who reads many reports: a list is a list."""
+    return _decode(packed)
+
+
 def pack_value(value: Value | None) -> bytes:
     """Pack one value."""
     try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from defender_detect.evaluate.alarms import Event, Violation
 from defender_detect.metrics import Value
-from defender_detect.store.packing import unpack_values
+from defender_detect.store.packing import unpack_flat, unpack_values
 from defender_detect.store.reader import HOUR, VALUES, Reader, Thing, Verification, decode, period_of
 
 MOST_EVENTS_OF_A_THING = 5_000  # whose alarms are drawn; a thing that flutters has more
@@ -165,11 +166,12 @@ class Summaries(Reader):
         with self._ask() as connection:
             names = dict(connection.execute("SELECT id, name FROM metrics").fetchall())
             rows = connection.execute(VALUES, {"thing": thing, **period_of(start, end)}).fetchall()
-        found: dict[str, list[tuple[float, Value]]] = {}
+        found: dict[int, list[tuple[float, Value]]] = defaultdict(list)
         for time, packed in rows:
-            for number, value in unpack_values(packed):
-                found.setdefault(names[number], []).append((time, value))
-        return found
+            flat = unpack_flat(packed)
+            for number, value in zip(flat[::2], flat[1::2]):
+                found[number].append((time, tuple(value) if type(value) is list else value))
+        return {names[number]: values for number, values in found.items()}
 
     def values_of(self, things: list[str], metric: str, start: float) -> dict[str, list[tuple[float, Value]]]:
         """Return one metric of some things since a time; each hour costs a look for each thing."""
