@@ -9,7 +9,7 @@ from typing import NamedTuple
 from defender_detect.console.axis import Axis
 
 WIDTH, HEIGHT = 1000, 100
-COLUMNS = 500  # of a chart: each shows its lowest and its highest value, which is as much as a screen has room for
+COLUMNS = 400  # of a chart: each shows its lowest and its highest value, which is as much as a screen has room for
 GAP = 2.5  # usual intervals without a value are a gap and no line
 HEADROOM = 1.08  # above the highest value
 NEAR = 1.6  # a threshold so many times the highest value is still drawn; a farther one would press the line flat

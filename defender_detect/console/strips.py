@@ -47,10 +47,11 @@ def make_strip(metric: str, points: Points, axis: Axis, criteria: Criteria) -> S
     names: dict[Any, str] = {}
     if is_addresses(metric):
         names = {**group_by_network([item for item in items if item not in wrong]), **group_by_network([*wrong])}
-    seen: dict[str, list[int]] = {}
+    shown = {item: names.get(item) or show_item(item) for item in items}
+    seen: dict[str, list[int]] = {name: [] for name in shown.values()}
     for place, (_, value) in enumerate(lists):
-        for name in {names.get(item) or show_item(item) for item in value}:
-            seen.setdefault(name, []).append(place)
+        for name in {shown[item] for item in value}:
+            seen[name].append(place)
     wrong_names, times = {names.get(item) or show_item(item) for item in wrong}, [when for when, _ in lists]
     interval = find_interval(times)
     rows = [make_row(name, places, times, interval, axis, name in wrong_names) for name, places in seen.items()]
