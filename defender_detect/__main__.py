@@ -17,6 +17,7 @@ EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: trying again later may help, when the port is free for instance
 EXIT_INTERRUPTED = 130  # what a shell says of a program that was ended by SIGINT
 PACKAGES = ("amqtt", "cbor2", "cryptography", "msgspec", "paho", "rich")  # requirements.txt, and what those bring
+CONSOLES_PYTHON = (3, 11)
 CONSOLES = ("anyio", "jinja2", "markupsafe", "starlette", "uvicorn")  # console-requirements.txt, and what those bring
 
 
@@ -85,7 +86,10 @@ def print_lines(lines: Iterable[str]) -> int:
 def _say_missing(error: ModuleNotFoundError) -> int:
     from defender_start import say_missing
 
-    extra = "detect,console" if (error.name or "").partition(".")[0] in CONSOLES else "detect"
+    is_consoles = (error.name or "").partition(".")[0] in CONSOLES
+    if is_consoles and sys.version_info < CONSOLES_PYTHON:
+        return _fail(f"the console needs Python 3.11 or later, this is {sys.version.split()[0]}", EXIT_CONFIG)
+    extra = "detect,console" if is_consoles else "detect"
     say_missing(PROGRAM, error, PACKAGES + CONSOLES, extra, "install-detect")
     return EXIT_CONFIG
 

@@ -21,6 +21,7 @@ import pytest
 
 pytest.importorskip("starlette")
 
+from defender_detect.__main__ import main
 from defender_detect.api.answers import Source
 from defender_detect.config import Api, Config, Console, read_config
 from defender_detect.console import entrance, server
@@ -296,3 +297,16 @@ def test_keys_are_secrets_by_access_key(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ListenError, match="must be JSON like|has no access key"):
         find_keys(path)
+
+
+def test_a_python_that_is_too_old_for_the_console_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "defender_detect.showing", None)
+    monkeypatch.setattr("defender_detect.__main__.CONSOLES", ("defender_detect",))
+    monkeypatch.setattr("defender_detect.__main__.CONSOLES_PYTHON", (4, 0))
+    assert 78 == main(["console"])
+    assert "the console needs Python 3.11 or later, this is 3." in capsys.readouterr().err
+    monkeypatch.setattr("defender_detect.__main__.CONSOLES_PYTHON", (3, 0))
+    assert 78 == main(["console"])
+    assert "is missing; run: make -C" in capsys.readouterr().err
