@@ -108,4 +108,4 @@ def test_a_service_tells_what_becomes_of_its_turns(tmp_path: Path) -> None:
     assert status.now.metrics.sent > 5
     assert 1 == status.now.metrics.failed
     assert 1 == status.now.sources
-    assert [threading.current_thread().name] == progress
+    assert {threading.current_thread().name} == set(progress)

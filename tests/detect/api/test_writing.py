@@ -15,9 +15,9 @@ pytest.importorskip("paho.mqtt")
 
 from botocore.exceptions import ClientError
 
+from defender_detect import daemon
 from defender_detect.attachments import find_rules
 from defender_detect.config import Config, read_config
-from defender_detect.daemon import watch, written_profiles
 from defender_detect.errors import ConfigError, StoreError
 from defender_detect.showing import RememberedRules
 from defender_detect.store.documents import PROFILES, Documents
@@ -172,6 +172,15 @@ class Turns:
         return None
 
 
+class Quiet:
+    """A pulse that tells nobody."""
+
+    every = 0.0
+
+    def beat(self) -> None:
+        pass
+
+
 class Listening:
     """A service that remembers which behaviors it went on with."""
 
@@ -181,11 +190,11 @@ class Listening:
     def reload(self, rules: Any, now: float) -> None:
         self.names.append(list(rules.of("t1").names))
 
-    def look_for_silence(self, now: float) -> None:
-        pass
 
-
-def test_detect_continues_with_what_was_written_at_its_next_turn(client: Any, read: Callable[[], Config]) -> None:
+def test_detect_continues_with_what_was_written_at_its_next_turn(
+    client: Any, read: Callable[[], Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "TURN", 0.0)
     service = Listening()
     attached = {"securityProfileName": "new", "securityProfileTargetArn": ALL}
 
@@ -194,5 +203,6 @@ def test_detect_continues_with_what_was_written_at_its_next_turn(client: Any, re
         client.attach_security_profile(**attached)
 
     turns = Turns(lambda: None, write, lambda: None, lambda: client.detach_security_profile(**attached), lambda: None)
-    watch(service, turns, read, written_profiles(read()))  # type: ignore[arg-type]
+    written = daemon.WrittenProfiles(read(), lambda: daemon.reload(service, read))  # type: ignore[arg-type]
+    daemon.watch(turns, Quiet(), lambda: None, [written.look])  # type: ignore[arg-type]
     assert [["new/tcp", "of-a-file/tcp"], ["of-a-file/tcp"]] == service.names
