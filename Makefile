@@ -127,7 +127,8 @@ bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in J
 	$(VENV)/bin/python -m benchmarks.reports $(if $(AGAINST),--against $(AGAINST))
 
 # STORE=DIRECTORY takes a state directory that was made before, by `python -m benchmarks.history DIRECTORY`.
-bench-console: $(VENV)/installed-bench ## how long the console's pages take with 10,000 things (twenty minutes)
+bench-console: $(VENV)/installed-bench ## how long pages and API take with 10,000 things (twenty minutes)
+	@$(PIP) -r infrastructure/requirements.txt
 	$(VENV)/bin/python -m benchmarks.console $(if $(STORE),--store $(STORE))
 
 bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 500 things

@@ -25,31 +25,21 @@ if not missing_packages():
     from botocore.exceptions import BotoCoreError, ClientError
 
     from infrastructure.account import open_account
-    from infrastructure.bundles import unreported
-    from infrastructure.cloudwatch import device_config_for, plan_cloudwatch, read_wanted_sending, refuse_lost_logs
+    from infrastructure.cloudwatch import device_config_for, refuse_lost_logs
     from infrastructure.destruction import destroy, find_strangers
-    from infrastructure.detect import plan_detect
-    from infrastructure.drift import find_drift, refuse_missing
     from infrastructure.fleet import Fleet
-    from infrastructure.greengrass import plan_greengrass, read_asked
+    from infrastructure.greengrass import read_asked
     from infrastructure.handover import hand_over
     from infrastructure.instructions import show_handover
     from infrastructure.keys import KeyStore
     from infrastructure.names import DEFAULT_PREFIX, Names
-    from infrastructure.plan import find_rotated, make_plan, refuse_mass_deletion
+    from infrastructure.plan import find_rotated, refuse_mass_deletion
+    from infrastructure.plans import Wishes, make_plans
     from infrastructure.refusals import explain
-    from infrastructure.registry import refuse_foreign_things
     from infrastructure.rollout import Rollout
     from infrastructure.screen import Screen
     from infrastructure.sources import read_wanted
-    from infrastructure.summary import (
-        show_account,
-        show_cloudwatch,
-        show_destruction,
-        show_detect,
-        show_greengrass,
-        show_plan,
-    )
+    from infrastructure.summary import show_account, show_destruction, show_plans
     from infrastructure.underway import read_idle
 
 CONFIGS, COMPONENT = HERE / "configs", HERE / "dist" / "greengrass"
@@ -125,50 +115,43 @@ def run(options: argparse.Namespace) -> int:
 
 def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
     """Provision the account from the list of things and the security profiles; return the exit status."""
-    wanted = read_wanted(options.things, CONFIGS, detect=not options.no_detect)
-    asked = read_asked(options.greengrass, options.greengrass_group, options.no_greengrass)
+    wishes = read_wishes(options)
+    empty = wishes.greengrass is not None  # a fleet of cores only
+    wanted = read_wanted(options.things, CONFIGS, detect=wishes.detect, may_be_empty=empty)
     fleet = open_fleet(options, names)
     fleet.screen.say(f"things    {len(wanted.things)} in {wanted.source}\n")
     fleet, registry = read_idle(fleet)
 
-    sending = read_wanted_sending(fleet, options.cloudwatch, wanted)
-    plan = make_plan(fleet, wanted.things, options.rotate, cloudwatch=sending is not None)
-    refuse_missing(fleet, registry)
-    refuse_foreign_things(fleet.account.iot, plan.new)
-    detect = None
-    if not options.no_detect:
-        detect = plan_detect(fleet, wanted.profiles, wanted.metrics, options.alert_email)
-    cloudwatch = plan_cloudwatch(fleet, sending, wanted.things)
-    greengrass = plan_greengrass(fleet, asked, wanted.device_config, wanted.things, COMPONENT)
-    drift = find_drift(fleet, [fleet.deployed.things[thing] for thing in plan.kept], registry)
-    deleted = {each.thing for each in drift if not each.rotation_repairs}
-    joining = [thing for thing in wanted.things if thing not in registry.members and thing not in deleted]
-
-    show_plan(fleet.screen, plan, joining, drift)
-    show_detect(fleet, detect, unreported(wanted.metrics, wanted.device_config))
-    show_cloudwatch(fleet, cloudwatch)
-    show_greengrass(fleet, greengrass)
+    plans = make_plans(fleet, registry, wanted, wishes)
+    show_plans(plans, fleet, wanted)
     if options.yes or options.delete_at_most is not None:
-        refuse_mass_deletion(plan, fleet.deployed, options.delete_at_most)
-        refuse_lost_logs(cloudwatch, plan.gone, options.delete_at_most)
-    problems: list[object] = [each for each in drift if each.thing not in plan.rotated or not each.rotation_repairs]
-    problems += [each for part in (cloudwatch, greengrass) if part is not None for each in part.drift]
+        refuse_mass_deletion(plans.things, fleet.deployed, options.delete_at_most)
+        refuse_lost_logs(plans.cloudwatch, plans.things.gone, options.delete_at_most)
     if options.plan:
         return DONE
-    before, store = fleet.deployed, KeyStore(options.output)
-    if plan.changes or joining or any(part and part.changes for part in (detect, cloudwatch, greengrass)):
+    problems, before, store = plans.problems, fleet.deployed, KeyStore(options.output)
+    if plans.changes:
         agree(options, fleet.screen, "Do this?")
         with fleet.screen.bars():
-            problems += Rollout(fleet, store).run(plan, detect, joining, cloudwatch, greengrass)
+            rollout = Rollout(fleet, store)
+            problems += rollout.run(plans.things, plans.detect, plans.joining, plans.cloudwatch, plans.greengrass)
         with telling(problems):
             fleet = fleet.read()
-    elif detect is not None and detect.problem is not None:
-        problems.append(detect.problem)
+    elif plans.detect is not None and plans.detect.problem is not None:
+        problems.append(plans.detect.problem)
     with telling(problems), fleet.screen.bars():
-        device_config = device_config_for(fleet, wanted, sending)
+        device_config = device_config_for(fleet, wanted, plans.cloudwatch)
         handover = hand_over(fleet, store, wanted.things, device_config, ROOTS)
-    show_handover(fleet.screen, handover, find_rotated(plan, before, fleet.deployed))
+    rotated = find_rotated(plans.things, before, fleet.deployed)
+    show_handover(fleet.screen, handover, rotated, cloudwatch=plans.things.cloudwatch)
     return end(fleet.screen, [*problems, *handover.problems])
+
+
+def read_wishes(options: argparse.Namespace) -> Wishes:
+    """Return what the options ask for besides what is in the files."""
+    asked = read_asked(options.greengrass, options.greengrass_group, options.no_greengrass)
+    rotate = tuple(options.rotate)
+    return Wishes(rotate, not options.no_detect, options.alert_email, options.cloudwatch, asked, COMPONENT)
 
 
 def destroy_fleet(options: argparse.Namespace, names: Names) -> int:

@@ -22,16 +22,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import boto3
 import psutil
 
 from benchmarks.history import PROFILES, make_history
 from benchmarks.run import RESULTS, describe_bars, replace_section
+from defender_detect.evaluate.alarms import IN_ALARM, Event
+from defender_detect.store.store import Store
 from defender_detect.store.summaries import Choice, Summaries
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADING = "## The console"
 THINGS, DAYS = 10_000, 14.0
 ROUNDS = 40  # of all pages, in turns; the first two do not count
+NOW, VIOLATIONS, CALLS = 1_800_000_000.0, 10_000, 500  # of the API
 MOST_MEMORY = 60.0  # MB, resident
 BARS = {"overview": 150.0, "things": 250.0, "thing": 150.0, "alarms": 50.0}  # milliseconds, of 95 in 100 answers
 METHOD = f"""\
@@ -60,7 +64,8 @@ def main() -> int:
             print(f"{make_history(directory, THINGS, DAYS, time.time())} reports are kept", flush=True)
         pages = find_pages(Summaries(directory))
         answers, memory = measure(directory, pages)
-    bars = list(judge(answers, memory))
+    calls, paged = measure_api()
+    bars = [*judge(answers, memory), *judge_api(calls, paged)]
     section = "\n".join([*describe(answers, memory), *describe_bars(bars)])
     print(section)
     RESULTS.write_text(replace_section(RESULTS.read_text(), HEADING, section))
@@ -75,7 +80,7 @@ def find_pages(store: Summaries) -> dict[str, str]:
         "overview, 24 h": "/",
         "overview, 14 d": "/?range=14d",
         "things": "/things",
-        "things, searched": "/things?name=camera&state=ok&page=3",
+        "things, searched": "/things?name=camera&page=3",
         "thing, 24 h": f"/things/{thing}",
         "thing, 14 d": f"/things/{thing}?range=14d",
         "thing, 14 d, every 300 s": f"/things/{always}?range=14d",
@@ -109,7 +114,7 @@ def running(directory: Path) -> Iterator[tuple[subprocess.Popen[str], int, str]]
         config = Path(place) / "detect.json"
         profiles = [str(PROFILES / "examples" / "network-baseline.json"), str(PROFILES / "cpu-usage.json")]
         agent = {"state_directory": str(directory.resolve())}
-        config.write_text(json.dumps({"agent": agent, "detect": {"profiles": profiles}}))
+        config.write_text(json.dumps({"agent": agent, "detect": {"profiles": profiles, "api": {"port": 0}}}))
         command = [sys.executable, str(ROOT / "amazon-defender-detect"), "console", str(config), "--console-port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             found = re.search(r":(\d+)/\?token=(\S+)", process.stdout.readline() if process.stdout else "")
@@ -146,6 +151,44 @@ def processor_time(pid: int) -> float:
     return sum(spent) / 1e6
 
 
+def measure_api() -> tuple[float, float]:
+    """Return how many calls a second one client of boto3 makes, and in how many seconds it pages through all alarms."""
+    with tempfile.TemporaryDirectory() as place:
+        with Store(place, interval=3600, clock=lambda: NOW) as store:
+            for number in range(VIOLATIONS):
+                store.add(f"t{number:05}", NOW, {"n": 1}, [make_alarm(number)])
+            store.flush()
+        with running(Path(place)) as (process, *_):
+            found = re.search(r":(\d+) ", process.stdout.readline() if process.stdout else "")
+            client = boto3.client(
+                "iot", endpoint_url=f"http://127.0.0.1:{found[1] if found else 0}", region_name="local",
+                aws_access_key_id="any", aws_secret_access_key="any",  # noqa: S106 - nothing is checked
+            )  # fmt: skip
+            client.list_active_violations(maxResults=4)
+            started = time.perf_counter()
+            for _ in range(CALLS):
+                client.list_active_violations(maxResults=4)
+            calls = CALLS / (time.perf_counter() - started)
+            started = time.perf_counter()
+            pages = client.get_paginator("list_active_violations").paginate()
+            if sum(len(page["activeViolations"]) for page in pages) != VIOLATIONS:
+                raise SystemExit("the API left some out")
+            return calls, time.perf_counter() - started
+
+
+def make_alarm(number: int) -> Event:
+    """Return an alarm that begins."""
+    criteria = {"comparisonOperator": "less-than", "value": {"number": 75}}
+    of = f"id-{number:05}", f"t{number:05}", "cpu-usage", "cpu", "cpu_usage", IN_ALARM, NOW + number / 100
+    return Event(*of, 99.5, criteria, "number", False)
+
+
+def judge_api(calls: float, paged: float) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield the bars of the API."""
+    yield "calls a second of one boto3 client", ">= 200", f"{calls:.0f}", calls >= 200
+    yield f"{VIOLATIONS:,} violations paged through, s", "<= 10", f"{paged:.1f}", paged <= 10
+
+
 def percentile(times: list[float], share: float) -> float:
     """Return the time within which a share of the answers came, by nearest rank."""
     times = sorted(times)
@@ -165,7 +208,8 @@ def judge(answers: Mapping[str, list[Answer]], memory: float) -> Iterator[tuple[
 def describe(answers: Mapping[str, list[Answer]], memory: float) -> Iterator[str]:
     """Make the table of the pages."""
     yield from (HEADING, "", METHOD, "")
-    yield f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}; {memory:.0f} MB."
+    machine = f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"
+    yield f"{machine}, load {os.getloadavg()[0]:.1f}; {memory:.0f} MB."
     yield from ("", "| page | median, ms | p95, ms | processor, p95, ms | KB |", "|---|---:|---:|---:|---:|")
     for name, found in answers.items():
         times, busy = [each.milliseconds for each in found], percentile([each.busy for each in found], 0.95)

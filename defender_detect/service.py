@@ -54,6 +54,8 @@ class Service:
         self._alerts = alerts
         self._lock = threading.Lock()
         self._refused = 0  # reports of things that are not admitted, when an error said so last
+        self._accepted, self._evaluating = 0, 0.0  # reports and seconds, since they were kept last
+        self._rejected: Counter[str] = Counter()  # the same, by code
         self._counted: Counter[tuple[str, int]] = Counter()  # of each sink's alerts, as the store has them
         self._complained: float | None = None  # when that was; None while all things are admitted
         self._looked: float | None = None  # when silence was looked for last
@@ -103,9 +105,8 @@ class Service:
             finding = self._detector.observe(accepted.thing, accepted.report, now)
             findings = () if finding is None else (finding,)
             self._keep(findings, now, accepted.report_id)
-        if self._store is not None:
-            self._store.count(ACCEPTED)
-            self._store.count(EVALUATION_SECONDS, time.perf_counter() - started)
+            self._accepted += 1
+            self._evaluating += time.perf_counter() - started
         self._tell(findings)
         if finding is not None and self._alerts.hears_reports:
             rules = self._detector.rules.of(accepted.thing)
@@ -113,8 +114,8 @@ class Service:
 
     def reject(self, rejected: Rejected) -> None:
         """Count a report that was rejected."""
-        if self._store is not None:
-            self._store.count(REJECTED, labels=(rejected.code,))
+        with self._lock:
+            self._rejected[rejected.code] += 1
 
     def look_for_silence(self, now: float, deaf: float = 0.0) -> None:
         """Raise the alarms of things that are silent, and invalidate them all after long; called every TURN seconds.
@@ -199,9 +200,19 @@ class Service:
             self._store.add(POPULATIONS, now, None, state=packed)
 
     def _keep_counts(self) -> None:
-        """Keep how the alerts are delivered, for whoever asks the store."""
+        """Keep what was counted since the last time, for whoever asks the store: not for each report, which costs."""
         if self._store is None:
             return
+        with self._lock:
+            reports: dict[tuple[str, tuple[str, ...]], float] = {
+                (ACCEPTED, ()): self._accepted,
+                (EVALUATION_SECONDS, ()): self._evaluating,
+            }
+            reports.update(((REJECTED, (code,)), number) for code, number in self._rejected.items())
+            self._accepted, self._evaluating = 0, 0.0
+            self._rejected.clear()
+        for (name, labels), number in reports.items():
+            self._store.count(name, number, labels)
         for place, queue in enumerate(self._alerts.queues):
             totals = {ALERTS_SENT: queue.sent, ALERTS_FAILED: queue.failed, ALERTS_DROPPED: queue.dropped}
             for name, total in totals.items():

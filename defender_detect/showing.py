@@ -24,7 +24,7 @@ from defender_detect.console.server import Place, Tls, check_tls, is_loopback, l
 from defender_detect.console.sight import Sight
 from defender_detect.errors import ConfigError, DetectError, ListenError
 from defender_detect.evaluate.detector import Rules
-from defender_detect.store.documents import Documents
+from defender_detect.store.documents import kept_in
 from defender_detect.store.pages import PageReader
 from defender_detect.store.summaries import Summaries
 
@@ -58,7 +58,7 @@ def show(read: Callable[[], Config], port: int | None = None) -> None:
     if config.detect.api is not None:
         directory = store.path.parent
         places.append(
-            place_api(config.detect.api, Source(PageReader(directory), rules, Documents(directory), rules.refresh))
+            place_api(config.detect.api, Source(PageReader(directory), rules, kept_in(directory), rules.refresh))
         )
     serve(places)
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any
 
-from infrastructure.account import Account, found
 from infrastructure.bundles import with_credentials
-from infrastructure.deployed import DeployedStack
+from infrastructure.cloudwatch_drift import drift_of_access, drift_of_groups
 from infrastructure.description import CloudWatchStack, LogsStack, StackDescription
 from infrastructure.errors import DeployError
 from infrastructure.fleet import Fleet
-from infrastructure.names import TAG
+from infrastructure.log_groups import LogGroup, deployed_groups, existing_groups
 from infrastructure.placement import place
 from infrastructure.plan import DELETE, StackPlan, change_of
 from infrastructure.sending import Sending, read_sending, refuse_colons
@@ -22,18 +20,8 @@ from infrastructure.sources import Wanted
 
 # A template may have 51,200 bytes where it is sent inline; 40 groups with the longest names take 38,100.
 GROUPS_PER_STACK = 40
-LOG_GROUP, ROLE_ALIAS, POLICY = "AWS::Logs::LogGroup", "AWS::IoT::RoleAlias", "AWS::IoT::Policy"
+POLICY = "AWS::IoT::Policy"
 ASSUME = "iot:AssumeRoleWithCertificate"
-
-
-@dataclass(frozen=True)
-class LogGroup:
-    """A log group as its stack's template has it."""
-
-    name: str
-    thing: str  # whose it is; "" for several
-    stack: int
-    retention: int | None
 
 
 @dataclass(frozen=True)
@@ -84,7 +72,7 @@ def plan_cloudwatch(fleet: Fleet, sending: Sending | None, things: Sequence[str]
     wanted = {name: owner for thing in things for name, owner in sending.groups(thing).items()}
     new = tuple(name for name in wanted if name not in deployed)
     names = [*deployed, *new]
-    existing = _existing_groups(fleet.account, names) if names else {}
+    existing = existing_groups(fleet.account, names) if names else {}
     _refuse_foreign(fleet, [name for name in new if name in existing])
     access = CloudWatchStack(fleet.names, sending.namespace, sending.resources)
     stacks = (
@@ -92,13 +80,13 @@ def plan_cloudwatch(fleet: Fleet, sending: Sending | None, things: Sequence[str]
         *_plan_groups(fleet, wanted, deployed, sending.retention),
     )
     gone = tuple(group for name, group in deployed.items() if name not in wanted)
-    drift = (*_drift_of_access(fleet), *_drift_of_groups(fleet, deployed.values(), existing))
+    drift = (*drift_of_access(fleet), *drift_of_groups(fleet, deployed.values(), existing))
     return CloudWatchPlan(sending, stacks, new, gone, drift)
 
 
-def device_config_for(fleet: Fleet, wanted: Wanted, sending: Sending | None) -> Mapping[str, Any]:
+def device_config_for(fleet: Fleet, wanted: Wanted, plan: CloudWatchPlan | None) -> Mapping[str, Any]:
     """Return what every device has in its configuration, with where it gets credentials if it is to send."""
-    if sending is None:
+    if plan is None or plan.sending is None:
         return wanted.device_config
     return with_credentials(wanted.device_config, fleet.account.credentials_endpoint(), fleet.names.role_alias)
 
@@ -127,32 +115,13 @@ def _stacks(fleet: Fleet) -> list[str]:
     return [*access, *(numbered[number] for number in sorted(numbered))]
 
 
-def deployed_groups(fleet: Fleet) -> Iterator[LogGroup]:
-    """Yield the fleet's log groups, as deployed."""
-    for stack in fleet.deployed.stacks.values():
-        number = fleet.names.logs_stack_number(stack.name)
-        for each in stack.template.get("Resources", {}).values() if number is not None else ():
-            if each["Type"] == LOG_GROUP:
-                what = each["Properties"]
-                owner = str(each.get("Metadata", {}).get(TAG, ""))
-                yield LogGroup(what["LogGroupName"], owner, number or 0, what.get("RetentionInDays"))
-
-
-def _existing_groups(account: Account, names: Sequence[str]) -> dict[str, int | None]:
-    """Return the retention of every log group in the account whose name begins as all these do."""
-    prefix = commonprefix(list(names))
-    asked = {"logGroupNamePrefix": prefix} if prefix else {}
-    pages = account.client("logs").get_paginator("describe_log_groups").paginate(**asked)
-    return {each["logGroupName"]: each.get("retentionInDays") for page in pages for each in page["logGroups"]}
-
-
 def _refuse_foreign(fleet: Fleet, groups: Sequence[str]) -> None:
     if groups:
         raise DeployError(
             f"the log group {groups[0]} exists in this account already, outside this fleet"
             + (f", as do {len(groups) - 1} more" if len(groups) > 1 else "")
             + ": delete it with all that is in it ("
-            + _aws(fleet, f"logs delete-log-group --log-group-name {groups[0]}")
+            + f"`aws logs delete-log-group --log-group-name {groups[0]} --region {fleet.account.region}`"
             + "), or give another logs.log_group_name"
         )
 
@@ -171,49 +140,3 @@ def _plan_groups(
             yield StackPlan(description.stack_name, change), description
         else:
             yield StackPlan(description.stack_name, DELETE), None
-
-
-def _drift_of_access(fleet: Fleet) -> Iterator[DeployError]:
-    """Yield what keeps devices from getting credentials, although the stack is as it should be."""
-    stack = fleet.deployed.stack(fleet.names.cloudwatch_stack)
-    if stack is None or not stack.exists or not stack.resources(ROLE_ALIAS):
-        return
-    alias, role = fleet.names.role_alias, stack.outputs.get("RoleArn", "")
-    yield from _drift_of_role(fleet, stack, role)
-    answer = found(fleet.account.iot.describe_role_alias, roleAlias=alias)
-    if answer is None:
-        repair = _aws(fleet, f"iot create-role-alias --role-alias {alias} --role-arn {role}")
-        yield DeployError(f"the role alias {alias} was deleted by hand: {repair}")
-    elif answer["roleAliasDescription"]["roleArn"] != role:
-        leads = answer["roleAliasDescription"]["roleArn"]
-        repair = _aws(fleet, f"iot update-role-alias --role-alias {alias} --role-arn {role}")
-        yield DeployError(f"the role alias {alias} was changed by hand and leads to {leads}: {repair}")
-
-
-def _drift_of_role(fleet: Fleet, stack: DeployedStack, role: str) -> Iterator[DeployError]:
-    name, iam = role.rpartition("/")[2], fleet.account.client("iam")
-    try:
-        iam.get_role(RoleName=name)
-    except iam.exceptions.NoSuchEntityException:
-        delete = _aws(fleet, f"cloudformation delete-stack --stack-name {stack.name}")
-        yield DeployError(f"the role {name} was deleted by hand: {delete}, then run this again; no log is lost")
-
-
-def _drift_of_groups(
-    fleet: Fleet, groups: Iterable[LogGroup], existing: Mapping[str, int | None]
-) -> Iterator[DeployError]:
-    for group in groups:
-        name, days = f"--log-group-name {group.name}", group.retention
-        keep = f"put-retention-policy {name} --retention-in-days {days}" if days else f"delete-retention-policy {name}"
-        if group.name not in existing:
-            steps = [f"logs create-log-group {name}", *([f"logs {keep}"] if days else [])]
-            yield DeployError(f"the log group {group.name} was deleted by hand: {_aws(fleet, *steps)}")
-        elif existing[group.name] != days:
-            now = f"{existing[group.name]} days" if existing[group.name] else "for ever"
-            repair = _aws(fleet, f"logs {keep}")
-            yield DeployError(f"the log group {group.name} was changed by hand, and keeps its events {now}: {repair}")
-
-
-def _aws(fleet: Fleet, *steps: str) -> str:
-    """Return commands that a deployer may give."""
-    return " && ".join(f"aws {step} --region {fleet.account.region}" for step in steps).join("``")

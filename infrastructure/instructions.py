@@ -18,10 +18,13 @@ SOFTWARE = "amazon-defender-publisher-*"  # what a release unpacks to
 KIT_BUILDER = "release.kit"  # makes one file of the software, its packages and a bundle
 
 
-def show_handover(screen: Screen, handover: Handover, rotated: Sequence[str], kits: bool | None = None) -> None:
+def show_handover(
+    screen: Screen, handover: Handover, rotated: Sequence[str], kits: bool | None = None, cloudwatch: bool = False
+) -> None:
     """Show how to install what was made, and for which things there is nothing here.
 
-    `kits` tells whether a bundle can be made a file that installs itself; None looks.
+    `kits` tells whether a bundle can be made a file that installs itself; None looks. `cloudwatch` is whether devices
+    are to send to CloudWatch.
     """
     screen.say_names("no bundle", handover.elsewhere, "their keys are on another machine; --rotate makes new ones here")
     if not handover.written:
@@ -29,7 +32,7 @@ def show_handover(screen: Screen, handover: Handover, rotated: Sequence[str], ki
     kits = find_spec(KIT_BUILDER) is not None if kits is None else kits
     screen.say("\nNext, for each device (write its address for its name where that is another one):\n")
     for bundle in handover.written[:MOST_COMMANDS]:
-        for command in kit_commands(bundle) if kits else bundle_commands(bundle):
+        for command in kit_commands(bundle, cloudwatch) if kits else bundle_commands(bundle, cloudwatch):
             screen.say(f"  {command}")
     if (left := len(handover.written) - MOST_COMMANDS) > 0:
         screen.say(f"\nand so on for {left} more in {handover.written[0].parent}.")
@@ -37,19 +40,23 @@ def show_handover(screen: Screen, handover: Handover, rotated: Sequence[str], ki
         screen.say(note)
 
 
-def kit_commands(bundle: Path) -> list[str]:
+def kit_commands(bundle: Path, cloudwatch: bool = False) -> list[str]:
     """Return what makes a file of a bundle that installs itself, brings it to its device, and runs it there."""
     kit = bundle.with_name(f"install-{bundle.stem}.bash")
     there = shlex.quote(kit.name)
-    install = f"sudo bash {there} && rm {there}"  # it holds the private key
+    install = f"sudo bash {there}{_option(cloudwatch)} && rm {there}"  # it holds the private key
     return [_make(bundle), *_carry(kit, bundle, install)]
 
 
-def bundle_commands(bundle: Path) -> list[str]:
+def bundle_commands(bundle: Path, cloudwatch: bool = False) -> list[str]:
     """Return what brings a bundle to its device, and installs it there where the software is."""
     there = shlex.quote(bundle.name)
-    install = f"sudo installers/install-rpi.bash --bundle ~/{there}"
+    install = f"sudo installers/install-rpi.bash --bundle ~/{there}{_option(cloudwatch)}"
     return _carry(bundle, bundle, f"cd {SOFTWARE} && {install} && rm ~/{there}")
+
+
+def _option(cloudwatch: bool) -> str:
+    return " --cloudwatch" if cloudwatch else ""  # the second service, which sends there
 
 
 def _make(bundle: Path) -> str:

@@ -31,13 +31,13 @@ class Wanted:
     config_source: Path = Path(DEVICE_CONFIG)  # where device_config is from
 
 
-def read_wanted(source: Path | None, configs: Path, detect: bool = True) -> Wanted:
+def read_wanted(source: Path | None, configs: Path, detect: bool = True, may_be_empty: bool = False) -> Wanted:
     """Return what is wanted, from the list that was asked for, and from one's own files where there are any.
 
-    Raises DeployError with what is wrong in a file.
+    Raises DeployError with what is wrong in a file; that no thing is listed is, unless that `may_be_empty`.
     """
     source = source or _find_list()
-    things = read_things(source)
+    things = read_things(source, may_be_empty)
     config_source = _own_or(configs / DEVICE_CONFIG)
     device_config = read_device_config(config_source)
     profiles = read_profiles(_own_or(configs / PROFILES)) if detect else ()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from infrastructure.cloudwatch import CloudWatchPlan, deployed_groups
+from infrastructure.bundles import unreported
+from infrastructure.cloudwatch import CloudWatchPlan
 from infrastructure.detect import DetectPlan, deployed_metrics, deployed_profiles
 from infrastructure.drift import Drift
 from infrastructure.fleet import Fleet
 from infrastructure.greengrass import GreengrassPlan
+from infrastructure.log_groups import deployed_groups
 from infrastructure.plan import CREATE, DELETE, KEEP, RECREATE, UPDATE, Plan, StackPlan
+from infrastructure.plans import Plans
 from infrastructure.screen import Screen
 from infrastructure.sending import Sending
 from infrastructure.sentences import profile_sentences
+from infrastructure.sources import Wanted
 
 WILL = {
     CREATE: "is created",
@@ -31,6 +35,14 @@ def show_account(fleet: Fleet) -> None:
     say(f"region    {account.region}")
     say(f"endpoint  {account.endpoint}")
     say(f"fleet     {fleet.names.prefix}")
+
+
+def show_plans(plans: Plans, fleet: Fleet, wanted: Wanted) -> None:
+    """Show all that is to be done."""
+    show_plan(fleet.screen, plans.things, plans.joining, plans.drift)
+    show_detect(fleet, plans.detect, unreported(wanted.metrics, wanted.device_config))
+    show_cloudwatch(fleet, plans.cloudwatch)
+    show_greengrass(fleet, plans.greengrass)
 
 
 def show_plan(screen: Screen, plan: Plan, joining: Sequence[str], drift: Sequence[Drift]) -> None:

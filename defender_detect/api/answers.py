@@ -13,7 +13,7 @@ from defender_detect.ask.queries import check_kept, describe_events, describe_vi
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.evaluate.shapes import kind_of, metric_value
 from defender_detect.evaluate.targets import arn_of_profile, arn_of_target, name_target
-from defender_detect.store.documents import Documents, Written
+from defender_detect.store.documents import Kept, Written
 from defender_detect.store.pages import Filter, PageReader
 from defender_detect.store.verdicts import put_verdict
 from device_defender.profile import AWS_RULES, Profile
@@ -33,7 +33,7 @@ class Source(NamedTuple):
 
     store: PageReader
     rules: Callable[[], Rules | None]
-    documents: Documents
+    kept: Kept
     refresh: Callable[[], None]  # lets `rules` see what was written
     clock: Callable[[], float] = time.time
 
@@ -101,7 +101,9 @@ def list_security_profiles(source: Source, given: inputs.ListSecurityProfiles) -
 def describe_security_profile(source: Source, given: inputs.DescribeSecurityProfile) -> Answer:
     """Answer DescribeSecurityProfile: the document, and what AWS adds to it, with dates if the API wrote it."""
     document = source.find(given.security_profile_name).profile.document
-    dates = next((dates_of(each) for each in source.documents.read() if each.name == given.security_profile_name), {})
+    dates = next(
+        (dates_of(each) for each in source.kept.profiles.read() if each.name == given.security_profile_name), {}
+    )
     described = {key: document[key] for key in DESCRIBED if key in document}
     return {**described, "securityProfileArn": arn_of_profile(given.security_profile_name), "version": 1, **dates}
 

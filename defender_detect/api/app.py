@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import uuid
@@ -22,6 +23,7 @@ from defender_detect.errors import NothingKept, StoreError, VerdictError
 from device_defender.validation import Invalid, read
 
 MOST_BODY = 1_000_000  # bytes: a hundred behaviors with the largest sets are some 400 KB
+PATIENCE = 20.0  # seconds for the next part of a body
 BOOLEANS = {"true": True, "false": False}
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -69,12 +71,15 @@ async def read_request(scope: Mapping[str, Any], receive: Receive) -> Request:
     length = headers.get("content-length", "0")
     body = b""
     while length.isdecimal() and int(length) <= MOST_BODY and len(body) <= MOST_BODY:
-        message = await receive()
+        try:
+            message = await asyncio.wait_for(receive(), PATIENCE)
+        except asyncio.TimeoutError:  # noqa: UP041 - another class before Python 3.11
+            break
         body += message.get("body", b"")
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
             return Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
-    raise Fault(413, "InvalidRequestException", f"the body must have at most {MOST_BODY} bytes")
+    raise Fault(413, "InvalidRequestException", f"the body must have at most {MOST_BODY} bytes, and come at once")
 
 
 def check_browser(request: Request, gate: Gate) -> None:

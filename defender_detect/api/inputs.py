@@ -16,6 +16,9 @@ State = Literal["FALSE_POSITIVE", "BENIGN_POSITIVE", "TRUE_POSITIVE", "UNKNOWN"]
 ViolationId = Annotated[
     str, Meta(min_length=1, max_length=128, pattern=r"^[a-zA-Z0-9\-]+$"), that(None, "1 to 128 of a-z A-Z 0-9 -")
 ]
+DisplayName = Annotated[str, Meta(max_length=128), that(str.isprintable, "at most 128 printable characters")]
+RequestToken = Annotated[str, Meta(min_length=1, max_length=64)]
+TopicFilters = Annotated[list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(min_length=1, max_length=100)]
 Arn = Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
@@ -149,3 +152,77 @@ class DetachSecurityProfile(Input, frozen=True, kw_only=True):
 
     security_profile_name: Name
     security_profile_target_arn: Arn
+
+
+class CreateCustomMetric(Input, frozen=True, kw_only=True):
+    """The input of CreateCustomMetric."""
+
+    metric_name: Name
+    display_name: Optional[DisplayName] = None
+    metric_type: Literal["string-list", "ip-address-list", "number-list", "number"]
+    tags: Optional[list[Any]] = None
+    client_request_token: RequestToken
+
+
+class UpdateCustomMetric(Input, frozen=True, kw_only=True):
+    """The input of UpdateCustomMetric."""
+
+    metric_name: Name
+    display_name: DisplayName
+
+
+class DeleteCustomMetric(Input, frozen=True, kw_only=True):
+    """The input of DeleteCustomMetric."""
+
+    metric_name: Name
+
+
+class DescribeCustomMetric(Input, frozen=True, kw_only=True):
+    """The input of DescribeCustomMetric."""
+
+    metric_name: Name
+
+
+class ListCustomMetrics(Paged, frozen=True, kw_only=True):
+    """The input of ListCustomMetrics."""
+
+
+class CreateDimension(Input, frozen=True, kw_only=True):
+    """The input of CreateDimension."""
+
+    name: Name
+    type: Literal["TOPIC_FILTER"]
+    string_values: TopicFilters
+    tags: Optional[list[Any]] = None
+    client_request_token: RequestToken
+
+
+class UpdateDimension(Input, frozen=True, kw_only=True):
+    """The input of UpdateDimension."""
+
+    name: Name
+    string_values: TopicFilters
+
+
+class DeleteDimension(Input, frozen=True, kw_only=True):
+    """The input of DeleteDimension."""
+
+    name: Name
+
+
+class DescribeDimension(Input, frozen=True, kw_only=True):
+    """The input of DescribeDimension."""
+
+    name: Name
+
+
+class ListDimensions(Paged, frozen=True, kw_only=True):
+    """The input of ListDimensions."""
+
+
+class GetBehaviorModelTrainingSummaries(Input, frozen=True, kw_only=True):
+    """The input of GetBehaviorModelTrainingSummaries."""
+
+    security_profile_name: Optional[Name] = None
+    max_results: Annotated[int, Meta(ge=1, le=10)] = 10
+    next_token: Optional[str] = None

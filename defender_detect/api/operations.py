@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from defender_detect.api import answers, inputs, writing
+from defender_detect.api import answers, declaring, inputs, writing
 from defender_detect.api.answers import Answer, Source
 
 DOCUMENT = frozenset(answers.DESCRIBED) - {"securityProfileName"}  # a profile's members that stand in the body
@@ -125,20 +125,78 @@ OPERATIONS = (
         writing.detach_security_profile,
         needs_key=True,
     ),
+    Operation(
+        "CreateCustomMetric",
+        "POST",
+        "/custom-metric/{metricName}",
+        inputs.CreateCustomMetric,
+        declaring.create_custom_metric,
+        frozenset({"clientRequestToken", "displayName", "metricType", "tags"}),
+        needs_key=True,
+    ),
+    Operation(
+        "UpdateCustomMetric",
+        "PATCH",
+        "/custom-metric/{metricName}",
+        inputs.UpdateCustomMetric,
+        declaring.update_custom_metric,
+        frozenset({"displayName"}),
+        needs_key=True,
+    ),
+    Operation(
+        "DeleteCustomMetric",
+        "DELETE",
+        "/custom-metric/{metricName}",
+        inputs.DeleteCustomMetric,
+        declaring.delete_custom_metric,
+        needs_key=True,
+    ),
+    Operation(
+        "DescribeCustomMetric",
+        "GET",
+        "/custom-metric/{metricName}",
+        inputs.DescribeCustomMetric,
+        declaring.describe_custom_metric,
+    ),
+    Operation("ListCustomMetrics", "GET", "/custom-metrics", inputs.ListCustomMetrics, declaring.list_custom_metrics),
+    Operation(
+        "CreateDimension",
+        "POST",
+        "/dimensions/{name}",
+        inputs.CreateDimension,
+        declaring.create_dimension,
+        frozenset({"clientRequestToken", "stringValues", "tags", "type"}),
+        needs_key=True,
+    ),
+    Operation(
+        "UpdateDimension",
+        "PATCH",
+        "/dimensions/{name}",
+        inputs.UpdateDimension,
+        declaring.update_dimension,
+        frozenset({"stringValues"}),
+        needs_key=True,
+    ),
+    Operation(
+        "DeleteDimension",
+        "DELETE",
+        "/dimensions/{name}",
+        inputs.DeleteDimension,
+        declaring.delete_dimension,
+        needs_key=True,
+    ),
+    Operation("DescribeDimension", "GET", "/dimensions/{name}", inputs.DescribeDimension, declaring.describe_dimension),
+    Operation("ListDimensions", "GET", "/dimensions", inputs.ListDimensions, declaring.list_dimensions),
+    Operation(
+        "GetBehaviorModelTrainingSummaries",
+        "GET",
+        "/behavior-model-training/summaries",
+        inputs.GetBehaviorModelTrainingSummaries,
+        declaring.get_training_summaries,
+    ),
 )
 
-NOT_OFFERED = {  # of Detect's, by method and path: nothing here is mitigated, and no metric has to be declared
-    "CreateCustomMetric": ("POST", "/custom-metric/{metricName}"),
-    "UpdateCustomMetric": ("PATCH", "/custom-metric/{metricName}"),
-    "DeleteCustomMetric": ("DELETE", "/custom-metric/{metricName}"),
-    "DescribeCustomMetric": ("GET", "/custom-metric/{metricName}"),
-    "ListCustomMetrics": ("GET", "/custom-metrics"),
-    "CreateDimension": ("POST", "/dimensions/{name}"),
-    "UpdateDimension": ("PATCH", "/dimensions/{name}"),
-    "DeleteDimension": ("DELETE", "/dimensions/{name}"),
-    "DescribeDimension": ("GET", "/dimensions/{name}"),
-    "ListDimensions": ("GET", "/dimensions"),
-    "GetBehaviorModelTrainingSummaries": ("GET", "/behavior-model-training/summaries"),
+NOT_OFFERED = {  # of Detect's, by method and path: there is no mitigation here
     "CreateMitigationAction": ("POST", "/mitigationactions/actions/{actionName}"),
     "UpdateMitigationAction": ("PATCH", "/mitigationactions/actions/{actionName}"),
     "DeleteMitigationAction": ("DELETE", "/mitigationactions/actions/{actionName}"),

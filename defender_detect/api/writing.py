@@ -28,19 +28,19 @@ def create_security_profile(source: Source, given: inputs.CreateSecurityProfile)
     """Answer CreateSecurityProfile."""
     name = given.security_profile_name
     document = check(document_of(given))
-    with source.documents.alone():
+    with source.kept.profiles.alone():
         source.refresh()
         if any(each.profile.name == name for each in source.attachments()):
             raise Fault(409, "ResourceAlreadyExistsException", f"there is a security profile {name} already")
         now = source.clock()
-        source.documents.put(Written(document=document, created=now, modified=now))
+        source.kept.profiles.put(Written(name=name, document=document, created=now, modified=now))
     source.refresh()
     return {"securityProfileName": name, "securityProfileArn": arn_of_profile(name)}
 
 
 def update_security_profile(source: Source, given: inputs.UpdateSecurityProfile) -> Answer:
     """Answer UpdateSecurityProfile: what is given replaces what was, what is not given stays."""
-    with source.documents.alone():
+    with source.kept.profiles.alone():
         written = find_written(source, given.security_profile_name, given.expected_version)
         document = {**written.document, **document_of(given)}
         asked = msgspec.to_builtins(given)
@@ -50,21 +50,21 @@ def update_security_profile(source: Source, given: inputs.UpdateSecurityProfile)
         changed = msgspec.structs.replace(
             written, document=check(document), version=written.version + 1, modified=source.clock()
         )
-        source.documents.put(changed)
+        source.kept.profiles.put(changed)
     source.refresh()
     return describe_written(changed)
 
 
 def delete_security_profile(source: Source, given: inputs.DeleteSecurityProfile) -> Answer:
     """Answer DeleteSecurityProfile; its alarms are invalidated when Detect sees it."""
-    with source.documents.alone():
+    with source.kept.profiles.alone():
         try:
             find_written(source, given.security_profile_name, given.expected_version)
         except Fault as fault:
             if fault.status == 404:  # as AWS: what is not there is deleted
                 return {}
             raise
-        source.documents.delete(given.security_profile_name)
+        source.kept.profiles.delete(given.security_profile_name)
     source.refresh()
     return {}
 
@@ -72,7 +72,7 @@ def delete_security_profile(source: Source, given: inputs.DeleteSecurityProfile)
 def attach_security_profile(source: Source, given: inputs.AttachSecurityProfile) -> Answer:
     """Answer AttachSecurityProfile."""
     target = name_target(given.security_profile_target_arn)
-    with source.documents.alone():
+    with source.kept.profiles.alone():
         written = find_written(source, given.security_profile_name)
         rules = source.rules()
         if target != ALL_THINGS and (rules is None or target not in rules.groups):
@@ -81,7 +81,7 @@ def attach_security_profile(source: Source, given: inputs.AttachSecurityProfile)
             if sum(target in each.targets for each in source.attachments()) >= MOST_PER_TARGET:
                 message = f"{target} has {MOST_PER_TARGET} security profiles already"
                 raise Fault(410, "LimitExceededException", message)
-            source.documents.put(msgspec.structs.replace(written, targets=[*written.targets, target]))
+            source.kept.profiles.put(msgspec.structs.replace(written, targets=[*written.targets, target]))
     source.refresh()
     return {}
 
@@ -89,10 +89,10 @@ def attach_security_profile(source: Source, given: inputs.AttachSecurityProfile)
 def detach_security_profile(source: Source, given: inputs.DetachSecurityProfile) -> Answer:
     """Answer DetachSecurityProfile."""
     target = name_target(given.security_profile_target_arn)
-    with source.documents.alone():
+    with source.kept.profiles.alone():
         written = find_written(source, given.security_profile_name)
         rest = [each for each in written.targets if each != target]
-        source.documents.put(msgspec.structs.replace(written, targets=rest))
+        source.kept.profiles.put(msgspec.structs.replace(written, targets=rest))
     source.refresh()
     return {}
 
@@ -100,7 +100,7 @@ def detach_security_profile(source: Source, given: inputs.DetachSecurityProfile)
 def find_written(source: Source, name: str, version: int | None = None) -> Written:
     """Return a profile that was written by the API; raise a Fault if it is not, or of another version."""
     source.refresh()
-    for written in source.documents.read():
+    for written in source.kept.profiles.read():
         if written.name == name:
             if version not in (None, written.version):
                 message = f"security profile {name} has version {written.version}, not {version}"

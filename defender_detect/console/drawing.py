@@ -62,9 +62,12 @@ def find_top(values: Iterable[float], limits: Iterable[float] = ()) -> float:
 def draw_line(points: Points, axis: Axis, top: float, gap: float) -> Plot:
     """Draw a line over an axis, with a gap where more than `gap` seconds have no value."""
     parts, readings, before = [], [], None
+    longest = max(gap, 2 * axis.length / COLUMNS)
+    across, down, base = WIDTH / axis.length, (HEIGHT - 2) / top, HEIGHT - 1
     for when, value in thin_out(points, axis):
-        x, y = scale(axis, when), fall(value, top)
-        is_new = before is None or when - before > max(gap, 2 * axis.length / COLUMNS)
+        x = min(WIDTH, max(0, round((when - axis.start) * across)))
+        y = round(base - min(base - 1.0, max(0.0, value * down)), 1)
+        is_new = before is None or when - before > longest
         parts.append(f"{'M' if is_new else 'L'}{x},{y}")
         if is_new:
             parts.append("h2")  # a value alone is still seen

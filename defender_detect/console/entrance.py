@@ -6,6 +6,7 @@ of what changes something because any page can send a form here.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,6 +23,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_BODY = 16_384  # bytes: a verdict of 1,000 characters, each escaped, and room
+PATIENCE = 20.0  # seconds for the next part of a body
 READING, CHANGING = ("GET", "HEAD"), ("POST",)
 OPEN_PATHS = ("/static/", "/enter")  # what the page that asks for the token needs
 BEARER_PATHS = ("/metrics",)  # what a program reads, with the token in a header
@@ -146,7 +148,10 @@ async def read_body(scope: Scope, receive: Receive) -> bytes | None:
         return None
     body = b""
     while True:
-        message = await receive()
+        try:
+            message = await asyncio.wait_for(receive(), PATIENCE)
+        except asyncio.TimeoutError:  # noqa: UP041 - another class before Python 3.11
+            return None
         body += bytes(message.get("body", b""))
         if len(body) > MOST_BODY or message["type"] == "http.disconnect":
             return None

@@ -61,9 +61,8 @@ class Card(NamedTuple):
 def make_overview(sight: Sight, glance: Glance) -> dict[str, Any]:
     """Return what the overview shows."""
     store = sight.store
-    axis = glance.axis(store.first_report())
-    alarmed = store.alarmed()
     is_small = 0 < glance.counts.things <= MOST_CARDS
+    axis, alarmed = glance.axis(store.first_report(is_exact=is_small)), store.alarmed()
     return {
         "axis": axis,
         "alarms": sum(alarmed.values()),

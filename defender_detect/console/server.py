@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 import anyio.to_thread
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from defender_detect.errors import ListenError
 
 WORKERS = 4  # threads that make pages; more would only wait for each other, and each costs memory
-MOST_CONNECTIONS = 1_000  # at once; whoever comes then is answered 503
+MOST_CONNECTIONS = 500  # at once, of the 1,024 files that a process may have open; whoever comes then is answered 503
+PATIENCE = 20.0  # seconds for a request to be whole, of a connection that says nothing or a letter now and then
 KEEP_ALIVE = 15  # seconds that a connection may say nothing
 GRACE = 2  # seconds for what is being answered when a signal comes
 LONGEST_QUEUE = 128
@@ -81,6 +83,36 @@ def serve(places: Sequence[Place]) -> None:
     asyncio.run(_serve([(_Server(_configure(place)), place) for place in places]))
 
 
+class _Connection(H11Protocol):
+    """A connection that ends if a request does not come, which uvicorn waits for without an end."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._wait()
+        else:
+            self._wait_no_more()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._wait_no_more()
+
+    def _wait(self) -> None:
+        if self._waiting is None:
+            self._waiting = self.loop.call_later(PATIENCE, self.transport.close)
+
+    def _wait_no_more(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
 class _Server(uvicorn.Server):
     """A server that leaves signals to whoever runs several."""
 
@@ -92,7 +124,7 @@ class _Server(uvicorn.Server):
 def _configure(place: Place) -> uvicorn.Config:
     tls = place.tls
     return uvicorn.Config(
-        place.app, http="h11", ws="none", lifespan="off", loop="asyncio", log_config=None, log_level="error",
+        place.app, http=_Connection, ws="none", lifespan="off", loop="asyncio", log_config=None, log_level="error",
         access_log=False, server_header=False, proxy_headers=False, limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=GRACE, backlog=LONGEST_QUEUE,
         ssl_certfile=tls.certificate if tls else None, ssl_keyfile=tls.private_key if tls else None,

@@ -1,4 +1,4 @@
-"""The documents of a state directory: security profiles that were written by the API, a file of JSON for each."""
+"""The documents of a state directory: what was written by the API, a file of JSON for each."""
 
 from __future__ import annotations
 
@@ -7,39 +7,36 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from defender_detect.errors import StoreError
 
-PROFILES = "written-profiles"  # the directory, in the state directory
+# Directories in the state directory.
+PROFILES, METRICS, DIMENSIONS = "written-profiles", "written-metrics", "written-dimensions"
 LOCK = ".lock"
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """A security profile, what it is attached to, and what AWS keeps beside."""
+    """A security profile, what it is attached to, and what AWS keeps beside; or a custom metric, or a dimension."""
 
+    name: str
     document: dict[str, Any]
     targets: list[str] = []
     version: int = 1
     created: float  # seconds since the epoch
     modified: float
 
-    @property
-    def name(self) -> str:
-        """The profile's name."""
-        return str(self.document["securityProfileName"])
-
 
 class Documents:
-    """The security profiles of a state directory; each is written whole or not at all."""
+    """The documents of one kind of a state directory; each is written whole or not at all."""
 
-    def __init__(self, state_directory: str | Path) -> None:
-        self._directory = Path(state_directory) / PROFILES
+    def __init__(self, state_directory: str | Path, kind: str = PROFILES) -> None:
+        self._directory = Path(state_directory) / kind
 
     def read(self) -> list[Written]:
-        """Return all profiles, by name; raises StoreError for a file that cannot be read."""
+        """Return all of them, by name; raises StoreError for a file that cannot be read."""
         found = []
         for path in self._paths():
             try:
@@ -55,7 +52,7 @@ class Documents:
         return [(path.name, stat.st_ino, stat.st_mtime_ns) for path in self._paths() if (stat := _stat(path))]
 
     def put(self, written: Written) -> None:
-        """Write a profile; raises StoreError if that cannot be."""
+        """Write one; raises StoreError if that cannot be."""
         path = self._path_of(written.name)
         new = path.with_suffix(".new")
         try:
@@ -69,7 +66,7 @@ class Documents:
             raise StoreError(f"{path} cannot be written: {error.strerror}") from error
 
     def delete(self, name: str) -> None:
-        """Delete a profile."""
+        """Delete one; it may be gone already."""
         try:
             self._path_of(name).unlink(missing_ok=True)
         except OSError as error:
@@ -92,6 +89,19 @@ class Documents:
 
     def _path_of(self, name: str) -> Path:
         return self._directory / f"{name}.json"  # a profile's name has neither a slash nor a dot
+
+
+class Kept(NamedTuple):
+    """The documents of each kind of a state directory."""
+
+    profiles: Documents
+    metrics: Documents
+    dimensions: Documents
+
+
+def kept_in(state_directory: str | Path) -> Kept:
+    """Return the documents of a state directory."""
+    return Kept(*(Documents(state_directory, kind) for kind in (PROFILES, METRICS, DIMENSIONS)))
 
 
 def _stat(path: Path) -> os.stat_result | None:

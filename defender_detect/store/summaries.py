@@ -30,6 +30,7 @@ STATES = """SELECT name, report_id, accepted_at FROM things CROSS JOIN states ON
 ONE_STATE = """SELECT name, report_id, accepted_at, (SELECT count(*) FROM active WHERE active.thing = name)
     FROM things JOIN states ON states.thing = id WHERE name = ? AND accepted_at IS NOT NULL"""
 FIRST_REPORT = "SELECT min(hour) FROM reports"
+FIRST_TIME = "SELECT min(time) FROM reports WHERE hour = ?"
 SOME_VALUES = """SELECT things.name, time, metrics FROM json_each(:hours) AS each
     CROSS JOIN json_each(:things) AS wanted CROSS JOIN things ON things.name = wanted.value
     CROSS JOIN reports ON hour = each.value AND thing = things.id ORDER BY time"""
@@ -117,11 +118,13 @@ class Summaries(Reader):
             found = connection.execute(LONGEST_SILENT).fetchone()
         return None if found is None else (found[0], found[1])
 
-    def first_report(self) -> float | None:
-        """Return about when the oldest report that is kept came."""
+    def first_report(self, is_exact: bool = False) -> float | None:
+        """Return when the oldest report that is kept came: its hour, or exactly, which looks at that whole hour."""
         with self._ask() as connection:
             (hour,) = connection.execute(FIRST_REPORT).fetchone()
-        return None if hour is None else float(hour * HOUR)
+            if hour is None or not is_exact:
+                return None if hour is None else float(hour * HOUR)
+            return float(connection.execute(FIRST_TIME, (hour,)).fetchone()[0])
 
     def on_now(self) -> list[OnNow]:
         """Return the behaviors with alarms that are on."""

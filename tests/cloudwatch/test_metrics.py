@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from defender_cloudwatch import metrics
-from defender_cloudwatch.machine import Counters, Level, Machine, counting_interfaces, whole_disks
+from defender_cloudwatch.machine import Counters, Level, Machine
 from defender_cloudwatch.metrics import Gauge, as_data, dimensions_of
 
 
@@ -104,15 +104,6 @@ def test_no_swap_is_no_zero_percent() -> None:
     fake = Fake()
     none = SimpleNamespace(percent=0.0, total=0)
     assert "SwapUtilization" not in measured(Gauge(fake.machine(swap=lambda: none)))
-
-
-def test_partitions_are_not_counted_beside_their_disks() -> None:
-    names = ["sda", "sda1", "sda12", "sdaa", "mmcblk0", "mmcblk0p2", "nvme0n1", "nvme0n1p1", "dm-1", "dm-10", "disk0"]
-    assert ["sda", "sdaa", "mmcblk0", "nvme0n1", "dm-1", "dm-10", "disk0"] == list(whole_disks(names))
-
-
-def test_the_loopback_interface_alone_is_left_out() -> None:
-    assert ["lowpan0", "eth0"] == list(counting_interfaces(["lo", "lo0", "lowpan0", "eth0"]))
 
 
 def test_nothing_of_something_is_no_zero_percent() -> None:

@@ -60,7 +60,7 @@ def open_service(aws: Aws, tmp_path: Path) -> Iterator[Open]:
                 "logs": {"logs_collected": collected, "log_group_name": "/system"},
             }
             (tmp_path / "config.json").write_text(json.dumps(document))
-            opened.append(Service(read_settings(tmp_path / "config.json", environment), keep))
+            opened.append(Service(read_settings(tmp_path / "config.json", environment), keep=keep))
             return opened[-1]
 
         yield open_service

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from pathlib import Path
@@ -11,13 +10,9 @@ from typing import Any
 
 import pytest
 
-from defender_cloudwatch import health
 from defender_cloudwatch.config import Settings, read_settings
-from defender_cloudwatch.service import LOCK, Service
+from defender_cloudwatch.service import Service
 from defender_cloudwatch.status import LOGS, METRICS, STATUS_FILE, StatusFile, config_hash, read_status
-from defender_daemon import lock
-from defender_daemon.health import HEALTHY, LATE, NOT_RUNNING, as_json
-from defender_daemon.status import StatusError
 from tests.cloudwatch.doubles import Double
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "eu-west-1"}
@@ -35,10 +30,6 @@ def settings_in(directory: Path, endpoint: str = "", **agent: Any) -> Settings:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return settings_in(tmp_path)
-
-
-def lines_of(settings: Settings) -> str:
-    return "\n".join(health.describe(health.examine(settings)))
 
 
 def test_what_becomes_of_turns_is_in_the_file(settings: Settings) -> None:
@@ -97,56 +88,6 @@ def test_the_hash_does_not_tell_where_the_key_is(tmp_path: Path, settings: Setti
     other = settings_in(tmp_path, authentication={"private_key": "/run/credentials/key"})
     assert config_hash(settings) == config_hash(other)
     assert config_hash(settings) != config_hash(settings_in(tmp_path, debug=True))
-
-
-def test_healthy_is_a_daemon_whose_channels_worked_within_two_intervals(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with lock.take(settings.state_directory / LOCK):
-        status = StatusFile(settings)
-        assert LATE == health.examine(settings).health
-        status.worked(METRICS, 14)
-        assert LATE == health.examine(settings).health
-        status.worked(LOGS, 0)
-        assert HEALTHY == health.examine(settings).health
-        assert f"healthy: amazon-defender-cloudwatch 0.1.0 for t, process {os.getpid()}, running" in lines_of(settings)
-        now = time.monotonic()
-        monkeypatch.setattr(time, "monotonic", lambda: now + 2 * 60 + 5)
-        assert LATE == health.examine(settings).health  # the logs
-    assert NOT_RUNNING == health.examine(settings).health
-
-
-def test_a_person_reads_the_daemons_health(settings: Settings) -> None:
-    with lock.take(settings.state_directory / LOCK):
-        status = StatusFile(settings)
-        status.worked(METRICS, 14)
-        status.worked(LOGS, 3)
-        status.rejected(1)
-        status.note_error("no network")
-        found = lines_of(settings)
-    assert "metrics        worked 0:00:00 ago, every 300 s; 14 values sent; 0 turns failed" in found
-    assert "logs           worked 0:00:00 ago, every 10 s; 3 events sent, 1 rejected; 0 turns failed" in found
-    assert "ago: no network" in found
-    assert "next step" not in found
-
-
-def test_a_program_reads_the_same(settings: Settings) -> None:
-    StatusFile(settings).worked(METRICS, 14)
-    found = json.loads("\n".join(as_json(health.examine(settings))))
-    assert ("not running", 14) == (found["health"], found["status"]["metrics"]["sent"])
-    assert found["logs_ago"] is None
-
-
-def test_what_has_never_run_is_said_with_what_to_do_next(settings: Settings) -> None:
-    found = lines_of(settings)
-    assert f"not running: no daemon has written a status into {settings.state_directory}" in found
-    assert "next step      amazon-defender-cloudwatch doctor" in found
-
-
-def test_a_damaged_status_is_one_sentence(settings: Settings) -> None:
-    (settings.state_directory / STATUS_FILE).write_text("{")
-    with pytest.raises(StatusError, match="is damaged .*the program's next turn repairs it"):
-        health.examine(settings)
 
 
 def test_a_service_tells_what_becomes_of_its_turns(tmp_path: Path) -> None:

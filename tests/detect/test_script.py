@@ -109,7 +109,6 @@ def run_here(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     """Run the program in this process, for what starts nothing and listens nowhere."""
     output, errors = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
-        patch.setattr(detect, "start_logging", lambda debug: None)  # whose handlers would be this process's
         for name, value in environment.items():
             patch.setenv(name, value)
         try:

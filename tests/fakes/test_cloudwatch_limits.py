@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from defender_cloudwatch.call import LOGS, METRICS, Api, Service
 from defender_cloudwatch.credentials import Keeper
@@ -140,6 +139,8 @@ def test_an_answer_may_get_lost_and_calls_be_throttled(caller: Caller, account: 
 
 
 def test_a_permission_that_is_taken_away_is_named_by_what_it_would_be_on(caller: Caller, account: Account) -> None:
+    from botocore.exceptions import ClientError
+
     account.deny("logs:PutLogEvents")
     with pytest.raises(ClientError, match=f"logs:PutLogEvents on resource: .*{GROUP}:log-stream:{STREAM}"):
         account.client("logs").put_log_events(

@@ -9,14 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
-from demo.authority import Authority
-from tests.fakes.device import TRUST, Device, policy
-from tests.fakes.emulator import Account, wait_for_stack
+from tests.infrastructure.deployer import skip_without
+
+skip_without("boto3")
+
+import boto3  # noqa: E402
+from botocore.config import Config  # noqa: E402
+from botocore.exceptions import ClientError  # noqa: E402
+
+from demo.authority import Authority  # noqa: E402
+from tests.fakes.device import TRUST, Device, policy  # noqa: E402
+from tests.fakes.emulator import Account, wait_for_stack  # noqa: E402
 
 ALIAS = "device-cloudwatch"
 

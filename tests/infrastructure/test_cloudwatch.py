@@ -58,18 +58,36 @@ class FakeLogs:
             }
 
 
+TRUST = {"Statement": [{"Condition": {"StringEquals": {"aws:SourceAccount": "123456789012"}}}]}
+ALLOWED = {
+    "Statement": [{"Resource": "arn:aws:logs:eu-west-1:123456789012:log-group:/fleet/${credentials-iot:ThingName}:*"}]
+}
+
+
 class FakeIam:
-    """IAM: the roles that there are."""
+    """IAM with a role, or without."""
 
     class exceptions:  # noqa: N801 - botocore's name
         class NoSuchEntityException(Exception): ...
 
-    def __init__(self, *roles: str) -> None:
-        self.roles = roles
+    def __init__(
+        self, exists: bool = True, trust: Any = TRUST, allowed: Any = ALLOWED, more: str = "", attached: str = ""
+    ) -> None:
+        self.exists, self.trust, self.allowed, self.more, self.attached = exists, trust, allowed, more, attached
 
-    def get_role(self, RoleName: str) -> None:  # noqa: N803
-        if RoleName not in self.roles:
+    def get_role(self, RoleName: str) -> dict[str, Any]:  # noqa: N803
+        if not self.exists or RoleName != "lab-cloudwatch-Role":
             raise self.exceptions.NoSuchEntityException
+        return {"Role": {"AssumeRolePolicyDocument": self.trust}}
+
+    def list_role_policies(self, RoleName: str) -> dict[str, Any]:  # noqa: N803
+        return {"PolicyNames": ["send", *self.more.split()]}
+
+    def list_attached_role_policies(self, RoleName: str) -> dict[str, Any]:  # noqa: N803
+        return {"AttachedPolicies": self.attached.split()}
+
+    def get_role_policy(self, RoleName: str, PolicyName: str) -> dict[str, Any]:  # noqa: N803
+        return {"PolicyDocument": self.allowed}
 
 
 class AliasIot(FakeIot):
@@ -97,7 +115,15 @@ def deployed(*things: str, stack: int = 1, days: int | None = 30, namespace: str
         }
         for number, (name, thing) in enumerate(groups.items())
     }
-    alias = {"RoleAlias": {"Type": "AWS::IoT::RoleAlias", "Properties": {}}}
+    start = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group"
+    send = {"Statement": [{"Resource": {"Fn::Sub": f"{start}:/fleet/${{!credentials-iot:ThingName}}:*"}}]}
+    trust = {"Statement": [{"Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}}]}
+    policies = [{"PolicyName": "send", "PolicyDocument": send}]
+    role = {"AssumeRolePolicyDocument": trust, "Policies": policies}
+    alias = {
+        "RoleAlias": {"Type": "AWS::IoT::RoleAlias", "Properties": {}},
+        "Role": {"Type": "AWS::IAM::Role", "Properties": role},
+    }
     access = CloudWatchStack(NAMES, namespace, SENDING.resources)
     stacks = [as_deployed(access, alias, RoleArn=ROLE), *([as_deployed(logs, resources)] if things else [])]
     return Deployed({each.name: each for each in stacks})
@@ -112,7 +138,7 @@ def make_fleet(
     found: Deployed | None = None, logs: FakeLogs | None = None, iot: FakeIot | None = None, iam: FakeIam | None = None
 ) -> tuple[Fleet, io.StringIO]:
     printed = io.StringIO()
-    clients = {"logs": logs or FakeLogs(), "iam": iam or FakeIam("lab-cloudwatch-Role")}
+    clients = {"logs": logs or FakeLogs(), "iam": iam or FakeIam()}
     account = make_account(iot=iot or AliasIot(lab=ROLE), **clients)
     return Fleet(account, NAMES, Screen(printed), found or Deployed()), printed
 
@@ -148,7 +174,7 @@ def test_everything_is_created_and_shown() -> None:
     ] == printed.getvalue().splitlines()
 
 
-def test_what_is_there_stays_and_is_looked_at_with_three_calls() -> None:
+def test_what_is_there_stays_and_its_log_groups_are_listed_by_what_their_names_begin_with() -> None:
     logs = FakeLogs(a=30, b=30)
     fleet, _ = make_fleet(deployed("a", "b"), logs)
     found = plan(fleet, "a", "b")
@@ -223,7 +249,20 @@ def test_a_group_of_somebody_elses_is_refused_with_what_to_do() -> None:
             {"iot": AliasIot(lab="arn:x")},
             "alias lab was changed by hand and leads to arn:x: `aws iot update-role-alias",
         ),
-        ({"iam": FakeIam()}, "role lab-cloudwatch-Role was deleted by hand: `aws cloudformation delete-stack"),
+        (
+            {"iam": FakeIam(False)},
+            "lab-cloudwatch-Role, or its policy, was deleted by hand: `aws cloudformation delete-st",
+        ),
+        ({"iam": FakeIam(trust={"Statement": []})}, "lab-cloudwatch-Role was changed by hand, and allows other things"),
+        (
+            {"iam": FakeIam(allowed={"Statement": []})},
+            "was changed by hand, and allows other things than deployed: `aws",
+        ),
+        ({"iam": FakeIam(more="wider")}, "was changed by hand, and allows other things than deployed"),
+        (
+            {"iam": FakeIam(attached="AdministratorAccess")},
+            "was changed by hand, and allows other things than deployed",
+        ),
     ],
 )
 def test_drift_is_told_with_the_command_that_repairs_it(surroundings: dict[str, Any], says: str) -> None:

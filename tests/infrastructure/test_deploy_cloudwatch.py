@@ -15,6 +15,7 @@ from tests.infrastructure.test_deploy import NOTHING
 
 FLEET = "amazon-defender-publisher"
 GROUP = "/fleet/{thing_name}"
+EVERYTHING = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 
 
 def logs_of(path: Path, group: str = GROUP, **more: Any) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def test_a_device_sends_to_its_own_group_by_its_certificate_and_a_second_run_cha
     assert "sends     metrics to Lab; CloudWatch charges for each metric" in run.output
     assert "sends     logs to /fleet/{thing_name}, kept for 30 days" in run.output
     assert "log group 2: /fleet/rpi-0001, /fleet/rpi-0002 (new)" in run.output
+    assert " --cloudwatch && rm " in run.output  # the installer's option
     found = sending.account.snapshot()
     assert ([FLEET], ["/fleet/rpi-0001", "/fleet/rpi-0002"]) == (found["role_aliases"], found["log_groups"])
     credentials = config_of(sending, "rpi-0001")["agent"]["authentication"]["credentials"]
@@ -149,8 +151,14 @@ def role_policy(machine: Machine) -> Any:
             lambda machine: machine.account.client("logs").delete_retention_policy(logGroupName="/fleet/rpi-0001"),
             "keeps its events for ever: `aws logs put-retention-policy",
         ),
+        (
+            lambda machine: machine.account.client("iam").put_role_policy(
+                RoleName=role_of(machine)["RoleName"], PolicyName="send", PolicyDocument=EVERYTHING
+            ),
+            "was changed by hand, and allows other things than deployed: `aws cloudformation delete-stack",
+        ),
     ],
-    ids=["alias deleted", "alias led astray", "group deleted", "kept for ever"],
+    ids=["alias deleted", "alias led astray", "group deleted", "kept for ever", "role widened"],
 )
 @pytest.mark.slow
 def test_what_was_changed_by_hand_is_found_and_said_how_to_repair(sending: Machine, hand: Any, says: str) -> None:
@@ -170,7 +178,7 @@ def test_a_role_that_was_deleted_by_hand_comes_back_and_no_log_is_lost(sending: 
     iam.delete_role(RoleName=name)
     run = sending.deploy("--no-detect")
     assert 1 == run.status
-    assert "was deleted by hand: `aws cloudformation delete-stack" in run.sentence
+    assert "or its policy, was deleted by hand: `aws cloudformation delete-stack" in run.sentence
     sending.account.client("cloudformation").delete_stack(StackName=f"{FLEET}-cloudwatch")
     run = sending.deploy("--yes", "--no-detect")
     assert (0, "") == (run.status, run.errors), run.text

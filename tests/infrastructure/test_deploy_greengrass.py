@@ -214,3 +214,13 @@ def test_destroying_leaves_nothing_of_it(built: Machine) -> None:
     assert (0, "") == (run.status, run.errors), run.text
     assert "the component stays on the cores until" in run.output
     assert {**NOTHING, "things": ["core-1", "core-2"]} == account.snapshot()
+
+
+@pytest.mark.slow
+def test_a_fleet_may_be_of_cores_only(built: Machine) -> None:
+    run = built.list().deploy("--yes", "--no-detect", "--greengrass", "core-1")
+    assert (0, "") == (run.status, run.errors), run.text
+    assert ["core-1"] == members_of(built.account, CORES)
+    run = built.deploy("--no-detect")
+    assert 1 == run.status
+    assert "names no thing" in run.sentence

@@ -11,7 +11,6 @@ from tests.infrastructure.deployer import skip_without
 
 skip_without("boto3", "rich", "aws_cdk")
 
-from infrastructure.artifacts import empty, lost, upload  # noqa: E402
 from infrastructure.component import configure, read_component  # noqa: E402
 from infrastructure.deployed import Deployed, DeployedStack  # noqa: E402
 from infrastructure.description import ArtifactsStack, GreengrassStack  # noqa: E402
@@ -288,18 +287,3 @@ def test_options_that_cannot_be_meant_are_refused(cores: list[str], group: str |
 def test_options_that_are_not_given_ask_for_nothing() -> None:
     assert read_asked([], None, False) is None
     assert Asked(("b", "a")) == read_asked(["b", "a", "b"], None, False)
-
-
-def test_only_what_is_not_in_the_bucket_like_that_is_uploaded_and_only_to_our_own(built: Path) -> None:
-    world, component = World(built, deployed(built)), read_component(built)
-    assert world.s3.objects is not None
-    world.s3.objects[component.artifacts[0].key] = "another"
-    del world.s3.objects[component.artifacts[1].key]
-    uploaded = upload(world.fleet.account, BUCKET, component.artifacts)
-    assert list(component.artifacts[:2]) == uploaded
-    assert [] == lost(world.fleet.account, BUCKET, component.digests)
-    assert {ID} == {each["ExpectedBucketOwner"] for each in world.s3.asked}
-    empty(world.fleet.account, BUCKET)
-    assert {} == world.s3.objects
-    world.s3.objects = None
-    empty(world.fleet.account, BUCKET)  # which is gone already

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from defender_detect.alerts.delivered import FILE, read_times
+from defender_detect.alerts.delivered import FILE
 from defender_detect.alerts.grouping import AT_ONCE, BACKLOG, TOGETHER, Messages
 from defender_detect.alerts.queue import Alerts
 from defender_detect.errors import AlertError
@@ -21,7 +21,7 @@ from defender_detect.evaluate.sentences import line_of
 from defender_detect.evaluate.shapes import alert_body
 from defender_detect.store.store import Store
 from tests.detect.store.test_store import event
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import PATIENCE
 
 MINUTE = 60.0
 
@@ -165,30 +165,6 @@ def raised(store: Store, alerts: Alerts, start: float, count: int) -> None:
     store.flush()
 
 
-def test_what_waits_survives_a_kill(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    start = time.time()
-    store, down = Store(tmp_path), Target(works=False)
-    killed = Alerts([down, Target()], to_log=False, group_seconds=MINUTE, directory=tmp_path)
-    assert (None, 0) == (killed.told_until, killed.restore(()))
-    raised(store, killed, start, 100)
-    assert down.tried.wait(PATIENCE)
-    expected = {"the target #1": start, "the target #2": start + 0.001}  # its first message was taken
-    assert wait_until(lambda: read_times(tmp_path / FILE) == expected)
-    again, other = Target(), Target()
-    alerts = Alerts([again, other], to_log=False, group_seconds=MINUTE, directory=tmp_path)
-    since = alerts.told_until
-    assert start == since
-    assert 100 == alerts.restore(store.events(since, start + 100))
-    alerts.close()
-    assert (100, 99) == (sum(again.taken.values()), sum(other.taken.values()))
-    third = Alerts([Target(), Target()], to_log=False, group_seconds=MINUTE, directory=tmp_path)
-    assert [] == list(store.events(third.told_until or 0.0, start + 100))
-    third.close()
-    store.close()
-    down.works = True
-    killed.close()
-
-
 def test_the_end_says_that_what_is_left_is_sent_after_the_next_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -211,18 +187,6 @@ def test_a_target_that_is_new_hears_nothing_of_the_past_and_a_suppressed_alarm_i
     assert 1 == alerts.restore(past)  # the first is too old for any target
     alerts.close()
     assert ({"v": 1}, {}) == (dict(target.taken), dict(new.taken))
-
-
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"a": "b"}', b"\xff", b'{"the target #1": 1e999}'])
-def test_a_damaged_file_costs_what_waited_and_nothing_else(
-    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / FILE).write_bytes(content)
-    alerts = Alerts([Target()], to_log=False, directory=tmp_path)
-    assert alerts.told_until is None
-    alerts.restore(())
-    alerts.close()
-    assert {"the target #1"} == set(read_times(tmp_path / FILE))
 
 
 def test_a_file_that_cannot_be_written_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,7 +22,7 @@ from defender_detect.console.server import listen
 from defender_detect.evaluate.alarms import Lasting
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.profiles import parse_profile
-from defender_detect.store.documents import Documents
+from defender_detect.store.documents import kept_in
 from defender_detect.store.pages import PageReader
 from defender_detect.store.store import Store
 from tests.detect.store.test_store import NOW, event
@@ -88,7 +88,7 @@ def connect() -> Iterator[Connect]:
     ) -> Any:
         listener = listen("127.0.0.1", 0)
         port = listener.getsockname()[1]
-        given = {"documents": Documents(directory), "refresh": lambda: None, **changes}
+        given = {"kept": kept_in(directory), "refresh": lambda: None, **changes}
         source = Source(**{"store": PageReader(directory), "rules": rules, **given})
         api = Api(source, Gate(frozenset({f"127.0.0.1:{port}"}), secrets))
         server = uvicorn.Server(uvicorn.Config(api, log_level="error", lifespan="off", ws="none"))

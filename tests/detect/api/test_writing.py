@@ -185,7 +185,7 @@ class Listening:
         pass
 
 
-def test_detect_goes_on_with_what_was_written_at_its_next_turn(client: Any, read: Callable[[], Config]) -> None:
+def test_detect_continues_with_what_was_written_at_its_next_turn(client: Any, read: Callable[[], Config]) -> None:
     service = Listening()
     attached = {"securityProfileName": "new", "securityProfileTargetArn": ALL}
 

@@ -12,6 +12,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,14 +23,18 @@ pytest.importorskip("starlette")
 
 from defender_detect.api.answers import Source
 from defender_detect.config import Api, Config, Console, read_config
+from defender_detect.console import entrance, server
+from defender_detect.console.live import Watcher
+from defender_detect.console.pages import make_app
 from defender_detect.console.server import listen
 from defender_detect.errors import ConfigError, ListenError, StoreError
 from defender_detect.showing import RememberedRules, check_safety, find_keys, find_token, identify, place_api, show
-from defender_detect.store.documents import Documents
+from defender_detect.store.documents import kept_in
 from defender_detect.store.pages import PageReader
 from defender_detect.store.store import Store
+from defender_detect.store.summaries import Summaries
 from demo.authority import Authority
-from tests.detect.console.conftest import NOW
+from tests.detect.console.conftest import NOW, TOKEN, sight_of
 from tests.waiting import read_until, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -156,6 +161,32 @@ def test_a_port_that_is_taken_is_said_and_may_be_free_later(fleet: Path) -> None
     assert f"cannot listen on 127.0.0.1, port {port}: Address already in use" in done.stderr
 
 
+def test_hundreds_that_say_nothing_keep_nobody_out(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do those that say a letter now and then, or promise a body that does not come."""
+    monkeypatch.setattr(server, "PATIENCE", 1.0)
+    monkeypatch.setattr(entrance, "PATIENCE", 1.0)
+    listener = listen("127.0.0.1", 0)
+    host, port = listener.getsockname()
+    identity = entrance.Identity(TOKEN, frozenset({f"http://{host}:{port}"}), False)
+    watcher = Watcher(Summaries(fleet).path)
+    app = make_app(sight_of(fleet), identity, watcher)
+    running = server._Server(server._configure(server.Place(app, listener, None, watcher.close)))
+    thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
+    thread.start()
+    assert wait_until(lambda: running.started)
+    promised = f"POST /enter HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 99\r\n\r\n".encode()
+    waiting = socket.create_connection((host, port), timeout=60)
+    waiting.sendall(promised)
+    assert b" 413 " in waiting.recv(100)
+    silent = [socket.create_connection((host, port), timeout=60) for _ in range(450)]
+    for each in silent[:10]:
+        each.sendall(b"G")
+    assert [b""] * 450 == [each.recv(1) for each in silent]  # closed
+    assert 401 == get(host, port, "/", {})[0]
+    running.should_exit = True
+    thread.join(60)
+
+
 def test_an_answer_never_waits_for_an_acknowledgement() -> None:
     """40 ms, on each connection that is kept."""
     with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
@@ -247,7 +278,7 @@ def test_awss_api_listens_beside_the_console_where_it_is_configured(fleet: Path,
 
 
 def test_the_api_is_for_others_with_keys_and_tls_only(tmp_path: Path) -> None:
-    source = Source(PageReader(tmp_path), lambda: None, Documents(tmp_path), lambda: None)
+    source = Source(PageReader(tmp_path), lambda: None, kept_in(tmp_path), lambda: None)
     with pytest.raises(ListenError, match=r"detect\.api\.address 0\.0\.0\.0 is not this machine alone"):
         place_api(Api(port=0, address="0.0.0.0"), source)
     with pytest.raises(ListenError, match=r"give access keys, detect\.api\.keys"):

@@ -7,26 +7,27 @@ import sys
 
 import pytest
 
-from defender_publisher.support import surroundings as module
-from defender_publisher.support.surroundings import PACKAGES, surroundings
+from defender_daemon import surroundings as module
+from defender_daemon.surroundings import surroundings
+
+PACKAGES = ("msgspec", "cbor2")
 
 
 def told() -> dict[str, str]:
-    lines = [line.partition(": ") for line in surroundings() if not line.startswith(("package: ", "limit: "))]
+    lines = [line.partition(": ") for line in surroundings(PACKAGES) if not line.startswith(("package: ", "limit: "))]
     return {name: value for name, _, value in lines}
 
 
 def test_python_system_and_packages_are_told() -> None:
-    lines = list(surroundings())
+    lines = list(surroundings(PACKAGES))
     assert f"python: {sys.version} at {sys.executable}" == lines[0]
     for package in PACKAGES:
         assert any(line.startswith(f"package: {package} ") for line in lines)
     assert all("\n" not in line.partition("python: ")[0] for line in lines)
 
 
-def test_a_package_without_metadata_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PACKAGES", ("no-such-package",))
-    assert "package: no-such-package without metadata" in list(surroundings())
+def test_a_package_without_metadata_is_no_reason_to_end() -> None:
+    assert "package: no-such-package without metadata" in list(surroundings(("no-such-package",)))
 
 
 def test_a_container_and_the_service_manager_are_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,4 +45,4 @@ def test_a_container_and_the_service_manager_are_recognized(monkeypatch: pytest.
 
 def test_nothing_names_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "secret-host")
-    assert "secret-host" not in "\n".join(surroundings())
+    assert "secret-host" not in "\n".join(surroundings(PACKAGES))

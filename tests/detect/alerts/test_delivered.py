@@ -1,0 +1,52 @@
+"""What was delivered is known after a kill."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from defender_detect.alerts.delivered import FILE, read_times
+from defender_detect.alerts.queue import Alerts
+from defender_detect.store.store import Store
+from tests.detect.alerts.test_grouping import Target, raised
+from tests.waiting import PATIENCE, wait_until
+
+MINUTE = 60.0
+
+
+def test_what_waits_survives_a_kill(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    start = time.time()
+    store, down = Store(tmp_path), Target(works=False)
+    killed = Alerts([down, Target()], to_log=False, group_seconds=MINUTE, directory=tmp_path)
+    assert (None, 0) == (killed.told_until, killed.restore(()))
+    raised(store, killed, start, 100)
+    assert down.tried.wait(PATIENCE)
+    expected = {"the target #1": start, "the target #2": start + 0.001}  # its first message was taken
+    assert wait_until(lambda: read_times(tmp_path / FILE) == expected)
+    again, other = Target(), Target()
+    alerts = Alerts([again, other], to_log=False, group_seconds=MINUTE, directory=tmp_path)
+    since = alerts.told_until
+    assert start == since
+    assert 100 == alerts.restore(store.events(since, start + 100))
+    alerts.close()
+    assert (100, 99) == (sum(again.taken.values()), sum(other.taken.values()))
+    third = Alerts([Target(), Target()], to_log=False, group_seconds=MINUTE, directory=tmp_path)
+    assert [] == list(store.events(third.told_until or 0.0, start + 100))
+    third.close()
+    store.close()
+    down.works = True
+    killed.close()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"a": "b"}', b"\xff", b'{"the target #1": 1e999}'])
+def test_a_damaged_file_costs_what_waited_and_nothing_else(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    alerts = Alerts([Target()], to_log=False, directory=tmp_path)
+    assert alerts.told_until is None
+    alerts.restore(())
+    alerts.close()
+    assert {"the target #1"} == set(read_times(tmp_path / FILE))
