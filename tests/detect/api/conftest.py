@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("boto3")
 

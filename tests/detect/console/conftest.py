@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("httpx2")  # these an older Python than 3.11 does not get
+pytest.importorskip("jinja2")
 pytest.importorskip("starlette")
-pytest.importorskip("httpx2")
+pytest.importorskip("uvicorn")
 
 from starlette.testclient import TestClient
 
