@@ -56,6 +56,7 @@ class Measured(NamedTuple):
     """What a program took."""
 
     rss: float  # MB, at rest
+    uss: float  # of that, what no other process shares
     stop: float | None  # seconds from SIGTERM to its end, None where it was still there after ten
 
 
@@ -213,11 +214,11 @@ def measure(scene: Scene, double: Double, command: list[str], environment: dict[
     with running(command, **environment) as process:
         wait_for(lambda: _arrives(scene, double, before))
         time.sleep(SETTLED_AFTER)
-        rss = process.memory_info().rss / 1e6
+        memory = process.memory_full_info()
         process.terminate()
         begun = time.monotonic()
         gone, _ = psutil.wait_procs([process], timeout=LONGEST_STOP)
-        return Measured(rss, time.monotonic() - begun if gone else None)
+        return Measured(memory.rss / 1e6, memory.uss / 1e6, time.monotonic() - begun if gone else None)
 
 
 def write(path: Path, text: str) -> None:
@@ -311,6 +312,7 @@ def judge(
     yield "RSS at rest, MB", f"<= {LARGEST_RSS}", f"{ours.rss:.1f}", ours.rss <= LARGEST_RSS
     if theirs is not None:
         ratio = ours.rss / theirs.rss
+        yield "USS at rest, MB", "", f"{ours.uss:.1f} (upstream: {theirs.uss:.1f})", True
         yield "RSS over upstream's", "<= 0.4", f"{ratio:.2f} (upstream: {theirs.rss:.1f} MB)", ratio <= 0.4
     stop = ours.stop if ours.stop is not None else LONGEST_STOP
     yield "SIGTERM to the end, s", "<= 2", f"{stop:.2f}{_stop_of(theirs)}", stop <= 2

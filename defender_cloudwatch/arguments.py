@@ -41,6 +41,15 @@ class Parser(argparse.ArgumentParser):
 
 def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options; `asks` says whether the program is to answer a question, rather than to send."""
+    words = [*WORDS[argv[0]], *argv[1:]] if argv and argv[0] in WORDS else argv
+    options = new_parser().parse_args(words)
+    asks = (options.check_config, options.dry_run, options.once, options.status, options.doctor)
+    options.asks = any(asks)
+    return options
+
+
+def new_parser() -> Parser:
+    """Return what reads the command line."""
     parser = Parser(
         prog=PROGRAM,
         formatter_class=functools.partial(argparse.HelpFormatter, width=HELP_WIDTH),
@@ -62,8 +71,4 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--doctor", action="store_true", help="find out what keeps metrics and logs from arriving, and what to do")
     add("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--json", action="store_true", help="with --doctor and --status: output for a program")
-    words = [*WORDS[argv[0]], *argv[1:]] if argv and argv[0] in WORDS else argv
-    options = parser.parse_args(words)
-    asks = (options.check_config, options.dry_run, options.once, options.status, options.doctor)
-    options.asks = any(asks)
-    return options
+    return parser

@@ -145,7 +145,7 @@ def _explain_denial(operation: str, said: str) -> str:
 def _document(answer: Answer, lenient: bool = False) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(answer.body or b"{}")
-    except (ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         if lenient:
             return {}
         raise CallFailed("AWS answered with something that is not JSON", "Answer", passing=True) from error

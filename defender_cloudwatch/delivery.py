@@ -79,6 +79,7 @@ class Delivery:
 
         Raises CallFailed or CredentialsError, SourceError, or OSError where a place cannot be kept.
         """
+        self._watcher.progressed()
         self._settle(source)
         count = 0
         while not stopped() and (reading := source.read()) is not None:
@@ -114,6 +115,7 @@ class Delivery:
             "startFromHead": True,
         }
         for _ in range(MOST_PAGES):
+            self._watcher.progressed()
             try:
                 answer = self._api.call(LOGS, "GetLogEvents", content)
             except CallFailed as error:

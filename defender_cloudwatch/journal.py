@@ -101,7 +101,7 @@ def _entries(lines: Iterable[bytes]) -> Iterator[tuple[str, LogEvent]]:
             entry = msgspec.json.decode(line, type=dict[str, Any])
             time = int(entry["__REALTIME_TIMESTAMP"]) // 1000
             yield str(entry["__CURSOR"]), LogEvent(time, _text(entry))
-        except (ValueError, KeyError, TypeError):  # msgspec's errors are ValueErrors
+        except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
             continue  # no entry, or one of more than LONGEST_LINE
 
 

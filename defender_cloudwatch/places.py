@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ log = logging.getLogger("defender_cloudwatch")
 
 FILE = "cloudwatch-places.json"
 VERSION = 1
+KEPT_FOR = 30 * 24 * 3600.0  # seconds after the last line of a file that is gone
 
 Place = Any  # what a source makes of where it stands, as JSON has it
 
@@ -64,10 +66,19 @@ class Places:
             file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(file, "rb") as stream:
                 document = msgspec.json.decode(stream.read())
-            return {name: _standing(entry) for name, entry in document["sources"].items()}
+            found = {name: _standing(entry) for name, entry in document["sources"].items()}
+            return {name: standing for name, standing in found.items() if not _is_over(name, standing)}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            OSError,
+            msgspec.MsgspecError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             log.warning("%s cannot be read (%s): logs are followed as at a first start", self._path, error)
             with contextlib.suppress(OSError):
                 self._path.replace(self._path.with_suffix(".damaged"))
@@ -86,6 +97,15 @@ class Places:
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(self._path)
+
+
+def _is_over(name: str, standing: Standing) -> bool:
+    """Whether a file is gone for so long that it does not come back: logs with a date in their names come for ever."""
+    kind, _, path = name.partition(" ")
+    place = standing.place if isinstance(standing.place, dict) else {}
+    last = place.get("time") or 0
+    silent = 0 < last < (time.time() - KEPT_FOR) * 1000
+    return kind == "file" and standing.pending is None and silent and not os.path.lexists(path)
 
 
 def _entry(standing: Standing) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Service(Watcher):
             for _ in range(2)  # one for each thread
         )
         self._delivery = Delivery(self._logs_api, self._places, settings.retention, watcher=self)
+        self._files = Files(settings.files, own_log(settings.agent), self._standing, self._is_known)
         self._sources = self._open_sources()
         self._gauge = Gauge(this_machine(settings.agent.procfs_path))
         self._waiting: list[dict[str, Any]] = []  # metrics that could not be sent yet, the oldest first
@@ -131,7 +132,8 @@ class Service(Watcher):
         self._stopping.set()
 
     def close(self) -> None:
-        """Let another process have the state."""
+        """Let go of the logs, and let another process have the state."""
+        self._files.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -171,13 +173,12 @@ class Service(Watcher):
     def _open_sources(self) -> Callable[[], list[Source]]:
         """Return what returns all sources, and looks for new files."""
         settings = self._settings
-        files = Files(settings.files, own_log(settings.agent), self._standing, self._is_known)
         others: list[Source] = []
         if settings.journal is not None:
             others.append(JournalSource(settings.journal, self._standing("journal")))
 
         def look() -> list[Source]:
-            found = files.look()
+            found = self._files.look()
             for entry in settings.files:
                 if not self._is_known(entry.pattern):
                     self._places.put(_known(entry.pattern), Standing({"known": True}))

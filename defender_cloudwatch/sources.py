@@ -183,6 +183,12 @@ class Files:
             log.warning("%s matches too many files: %d are followed, the others are not", patterns, MOST_FILES)
         return list(self._sources.values())
 
+    def close(self) -> None:
+        """Let go of all files."""
+        for source in self._sources.values():
+            source.close()
+        self._sources.clear()
+
     def _forget(self, there: set[str]) -> None:
         """Let go of files that are gone and were read to their ends: logs with a date in their names come for ever."""
         for path in [path for path, source in self._sources.items() if path not in there and source.is_finished]:

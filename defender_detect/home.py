@@ -123,6 +123,9 @@ def say_what_next(directory: Directory, config: Config) -> Iterator[str]:
     endpoint, port = hosts_of(detect_certificate(directory))[0], config.agent.authentication.port
     listening = config.agent.authentication.endpoint or LOCAL[0]
     yield f"things connect to {endpoint} port {port}; other names or addresses: {program} init {here} --listen NAME ..."
+    if config.agent.embedded_broker:
+        where = "every address of this machine" if listening == EVERYWHERE else listening
+        yield f"the built-in broker will listen on {where}; only certificates of this authority get in"
     if config.agent.embedded_broker and is_loopback(listening) and not is_loopback(endpoint):
         key = f"{directory.config}: agent.authentication.endpoint"
         yield f"{key} must be {EVERYWHERE} for that, because at {listening} only this machine reaches the broker"

@@ -25,6 +25,7 @@ from device_defender.validation import Invalid, read_json
 PACKAGES = ("amqtt", "cbor2", "cryptography", "msgspec", "paho-mqtt", "rich", "boto3")
 SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 MOST_SILENT = 1_000  # things that are named
+PRIVATE = ("recipients", "topic")  # of alerts: whose address it is; a topic of ntfy's is known to who may read it
 WITHOUT_LOG = (
     f"the journal has nothing of {PROGRAM} for this user: the log is on the standard error of whoever started it"
 )
@@ -67,6 +68,9 @@ def _config(findings: Findings) -> Any:
             alert["headers"] = dict.fromkeys(alert["headers"], REMOVED)
         if isinstance(alert.get("url"), str):  # whose path is often the secret
             alert["url"] = f"{_origin(alert['url'])}/{REMOVED}"
+        for key in PRIVATE:
+            if key in alert and not (key == "topic" and alert.get("type") != "ntfy"):
+                alert[key] = REMOVED
     return config
 
 
@@ -80,6 +84,8 @@ def _secrets_of_alerts(raw: Any) -> Iterator[str]:
     for alert in _alerts(raw):
         headers, url = alert.get("headers"), alert.get("url")
         yield from (str(value) for value in headers.values()) if isinstance(headers, dict) else ()
+        if alert.get("type") == "ntfy" and isinstance(alert.get("topic"), str):
+            yield alert["topic"]
         if isinstance(url, str) and len(url) > len(_origin(url)) + 1:
             yield url
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 import deploy
+from defender_cloudwatch import arguments as cloudwatch
 from defender_detect import arguments as detect
 from defender_publisher import arguments as publisher
 
@@ -13,6 +14,11 @@ from defender_publisher import arguments as publisher
 def publishers() -> str:
     """Return the table of the publisher's options."""
     return table(publisher.new_parser())
+
+
+def cloudwatchs() -> str:
+    """Return the table of the options of amazon-defender-cloudwatch."""
+    return table(cloudwatch.new_parser())
 
 
 def detects() -> str:

@@ -78,6 +78,7 @@ TABLES = {
     "alert-targets": alert_targets,
     "component-keys": component_keys,
     "publisher-options": commands.publishers,
+    "cloudwatch-options": commands.cloudwatchs,
     "detect-options": commands.detects,
     "detect-commands": commands.commands,
     "detect-questions": commands.questions,

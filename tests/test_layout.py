@@ -62,13 +62,8 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
         "arguments",
         "bundle",
         "certificates",
-        "expiry",
-        "hosts",
         "issuing",
-        "passphrase",
-        "record",
         "serving",
-        "starting",
     },
     # by the pages: test_pages.py, test_server.py
     "defender_detect/console": {
@@ -89,7 +84,7 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
     # test_queue.py, test_webhook.py
     "defender_detect/alerts": {"posting"},
     # test_doctor.py, test_service.py, test_script.py
-    "defender_detect": {"audience", "health", "reminder", "showing", "status"},
+    "defender_detect": {"health", "reminder", "showing", "status"},
     # test_detector.py
     "defender_detect/evaluate": {"targets"},
     # test_store.py, test_reader.py

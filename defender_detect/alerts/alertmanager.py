@@ -80,7 +80,7 @@ class AlertmanagerFollower:
                 self._active[key] = self._changed[key] = alert_of_event(event)
             else:
                 begun = self._active.pop(key, None) or alert_of_event(event)
-                self._changed[key] = {**begun, "endsAt": as_time(event.time)}
+                self._changed[key] = {**begun, "endsAt": max(as_time(event.time), begun["startsAt"])}
             self._worker.wake()
 
     def report(self, reported: Reported) -> None:
@@ -110,7 +110,7 @@ class AlertmanagerFollower:
         ends = as_time(time.time() + ENDS_AFTER)
         for part in parts_of(alerts, MOST_IN_POST):
             try:
-                post(self._url, [{"endsAt": ends, **each} for each in part], self._headers)
+                post(self._url, [{"endsAt": max(ends, each["startsAt"]), **each} for each in part], self._headers)
             except AlertRefused as error:
                 raise type(error)(f"{error} (is it an Alertmanager with its API v2?)") from error
 
@@ -146,5 +146,8 @@ def make_alert(alarm: Event | Violation, since: float, words: str) -> Alert:
 
 
 def as_time(seconds: float) -> str:
-    """Return a time in RFC 3339."""
+    """Return a time in RFC 3339, in UTC and as long as any other, so that the later of two is the larger text.
+
+    Alertmanager refuses a whole post if an alert in it ends before it begins, as after a clock was set back.
+    """
     return f"{moment(seconds).isoformat()}.{int(seconds % 1 * 1000):03d}Z"

@@ -103,9 +103,9 @@ class Worker:
                 log.debug("%s failed", self._name, exc_info=True)
             self._failures += 1
             if self._failures == 1:
-                log.error("%s: what is the case is not shown: %s; trying again", self._name, error)
+                log.error("%s: not updated: %s; trying again", self._name, error)
             return 0.0
         if self._failures:
-            log.warning("%s: what is the case is shown again after %d failures", self._name, self._failures)
+            log.warning("%s: updated again after %d failures", self._name, self._failures)
         self._failures = 0
         return wait

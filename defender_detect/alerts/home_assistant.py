@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -24,11 +25,14 @@ from defender_detect.evaluate.alarms import IN_ALARM, Event, Violation
 from device_defender.wording import that
 
 PAUSE = 1.0  # seconds between two rounds of what changed
+MOST_DEVICES = 10_000  # about 20 MB; a broker without access control lets anyone make up names
 AGAIN = 3600.0  # seconds until devices are described again, to a broker that has forgotten them
 NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 OURS = "amazon-defender-detect"
 UNITS = {"aws:all-bytes-in": "B", "aws:all-bytes-out": "B"}
 PREFIX_RULE = "a topic of its own without + and #"
+
+log = logging.getLogger(__name__)
 
 Components = dict[str, dict[str, Any]]
 
@@ -84,6 +88,7 @@ class HomeAssistantFollower:
         self._devices: dict[str, Device] = {}
         self._changed: dict[str, Device] = {}
         self._again = time.monotonic() + AGAIN
+        self._has_complained = False
 
     def begin(self, active: Iterable[Violation]) -> None:
         """Show the alarms that are on."""
@@ -100,6 +105,8 @@ class HomeAssistantFollower:
         numbers = {name: value for name, value in reported.values.items() if isinstance(value, (int, float))}
         with self._worker.changed:
             device = self._device(reported.thing)
+            if device is None:
+                return
             device.numbers.update(numbers)
             device.rules, device.has_reported = reported.rules, True
             self._worker.wake()
@@ -110,13 +117,25 @@ class HomeAssistantFollower:
 
     def _note(self, thing: str, profile: str, behavior: str, is_on: bool) -> None:
         with self._worker.changed:
-            self._device(thing).alarms[f"{profile}/{behavior}"] = is_on
-            self._worker.wake()
+            if (device := self._device(thing)) is not None:
+                device.alarms[f"{profile}/{behavior}"] = is_on
+                self._worker.wake()
 
-    def _device(self, thing: str) -> Device:
-        device = self._devices.setdefault(thing, Device(thing))
+    def _device(self, thing: str) -> Device | None:
+        """Return the device of a thing, which is to be published; None if there are too many."""
+        device = self._devices.get(thing)
+        if device is None:
+            if len(self._devices) >= MOST_DEVICES:
+                self._say_that_there_are_too_many()
+                return None
+            device = self._devices[thing] = Device(thing)
         self._changed[thing] = device
         return device
+
+    def _say_that_there_are_too_many(self) -> None:
+        if not self._has_complained:
+            self._has_complained = True
+            log.error("%s: %d things are shown, and no others from now on", self.name, MOST_DEVICES)
 
     def _work(self) -> float:
         """Publish the devices that changed."""

@@ -26,6 +26,7 @@ GIVE_UP_AFTER = 24 * 3600.0  # seconds; older news is in the list of violations
 FIRST, LAST = 1.0, 300.0  # seconds; the longest wait doubles from the one to the other, with jitter
 LONGEST_ASKED = 3600.0  # seconds that the other side may ask us to wait
 STOP_TIMEOUT = 5.0  # seconds for all that waits
+SHORTEST_STOP = 0.5  # seconds for a follower, however long others took
 LISTED = "the list of violations has them"
 KEPT = "they are sent after the next start"
 
@@ -249,7 +250,7 @@ class Alerts:
         for queue in self.queues:
             queue.close(max(0.0, deadline - time.monotonic()), LISTED if self._delivered is None else KEPT)
         for follower in self._followers:
-            follower.close(max(0.0, deadline - time.monotonic()))
+            follower.close(max(SHORTEST_STOP, deadline - time.monotonic()))
         if self._delivered is not None:
             self._delivered.close(STOP_TIMEOUT)
 

@@ -75,7 +75,8 @@ def read_record(path: Path) -> Record:
     try:
         return validation.read(json.loads(content), Record, name="the record")
     except (ValueError, RecursionError) as error:  # Invalid is a ValueError, as are JSON's and UTF-8's
-        raise AuthorityError(f"{path} is damaged; restore it from a backup: {error}") from error
+        problems = "; ".join(str(error).splitlines())
+        raise AuthorityError(f"{path} is damaged; restore it from a backup: {problems}") from error
 
 
 def write_record(path: Path, record: Record) -> None:

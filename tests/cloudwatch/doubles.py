@@ -38,6 +38,13 @@ class Request:
 Answer = Callable[[Request, str], "tuple[int, Any]"]  # the request and the client's name -> status, document or bytes
 
 
+class Quiet(http.server.ThreadingHTTPServer):
+    """A server that says nothing of clients that hang up, which is what tests make them do."""
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @dataclass
 class Double:
     """A server on loopback; `answer` may be replaced at any time, `requests` are what it was asked."""
@@ -71,7 +78,7 @@ class Double:
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server = Quiet(("127.0.0.1", port), Handler)
         if self.context is not None:
             self._server.socket = self.context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Callable
 
 import pytest
 
 from defender_cloudwatch.batch import LogEvent
-from defender_cloudwatch.places import FILE, Pending, Places, Standing
+from defender_cloudwatch.places import FILE, KEPT_FOR, Pending, Places, Standing
 
 PENDING = Pending("/group", "stream", LogEvent(5, "caf\xe9 \u20ac"), {"offset": 9})
 
@@ -94,3 +95,15 @@ def test_without_a_directory_places_are_kept_in_memory() -> None:
     places = Places(None)
     places.put("a", Standing(1))
     assert Standing(1) == places.of("a")
+
+
+def test_a_file_that_is_gone_for_a_month_is_forgotten_at_a_start(tmp_path: Path) -> None:
+    places, old, new = Places(tmp_path), (time.time() - KEPT_FOR - 60) * 1000, time.time() * 1000
+    (tmp_path / "there.log").touch()
+    for name, last in (("gone", old), ("there", old), ("recent", new), ("unknown", 0)):
+        places.put(f"file {tmp_path}/{name}.log", Standing({"at": None, "sent": 0, "time": int(last)}))
+    places.put("journal", Standing({"at": "c1", "sent": 0, "time": int(old)}))
+    again = Places(tmp_path)
+    assert Standing() == again.of(f"file {tmp_path}/gone.log")
+    kept = [f"file {tmp_path}/{name}.log" for name in ("there", "recent", "unknown")]
+    assert Standing() not in [again.of(name) for name in (*kept, "journal")]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -90,6 +92,20 @@ def test_the_hash_does_not_tell_where_the_key_is(tmp_path: Path, settings: Setti
     assert config_hash(settings) != config_hash(settings_in(tmp_path, debug=True))
 
 
+def opened(path: Path) -> bool:
+    """Whether this process has a file open."""
+    return path.stat().st_ino in {os.stat(fd).st_ino for fd in descriptors()}
+
+
+def descriptors() -> list[int]:
+    found = []
+    for fd in range(256):
+        with contextlib.suppress(OSError):
+            os.fstat(fd)
+            found.append(fd)
+    return found
+
+
 def test_a_service_tells_what_becomes_of_its_turns(tmp_path: Path) -> None:
     with Double(lambda request, client: (200, {})) as aws:
         settings = settings_in(tmp_path, f"http://127.0.0.1:{aws.port}")
@@ -101,11 +117,13 @@ def test_a_service_tells_what_becomes_of_its_turns(tmp_path: Path) -> None:
         service.send_metrics()
         aws.answer = lambda request, client: (500, {"__type": "InternalFailure"})
         service.send_metrics()
+        assert opened(tmp_path / "a.log")
         service.close()
+        assert not opened(tmp_path / "a.log")
     assert status.now.logs is not None
     assert status.now.metrics is not None
     assert (2, 0) == (status.now.logs.sent, status.now.logs.failed)
     assert status.now.metrics.sent > 5
     assert 1 == status.now.metrics.failed
     assert 1 == status.now.sources
-    assert [threading.current_thread().name] == progress
+    assert {threading.current_thread().name} == set(progress)

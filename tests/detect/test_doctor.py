@@ -19,13 +19,16 @@ from defender_daemon.health import HEALTHY, LATE, NOT_RUNNING
 from defender_daemon.ladder import DOUBT, FAIL, NOT_TRIED, OK, Step
 from defender_daemon.status import LastErrorHandler, StatusError
 from defender_detect import doctor, health, reminder
+from defender_detect.alerts.queue import Alerts
 from defender_detect.authority import things
 from defender_detect.authority.directory import Directory
 from defender_detect.authority.things import Wanted
 from defender_detect.config import Config, read_config
 from defender_detect.daemon import note_errors
 from defender_detect.errors import DetectError
+from defender_detect.evaluate.detector import Rules
 from defender_detect.receive.endpoint import Endpoint
+from defender_detect.service import Service
 from defender_detect.status import StatusFile, open_status, read_status
 from defender_detect.store.store import Store
 from demo.authority import Authority
@@ -189,6 +192,17 @@ def test_the_last_error_is_in_the_status_and_an_alarm_is_none(site):
             root.removeHandler(handler)
             assert isinstance(handler, LastErrorHandler)
     assert read_status(site.state).last_error.text == "no connection"
+
+
+def test_alerts_that_wait_are_counted_by_whom_they_are_for():
+    class Queue(list):
+        def __init__(self, name, waiting):
+            super().__init__(range(waiting))
+            self.name = name
+
+    alerts = Alerts(())
+    alerts.queues[:] = [Queue("the webhook at https://h", 3), Queue("the command logger", 0)]
+    assert Service(Rules([], {}), None, alerts).alerts_waiting == {"the webhook at https://h": 3}
 
 
 def test_a_flood_of_warnings_writes_no_file(site):

@@ -24,12 +24,7 @@ pytest.importorskip("msgspec")
 
 import cbor2
 
-from defender_detect.alerts.log import Log
 from defender_detect.alerts.queue import Alerts
-from defender_detect.alerts.topic import Topic
-from defender_detect.audience import alert_topics
-from defender_detect.config import Config
-from defender_detect.config import Detect as DetectSection
 from defender_detect.errors import AlertRefused
 from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Attachment, Rules
@@ -85,17 +80,6 @@ def test_what_was_restored_is_kept_from_the_garbage_collector(tmp_path: Path) ->
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "0 True True\n" == done.stdout
-
-
-def test_who_hears_an_alert_at_the_embedded_broker_is_in_the_configuration() -> None:
-    alerts = [
-        Topic(topic="alerts/a", readers=["dashboard"]),
-        Topic(topic="alerts/b"),
-        Topic(topic="alerts/a", readers=["phone"]),
-        Log(),
-    ]
-    expected = {"alerts/a": {"dashboard", "phone"}, "alerts/b": set()}
-    assert expected == alert_topics(Config(detect=DetectSection(alerts=alerts)))
 
 
 class Setup:

@@ -52,9 +52,8 @@ def test_no_secret_of_the_configuration_and_no_key_is_in_it(site, tmp_path):
     site.run()
     url = f"https://hooks.slack.com/services/{SECRET}"
     private = {"type": "webhook", "url": "https://ntfy.home/attic-door", "headers": {"X-Who": "me and nobody else"}}
-    site.change(
-        "detect", alerts=[{"type": "webhook", "url": url}, {"type": "command", "command": ["x", SECRET]}, private]
-    )
+    command, ntfy = {"type": "command", "command": ["x", SECRET]}, {"type": "ntfy", "topic": "cellar-hatch-7"}
+    site.change("detect", alerts=[{"type": "webhook", "url": url}, command, private, ntfy])
     status = site.directory.path / "state" / "status.json"
     key = site.directory.key.read_text()
     status.write_text(
@@ -64,6 +63,7 @@ def test_no_secret_of_the_configuration_and_no_key_is_in_it(site, tmp_path):
     everything = (tmp_path / "s.tar").read_text()
     assert SECRET not in everything
     assert "attic-door" not in everything
+    assert "cellar-hatch" not in everything
     assert "nobody else" not in everything
     assert "hooks.slack.com" in everything  # so that it was there to be removed
     assert not [line for line in key_lines(key) if line in everything]

@@ -89,7 +89,15 @@ def test_what_was_not_taken_is_posted_again_with_its_end(
     (ended,) = posts(webhook)[-1]
     assert ended["endsAt"].startswith("2027-01-15T08:00:00")
     assert "Alertmanager at http://127.0.0.1" in caplog.text
-    assert 1 == caplog.text.count("what is the case is not shown: the answer was 503; trying again")
+    assert 1 == caplog.text.count("not updated: the answer was 503; trying again")
+
+
+def test_no_alarm_ends_before_it_begins_whatever_the_clock_does(webhook: Webhook, follow: Follow) -> None:
+    follower = follow([VIOLATION._replace(started_at=4e9)], again=0.05)
+    assert wait_until(lambda: posts(webhook))
+    follower.tell(event("alarm-cleared", thing="rpi-9", value=5, time=1.0))
+    assert wait_until(lambda: posts(webhook)[-1][0]["endsAt"] == posts(webhook)[0][0]["startsAt"])
+    assert all(each["endsAt"] >= each["startsAt"] for post in posts(webhook) for each in post)
 
 
 def test_ten_thousand_alarms_are_few_posts(webhook: Webhook, follow: Follow) -> None:

@@ -52,8 +52,8 @@ def test_a_failure_is_said_once_and_tried_again(caplog: pytest.LogCaptureFixture
     assert wait_until(lambda: work.done == 1)
     worker.close(PATIENCE)
     assert [
-        "the place: what is the case is not shown: it is down; trying again",
-        "the place: what is the case is shown again after 3 failures",
+        "the place: not updated: it is down; trying again",
+        "the place: updated again after 3 failures",
     ] == [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"]
 
 

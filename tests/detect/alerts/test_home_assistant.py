@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
+from defender_detect.alerts import home_assistant
 from defender_detect.alerts.followers import Reported
 from defender_detect.alerts.home_assistant import HomeAssistant, HomeAssistantFollower, node_of
-from defender_detect.audience import make_followers
-from defender_detect.config import Agent, Config, Detect
-from defender_detect.errors import AlertError, AlertSettingError
+from defender_detect.errors import AlertError
 from defender_detect.evaluate.alarms import Violation
-from tests.detect.alerts.test_secret import nothing
 from tests.detect.store.test_store import CRITERIA, event
 from tests.waiting import PATIENCE, wait_until
 
@@ -136,7 +134,19 @@ def test_what_could_not_be_published_is_when_there_is_a_connection(
         follower.report(reported(thing, cpu_usage=1))
     assert wait_until(lambda: len(broker.retained) == 4)
     assert wait_until(lambda: broker.topics().count(HEARD) == 1)
-    assert 1 == caplog.text.count("what is the case is not shown: there is no connection to the broker; trying again")
+    assert 1 == caplog.text.count("not updated: there is no connection to the broker; trying again")
+
+
+def test_no_more_things_are_shown_than_there_is_room_for_and_that_is_said_once(
+    broker: Broker, follow: Follow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(home_assistant, "MOST_DEVICES", 2)
+    follower = follow()
+    for thing in ("a", "b", "c", "d", "a"):
+        follower.report(reported(thing, cpu_usage=1))
+        follower.tell(event(thing=thing))
+    assert wait_until(lambda: len(broker.retained) == 4)
+    assert 1 == caplog.text.count("2 things are shown, and no others from now on")
 
 
 @pytest.mark.parametrize("thing", ["caf\u00e9", "a b", "x" * 128, "\u202e", "a.b"])
@@ -153,11 +163,3 @@ def test_the_topics_are_those_of_the_configuration(broker: Broker, follow: Follo
     follow(discovery_prefix="ha", topic="fleet/ours", silent_minutes=2.0).report(reported(cpu_usage=1))
     assert wait_until(lambda: "fleet/ours/rpi-1/heard" in broker.topics())
     assert 120 == broker.retained["ha/device/rpi-1/config"]["components"]["heard"]["off_delay"]
-
-
-def test_the_built_in_broker_which_retains_nothing_is_refused_with_what_to_do() -> None:
-    config = Config(agent=Agent(embedded_broker=True), detect=Detect(alerts=[HomeAssistant()]))
-    with pytest.raises(
-        AlertSettingError, match=r"^detect.alerts\[0\]: it needs a broker that keeps retained .* mosquitto"
-    ):
-        make_followers(config, nothing)

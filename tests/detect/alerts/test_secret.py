@@ -8,8 +8,6 @@ import pytest
 
 from defender_detect.alerts.secret import Secret
 from defender_detect.alerts.webhook import Webhook
-from defender_detect.audience import check_targets
-from defender_detect.config import Config, Detect
 from defender_detect.errors import AlertSettingError
 
 
@@ -57,20 +55,6 @@ def test_what_is_no_secret_is_refused(content: bytes, tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(AlertSettingError, match="^the secret /nowhere/x cannot be read: No such file or directory$"):
         Secret(file="/nowhere/x").read()
-
-
-def test_a_credential_that_only_the_service_has_is_no_fault_of_a_configuration_that_is_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    targets = [Webhook(url=Secret(credential="url")), Webhook(url="http://localhost/")]
-    (sentence,) = check_targets(Config(detect=Detect(alerts=targets)), nothing)
-    assert sentence.startswith(
-        "not checked: detect.alerts[0]: the credential url cannot be read: $CREDENTIALS_DIRECTORY"
-    )
-    wrong = Webhook(url=Secret(file=str(tmp_path / "nowhere")))
-    with pytest.raises(AlertSettingError, match=r"^detect.alerts\[1\]: the secret .* cannot be read: No such file"):
-        list(check_targets(Config(detect=Detect(alerts=[*targets[1:], wrong])), nothing))
 
 
 def test_what_a_secret_has_is_checked_and_not_shown(tmp_path: Path) -> None:

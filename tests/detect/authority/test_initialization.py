@@ -23,15 +23,12 @@ from defender_detect.authority.directory import Directory
 from defender_detect.authority.initialization import Wish
 from defender_detect.authority.issuing import open_issuer
 from defender_detect.authority.passphrase import Passphrase
-from defender_detect.authority.starting import STARTING_PROFILES
 from defender_detect.config import read_config
 from defender_detect.errors import AuthorityError
 from defender_detect.questions import check, find_credentials
 from demo.authority import Authority
 from tests.detect.authority.home import LOCAL, NO_PHRASE, NOW, Killed, make, stopped_at
 from tests.waiting import outcome
-
-ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
 @pytest.fixture
@@ -67,12 +64,6 @@ def test_what_is_made_is_a_configuration_that_detect_takes_whole(home):
     assert config.agent.authentication.endpoint == "127.0.0.1"
     assert config.agent.authentication.revoked == str(home / "revoked.txt")
     assert [each.profile.name for each in read_rules(config).attachments] == ["network-metrics", "silence"]
-
-
-@pytest.mark.parametrize("profile", STARTING_PROFILES, ids=lambda profile: profile["securityProfileName"])
-def test_a_starting_profile_is_a_shipped_one(profile):
-    shipped = ROOT / "configs" / "security-profiles" / f"{profile['securityProfileName']}.json"
-    assert json.loads(shipped.read_text()) == profile
 
 
 def test_the_authority_is_valid_for_ten_years_and_detects_certificate_ends_with_it(home):

@@ -306,3 +306,14 @@ def test_an_authority_with_a_pass_phrase_issues_by_it_and_shuts_out_without(tmp_
     list(things.add(directory, wanted, NOW, passphrase))
     list(things.remove(directory, "rpi-0001", NOW, NO_PHRASE))
     assert len(read_listed(directory.revoked).serials) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_bundle_belongs_to_whoever_called_sudo(home, monkeypatch):
+    monkeypatch.setenv("SUDO_UID", "65534")
+    monkeypatch.setenv("SUDO_GID", "65534")
+    home.add()
+    status = home.bundle().stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (65534, 65534, 0o600)
+    home.renew()  # which replaces it
+    assert home.directory.record.stat().st_uid == 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from defender_detect.ask.replay import Recorded, replay
-from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM
-from defender_detect.evaluate.detector import Detector
+from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, Event
+from defender_detect.evaluate.detector import Detector, Finding
 from defender_detect.evaluate.sentences import line_of
 from defender_detect.evaluate.silence import AGAIN, DATAPOINT, Watch
 from defender_detect.profiles import Profile, parse_profile
@@ -149,6 +151,38 @@ def test_a_report_at_the_very_time_of_a_look_ends_the_alarm(minutes: int) -> Non
     recorded = [Recorded(NOW + minute * MINUTE, "a", read) for minute in (0, minutes)]
     events = list(replay(detector(attach(silence())), recorded))
     assert [(IN_ALARM, 16), (ALARM_CLEARED, minutes)] == [(each.type, (each.time - NOW) / MINUTE) for each in events]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_gap_that_is_too_long_is_an_alarm_and_no_other_over_restarts(seed: int) -> None:
+    """Three things report at random, in whole minutes; what is expected follows from the gaps alone."""
+    chance, limit = random.Random(seed), 16
+    times = {thing: sorted(chance.sample(range(400), 25)) for thing in "abc"}
+    end = max(map(max, times.values()))
+    expected = set()
+    for thing, minutes in times.items():
+        for before, after in zip(minutes, [*minutes[1:], 10**6]):
+            if after - before >= limit and before + limit <= end:
+                expected.add((thing, IN_ALARM, before + limit))
+                if after <= end:
+                    expected.add((thing, ALARM_CLEARED, after))
+    reports = sorted((minute, thing) for thing, minutes in times.items() for minute in minutes)
+    detect, found, last = detector(attach(silence(limit - 1))), set(), {}
+    for minute, thing in reports:
+        now = NOW + minute * MINUTE
+        if chance.random() < 0.1:
+            packed = [(reported, other, detect.pack(other)) for other, reported in last.items()]
+            detect = detector(attach(silence(limit - 1)))
+            for reported, other, state in sorted(packed):
+                detect.restore(other, state, reported, now)
+        findings = [*detect.find_silent(now), observe(detect, thing, report(), now)]
+        last[thing] = now
+        found |= {(each.thing, each.type, round((each.time - NOW) / MINUTE)) for each in events_of(findings)}
+    assert expected == found
+
+
+def events_of(findings: Iterable[Finding]) -> list[Event]:
+    return [event for finding in findings for event in finding.events]
 
 
 def test_a_clock_that_was_set_back_leaves_nobody_unwatched_for_longer_than_that() -> None:
