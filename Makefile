@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-reports bench-console bench-deploy bench-cloudwatch clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -114,6 +114,9 @@ lock: $(VENV)/bin/python ## which packages, by version and hash, a device instal
 bench bench-quick: $(VENV)/installed-bench $(VENV)/bench/ours/installed $(VENV)/bench/reference/installed ## what a report costs (root; five minutes, or one)
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.run $(if $(filter bench-quick,$@),--quick)
+
+bench-alarms: $(VENV)/installed-bench ## how few messages 10,000 alarms in a minute make (two minutes)
+	$(VENV)/bin/python -m benchmarks.alarms
 
 bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over TLS
 	@sh tests/install-mosquitto.sh

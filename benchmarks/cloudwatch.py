@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import random
 import shutil
 import signal
@@ -94,9 +95,15 @@ def main() -> int:
     print("\n".join(describe_bars(bars)))
     if not arguments.no_trial and arguments.upstream:
         method = METHOD.format(megabytes=arguments.megabytes)
-        section = "\n".join([HEADING, "", method, *describe_bars(bars)])
+        section = "\n".join([HEADING, "", method, "", *describe_surroundings(), *describe_bars(bars)])
         RESULTS.write_text(replace_section(RESULTS.read_text(), HEADING, section))
     return 0 if all(met for *_, met in bars) else 1
+
+
+def describe_surroundings() -> Iterator[str]:
+    """Say on what and beside how much else this was measured."""
+    yield f"* {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+    yield f"* load average of the machine at the end: {os.getloadavg()[0]:.2f}"
 
 
 class Scene:
@@ -309,11 +316,11 @@ def judge(
     ours: Measured, theirs: Measured | None, backlog: Backlog, trials: dict[str, Outcome]
 ) -> Iterator[tuple[str, str, str, bool]]:
     """Yield each bar's name, demand, measured value, and whether it is met."""
-    yield "RSS at rest, MB", f"<= {LARGEST_RSS}", f"{ours.rss:.1f}", ours.rss <= LARGEST_RSS
+    own = f"{ours.rss:.1f} (shared with no other process: {ours.uss:.1f})"
+    yield "RSS at rest, MB", f"<= {LARGEST_RSS}", own, ours.rss <= LARGEST_RSS
     if theirs is not None:
-        ratio = ours.rss / theirs.rss
-        yield "USS at rest, MB", "", f"{ours.uss:.1f} (upstream: {theirs.uss:.1f})", True
-        yield "RSS over upstream's", "<= 0.4", f"{ratio:.2f} (upstream: {theirs.rss:.1f} MB)", ratio <= 0.4
+        ratio, shown = ours.rss / theirs.rss, f"upstream: {theirs.rss:.1f} MB, of which {theirs.uss:.1f} its own"
+        yield "RSS over upstream's", "<= 0.4", f"{ratio:.2f} ({shown})", ratio <= 0.4
     stop = ours.stop if ours.stop is not None else LONGEST_STOP
     yield "SIGTERM to the end, s", "<= 2", f"{stop:.2f}{_stop_of(theirs)}", stop <= 2
     per_megabyte = backlog.cpu * 1e9 / backlog.size
@@ -322,11 +329,16 @@ def judge(
     caught_up = f"{backlog.seconds:.1f} ({backlog.arrived:,} of {backlog.lines:,} lines)"
     yield f"{backlog.size / 1e6:.0f} MB of backlog, s", "<= 60", caught_up, arrived and backlog.seconds <= 60
     yield "its peak RSS, MB", "<= 30", f"{backlog.peak:.1f}", backlog.peak <= 30
-    for who, outcome in trials.items():
-        name = f"{KILLS} kills, {ROTATIONS} renames, {LINES:,} lines: {who}"
-        said = f"{outcome.lost:,} lost, {outcome.twice} twice{', in order' if outcome.in_order else ''}"
+    if "ours" in trials:
+        outcome, name = trials["ours"], f"{KILLS} kills, {ROTATIONS} renames, {LINES:,} lines"
         well = (outcome.lost, outcome.twice, outcome.in_order) == (0, 0, True)
-        yield (name, "0 lost, 0 twice, in order", said, well) if who == "ours" else (name, "", said, True)
+        beside = f" (upstream: {describe(trials['upstream'])})" if "upstream" in trials else ""
+        yield name, "0 lost, 0 twice, in order", describe(outcome) + beside, well
+
+
+def describe(outcome: Outcome) -> str:
+    """Say what became of the lines of a trial."""
+    return f"{outcome.lost:,} lost, {outcome.twice} twice, {'in order' if outcome.in_order else 'in another order'}"
 
 
 def _stop_of(theirs: Measured | None) -> str:

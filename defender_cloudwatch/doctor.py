@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from defender_cloudwatch.batch import LogEvent
@@ -77,10 +77,20 @@ class Case:
         return Api(settings.region, Keeper(settings.source), settings.way, settings.endpoint)
 
     @property
-    def groups(self) -> list[str]:
-        """The log groups, each once."""
-        found = [each.group for each in self.settings.files]
-        return list(dict.fromkeys(found + ([self.settings.journal.group] if self.settings.journal else [])))
+    def targets(self) -> list[Target]:
+        """The stream of each log group to write into: the doctor's own, or a log's where the group is of all things.
+
+        There a policy can confine a thing to nothing but its streams.
+        """
+        settings = self.settings
+        logs: list[tuple[str, str | None]] = [(each.group, each.stream) for each in settings.files]
+        if settings.journal is not None:
+            logs.append((settings.journal.group, settings.journal.stream))
+        found: dict[str, str] = {}
+        for group, stream in logs:
+            is_own = settings.thing_name.replace(":", "-") in group
+            found.setdefault(group, STREAM if is_own or stream is None else stream)
+        return [Target(group, stream) for group, stream in found.items()]
 
 
 def read_configuration(case: Case) -> str:
@@ -155,23 +165,26 @@ def get_credentials(case: Case) -> str:
 
 
 def find_group(case: Case) -> str:
-    """See that every log group is there, or can be made."""
+    """See that every log group is there, or can be made, and a stream in it."""
     delivery = Delivery(case.api, Places(None), case.settings.retention)
-    for group in case.groups:
-        _try(partial(delivery.create, Target(group, STREAM)))
-    return ", ".join(case.groups)
+    for target in case.targets:
+        _try(partial(delivery.create, target))
+    return ", ".join(each.group for each in case.targets)
 
 
 def write_events(case: Case) -> str:
     """Write a log event into each group and read it, as the daemon does."""
-    for group in case.groups:
-        where, now = {"logGroupName": group, "logStreamName": STREAM}, int(case.clock() * 1000)
-        events = {"logEvents": [LogEvent(now, MESSAGE)]}
-        answer = _try(partial(case.api.call, LOGS, "PutLogEvents", {**where, **events}))
-        if answer.get("rejectedLogEventsInfo"):
-            raise Failed("CloudWatch Logs refused a log event because of its time", CHECK_CLOCK)
-        _try(partial(case.api.call, LOGS, "GetLogEvents", {**where, "limit": 1}))
-    return f"written to and read from the stream {STREAM}"
+    for target in case.targets:
+        _write_and_read(case, {"logGroupName": target.group, "logStreamName": target.stream})
+    return "written to and read from " + ", ".join(each.stream for each in case.targets)
+
+
+def _write_and_read(case: Case, where: dict[str, Any]) -> None:
+    events = {"logEvents": [LogEvent(int(case.clock() * 1000), MESSAGE)]}
+    answer = _try(partial(case.api.call, LOGS, "PutLogEvents", {**where, **events}))
+    if answer.get("rejectedLogEventsInfo"):
+        raise Failed("CloudWatch Logs refused a log event because of its time", CHECK_CLOCK)
+    _try(partial(case.api.call, LOGS, "GetLogEvents", {**where, "limit": 1}))
 
 
 def put_metrics(case: Case) -> str:

@@ -198,7 +198,8 @@ def _explain_list(kind: str, metric: str, value: Sequence[Any], criteria: Mappin
     wrong = find_culprits(value, criteria)
     if not wrong:
         return f"{metric} is not normal"
-    said = (one if len(wrong) == 1 else more).format(enumerated([shown_item(each) for each in wrong]))
+    names = [shown_item(each) for each in wrong[: MOST_NAMED + 1]]  # as many as can be named
+    said = (one if len(wrong) == 1 else more).format(enumerated(names, len(wrong)))
     return f"{said}, which is not normal{_in_a_row(criteria, 'consecutiveDatapointsToAlarm')}"
 
 

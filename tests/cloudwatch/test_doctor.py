@@ -101,6 +101,17 @@ def test_where_all_is_well_every_check_passes_and_nothing_is_kept(device: Device
     assert ["", "CreateLogStream", "PutLogEvents", "GetLogEvents", "PutMetricData"] == device.aws.operations
 
 
+def test_in_a_log_group_of_all_things_a_log_has_its_own_stream_written(device: Device) -> None:
+    """Whoever shares a log group may have no other stream by its policy, as `./deploy.py --cloudwatch` makes them."""
+    (entry,) = device.logs["logs_collected"]["files"]["collect_list"]  # type: ignore[index]
+    entry.update(log_group_name="/fleet/all", log_stream_name="{thing_name}/app")
+    steps = device.examined()
+    assert ("/fleet/all", "written to and read from rpi-0001/app") == (
+        steps["log group"].says,
+        steps["log events"].says,
+    )
+
+
 def test_a_clock_that_is_fifteen_minutes_off_is_said_with_the_word(device: Device) -> None:
     for clock, says in ((900.0, "ahead of"), (-900.0, "behind")):
         step = failed(device.examined(clock))

@@ -232,7 +232,7 @@ def is_read(action: str) -> bool:
 def snapshot(account: Account) -> dict[str, Any]:
     """Return the names of everything of ours that an account can have."""
     iot, sns, stacks = account.client("iot"), account.client("sns"), account.client("cloudformation")
-    logs = account.client("logs")
+    pages = account.client("logs").get_paginator("describe_log_groups").paginate()
     return {
         "things": sorted(thing["thingName"] for thing in iot.list_things()["things"]),
         "certificates": sorted(each["certificateId"] for each in iot.list_certificates()["certificates"]),
@@ -241,7 +241,7 @@ def snapshot(account: Account) -> dict[str, Any]:
         "metrics": sorted(iot.list_custom_metrics()["metricNames"]),
         "profiles": sorted(each["name"] for each in iot.list_security_profiles()["securityProfileIdentifiers"]),
         "role_aliases": sorted(iot.list_role_aliases()["roleAliases"]),
-        "log_groups": sorted(group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]),
+        "log_groups": sorted(group["logGroupName"] for page in pages for group in page["logGroups"]),
         "buckets": sorted(bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]),
         **{kind: sorted(found) for kind, found in account.greengrass().items()},
         "topics": sorted(topic["TopicArn"] for topic in sns.list_topics()["Topics"]),

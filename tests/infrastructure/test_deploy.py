@@ -266,5 +266,5 @@ def test_two_fleets_share_an_account_and_cpu_usage(machine: Machine, tmp_path_fa
 @pytest.mark.slow
 def test_the_installers_run_from_the_directory_that_deploy_py_prints(machine: Machine) -> None:
     run = machine.list("rpi-0001").deploy("--yes", "--no-detect", "--output", "my fleet")
-    assert "--bundle 'my fleet/rpi-0001.tar'" in run.output
+    assert re.search(r"scp 'my fleet/(install-)?rpi-0001\.(tar|bash)' rpi-0001:", run.output)
     assert Path(machine.directory, "my fleet", "rpi-0001.tar").exists()

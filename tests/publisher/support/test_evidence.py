@@ -9,7 +9,9 @@ import pytest
 
 from defender_publisher.doctor import mqtt, network
 from defender_publisher.doctor.case import Case
+from defender_publisher.support import bundle as bundle_module
 from defender_publisher.support import evidence
+from tests.publisher.support.test_bundle import content_of
 
 WriteConfig = Callable[..., Path]
 
@@ -18,6 +20,19 @@ WriteConfig = Callable[..., Path]
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "ALERT_WITHIN", 0.1)
     monkeypatch.setattr(mqtt, "FIRST_GROWTH", 0.1)
+
+
+def test_without_a_log_file_the_journal_is_asked_and_where_there_is_none_it_says_where_logs_go(
+    write_config: WriteConfig, free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    list(bundle_module.write(tmp_path / "b.tar", Case(write_config(free_port), {})))
+    assert "standard error of whoever started" in content_of(tmp_path / "b.tar")["log.txt"]
+    journal = tmp_path / "journalctl"
+    journal.write_text('#!/bin/sh\nprintf "caf\\351 $*\\n"\n')  # a byte that is no UTF-8, as a program may log it
+    journal.chmod(0o755)
+    list(bundle_module.write(tmp_path / "b.tar", Case(write_config(free_port), {})))
+    assert "--unit amazon-defender-publisher" in content_of(tmp_path / "b.tar")["log.txt"]
 
 
 def test_a_file_of_evidence_that_breaks_leaves_a_gap_and_says_why(
