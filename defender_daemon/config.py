@@ -21,6 +21,7 @@ PATH_KEYS = (  # whose relative values are taken from the config file's director
     "agent.authentication.root_ca",
     "agent.procfs_path",
     "agent.logfile",
+    "agent.textfile",
     "agent.state_directory",
 )
 
@@ -179,6 +180,13 @@ class Agent(Section, frozen=True):
         Annotated[int, Meta(ge=1024)], Meta(description="Bytes after which the log file is rotated.")
     ] = 10 * 1024 * 1024
     log_max_count: Annotated[Annotated[int, Meta(ge=1)], Meta(description="How many rotated log files are kept.")] = 5
+    textfile: Annotated[
+        Optional[str],
+        Meta(
+            description="For amazon-defender-publisher: a file, `NAME.prom`, with its status as metrics, which "
+            "Prometheus's node_exporter collects. Default: none."
+        ),
+    ] = None
     debug: Annotated[bool, Meta(description="Log much more, every report included.")] = False
     state_directory: Annotated[
         Optional[str],

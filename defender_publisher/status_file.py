@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,6 +26,9 @@ from defender_publisher.status import (
 )
 from defender_publisher.transport import Watcher
 from defender_publisher.transports import method_of
+
+if TYPE_CHECKING:
+    from defender_publisher.textfile import TextFile
 
 DELIVERED = ("accepted", "delivered")  # the verdicts after which Device Defender has the report
 NEVER_REPORTED = State()
@@ -58,6 +61,7 @@ class StatusFile(status.StatusFile[Status], Watcher):
             last_accepted=None if state.accepted_at is None else LastAccepted(None, state.accepted_at),
         )
         super().__init__(begun, Path(directory) / STATUS_FILE if directory else None, announce)
+        self._textfile = open_textfile(settings)
         if before is not None:
             old = before.now
             self._change(since=old.since, counts=old.counts, last_report=old.last_report, last_error=old.last_error)
@@ -99,8 +103,22 @@ class StatusFile(status.StatusFile[Status], Watcher):
         """Note in how many seconds the next report is due; None while it waits for a connection."""
         self._change(next_report=None if seconds is None else round(time.time() + seconds, 1))
 
+    def _save(self) -> None:
+        super()._save()
+        if self._textfile is not None:
+            self._textfile.write(self.now)
+
     def _one_more(self, kind: str) -> Counts:
         return msgspec.structs.replace(self.now.counts, **{kind: getattr(self.now.counts, kind) + 1})
 
     def _connection(self, connected: bool) -> ConnectionStatus:
         return msgspec.structs.replace(self.now.connection, connected=connected, since=time.time())
+
+
+def open_textfile(settings: Settings) -> TextFile | None:
+    """Return what writes the status as metrics, if that is asked for."""
+    if settings.agent.textfile is None:
+        return None
+    from defender_publisher.textfile import TextFile  # here, because most do without
+
+    return TextFile(Path(settings.agent.textfile))
