@@ -10,7 +10,7 @@ from pathlib import Path
 
 from defender_daemon.errors import DefenderError
 from defender_detect.arguments import CONSOLE, EXIT_CONFIG, IMPORT, PROGRAM, read_arguments
-from defender_detect.errors import BrokerError, BrokerUnavailable, DetectError, ListenError
+from defender_detect.errors import BrokerError, BrokerUnavailable, DetectError, ListenError, StoreUnavailable
 from defender_detect.logs import start_logging
 
 EXIT_OK, EXIT_FAILED = 0, 1
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = run(options)
         sys.stdout.flush()  # here, where a reader that has gone is no surprise
         return status
-    except (BrokerError, ListenError) as error:
+    except (BrokerError, ListenError, StoreUnavailable) as error:
         return _fail(str(error), EXIT_UNAVAILABLE)
     except BrokerUnavailable as error:
         cause = error.__cause__

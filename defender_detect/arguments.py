@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -27,6 +29,7 @@ COMMANDS = {  # what else is done than to answer reports or questions
     CONSOLE: console.DESCRIPTION,
     IMPORT: "Read an AWS account's security profiles, whom they are for, and the thing groups, into files",
 }
+WORD = re.compile(r"[a-z][a-z-]{1,30}")  # what could be one of these, and is hardly a configuration's name
 NO_MODE = {"check_config": False, "replay": None, "status": False, "doctor": False, "support_bundle": None}
 WORDS = {  # for an option, where a word comes first: amazon-defender-detect status
     "doctor": "--doctor",
@@ -57,8 +60,8 @@ class Parser(argparse.ArgumentParser):
     """A parser of the command line whose errors are one line, with the exit status for a wrong configuration."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and exit."""
-        self.exit(EXIT_CONFIG, f"{PROGRAM}: {message} (see {PROGRAM} --help)\n")
+        """Say what is wrong and exit; a word has a help of its own."""
+        self.exit(EXIT_CONFIG, f"{PROGRAM}: {message} (see {self.prog} --help)\n")
 
 
 def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -74,10 +77,20 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
         return question_parser(words[0]).parse_intermixed_args(words[1:], question)
     if words and words[0] in WORDS:
         words[:1] = [WORDS[words[0]]]
+    elif words and (near := meant_by(words[0])):
+        new_parser().error(f"there is no command and no file {words[0]}: did you mean {near}?")
     options = new_parser().parse_args(words, argparse.Namespace(question=None, command=None))
     if options.json and not (options.doctor or options.status):
         new_parser().error("--json goes with --doctor and --status, or behind a query")
     return options
+
+
+def meant_by(word: str) -> str | None:
+    """Return the word of this program that a first argument is a slip of the pen for; None for a configuration."""
+    if not WORD.fullmatch(word) or Path(word).exists():
+        return None
+    near = difflib.get_close_matches(word, (*QUESTIONS, *COMMANDS, *WORDS), 1)
+    return near[0] if near else None
 
 
 def spelled_out(argv: Sequence[str]) -> list[str]:
@@ -218,7 +231,10 @@ def seconds(text: str) -> float:
 
 def days(text: str) -> float:
     """Read a number of days."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value <= MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"must be a number of days of at most {MOST_DAYS}, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a number of days above 0, at most {MOST_DAYS}, got {text}")
     return value

@@ -118,7 +118,7 @@ def check_things(case: Case) -> str:
     ending = soon(endings, moment(case.clock()))
     if ending:
         raise Doubted("\n".join(ending), "amazon-defender-detect list has all of them")
-    return f"{len(endings)} things have one, and none ends soon"
+    return f"{health.counted(len(endings), 'thing')} with one, and none ends soon"
 
 
 def check_clock(case: Case) -> str:
@@ -205,7 +205,7 @@ def ask_reports(case: Case) -> str:
     if found.silent:
         silent = f"silent {len(found.silent)} of {found.things}: {health.named(found.silent)}"
         raise Doubted(f"{says}; {silent}", "on the device: amazon-defender-publisher doctor")
-    return f"{says}; {found.things} things reported within two days"
+    return f"{says}; {health.counted(found.things, 'thing')} reported within two days"
 
 
 RUNGS = (

@@ -44,6 +44,10 @@ class StoreError(DetectError):
     """What Detect keeps cannot be opened: another Detect has it, or the directory or the database is not usable."""
 
 
+class StoreUnavailable(StoreError):
+    """The disk takes nothing now: trying again may help."""
+
+
 class NothingKept(DetectError):
     """A question is about a thing or a metric of which nothing is kept."""
 

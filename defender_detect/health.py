@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -106,6 +107,7 @@ def describe(health: Health, config: Config) -> Iterator[str]:
         yield f"{health.health}: no Detect has written a status into {health.state_directory}"
         yield from problem_lines(health.health, health.problem, DOCTOR)
         return
+    doctor = f"{DOCTOR} {shlex.quote(status.config_file)}" if status.config_file else DOCTOR
     yield first_line(health.health, f"{PROGRAM} {status.version}", status)
     if alive:
         yield f"broker         {_broker(status, now)}"
@@ -117,7 +119,7 @@ def describe(health: Health, config: Config) -> Iterator[str]:
     yield f"certificates   {_certificates(health.certificates, now)}"
     yield f"disk           {megabytes(health.kept)} kept in {health.state_directory}, {megabytes(health.free)} free"
     yield error_line(status.last_error)
-    yield from problem_lines(health.health, health.problem, DOCTOR)
+    yield from problem_lines(health.health, health.problem, doctor)
     yield from configuration_lines(status, alive and health.config_changed)
 
 

@@ -19,10 +19,11 @@ from defender_detect.store.reader import Reader
 
 DAY = 24 * 3600.0  # seconds
 STEP = 10_000  # reports between two lines of progress
-NOTHING_SEEN = (
-    "no values are kept of this time: see `things` for who reports, and --days. What is kept, the profiles of "
-    "detect.profiles say, configs/security-profiles/network-metrics.json for instance"
+NOTHING_KEPT = (
+    "no values are kept of this time: `things` lists who reports, --days looks further back. Only metrics that a "
+    "profile of detect.profiles names are kept: configs/security-profiles/network-metrics.json names the network's"
 )
+NOTHING_RECORDED = "there is no report to learn from in %s (--group leaves out those of other things)"
 
 
 def suggest(config: Config, name: str, days: float, group: str | None, recorded: Path | None) -> None:
@@ -36,7 +37,7 @@ def suggest(config: Config, name: str, days: float, group: str | None, recorded:
         for each in show_progress(observed):
             suggestion.learn(each)
         if not suggestion.reports:
-            raise DetectError(NOTHING_SEEN)
+            raise DetectError(NOTHING_KEPT if recorded is None else NOTHING_RECORDED % recorded)
         document = suggestion.document(name)
         alarms = find_alarms(document, show_progress(observed))
     print(json.dumps(document, indent=2))

@@ -21,14 +21,14 @@ def provoke_alarm(witness: Witness, normal: Collection[int], deadline: float | N
     if not wait_for_normal(witness, deadline, adopt):
         return
     with unexpected_port(normal) as port:
-        say(f"opens TCP port {port} on {LOOPBACK}, which is not normal here: the next report tells")
+        say(f"opens TCP port {port} on {LOOPBACK}, which is not normal here: the next report shows it")
         witness.came = witness.wait_for(lambda: witness.is_in_alarm, deadline)
     if not witness.came:
         return
     say(f"there is the alarm; port {port} is closed again")
     witness.cleared = wait_for_normal(witness, deadline, adopt)
     if witness.cleared:
-        say("the alarm is cleared: all is normal again, and that is the whole story")
+        say("the alarm is cleared: all is normal again")
 
 
 def wait_for_normal(witness: Witness, deadline: float | None, adopt: Callable[[], None]) -> bool:

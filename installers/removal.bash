@@ -80,7 +80,7 @@ read_options() {
     prefix='' dry_run='' purge=''
     while [ $# -gt 0 ]; do
         case $1 in
-        --help) sed "s|NAME|${0##*/}|" "$here/$help" && exit 0 ;;
+        --help) sed "1s|NAME|${0##*/}|" "$here/$help" && exit 0 ;;
         --dry-run) dry_run=yes ;;
         --purge) purge=yes ;;
         --prefix=?*) prefix=${1#*=} ;;

@@ -25,7 +25,7 @@ misuse() {
 
 # Print the help in a text file beside this.
 print_help() {
-    sed -e "s|NAME|${0##*/}|; s|PYTHON|$default_python|" "$here/$1"
+    sed -e "1s|NAME|${0##*/}|; s|PYTHON|$default_python|" "$here/$1"
 }
 
 # Read those options that matter before there is a Python; which there are, the help knows.

@@ -106,7 +106,12 @@ class Directory:
     def locked(self) -> Iterator[None]:
         """Keep another command that issues or revokes waiting meanwhile; a process that ends leaves no lock."""
         with explained(self.authority):
-            descriptor = os.open(self.authority, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                descriptor = os.open(self.authority, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            except FileNotFoundError as error:
+                raise AuthorityError(
+                    f"there is no {self.authority}: run amazon-defender-detect init, or name the directory that it made"
+                ) from error
         try:
             with explained(self.authority):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)

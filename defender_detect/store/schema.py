@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from defender_detect.errors import StoreError
+from defender_detect.errors import StoreError, StoreUnavailable
 
 DATABASE = "detect.db"
 PARTS = ("", "-wal", "-shm")  # the files of one database
@@ -19,6 +19,8 @@ APPLICATION = 0x44446574  # "DDet": tells Detect's database from another program
 PATIENCE = 5.0  # seconds to wait for whoever else writes, such as a person with the sqlite3 shell
 LARGEST_LOG = 64 * 1024 * 1024  # bytes; a write-ahead log that grew while somebody read is cut to this afterwards
 CACHE = 16 * 1024  # KiB of pages in memory
+FAILING = ("disk I/O error", "database or disk is full")  # SQLite's words; its codes come with Python 3.11
+READ_AT_START = ("things", "metrics", "states", "active", "counts")  # small; the others may have gigabytes
 
 # A report's row begins with its hour, so that new rows go to one end of the tree and old ones leave from the other.
 # Things are numbered as they come: those that report one after the other lie side by side.
@@ -59,13 +61,16 @@ log = logging.getLogger(__name__)
 def open_database(path: Path) -> sqlite3.Connection:
     """Open the database for writing, and make it where there is none; one that is damaged is set aside.
 
-    Raises StoreError for one of another version or program, and for a place where none can be.
+    Raises StoreError for one of another version or program, StoreUnavailable for a disk that is full or fails.
     """
     try:
         return _open(path)
     except sqlite3.Error as error:
         if not is_damage(error):
-            raise StoreError(f"the database {path} cannot be used: {error}") from error
+            says = f"the database {path} cannot be used: {error}"
+            if str(error) in FAILING:
+                raise StoreUnavailable(f"{says}; see that its disk works and has room: df -h {path.parent}") from error
+            raise StoreError(says) from error
         set_aside(path, error)
         return _open(path)
 
@@ -143,6 +148,7 @@ def _open(path: Path) -> sqlite3.Connection:
             _make_tables(connection)
         connection.execute(ADDED)
         _migrate(connection, path)
+        _check_pages(connection)
     except BaseException:
         connection.close()
         raise
@@ -155,6 +161,14 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         _execute_all(connection, TABLES)
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute("PRAGMA user_version = 1")
+
+
+def _check_pages(connection: sqlite3.Connection) -> None:
+    """Raise sqlite3.DatabaseError where the pages of what a start reads are damaged, which would end it each time."""
+    for table in READ_AT_START:
+        (found,) = connection.execute(f"PRAGMA quick_check({table})").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(" ".join(found.split()))
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from defender_daemon import lock
-from defender_detect.errors import StoreError
+from defender_detect.errors import StoreError, StoreUnavailable
 from defender_detect.store.batch import NOTHING_NEW, Batch, Count, Latest, Report
 from defender_detect.store.pruning import Limits
 from defender_detect.store.reader import Reader
@@ -30,6 +31,7 @@ INTERVAL = 0.5  # seconds between two batches, which is what a SIGKILL costs at 
 PRUNE_EVERY = 3600.0  # seconds
 STOP_TIMEOUT = 10.0  # seconds for the last batch; a disk that hangs must not keep Detect from ending
 LOCK_FILE = "lock"
+FAILING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of a disk, which may take something again later
 
 log = logging.getLogger(__name__)
 
@@ -197,4 +199,5 @@ def _take_directory(directory: Path) -> IO[str]:
             "stop it first, or give this one a directory of its own"
         ) from None
     except OSError as error:
-        raise StoreError(f"the state directory {directory} cannot be used ({os.strerror(error.errno or 0)})") from error
+        kind = StoreUnavailable if error.errno in FAILING else StoreError
+        raise kind(f"the state directory {directory} cannot be used ({os.strerror(error.errno or 0)})") from error

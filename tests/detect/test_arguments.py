@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from defender_detect.arguments import canonical, read_arguments, spelled_out
@@ -61,6 +63,31 @@ def test_what_is_missing_or_too_much_is_said_on_one_line(argv: list[str], capsys
     with pytest.raises(SystemExit) as ended:
         read_arguments(argv)
     assert (78, 1) == (ended.value.code, capsys.readouterr().err.count("\n"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["thing", "detect.json"], "there is no command and no file thing: did you mean things?"),
+        (["violation"], "there is no command and no file violation: did you mean violations?"),
+        (["ad", "rpi-0001"], "there is no command and no file ad: did you mean add?"),
+        (["add"], "the following arguments are required: THING (see amazon-defender-detect add --help)"),
+        (["violations", "--days", "x"], "argument --days: must be a number of days above 0, at most 36500, got x (see"),
+        (["violations", "--days", "0"], "argument --days: must be a number of days above 0, at most 36500, got 0 (see"),
+    ],
+)
+def test_a_slip_of_the_pen_is_answered_with_what_was_meant(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="78"):
+        read_arguments(argv)
+    assert capsys.readouterr().err.startswith(f"amazon-defender-detect: {said}")
+
+
+def test_a_file_may_be_called_almost_as_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "thing").write_text("{}")
+    assert "thing" == str(read_arguments(["thing"]).config)
 
 
 def test_a_word_that_is_no_question_is_a_configuration() -> None:

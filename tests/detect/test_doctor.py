@@ -121,6 +121,7 @@ def test_it_is_late_while_it_hears_no_broker(site):
     site.run(connected=False)
     assert site.health().health == LATE
     assert "NOT heard for" in site.said()
+    assert f"next step      amazon-defender-detect doctor {site.directory.config}" in site.said()
 
 
 def test_it_is_late_when_no_thing_reports_any_more_and_one_that_is_gone_for_days_is_not_expected(site):
@@ -218,7 +219,7 @@ def test_the_doctor_says_what_holds_up_to_a_detect_that_is_not_running(site):
     assert [name for name, step in steps.items() if step.verdict == FAIL] == ["running"]
     assert "start it: sudo systemctl start amazon-defender-detect" in steps["running"].advice
     assert steps["profiles"].says == "2 with 1 behavior"
-    assert steps["things' certificates"].says == "0 things have one, and none ends soon"
+    assert steps["things' certificates"].says == "0 things with one, and none ends soon"
     assert steps["broker"].verdict == NOT_TRIED
 
 

@@ -160,6 +160,7 @@ def test_from_nothing_to_a_guarded_device_with_mosquitto(tmp_path, free_port, st
         ),
         (["init", "home", "--listen", "0.0.0.0"], "--listen must be a name or an address that things reach"),
         (["add", THING, "--directory", "none"], "there is no none/amazon-defender-detect.json: run amazon-defender-"),
+        (["remove", THING, "--directory", "none"], "there is no none/authority: run amazon-defender-detect init, or"),
         (["list", "--directory", "none"], "there is no none/authority/issued.json: run amazon-defender-detect init"),
     ],
 )

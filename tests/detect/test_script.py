@@ -24,6 +24,7 @@ pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 
 from defender_detect import __main__ as detect
+from defender_detect.errors import StoreUnavailable
 from defender_detect.receive.endpoint import Endpoint
 from demo.authority import Authority, Files
 from tests.detect.receive.test_receiver import (
@@ -160,6 +161,15 @@ def test_without_endpoint_and_broker_it_says_what_to_choose_from(files):
         "--endpoint is missing (agent.authentication.endpoint); to run the built-in broker: --embedded-broker"
         in ended.stderr
     )
+
+
+def test_a_full_disk_is_said_with_a_status_that_allows_another_try(monkeypatch, capsys):
+    def fail(_):
+        raise StoreUnavailable("the database detect.db cannot be used: database or disk is full")
+
+    monkeypatch.setattr(detect, "run", fail)
+    assert UNAVAILABLE == detect.main([])
+    assert "amazon-defender-detect: the database detect.db cannot be used" in capsys.readouterr().err
 
 
 @needs_amqtt

@@ -67,7 +67,7 @@ def test_a_recording_can_be_learned_from_and_a_group_only(tmp_path: Path, capsys
         ([], "give Detect's CONFIG with agent.state_directory, or --state-directory, or --recorded"),
         (["--state-directory", "."], "nothing is kept in ."),
         (["--recorded", "nothing.jsonl"], "nothing.jsonl cannot be read: No such file or directory"),
-        (["--recorded", "/dev/null"], "no values are kept of this time"),
+        (["--recorded", "/dev/null"], "there is no report to learn from in /dev/null"),
     ],
 )
 def test_without_reports_that_is_said(

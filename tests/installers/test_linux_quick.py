@@ -97,6 +97,7 @@ def test_help_names_every_option(script: Path) -> None:
     assert {"--help", "--dry-run", "--prefix"} < listed
     assert "NAME [" not in done.stdout
     assert f"usage: {script.name} " in done.stdout
+    assert 1 == done.stdout.count(script.name)
 
 
 def test_whatever_the_help_lists_is_an_option_and_nothing_else(prefix: Path) -> None:

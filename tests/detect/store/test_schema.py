@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from defender_detect.errors import StoreError
+from defender_detect.errors import StoreError, StoreUnavailable
 from defender_detect.store import schema
 from defender_detect.store.reader import Reader
 from defender_detect.store.schema import DATABASE, VERSION
@@ -96,6 +96,37 @@ def test_a_damaged_database_is_set_aside_and_said(
         assert ["rpi-2"] == [each.name for each in kept.things()]
     (aside,) = tmp_path.glob("detect.db.damaged-*")
     assert aside.name in caplog.text
+
+
+def test_damage_in_the_midst_of_what_a_start_reads_is_found_before_it_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store(tmp_path) as kept:
+        kept.add("rpi-1", NOW, {"cpu_usage": 1})
+    path = tmp_path / DATABASE
+    connection = sqlite3.connect(path)
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'states'").fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    with store(tmp_path) as kept:
+        assert [] == list(kept.load_states())
+    assert 1 == len(list(tmp_path.glob("detect.db.damaged-*")))
+    assert "is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("says", schema.FAILING)
+def test_a_disk_that_is_full_or_fails_is_said_and_may_be_tried_again(
+    tmp_path: Path, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> sqlite3.Connection:
+        raise sqlite3.OperationalError(says)
+
+    monkeypatch.setattr(schema, "_open", fail)
+    with pytest.raises(StoreUnavailable, match=f"{says}; see that its disk works and has room: df -h {tmp_path}$"):
+        store(tmp_path)
 
 
 def test_damage_while_detect_runs_loses_the_past_and_not_what_comes(
