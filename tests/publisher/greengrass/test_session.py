@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher.greengrass.session import largest_report
+from defender_publisher.greengrass import ipc
+from defender_publisher.greengrass.session import Way, is_lite, largest_report
 from tests.fakes.nucleus import JAVA_LIMIT, LITE_LIMIT, TOKEN, Nucleus
 from tests.publisher.conftest import Run
 from tests.waiting import PATIENCE, wait_until
@@ -48,10 +49,25 @@ def test_an_operation_that_access_control_lacks_is_named(nucleus: Nucleus, compo
     assert f"the nucleus does not allow this component aws.greengrass#{operation} on $aws/things/core-1" in done.stderr
 
 
+@pytest.mark.parametrize(("limit", "lite"), [(LITE_LIMIT, True), (JAVA_LIMIT, False)])
+def test_a_nucleus_that_gives_no_answer_to_which_one_it_is_is_asked_again(
+    tmp_path: Path, limit: int, lite: bool
+) -> None:
+    """What it does not say is taken for the smaller one, and is no answer to remember."""
+    nucleus = Nucleus(tmp_path / "ipc.socket", limit=limit)
+    way, client = Way(nucleus.path, TOKEN, "core-1"), ipc.Client(nucleus.path, TOKEN, timeout=0.1)
+    nucleus.silent = {"GetConfiguration"}
+    assert is_lite(client, way)
+    client.close()
+    client, nucleus.silent = ipc.Client(nucleus.path, TOKEN), set()
+    assert [lite, lite] == [is_lite(client, way), is_lite(client, way)]
+    assert 2 == len(nucleus.calls)
+    client.close()
+    nucleus.stop()
+
+
 @pytest.mark.parametrize("limit", [LITE_LIMIT, JAVA_LIMIT])
 def test_the_largest_report_that_lite_takes_is_taken_and_one_byte_more_is_not(tmp_path: Path, limit: int) -> None:
-    from defender_publisher.greengrass import ipc
-
     nucleus = Nucleus(tmp_path / "ipc.socket", limit=limit, verdict=lambda topic, payload: None)
     client = ipc.Client(nucleus.path, TOKEN)
     ipc.publish_to_iot_core(client, TOPIC, bytes(largest_report(TOPIC)))
