@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -61,11 +62,14 @@ def run(options: argparse.Namespace) -> int:
 
 def run_component(options: argparse.Namespace) -> int:
     """Do the same as a Greengrass component, whose configuration the nucleus has."""
+    from defender_daemon import logs
     from defender_publisher.greengrass import component
     from defender_publisher.overrides import overrides_of
     from defender_publisher.settings import Settings, read_settings
 
     overrides, directory = overrides_of(vars(options)), component.state_directory()
+    quiet = options.asks and not options.check_config
+    logs.log_to_stderr(logging.WARNING if quiet else logging.INFO)  # until the configuration is there that says where
 
     def reread() -> Settings:
         return read_settings(component.refetch_configuration(directory), overrides)

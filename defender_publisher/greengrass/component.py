@@ -17,7 +17,7 @@ from defender_daemon.config import Raw
 from defender_publisher.errors import ConfigError, HungError, TransportError
 from defender_publisher.greengrass import ipc
 from defender_publisher.greengrass.parameters import notes_on, read_parameters
-from defender_publisher.greengrass.session import find_way, is_lite
+from defender_publisher.greengrass.session import Token, find_way, is_lite
 
 log = logging.getLogger("defender_publisher")
 
@@ -34,7 +34,7 @@ def fetch_configuration(directory: Path) -> Path:
     way = find_way()
     try:
         with contextlib.closing(ipc.Client(way.path, way.token)) as client:
-            given, lite = ipc.get_configuration(client), is_lite(client)
+            given, lite = ipc.get_configuration(client), is_lite(client, way)
     except (ipc.IpcError, ipc.Closed, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise TransportError(f"the nucleus cannot be asked for the configuration at {way.path}: {reason}") from error
@@ -49,12 +49,14 @@ def wait_for_configuration(directory: Path) -> Path:
 
     Raises ConfigError for one that cannot be used, HungError where only a new start helps.
     """
+    token = Token()
     while True:
         try:
             return fetch_configuration(directory)
         except TransportError as error:
-            if isinstance(error.__cause__, ipc.TokenRefused):
-                raise HungError(*error.problem) from error
+            token.refused = token.refused + 1 if isinstance(error.__cause__, ipc.TokenRefused) else 0
+            if token.problem:
+                raise HungError(token.problem) from error
             log.warning("%s; asking again in %.0f s", error, PATIENCE)
             time.sleep(PATIENCE)
 

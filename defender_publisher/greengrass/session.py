@@ -18,6 +18,7 @@ LITE = "aws.greengrass.NucleusLite"  # the component that is the nucleus itself,
 LITE_FRAME = 10_012  # bytes; nucleus lite hangs up on a longer message, without a word (seen with 2.6.0)
 REPLIES_QOS = 1
 TOKENS_REFUSED = 2  # in a row, after which no later one will be let in
+NOT_LITE = "ResourceNotFoundError"  # what a nucleus answers that has no component of the name LITE
 
 
 class Way(NamedTuple):
@@ -45,13 +46,25 @@ def largest_report(topic: str) -> int:
     return (LITE_FRAME - len(eventstream.encode(headers, empty))) // 4 * 3  # base64
 
 
-def is_lite(client: ipc.Client) -> bool:
-    """Tell whether the nucleus is nucleus lite, which is the one that has a configuration under its own name."""
-    try:
-        ipc.get_configuration(client, "awsRegion", component=LITE)
-    except ipc.IpcError:
-        return False
-    return True
+def is_lite(client: ipc.Client, way: Way) -> bool:
+    """Tell whether the nucleus is nucleus lite, which is the one that has a configuration under its own name.
+
+    It is asked once: no nucleus becomes another one while it knows the component's token. One that gave no answer to
+    this is taken for nucleus lite, whose smaller reports every nucleus takes, and is asked again the next time.
+    """
+    if way not in _answers:
+        try:
+            ipc.get_configuration(client, "awsRegion", component=LITE)
+        except ipc.IpcError as error:
+            if error.code != NOT_LITE:
+                return True
+            _answers[way] = False
+        else:
+            _answers[way] = True
+    return _answers[way]
+
+
+_answers: dict[Way, bool] = {}  # whether the nucleus at the other end is nucleus lite; a process has one
 
 
 class Token:
@@ -145,7 +158,7 @@ class GreengrassSession:
 
     def _find_limit(self) -> int:
         """Return the largest report that this nucleus takes."""
-        return largest_report(self._link.topic) if is_lite(self._connected()) else LARGEST_PAYLOAD
+        return largest_report(self._link.topic) if is_lite(self._connected(), self._way) else LARGEST_PAYLOAD
 
     def _refusal(self, error: ipc.IpcError) -> TransportError:
         if error.code == "UnauthorizedError":

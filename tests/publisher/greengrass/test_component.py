@@ -7,11 +7,19 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from threading import Timer
 
+import pytest
+
+from defender_publisher.errors import HungError
+from defender_publisher.greengrass import component as component_module
+from defender_publisher.greengrass.component import wait_for_configuration
+from defender_publisher.greengrass.session import SOCKET
 from tests.conftest import ROOT
-from tests.fakes.nucleus import Nucleus
+from tests.fakes.nucleus import TOKEN, Nucleus
 from tests.publisher.conftest import SOON, Run
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import PATIENCE, outcome, wait_until
 
 TOPIC = "$aws/things/core-1/defender/metrics/json"
 
@@ -32,6 +40,64 @@ def test_the_configuration_can_be_checked_and_says_what_has_no_effect(nucleus: N
     assert 0 == done.returncode, done.stderr
     assert "thing name = core-1" in done.stdout
     assert "agent.publish_interval = 2" in done.stdout
+    assert "ProcDestinationPath-ResourceId has no effect here: a Greengrass V2 component sees" in done.stderr
+
+
+def test_a_start_says_what_has_no_effect_and_asks_once_which_nucleus_it_is(
+    nucleus: Nucleus, daemon: subprocess.Popen[str]
+) -> None:
+    nucleus.configuration["PublishRetryCount"] = 5
+    assert wait_until(lambda: len(nucleus.published) >= 1, PATIENCE)
+    nucleus.hang_up()
+    before = len(nucleus.published)
+    assert wait_until(lambda: len(nucleus.published) > before, PATIENCE)
+    daemon.terminate()
+    said = daemon.communicate(timeout=PATIENCE)[1]
+    assert 1 == said.count("PublishRetryCount has no effect here: reports are retried"), said
+    asked = [content for operation, content in nucleus.calls if content.get("componentName")]
+    assert [{"keyPath": ["awsRegion"], "componentName": "aws.greengrass.NucleusLite"}] == asked
+
+
+def test_a_start_waits_for_a_nucleus_that_is_not_there(
+    nucleus: Nucleus, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three ends an hour end a component for good, so a nucleus that starts after it is no reason for one."""
+    absent = tmp_path / "later.socket"
+    set_environment(monkeypatch, {**environment, SOCKET: str(absent)})
+    monkeypatch.setattr(component_module, "PATIENCE", 0.01)
+    Timer(0.2, lambda: absent.symlink_to(nucleus.path)).start()
+    assert tmp_path / "component.json" == outcome(lambda: wait_for_configuration(tmp_path))
+
+
+@pytest.mark.parametrize("refusals", [1, 2])
+def test_a_start_ends_for_a_token_that_was_refused_twice_and_not_for_one_refusal(
+    nucleus: Nucleus,
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    refusals: int,
+) -> None:
+    nucleus.tokens = {"of the next start"}
+
+    def sleep(seconds: float) -> None:
+        assert seconds <= 30, "two refusals are within a minute"
+        if refusals == 1:
+            nucleus.tokens = {TOKEN}
+
+    set_environment(monkeypatch, environment)
+    monkeypatch.setattr(component_module.time, "sleep", sleep)
+    if refusals == 1:
+        assert wait_for_configuration(tmp_path).exists()
+    else:
+        with pytest.raises(HungError, match="no longer knows this component's token, which only a new start brings"):
+            wait_for_configuration(tmp_path)
+    assert ["asking again in 30 s"] == [record.getMessage().rpartition("; ")[2] for record in caplog.records]
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
 
 def test_the_doctor_and_the_status_work_inside_a_component(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import random
 import socket
 import threading
 from collections.abc import Iterator
@@ -221,11 +222,15 @@ class Liar:
 
     def serve(self, said: bytes) -> None:
         connection, _ = self.listener.accept()
+        self.connection = connection
         connection.recv(65536)
         connection.sendall(eventstream.encode({":message-type": 5, ":message-flags": 1, ":stream-id": 0}))
         connection.recv(65536)  # the first call
         connection.sendall(said)
-        self.connection = connection
+
+    def close(self) -> None:
+        self.connection.close()
+        self.listener.close()
 
 
 @pytest.mark.parametrize(
@@ -246,6 +251,25 @@ def test_what_is_no_answer_ends_the_connection_with_one_kind_of_error(tmp_path: 
     with pytest.raises((ipc.Closed, ipc.IpcError)):
         ipc.get_configuration(client)
     assert client.closed.wait(PATIENCE)
+
+
+@pytest.mark.slow
+def test_a_thousand_connections_that_say_something_damaged_end_each_in_one_kind_of_error(tmp_path: Path) -> None:
+    """Each ends at once, and neither a thread nor a descriptor of theirs is left."""
+    dice = random.Random(1)
+    good = eventstream.encode({":message-type": 0, ":stream-id": 1, "service-model-type": "x#YResponse"}, b"{}")
+    before = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(1_000):
+        said = bytearray(good)
+        said[dice.randrange(len(said))] ^= dice.randrange(1, 256)
+        liar = Liar(tmp_path / f"{number}.socket", bytes(said))
+        client = ipc.Client(str(liar.path), TOKEN, timeout=PATIENCE)
+        with pytest.raises((ipc.Closed, ipc.IpcError)):
+            ipc.get_configuration(client)
+        client.close()
+        liar.close()
+    assert wait_until(lambda: threading.active_count() <= before[0] + 1)
+    assert wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before[1] + 1)
 
 
 def test_a_ping_is_answered_and_a_payload_that_is_no_base64_is_no_message(nucleus: Nucleus) -> None:
