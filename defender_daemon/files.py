@@ -84,12 +84,20 @@ def append(path: str, flags: int) -> int:
         return os.open(path, flags | os.O_CLOEXEC, 0o666)
 
 
+def existing(path: Path) -> Path:
+    """Return a directory, or the next one above it that is there."""
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
+
+
 def writing_problem(directory: str) -> Problem | None:
-    """Return what keeps everybody from writing into a directory: a full disk, or one that is read-only."""
+    """Return what keeps everybody from writing into a directory: a full disk, or one that is read-only.
+
+    One that is not there yet is made where it is needed, in the next one above it that is there.
+    """
     try:
-        found = os.statvfs(directory)
-    except FileNotFoundError:
-        return None  # it is made where it is needed
+        found = os.statvfs(existing(Path(directory)))
     except OSError as error:
         return Problem(f"the directory {directory} cannot be used: {error.strerror}", "correct agent.state_directory")
     if found.f_flag & os.ST_RDONLY:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from defender_daemon import ladder, rungs
+from defender_daemon import files, ladder, rungs
 from defender_daemon.certificate import file_problems, pair_problems
 from defender_daemon.dates import moment
 from defender_daemon.errors import DefenderError
@@ -132,7 +132,7 @@ def check_disk(case: Case) -> str:
     if directory is None:
         raise Doubted("nothing is kept, and a restart forgets all alarms", "set agent.state_directory")
     says = rungs.state_directory(directory)
-    free = shutil.disk_usage(health.existing(Path(directory))).free
+    free = shutil.disk_usage(files.existing(Path(directory))).free
     if free < LEAST_FREE:
         raise Doubted(f"{directory} has {health.megabytes(free)} left", f"make room: df -h {directory}")
     return f"{says}, {health.megabytes(free)} free"

@@ -28,6 +28,7 @@ from defender_daemon.rungs import DAY
 from defender_detect.arguments import PROGRAM
 from defender_detect.config import Config
 from defender_detect.errors import DetectError
+from defender_detect.metrics import FORGOTTEN_AFTER
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.status import LOOKED_EVERY, Status, config_hash, read_status
 from defender_detect.store.reader import Reader
@@ -38,7 +39,6 @@ DOCTOR = f"{PROGRAM} doctor"
 PATIENCE = 2  # intervals in which no thing at all reported, after which something is wrong
 SHORTEST_INTERVAL = 300.0  # seconds; AWS's between two reports of a thing
 SILENT_AFTER = 3  # intervals without a report, after which a thing is called silent
-FORGOTTEN_AFTER = 2 * 86_400.0  # seconds; a thing that is silent for longer is no longer expected
 HANGS_AFTER = 4 * LOOKED_EVERY  # seconds without a look of the main loop
 MOST_NAMED = 5  # silent things
 
@@ -165,12 +165,7 @@ def _read_kept(directory: Path) -> tuple[list[LastReport], int]:
 def _sizes(directory: Path) -> tuple[int, int]:
     """Return how much is kept, and how much more the disk has room for."""
     kept = sum(each.stat().st_size for each in directory.glob("*") if each.is_file()) if directory.is_dir() else 0
-    return kept, shutil.disk_usage(existing(directory)).free
-
-
-def existing(path: Path) -> Path:
-    """Return a directory, or the one above it that is there."""
-    return path if path.exists() or path == path.parent else existing(path.parent)
+    return kept, shutil.disk_usage(files.existing(directory)).free
 
 
 def _broker(status: Status, now: float) -> str:

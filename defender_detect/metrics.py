@@ -11,6 +11,7 @@ from device_defender.report import Connections, ListeningPorts, Report, address_
 
 __all__ = ["LARGEST_COUNT", "METRICS", "SILENCE", "SUMMED", "Value", "as_count", "metric_values"]
 
+FORGOTTEN_AFTER = 2 * 24 * 3600.0  # seconds without a report; its alarms are invalid then, as at AWS
 Value = Union[int, float, tuple[Union[int, float, str], ...]]  # what a metric is; lists are tuples
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from defender_detect.errors import ProfileError
-from defender_detect.metrics import Value
+from defender_detect.metrics import FORGOTTEN_AFTER, Value
 from device_defender.metrics import CLOUD_SIDE, SILENCE
 from device_defender.profile import read_documents
 from device_defender.validation import Invalid
 
 NOT_MEASURED = frozenset(CLOUD_SIDE) - {SILENCE}  # of AWS's metrics
-LONGEST_SILENCE = 2 * 24 * 60  # minutes; nothing is remembered of a thing for longer
+LONGEST_SILENCE = int(FORGOTTEN_AFTER / 60)  # minutes
 IN_THE_CLOUD = "is a cloud-side metric, which only AWS IoT measures"
 NO_ML = (
     "ML Detect's models exist in AWS only; say what is normal with comparisonOperator and value or statisticalThreshold"

@@ -71,13 +71,15 @@ class BuiltIn(NamedTuple):
     """A custom metric that the publisher measures by itself.
 
     `collector` is what measures it, `module:name` below `defender_publisher.collectors`: a function, or a class whose
-    instances measure over time. `given` is the argument it takes: a "path" on a disk, a "procfs_path", or none.
+    instances measure over time. `given` is the argument it takes: a "path" on a disk, a "procfs_path", or none. `unit`
+    is "%", or "" where there is none that matters.
     """
 
     type: TypeName
     description: str
     collector: str
     given: str = ""
+    unit: str = ""
 
 
 BUILT_INS: Mapping[str, BuiltIn] = MappingProxyType(
@@ -87,15 +89,24 @@ BUILT_INS: Mapping[str, BuiltIn] = MappingProxyType(
             "How busy the processors were since the last look, in percent of all of them (0 to 100).",
             "cpu:CpuUsage",
             "procfs_path",
+            "%",
         ),
         "memory_usage": BuiltIn(
-            "number", "Memory that is not available to programs, in percent.", "machine:memory_usage", "procfs_path"
+            "number",
+            "Memory that is not available to programs, in percent.",
+            "machine:memory_usage",
+            "procfs_path",
+            "%",
         ),
         "swap_usage": BuiltIn(
-            "number", "Swap space used, in percent; left out on a machine without.", "machine:swap_usage", "procfs_path"
+            "number",
+            "Swap space used, in percent; left out on a machine without.",
+            "machine:swap_usage",
+            "procfs_path",
+            "%",
         ),
         "disk_usage": BuiltIn(
-            "number", "Used space of the disk that holds `path`, in percent.", "machine:disk_usage", "path"
+            "number", "Used space of the disk that holds `path`, in percent.", "machine:disk_usage", "path", "%"
         ),
         "load_average": BuiltIn("number-list", "The load over 1, 5 and 15 minutes.", "machine:load_average"),
         "cpu_temperature": BuiltIn(
@@ -126,6 +137,8 @@ BUILT_INS: Mapping[str, BuiltIn] = MappingProxyType(
         ),
     }
 )
+
+PERCENT = frozenset(name for name, each in BUILT_INS.items() if each.unit == "%")
 
 # Things that CreateThing makes, metrics, security profiles and behaviors are all named alike. Python's $ allows a
 # newline after it, and \Z is unknown to the JSON Schema that is made of this.

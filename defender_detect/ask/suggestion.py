@@ -19,7 +19,7 @@ from defender_detect.evaluate.detector import Detector
 from defender_detect.evaluate.shapes import kind_of
 from defender_detect.metrics import LARGEST_COUNT, SUMMED
 from defender_detect.profiles import parse_profile
-from device_defender.metrics import AWS_PREFIX, BUILT_INS
+from device_defender.metrics import AWS_PREFIX, PERCENT
 
 RANK, MARGIN = 0.999, 1.5  # the largest but one of a thousand values, and half of that more
 DIGITS = 2  # of a limit; more would say that it is exact
@@ -27,7 +27,6 @@ MOST_LISTED = 100  # ports or strings in a profile; AWS takes 1,000 elements in 
 EPHEMERAL = 32_768  # from here on the system chooses a port for whoever asks for any, and the next time another one
 CERTAIN = 95.0  # percent; a limit above that limits nothing
 IN_A_ROW = 3  # reports above a limit in percent, because a moment at full load is no incident
-PERCENT = tuple(name for name, each in BUILT_INS.items() if "percent" in each.description)
 LIST_OF = {  # what a number stands for where the list cannot be in a profile
     "aws:num-listening-tcp-ports": "aws:listening-tcp-ports",
     "aws:num-listening-udp-ports": "aws:listening-udp-ports",

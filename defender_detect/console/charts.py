@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from defender_daemon.text import printable
 from defender_detect.console.axis import Axis
 from defender_detect.console.drawing import GAP, Plot, draw_line, fall, find_interval, find_top
-from defender_detect.console.wording import BYTES, PERCENT, name_metric, say_normal, show_value
+from defender_detect.console.wording import BYTES, name_metric, say_normal, show_value
+from device_defender.metrics import PERCENT
 
 PAIRS = {  # metrics that are one chart, and its name
     "bytes": ("aws:all-bytes-out", "aws:all-bytes-in"),

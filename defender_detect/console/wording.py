@@ -10,6 +10,7 @@ from defender_daemon.text import printable
 from defender_detect.evaluate import sentences
 from defender_detect.evaluate.alarms import Event, Violation
 from defender_detect.metrics import SILENCE
+from device_defender.metrics import PERCENT
 
 if TYPE_CHECKING:
     from defender_detect.metrics import Value
@@ -33,7 +34,6 @@ METRICS = {
 }
 ITEMS = {"ports": ("port", "ports"), "cidrs": ("address", "addresses")}  # of a list, one and more
 BYTES = frozenset({"aws:all-bytes-in", "aws:all-bytes-out"})
-PERCENT = frozenset({"cpu_usage", "memory_usage", "swap_usage", "disk_usage"})  # the publisher's own
 NORMAL = {
     "less-than": "below {}",
     "less-than-equals": "at most {}",

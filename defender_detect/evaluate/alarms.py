@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from defender_detect.metrics import METRICS, Value
+from defender_detect.metrics import FORGOTTEN_AFTER, METRICS, Value
 from defender_detect.profiles import Behavior
 
 IN_ALARM, ALARM_CLEARED, ALARM_INVALIDATED = "in-alarm", "alarm-cleared", "alarm-invalidated"
-INVALID_AFTER = 2 * 24 * 3600.0  # seconds without a report of the thing; AWS's
 
 
 class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -165,4 +164,4 @@ def is_silent(reported: float, now: float) -> bool:
     It is the thing that counts and not the alarm's metric: whoever breaks into a device and switches off a block of its
     report must not clear the alarm by that.
     """
-    return now - reported >= INVALID_AFTER
+    return now - reported >= FORGOTTEN_AFTER

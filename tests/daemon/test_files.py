@@ -68,3 +68,21 @@ def test_a_file_is_replaced_whatever_stands_in_the_way(tmp_path: Path, trap: Cal
     assert not (tmp_path / ".f.json.new").exists()
     if (tmp_path / "precious").exists():
         assert "precious" == (tmp_path / "precious").read_text()
+
+
+@pytest.mark.parametrize("there", ["", "state", "no/state"])
+def test_what_keeps_a_directory_from_being_written_is_found_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    asked = []
+
+    def read_only(path: Path) -> os.statvfs_result:
+        asked.append(path)
+        return os.statvfs_result((4096, 4096, 9, 9, 9, 9, 9, 9, os.ST_RDONLY, 255))
+
+    assert files.writing_problem(str(tmp_path / there)) is None
+    monkeypatch.setattr(os, "statvfs", read_only)
+    problem = files.writing_problem(str(tmp_path / there))
+    assert [tmp_path] == asked
+    assert problem is not None
+    assert problem.says.endswith("is read-only")

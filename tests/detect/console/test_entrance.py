@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from starlette.routing import Route
 
 from defender_detect.store.summaries import Summaries
 from tests.detect.console.conftest import ORIGIN, TOKEN, Identity, Open
 
 PAGES = ("/", "/alarms", "/things", "/things/camera-00001", "/profiles", "/live", "/at?place=0&name=", "/metrics")
+
+
+def test_every_page_is_among_those_that_are_tried_without_the_token(fleet: Path, open_console: Open) -> None:
+    routes = {route.path for route in open_console(fleet).app._app.routes if isinstance(route, Route)}  # type: ignore[attr-defined]
+    tried = {page.partition("?")[0].replace("camera-00001", "{name:path}") for page in PAGES}
+    assert tried | {"/verdicts/{violation_id:path}"} == routes
 
 
 def test_without_the_token_nothing_is_shown_but_where_to_put_it(fleet: Path, open_console: Open) -> None:

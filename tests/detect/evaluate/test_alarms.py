@@ -15,7 +15,6 @@ from defender_detect.evaluate.alarms import (
     ALARM_CLEARED,
     ALARM_INVALIDATED,
     IN_ALARM,
-    INVALID_AFTER,
     NORMAL,
     Event,
     State,
@@ -26,6 +25,7 @@ from defender_detect.evaluate.alarms import (
     step,
 )
 from defender_detect.evaluate.ruleset import forget
+from defender_detect.metrics import FORGOTTEN_AFTER
 from defender_detect.profiles import Behavior, parse_behavior
 from tests.examples import examples
 
@@ -130,7 +130,7 @@ def test_the_kind_of_a_value_is_the_metrics() -> None:
 
 
 def test_a_thing_is_silent_after_two_days() -> None:
-    for elapsed, silent in ((0, False), (2 * 24 * 3600 - 1, False), (2 * 24 * 3600, True), (-INVALID_AFTER, False)):
+    for elapsed, silent in ((0, False), (2 * 24 * 3600 - 1, False), (2 * 24 * 3600, True), (-FORGOTTEN_AFTER, False)):
         assert silent is is_silent(NOW, NOW + elapsed)
 
 
@@ -157,7 +157,7 @@ def test_violations_have_ids_of_their_own_that_aws_would_take() -> None:
 def test_alarms_begin_and_end_in_turns(datapoints: str, to_alarm: int, to_clear: int, silence: int) -> None:
     state, events, now, whose, new_id = NORMAL, [], NOW, subject(to_alarm, to_clear), numbered()
     for index, datapoint in enumerate(datapoints):
-        now += INVALID_AFTER if index == silence else 300
+        now += FORGOTTEN_AFTER if index == silence else 300
         if index == silence:
             event, state = invalidate(state, whose, now), NORMAL
             events += [event] if event else []

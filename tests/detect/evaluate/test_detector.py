@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, INVALID_AFTER, Event
+from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, Event
 from defender_detect.evaluate.detector import NOTHING, Attachment, Detector, Finding, Rules
 from defender_detect.evaluate.percentiles import Population
 from defender_detect.judge.reading import read_report
+from defender_detect.metrics import FORGOTTEN_AFTER
 from defender_detect.profiles import Profile, parse_profile
 from defender_detect.service import invalidate_forgotten
 from defender_detect.store.store import Store
@@ -412,12 +413,12 @@ def test_two_days_of_silence_make_a_things_alarm_invalid_and_no_others() -> None
         detect.observe("late", report(cpu=80), NOW + STEP * index)
     detect.observe("once", report(cpu=80), NOW)
     last = NOW + STEP
-    assert [] == brief(detect.expire(last + INVALID_AFTER - 1))
-    (finding,) = [each for each in detect.expire(last + INVALID_AFTER) if each.events]
+    assert [] == brief(detect.expire(last + FORGOTTEN_AFTER - 1))
+    (finding,) = [each for each in detect.expire(last + FORGOTTEN_AFTER) if each.events]
     assert ("silent", None, NOTHING) == (finding.thing, finding.values, finding.state)
     assert [("violation-1", ALARM_INVALIDATED, None)] == [(e.violation_id, e.type, e.value) for e in finding.events]
-    assert [] == brief(detect.expire(last + INVALID_AFTER))
-    assert [("late", "p", ALARM_INVALIDATED)] == brief(detect.expire(last + INVALID_AFTER + DAY))
+    assert [] == brief(detect.expire(last + FORGOTTEN_AFTER))
+    assert [("late", "p", ALARM_INVALIDATED)] == brief(detect.expire(last + FORGOTTEN_AFTER + DAY))
     assert [] == brief(detect.observe("once", report(cpu=80), last + 5 * DAY))
 
 
