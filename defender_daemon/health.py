@@ -74,7 +74,7 @@ def configuration_lines(status: Status, changed: bool) -> Iterator[str]:
     """Yield which configuration a daemon runs with, and whether it is another one by now."""
     yield f"configuration  {status.config_file or 'the command line'}"
     if changed:
-        yield f"               has changed since; kill -HUP {status.pid} lets the daemon read it again"
+        yield f"               has changed since, or options override it; kill -HUP {status.pid} lets it be read again"
 
 
 def span(seconds: float) -> str:

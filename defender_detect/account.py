@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from itertools import count
@@ -45,7 +47,9 @@ def open_client(profile: str | None, region: str | None) -> Any:
         import boto3
         from botocore.exceptions import BotoCoreError
     except ModuleNotFoundError as error:
-        raise DetectError('importing from AWS needs boto3: pip install "amazon-defender-publisher[sns]"') from error
+        raise DetectError(
+            f"importing from AWS needs boto3: {shlex.quote(sys.executable)} -m pip install boto3"
+        ) from error
     try:
         return boto3.Session(profile_name=profile, region_name=region).client("iot")
     except BotoCoreError as error:

@@ -157,7 +157,7 @@ def ask_running(case: Case) -> str:
     if status is None:
         raise Failed(f"Detect runs, and has written no status into {case.health.state_directory}", LOOK_INTO_LOG)
     says = f"process {status.pid}, for {span(case.clock() - status.since)}"
-    changed = f"; its configuration is another one by now (kill -HUP {status.pid}, or restart it)"
+    changed = f"; its configuration has changed since, or options override it (kill -HUP {status.pid}, or restart it)"
     return says + (changed if case.health.config_changed else "")
 
 

@@ -52,8 +52,8 @@ BY_WEBSOCKET = AT_AWS._replace(
     connect="check that the AWS credentials are valid and allow iot:Connect on client/{client_id}, and the clock"
 )
 ELSEWHERE = Permissions(
-    connect="look into the broker's log: it must trust the authority that signed this device's certificate, and accept "
-    "the client ID {client_id}",
+    connect="look into the broker's log: it must trust the authority that signed this device's certificate, must not "
+    "have revoked it, and must accept the client ID {client_id}",
     subscribe="let the broker's access rules allow this device to read {topic}/accepted and {topic}/rejected",
     publish="let the broker's access rules allow this device to write {topic}",
     answers="check that something answers reports at this broker (amazon-defender-detect, for instance), and that its "

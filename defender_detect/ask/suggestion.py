@@ -78,7 +78,8 @@ class Suggestion:
         lists = list(self._lists())
         behaviors = [*lists, *self._limits({each["metric"] for each in lists}), *self._silence()]
         period = f"{show_time(self._first)} to {show_time(self._last)}"
-        counted = f"{self.reports} reports of {len(self.things)} thing{'s'[: len(self.things) != 1]}"
+        reports = "1 report" if self.reports == 1 else f"{self.reports} reports"
+        counted = f"{reports} of {len(self.things)} thing{'s'[: len(self.things) != 1]}"
         return {
             "securityProfileName": name,
             "securityProfileDescription": f"What was normal in {counted} from {period}.",

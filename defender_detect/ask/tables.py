@@ -72,8 +72,9 @@ def metrics_table(answer: Mapping[str, Any], width: int | None = None) -> str:
     points = [(each["timestamp"], measure(each["value"])) for each in data]
     low, high = min(value for _, value in points), max(value for _, value in points)
     what = "items" if isinstance(next(iter(data[0]["value"].values()), None), list) else "values"
+    reports = "report" if len(data) == 1 else "reports"
     period = f"{show_time(points[0][0])} to {show_time(points[-1][0])}"
-    summary = f"{draw_sparkline(points)}\n{what} from {low:g} to {high:g} in {len(data)} reports\n{period}\n"
+    summary = f"{draw_sparkline(points)}\n{what} from {low:g} to {high:g} in {len(data)} {reports}\n{period}\n"
     rows = [(show_time(each["timestamp"]), show_value(each["value"])) for each in data[-NEWEST:]]
     return f"{summary}\n{draw_table(('TIME', 'VALUE'), rows, width)}"
 

@@ -98,8 +98,8 @@ def remove(directory: Directory, thing: str, now: datetime, passphrase: Passphra
         if issuer is not None:
             mosquitto.write_revoked(directory, issuer, after, now)
         write_record(directory.record, after)
-    number = len(record.of(thing))
-    yield f"{thing} is shut out: {number} certificate{'s'[: number != 1]} revoked"
+    number, is_new = len(record.of(thing)), any(each.removed is None for each in record.of(thing))
+    yield f"{thing} is shut out{'' if is_new else ' already'}: {number} certificate{'s'[: number != 1]} revoked"
 
 
 def check_name(thing: str) -> None:

@@ -17,9 +17,10 @@ from defender_detect.errors import StoreError
 from defender_detect.evaluate.alarms import Event, Violation
 from defender_detect.metrics import Value
 from defender_detect.store.packing import unpack_value, unpack_values
-from defender_detect.store.schema import DATABASE, PATIENCE, check_is_current
+from defender_detect.store.schema import DATABASE, PATIENCE, check_is_current, is_damage
 
 HOUR = 3600  # seconds
+MOVE_AWAY = "; stop Detect, move the database away, and start Detect, which makes a new one"
 
 PAGE = (
     1_000  # rows that are read at once: a question about a million things neither fills the memory nor holds up Detect
@@ -195,7 +196,8 @@ class Reader:
                 check_is_current(connection, self.path)
                 yield connection
         except sqlite3.Error as error:
-            raise StoreError(f"the database {self.path} cannot be read: {error}") from error
+            advice = MOVE_AWAY if is_damage(error) else ""
+            raise StoreError(f"the database {self.path} cannot be read: {error}{advice}") from error
 
     def _open(self) -> sqlite3.Connection:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,14 @@ def test_what_boto3_lacks_is_said_with_what_to_do(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(DetectError, match=sentence):
         list(carry_out(vars(read_arguments(["import", str(tmp_path / "new"), *arguments]))))
+
+
+def test_without_boto3_the_command_for_this_python_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(DetectError) as refused:
+        list(carry_out(vars(read_arguments(["import", str(tmp_path)]))))
+    wanted = f"importing from AWS needs boto3: {shlex.quote(sys.executable)} -m pip install boto3"
+    assert wanted == str(refused.value)
 
 
 def test_what_the_credentials_may_not_is_said() -> None:

@@ -154,7 +154,7 @@ def test_a_configuration_that_has_changed_is_said_and_what_systemd_hands_over_is
     assert health.config_hash(same) == health.config_hash(site.config)
     site.change("detect", metrics_days=3)
     assert site.health().config_changed
-    assert "has changed since; kill -HUP" in site.said()
+    assert "has changed since, or options override it; kill -HUP" in site.said()
 
 
 def test_the_health_is_json_for_a_program(site):

@@ -24,7 +24,11 @@ BY_WEBSOCKET = msgspec.structs.replace(AT_AWS, certificate="", private_key="", w
 @pytest.mark.parametrize(
     ("explain", "at_aws", "elsewhere"),
     [
-        (diagnosis.not_let_in, "iot:Connect on client/rpi-1", "accept the client ID rpi-1"),
+        (
+            diagnosis.not_let_in,
+            "iot:Connect on client/rpi-1",
+            "must not have revoked it, and",
+        ),
         (lambda link: diagnosis.refusal(5, link), "iot:Connect on client/rpi-1", "accept the client ID rpi-1"),
         (
             lambda link: diagnosis.subscription_refused(f"{TOPIC}/accepted", link),

@@ -191,4 +191,4 @@ def test_a_configuration_that_changed_since_the_start_is_said(tmp_path: Path, se
     with StateFile(tmp_path):
         StatusFile(settings, str(tmp_path))
         found = health.examine(settings_in(tmp_path, debug=True))
-    assert f"has changed since; kill -HUP {os.getpid()}" in "\n".join(health.describe(found))
+    assert f"has changed since, or options override it; kill -HUP {os.getpid()}" in "\n".join(health.describe(found))

@@ -78,6 +78,7 @@ def test_tables_are_aligned_and_say_in_words_what_is_not_normal(reader: Reader) 
 def test_a_metrics_table_has_a_sparkline_and_the_newest_values(reader: Reader) -> None:
     text = tables.metrics_table(list_metric_values(reader, "rpi-1", "cpu_usage", 0, NOW * 2))
     assert text.startswith("█▁\nvalues from 12 to 99.5 in 2 reports\n")
+    assert "in 1 report\n" in tables.metrics_table({"metricDatumList": [{"timestamp": NOW, "value": {"number": 5}}]})
     assert ["99.5", "12"] == [line.split()[-1] for line in text.splitlines()[-2:]]
 
 

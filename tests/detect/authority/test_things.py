@@ -164,6 +164,7 @@ def test_who_is_removed_is_shut_out_with_every_certificate_and_can_be_added_agai
     assert not home.is_shut_out(first)
     assert not home.is_shut_out(second)
     assert home.remove() == ["rpi-0001 is shut out: 2 certificates revoked"]
+    assert home.remove() == ["rpi-0001 is shut out already: 2 certificates revoked"]
     assert home.is_shut_out(first)
     assert home.is_shut_out(second)
     home.add()
@@ -246,7 +247,7 @@ def test_a_clock_of_1970_is_said(home):
 
 
 def test_a_directory_without_an_authority_is_said(tmp_path):
-    with pytest.raises(AuthorityError, match="No such file or directory"):
+    with pytest.raises(AuthorityError, match="none/authority: run amazon-defender-detect init"):
         list(things.add(Directory(tmp_path / "none"), Wanted("a", 8883), NOW, NO_PHRASE))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from defender_detect.ask.queries import check_thing
-from defender_detect.errors import NothingKept
+from defender_detect.errors import NothingKept, StoreError
 from defender_detect.store import reader as module
 from defender_detect.store.reader import ACTIVE, EVENTS, THINGS, Reader
 from defender_detect.store.store import Store
@@ -125,3 +125,9 @@ def test_a_thing_that_never_reported_is_not_known(kept: Store) -> None:
     assert "only-silent" not in [*kept.neighbors("o"), *(each.name for each in kept.things())]
     assert kept.knows("rpi-000")
     assert Reader(kept.path.parent).knows("rpi-000")
+
+
+def test_a_damaged_database_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "detect.db").write_bytes(b"rubbish" * 1000)
+    with pytest.raises(StoreError, match="detect.db cannot be read: .*; stop Detect, move the database away"):
+        Reader(tmp_path).check()
