@@ -10,11 +10,13 @@ import sys
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from release import component
+from release import archive, component
 from release.archive import Member
 from tests.fakes.nucleus import TOKEN, Nucleus
+from tests.greengrass_recipe import Permission, Recipe
 
 yaml = pytest.importorskip("yaml")
 
@@ -78,6 +80,45 @@ def test_the_recipe_is_one_that_greengrass_takes() -> None:
         assert f"s3://BUCKET_NAME/{component.NAME}/1.2.3/{architecture.zip}.zip" == artifact["Uri"]
         assert "ZIP" == artifact["Unarchive"]
         assert "RequiresPrivilege" not in json.dumps(manifest)
+
+
+def test_the_recipe_keeps_the_rules_of_the_gdk_and_of_nucleus_lite() -> None:
+    recipe = msgspec.convert(yaml.safe_load(component.recipe(archive.read_version(ROOT))), Recipe)
+    assert [each.name for each in component.ARCHITECTURES] == [
+        each.platform["architecture"] for each in recipe.manifests
+    ]
+    for manifest in recipe.manifests:
+        assert Permission() == manifest.artifacts[0].permission, "owner reads, nobody runs"
+        for step in (manifest.lifecycle.install, manifest.lifecycle.run):
+            assert step.script.startswith(("sh ", "exec ")), "so what came with the artifact is run by a program"
+            assert not step.requires_privilege
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("ComponentName:", "Componentname:", "unknown field `Componentname`"),
+        ('ComponentVersion: "1.2.3"', "", "missing required field `ComponentVersion`"),
+        ('ComponentVersion: "1.2.3"', 'ComponentVersion: "v1.2"', "ComponentVersion"),
+        ('"2020-01-25"', '"2020-01-26"', "RecipeFormatVersion"),
+        (f'ComponentName: "{component.NAME}"', 'ComponentName: "of two words"', "ComponentName"),
+        ("Uri:", "URI:", "unknown field `URI`"),
+        ("Timeout: 300", "Timeout: soon", "Expected `int`, got `str` - at `$.Manifests"),
+        ("Unarchive: ZIP", "Unarchive: TAR", "Invalid enum value 'TAR'"),
+        (
+            "Unarchive: ZIP",
+            "Unarchive: ZIP\n        Permission: {Execute: EVERYBODY}",
+            "Invalid enum value 'EVERYBODY'",
+        ),
+        ("run:", "startup:", "unknown field `startup`"),
+        ("Manifests:", "Manifests: []\nOthers:", "Expected `array` of length >= 1|unknown field `Others`"),
+    ],
+)
+def test_a_recipe_that_breaks_a_rule_is_seen(old: str, new: str, expected: str) -> None:
+    text = component.recipe("1.2.3")
+    assert old in text
+    with pytest.raises(msgspec.ValidationError, match=expected.replace("$", r"\$").replace("[", r"\[")):
+        msgspec.convert(yaml.safe_load(text.replace(old, new)), Recipe)
 
 
 def test_what_the_recipe_offers_is_what_the_parameters_are() -> None:

@@ -17,7 +17,7 @@ from defender_daemon.config import Raw
 from defender_publisher.errors import ConfigError, HungError, TransportError
 from defender_publisher.greengrass import ipc
 from defender_publisher.greengrass.parameters import notes_on, read_parameters
-from defender_publisher.greengrass.session import Token, find_way, is_lite
+from defender_publisher.greengrass.session import Token, advice_on, find_way, is_lite, reason_of
 
 log = logging.getLogger("defender_publisher")
 
@@ -36,8 +36,8 @@ def fetch_configuration(directory: Path) -> Path:
         with contextlib.closing(ipc.Client(way.path, way.token)) as client:
             given, lite = ipc.get_configuration(client), is_lite(client, way)
     except (ipc.IpcError, ipc.Closed, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise TransportError(f"the nucleus cannot be asked for the configuration at {way.path}: {reason}") from error
+        says = f"the nucleus cannot be asked for the configuration at {way.path}: {reason_of(error)}"
+        raise TransportError(says, advice_on(error)) from error
     raw = read_parameters(given, short_names=lite)
     for note in notes_on(given):
         log.info("%s", note)

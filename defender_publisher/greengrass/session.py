@@ -21,6 +21,14 @@ TOKENS_REFUSED = 2  # in a row, after which no later one will be let in
 NOT_LITE = "ResourceNotFoundError"  # what a nucleus answers that has no component of the name LITE
 
 
+ADVICE: dict[type[BaseException], str] = {
+    ipc.TokenRefused: "it may have been restarted: restart the component",
+    FileNotFoundError: "start the nucleus",
+    ConnectionRefusedError: "start the nucleus",
+    PermissionError: "run this as the user that the nucleus runs components as, ggc_user or gg_component as a rule",
+}
+
+
 class Way(NamedTuple):
     """How a component reaches its nucleus: what the nucleus put into its environment."""
 
@@ -67,6 +75,16 @@ def is_lite(client: ipc.Client, way: Way) -> bool:
 _answers: dict[Way, bool] = {}  # whether the nucleus at the other end is nucleus lite; a process has one
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why the nucleus cannot be reached, as a part of a sentence."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def advice_on(error: BaseException) -> str:
+    """Return what to do about a nucleus that cannot be reached, nothing where only waiting helps."""
+    return next((advice for kind, advice in ADVICE.items() if isinstance(error, kind)), "")
+
+
 class Token:
     """Whether the nucleus still knows the component's token; shared by the sessions of one transport."""
 
@@ -104,13 +122,14 @@ class GreengrassSession:
                 ipc.subscribe_to_iot_core(self._client, topic, self._take, REPLIES_QOS)
         except ipc.TokenRefused as error:
             self._token.refused += 1
-            raise TransportError(str(error), "it may have been restarted") from error
+            raise TransportError(str(error), advice_on(error)) from error
         except ipc.IpcError as error:
             self.close()
             raise self._refusal(error) from error
         except (ipc.Closed, OSError) as error:
             self.close()
-            raise TransportError(f"the nucleus cannot be reached at {self._way.path}: {_reason(error)}") from error
+            says = f"the nucleus cannot be reached at {self._way.path}: {reason_of(error)}"
+            raise TransportError(says, advice_on(error)) from error
 
     def publish(self, payload: bytes) -> None:
         """Send a report at QoS 0; raises NotConnected when the nucleus does not take it."""
@@ -121,7 +140,7 @@ class GreengrassSession:
                 raise NotConnected(*_denied("PublishToIoTCore", self._link.topic)) from error
             raise NotConnected(f"the nucleus did not take the report ({error})", "it may be offline") from error
         except (ipc.Closed, OSError) as error:
-            raise NotConnected(f"the nucleus did not take the report: {_reason(error)}") from error
+            raise NotConnected(f"the nucleus did not take the report: {reason_of(error)}") from error
 
     def next_message(self, timeout: float) -> Message | None:
         """Return the next message, or None after `timeout` seconds; raises NotConnected when the connection is lost."""
@@ -169,7 +188,3 @@ class GreengrassSession:
 def _denied(operation: str, topic: str) -> tuple[str, str]:
     says = f"the nucleus does not allow this component aws.greengrass#{operation} on {topic}"
     return says, "add the operation and $aws/things/+/defender/metrics/# to the component's accessControl"
-
-
-def _reason(error: BaseException) -> str:
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
