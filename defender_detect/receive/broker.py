@@ -38,6 +38,7 @@ START_TIMEOUT, STOP_TIMEOUT = 10.0, 1.2  # seconds
 GOODBYE_TIMEOUT = 0.5  # seconds for clients to close their side of a connection at the end
 KEPT_FREE = 64  # files that may be open beside the connections: the store's, the log's, those of alerts
 WATCH = 1.0  # seconds between two looks at the clock
+LONGEST_TURN = 10.0  # seconds that a turn of the event loop may take; on a busy machine one takes long
 PAUSE = 0.1  # seconds before the next connection is taken when the system had no room for one
 DAY = 86_400  # seconds
 RENEW = "issue another one (amazon-defender-detect renew THING)"
@@ -210,6 +211,7 @@ class EmbeddedBroker:
         self._stopping = asyncio.Event()
         self._turned = threading.Event()  # the event loop has, since it was asked last
         self._turned.set()
+        self._asked = 0.0
 
     def start(self, timeout: float = START_TIMEOUT) -> None:
         """Serve; return when clients can connect."""
@@ -220,12 +222,14 @@ class EmbeddedBroker:
             raise BrokerError(f"the broker cannot start on {self.endpoint}: {error}") from error
 
     def lives(self) -> bool:
-        """Tell whether it serves: its thread runs, and its event loop has taken a turn since it was asked last."""
-        has_turned = self._turned.is_set()
+        """Tell whether it serves: its thread runs, and its event loop takes a turn within LONGEST_TURN of being asked."""
+        if not self._turned.is_set():
+            return self._thread.is_alive() and time.monotonic() - self._asked < LONGEST_TURN
         self._turned.clear()
+        self._asked = time.monotonic()
         with contextlib.suppress(RuntimeError):  # the loop is closed, because the thread is ending
             self._started.result(0).call_soon_threadsafe(self._turned.set)
-            return has_turned and self._thread.is_alive()
+            return self._thread.is_alive()
         return False
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:

@@ -38,7 +38,10 @@ class BufferedSocket(ssl.SSLSocket):
         return len(self._unread) - self._position or super().pending()
 
     def _read_all(self) -> bytes:
-        records = [super().recv(RECORD)]
+        try:
+            records = [super().recv(RECORD)]
+        except BrokenPipeError:  # OpenSSL 3.5 still had a ticket to send to who has closed the connection
+            return b""
         try:
             while records[-1] and len(records) < MOST_RECORDS and self.gettimeout() == 0:
                 records.append(super().recv(RECORD))

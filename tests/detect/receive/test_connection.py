@@ -79,6 +79,14 @@ def test_what_came_before_the_end_is_handed_out_before_the_end(pair: Pair) -> No
     assert connection.recv(100) == b""
 
 
+def test_an_end_that_openssl_finds_while_it_writes_is_one(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: ssl.SSLSocket, *arguments: int) -> bytes:
+        raise BrokenPipeError(32, "Broken pipe")  # as OpenSSL 3.5 does
+
+    monkeypatch.setattr(ssl.SSLSocket, "recv", refuse)
+    assert b"" == pair[0].recv(100)
+
+
 def test_a_client_without_a_connection_has_nothing_to_read(tmp_path: Path) -> None:
     import paho.mqtt.client as mqtt
 
