@@ -117,10 +117,9 @@ def lock_console() -> str:
 def resolve(python: str, constraint: Path, *needs: Path) -> Iterator[str]:
     """Yield an entry for each package that the needs bring from a Python on: uv finds them for each platform."""
     plain = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-config")
-    uv = [Path(sys.executable).with_name("uv"), "pip", "compile", *plain, "--python-version", python]
-    done = subprocess.run(
-        [*uv, "--constraint", constraint, *needs], capture_output=True, text=True, check=False, cwd="/"
-    )
+    uv: list[str | Path] = [Path(sys.executable).with_name("uv"), "pip", "compile", *plain, "--python-version", python]
+    command = [*uv, "--constraint", constraint, *needs]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     if done.returncode:
         raise wheelhouse.WheelError(done.stderr.strip())
     entries = re.split(r"^(?=\w)", done.stdout, flags=re.MULTILINE)

@@ -309,6 +309,38 @@ def test_a_version_without_the_consoles_packages_goes_on_without_it(prefix: Path
         assert (expected, sorted(expected)) == (linux.units, sorted(path.name for path in units.iterdir()))
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_console_that_does_not_start_is_taken_back_to_what_there_was_before(
+    prefix: Path, directory: Path, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Detect runs again as it did: without a console that nobody had, or with the one that was left out now."""
+    restarts = prefix / "restarts"
+    fails_once = f'case "$*" in "restart "*) echo >>"{restarts}"; [ $(wc -l <"{restarts}") -gt 1 ] ;; esac'
+    calls = add_tools(prefix, systemctl=fails_once)
+    units, root = prefix / "etc" / "systemd" / "system", prefix / "opt" / "aws" / NAME
+    units.mkdir(parents=True)
+    for version in ("old", "new"):
+        python = root / "versions" / version / "venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text("#!/bin/sh\nexit 0\n")
+        python.chmod(0o755)
+        shutil.copytree(ROOT / "installers", root / "versions" / version / "installers")
+    (root / "current").symlink_to("versions/old")
+    (root / "etc").symlink_to(directory)
+    if there:
+        shutil.copy(CONSOLE, units)
+    made = an_installation(prefix, "--no-console" if there else "--console")
+    made.install_service()
+    monkeypatch.setattr(made.platform, "last_words", lambda: "I am broken")
+    with pytest.raises(
+        load()["problem"].Problem, match="I am broken\nstart: new does not start; restored old, which is"
+    ):
+        made.switch.start(root / "versions" / "new")
+    expected = [UNIT.name, CONSOLE.name] if there else [UNIT.name]
+    assert sorted(expected) == sorted(path.name for path in units.iterdir())
+    assert f"restart {' '.join(expected)}" in calls.read_text().splitlines()[-1]
+
+
 def test_the_console_is_no_script_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     load()["program"].write_command(tmp_path, load()["product"].DETECT, "nobody")

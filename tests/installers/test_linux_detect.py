@@ -37,6 +37,7 @@ DETECT_WHEELS, ADDRESS, PORT = "/detect-wheelhouse", "127.0.0.1", 8883
 STEPS = ["platform", "python", "directory", "program", "user", "configuration", "service", "start", "verdict"]
 CONSOLE, CONSOLE_PORT = "amazon-defender-detect-console.service", 8790
 CONSOLE_ADDRESS = "/run/amazon-defender-detect-console/address"
+TOKEN = "of-those-who-run-the-tests"
 MOST_EXPOSED = 1.5  # by systemd-analyze, of 10
 AS_USER = (f"--reuid={NAME}", f"--regid={NAME}", "--clear-groups")
 PROFILE = {
@@ -333,9 +334,9 @@ def test_removed_it_comes_back_with_all_it_knew_and_a_purge_leaves_nothing(
 class Browser:
     """Somebody on the machine who opens the console at the address that root reads."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, token: str = "") -> None:
         self.site, self.cookie = site, ""
-        self.address = site.read(CONSOLE_ADDRESS).strip()
+        self.address = site.read(CONSOLE_ADDRESS).strip() + token
         answer, _ = self.ask("GET", self.address.partition(str(CONSOLE_PORT))[2])
         self.cookie = str(answer.getheader("set-cookie")).partition(";")[0]
 
@@ -382,7 +383,13 @@ def test_a_console_that_is_asked_for_shows_what_detect_found_until_it_is_refused
     assert 303 == answer.status, said
     assert "known here" in browser.read("/alarms")
 
+    config = json.loads(detect.read(CONFIG))
+    detect.write(CONFIG, json.dumps({**config, "detect": {**config["detect"], "console": {"token_file": "its.token"}}}))
+    detect.write(f"{DIRECTORY}/its.token", TOKEN)
+    detect.machine.run("chmod", "600", f"{DIRECTORY}/its.token", check=True)
     assert "ready on" in verdict_of(install(detect, source=new_release(detect, "/later", program="detect")))
+    assert f"http://{ADDRESS}:{CONSOLE_PORT}/" == detect.read(CONSOLE_ADDRESS).strip()
+    assert "rpi-0001" in Browser(detect, f"?token={TOKEN}").read("/things")
     new = version_of(detect)
     assert (True, "active") == (new.startswith("9."), state_of(detect, CONSOLE)), "an upgrade keeps it"
     new_release(detect, "/broken", program="detect")
@@ -392,7 +399,7 @@ def test_a_console_that_is_asked_for_shows_what_detect_found_until_it_is_refused
     assert "I am broken" in done.stderr
     assert (new, "active") == (version_of(detect), state_of(detect, CONSOLE))
     detect.machine.run("systemctl", "stop", UNIT, check=True)
-    assert "known here" in Browser(detect).read("/alarms"), "while Detect does not run, too"
+    assert "known here" in Browser(detect, f"?token={TOKEN}").read("/alarms"), "while Detect does not run, too"
 
     assert "console" not in verdict_of(install(detect, "--no-console", source="/later"))
     assert ("active", False) == (state_of(detect, UNIT), "active" == state_of(detect, CONSOLE))
