@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
 
+from defender_daemon.notify import Notifier
 from defender_detect.api.answers import Source
 from defender_detect.api.app import Api as AwsApi
 from defender_detect.api.app import Gate
@@ -29,6 +32,7 @@ from defender_detect.store.pages import PageReader
 from defender_detect.store.summaries import Summaries
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+ADDRESS_FILE = "address"  # in the directory that systemd makes for the service
 TOKEN_BYTES = 24  # of chance
 SHORTEST_TOKEN = 16  # characters of one's own
 READ_AGAIN_AFTER = 30.0  # seconds: profiles that changed are shown soon, and files are not read for each page
@@ -54,13 +58,26 @@ def show(read: Callable[[], Config], port: int | None = None) -> None:
     rules, watcher = RememberedRules(read), Watcher(store.path)
     app = make_app(Sight(store, rules, console.silent_after), identity, watcher)
     places = [Place(app, listener, tls, watcher.close)]
-    print(f"the console is at {entrance_of(console, identity, listener.getsockname()[1])}", flush=True)
+    tell_entrance(entrance_of(console, identity, listener.getsockname()[1]))
     if config.detect.api is not None:
         directory = store.path.parent
         places.append(
             place_api(config.detect.api, Source(PageReader(directory), rules, kept_in(directory), rules.refresh))
         )
+    Notifier().ready()
     serve(places)
+
+
+def tell_entrance(address: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Print where the console is; as a service, write it where only root reads it: more people may read the journal."""
+    directory = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]  # systemd makes it, and removes it at the end
+    if not directory:
+        print(f"the console is at {address}", flush=True)
+        return
+    path = Path(directory) / ADDRESS_FILE
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(f"{address}\n")
+    print(f"the console listens; its address: sudo cat {path}", flush=True)
 
 
 def place_api(api: Api, source: Source) -> Place:
@@ -137,12 +154,13 @@ def find_token(path: str | None) -> str:
 
 
 def read_secret(path: Path) -> str:
-    """Return what a file holds that nobody else may read; raise ListenError otherwise."""
+    """Return what a file holds that nobody else may read, but whom root gave it to; raise ListenError otherwise."""
     try:
-        text, mode = path.read_text(encoding="ascii"), path.stat().st_mode
+        text, found = path.read_text(encoding="ascii"), path.stat()
     except (OSError, UnicodeDecodeError) as error:
         raise ListenError(f"the secret in {path} cannot be read: {error}") from error
-    if mode & 0o077:
+    given = stat.S_IRGRP if found.st_uid == 0 and found.st_gid == os.getegid() != 0 else 0  # as the installer does
+    if found.st_mode & 0o077 & ~given:
         raise ListenError(f"{path} can be read by others: chmod 600 {path}")
     return text
 

@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "installers"
 PACKAGES, RETAGGED, BUILD = LOCKS / "packages.lock", LOCKS / "retagged.lock", LOCKS / "build.lock"
 DETECT, DETECT_NEEDS = LOCKS / "detect.lock", ROOT / "defender_detect" / "requirements.txt"
-OLDEST_FOR_DETECT = "3.10"
+CONSOLE, CONSOLE_NEEDS = LOCKS / "detect-console.lock", ROOT / "defender_detect" / "console-requirements.txt"
+OLDEST_FOR_DETECT, OLDEST_FOR_CONSOLE = "3.10", "3.11"
 WRITTEN = "# Written by `make lock`: what may be installed, and nothing else.\n"
 WHEEL_NAME = re.compile(r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[^-]+)(-.*\.whl|\.tar\.gz)")
 # What builds a wheel where there is none, as on 32-bit ARM; setuptools-scm 8 is the last that needs so little.
@@ -53,6 +54,7 @@ def main() -> int:
             RETAGGED.write_text(WRITTEN + "".join(lines_of(lock_retagged(needed, Path(directory) / "retagged"))))
             BUILD.write_text(WRITTEN + "".join(lines_of(lock_builders(Path(directory) / "build"))))
             DETECT.write_text(WRITTEN + lock_detect())
+            CONSOLE.write_text(WRITTEN + lock_console())
     except wheelhouse.WheelError as error:
         print(error, file=sys.stderr)
         return 1
@@ -100,16 +102,28 @@ def lock_builders(directory: Path) -> Table:
 
 
 def lock_detect() -> str:
-    """Return the lock of Detect, whose packages bring two dozen others: uv finds them for every Python and platform."""
+    """Return the lock of Detect, whose packages bring two dozen others."""
+    tested_with = ROOT / "requirements.txt"
+    return "".join(resolve(OLDEST_FOR_DETECT, tested_with, DETECT_NEEDS))
+
+
+def lock_console() -> str:
+    """Return the lock of what the console needs besides the lock of Detect, which is there already."""
+    there = wheelhouse.read_lock(DETECT)
+    entries = resolve(OLDEST_FOR_CONSOLE, DETECT, DETECT_NEEDS, CONSOLE_NEEDS)
+    return "".join(entry for entry in entries if entry.partition("==")[0] not in there)
+
+
+def resolve(python: str, constraint: Path, *needs: Path) -> Iterator[str]:
+    """Yield an entry for each package that the needs bring from a Python on: uv finds them for each platform."""
     plain = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-config")
-    uv: list[str | Path] = [Path(sys.executable).with_name("uv"), "pip", "compile", *plain]
-    uv += ["--python-version", OLDEST_FOR_DETECT]
-    command = [*uv, "--constraint", ROOT / "requirements.txt", DETECT_NEEDS]  # with which it is tested
+    uv: list[str | Path] = [Path(sys.executable).with_name("uv"), "pip", "compile", *plain, "--python-version", python]
+    command = [*uv, "--constraint", constraint, *needs]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     if done.returncode:
         raise wheelhouse.WheelError(done.stderr.strip())
     entries = re.split(r"^(?=\w)", done.stdout, flags=re.MULTILINE)
-    return "".join(entry for entry in entries if "sys_platform == 'win32'" not in entry.partition("\n")[0])
+    yield from (entry for entry in entries if "sys_platform == 'win32'" not in entry.partition("\n")[0])
 
 
 def fetched(done: subprocess.CompletedProcess[str], directory: Path) -> list[Path]:

@@ -177,16 +177,28 @@ def test_the_locks_have_one_version_of_each_requirement_for_each_python_and_it_i
 
 @pytest.mark.parametrize("python", [each for each in wheelhouse.PYTHONS if each != "3.9"])
 def test_the_lock_of_detect_has_a_version_of_each_requirement_that_is_in_range(python: str) -> None:
-    entries = wheelhouse.read_lock(lock.DETECT)
-    for name, text in wheelhouse.read_requirements(lock.DETECT_NEEDS).items():
+    check_pins(wheelhouse.read_lock(lock.DETECT), lock.DETECT_NEEDS, python)
+    assert "win32" not in lock.DETECT.read_text()
+    assert len(wheelhouse.read_lock(lock.DETECT)) > 20, "with what they bring"
+
+
+@pytest.mark.parametrize("python", [each for each in wheelhouse.PYTHONS if each not in ("3.9", "3.10")])
+def test_the_lock_of_the_console_has_what_it_needs_and_nothing_that_detects_has(python: str) -> None:
+    entries = wheelhouse.read_lock(lock.CONSOLE)
+    check_pins(entries, lock.CONSOLE_NEEDS, python)
+    assert {"anyio", "h11", "markupsafe"} <= {*entries}, "with what they bring"
+    assert not {*entries} & {*wheelhouse.read_lock(lock.DETECT)}, "pip takes no package from two locks"
+
+
+def check_pins(entries: dict[str, str], needs: Path, python: str) -> None:
+    """See that a lock has one version of each requirement on a Python, and that it is in range."""
+    for name, text in wheelhouse.read_requirements(needs).items():
         lines = re.findall(rf"^{name}==.*(?= \\$)", entries[name], flags=re.MULTILINE)
         environment = {"python_version": python, "python_full_version": f"{python}.0"}
         pins = [pin for pin in map(Requirement, lines) if pin.marker is None or pin.marker.evaluate(environment)]
         assert 1 == len(pins), lines
         (version,) = {each.version for each in pins[0].specifier}
         assert Requirement(text).specifier.contains(version)
-    assert "win32" not in lock.DETECT.read_text()
-    assert len(entries) > 20, "with what they bring"
 
 
 def test_the_entries_for_a_python_are_those_whose_condition_holds_there() -> None:

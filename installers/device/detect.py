@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from configuration import section
 from directory import Directory
 from installation import AS_PROGRAM, SOURCE, Installation
 from program import link
+from session import tell_problem
 from switch import readlink
 from verdict import as_service
 
 DIRECTORY = "/etc/amazon-defender-detect"
+CONSOLE_ADDRESS = "/run/amazon-defender-detect-console/address"  # its token is in there, for root
 LISTENS_ON = "127.0.0.1"  # the built-in broker, unless the configuration says where
 
 
@@ -26,6 +29,7 @@ class DetectInstallation(Installation):
     def install(self) -> None:
         """Take all steps after the first."""
         self.provide_python()
+        self._heed_python()
         self._find_directory()
         self.install_program()
         self._install_user()
@@ -33,6 +37,17 @@ class DetectInstallation(Installation):
         self.install_service()
         starts = self.switch.start(self.program)
         self._ask_doctor(starts)
+
+    def _heed_python(self) -> None:
+        """Say that there will be no console where Python is too old for it; the rest is installed."""
+        second = self.session.product.companion
+        kept = self.platform.companion_before is not None and not self.options.no_companion
+        if second and (self.options.companion or kept) and self.platform.companion is None:
+            oldest, own = ".".join(map(str, second.oldest)), ".".join(map(str, sys.version_info[:3]))
+            tell_problem(
+                f"python: the console needs Python {oldest} or later, {self.session.python} is Python {own}; "
+                f"Detect is installed without it, and a newer one can be named by --python"
+            )
 
     def _find_directory(self) -> None:
         """See that the directory is one that a service can be made of, and let the unit find it."""
@@ -99,13 +114,14 @@ class DetectInstallation(Installation):
         self.commands.tell(command, "--doctor", config)
         if self.session.dry_run:
             return
-        place = self._place()
+        ready = f"ready on {self._place()}"
+        shown = f"; the console's address: sudo cat {CONSOLE_ADDRESS}" if self.platform.companion else ""
         if "--doctor" not in (self.commands.ask(command, "--help") or ""):
-            self.session.finish(f"ready on {place}")
+            self.session.finish(ready + shown)
             return
         with self._as_service() as (copy, identity):
             key = ["--private-key", copy] if copy else []
             well, said = self.commands.hear(command, "--doctor", *key, config, identity=identity)
         if not well:
             self.session.fail_after(f"{said.rstrip()}\n", f"Detect runs, but see above; {self.platform.how_to_look()}")
-        self.session.finish(f"ready on {place}; the doctor finds nothing wrong")
+        self.session.finish(f"{ready}; the doctor finds nothing wrong{shown}")

@@ -97,9 +97,10 @@ class Installation:
     def _is_whole(self, program: Path) -> bool:
         """Whether a version was installed to its end, nothing of it is damaged, and its packages fit its Python."""
         python, product = program / "venv" / "bin" / "python", self.session.product
+        imports = (*product.imports, *(self.platform.companion.imports if self.platform.companion else ()))
         return (
             (program / COMPLETE).exists()
-            and self.commands.ask(python, "-I", "-c", f"import {', '.join(product.imports)}") is not None
+            and self.commands.ask(python, "-I", "-c", f"import {', '.join(imports)}") is not None
             and self.commands.ask(python, AS_PROGRAM, program / product.name, "--version") is not None
             and check_copy_of(program, product)
         )
@@ -124,7 +125,7 @@ class Installation:
     def _install_packages(self) -> str:
         wheelhouse, how = self.options.wheelhouse, ""
         product, called_from = self.session.product, self.options.called_from
-        packages = Packages(self.commands, self.program, called_from, wheelhouse, product)
+        packages = Packages(self.commands, self.program, called_from, wheelhouse, product, self.platform.companion)
         if not packages.install():
             installed = self.platform.provide_builders()
             how = f"; with {' '.join(installed)} of the distribution"

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from packager import Packager
+from product import Companion
 from session import Session
 
 STATE = Path("/var/lib")
@@ -30,7 +31,8 @@ class Linux:
         offline = session.options.wheelhouse is not None and not session.options.update_lists
         self.packager = Packager(session.commands, offline)
         second = self.product.companion
-        self.companion = session.companion(second is not None and self._unit(second.unit).exists())
+        self.companion_before = second if second and self._unit(second.unit).exists() else None
+        self.companion = session.companion(self.companion_before is not None)
         self.started_at = 0.0
 
     @property
@@ -133,11 +135,17 @@ class Linux:
         second = self.product.companion
         if second is None:
             return
-        if not self.session.dry_run and not (version / "installers" / second.unit).exists():
-            self.companion = None  # of an earlier release
+        if not self.session.dry_run and not self._can_run(version, second):
+            self.companion = None  # of an earlier release, or one that was installed without it
         if self.companion is None and self._unit(second.unit).exists():
             self._systemctl("-q", "disable", "--now", second.unit)
             self.commands.remove(self._unit(second.unit))
+
+    def _can_run(self, version: Path, second: Companion) -> bool:
+        """Whether a version has a second program's unit, and the packages that only that one needs."""
+        words = (version / "venv" / "bin" / "python", "-I", "-c", f"import {', '.join(second.imports)}")
+        has_packages = not second.imports or self.commands.ask(*words) is not None
+        return (version / "installers" / second.unit).exists() and has_packages
 
     def start(self) -> bool:
         """Start the service again, and wait until it is ready."""

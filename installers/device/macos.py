@@ -39,7 +39,8 @@ class Macos:
         self.places = session.places
         self.started_at = 0.0
         second = self.product.companion
-        self.companion = session.companion(second is not None and self._plist(second.label).exists())
+        self.companion_before = second if second and self._plist(second.label).exists() else None
+        self.companion = session.companion(self.companion_before is not None)
         self._started: dict[str, str] = {}
 
     @property

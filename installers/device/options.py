@@ -11,8 +11,8 @@ from problem import Problem
 MISUSE = 2  # exit status
 FLAGS = {
     "--dry-run": "dry_run", "--replace": "replace", "--non-interactive": "non_interactive",
-    "--update-lists": "update_lists", "--cloudwatch": "cloudwatch", "--no-cloudwatch": "no_cloudwatch",
-    "--beside-greengrass": "beside_greengrass",
+    "--update-lists": "update_lists", "--cloudwatch": "companion", "--no-cloudwatch": "no_companion",
+    "--console": "companion", "--no-console": "no_companion", "--beside-greengrass": "beside_greengrass",
 }  # fmt: skip
 NO_OPTION = {"called_from", "installed", *FLAGS.values()}
 LONGEST_PORT = 5  # digits
@@ -37,8 +37,8 @@ class Options:
     non_interactive: bool = False
     dry_run: bool = False
     update_lists: bool = False
-    cloudwatch: bool = False
-    no_cloudwatch: bool = False
+    companion: bool = False  # the product's second program, by whichever name it has there
+    no_companion: bool = False
     beside_greengrass: bool = False
     directory: Path | None = None
     called_from: Path = Path("/")
@@ -96,8 +96,9 @@ def port_of(text: object) -> int | None:
 
 def check(options: Options, given: dict[str, str | None]) -> None:
     """Raise Problem for values that cannot be meant."""
-    if options.cloudwatch and options.no_cloudwatch:
-        raise Problem("give --cloudwatch or --no-cloudwatch, not both\ntry --help", MISUSE)
+    for wanted, refused in ((each, f"--no-{each[2:]}") for each in given):
+        if refused in given:
+            raise Problem(f"give {wanted} or {refused}, not both\ntry --help", MISUSE)
     if options.bundle and options.config:
         raise Problem("give --bundle or --config, not both\ntry --help", MISUSE)
     if options.wheelhouse and not options.wheelhouse.is_dir():

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from commands import Commands
-from product import PUBLISHER, Product
+from product import PUBLISHER, Companion, Product
 from surroundings import for_pip, for_reading_settings, link_netrc, settings_of
 from wheel import retag_wheels
 
@@ -24,17 +24,17 @@ EXTRA_INDEX = "PIP_EXTRA_INDEX_URL"
 PYTHON2 = ("--python-version", "2.7", "--implementation", "py", "--platform", "any")
 ONLY_WHEELS = ("--only-binary", ":all:")
 SATISFIED = """
-import sys
+import fileinput
 from importlib.metadata import version
 from pip._vendor.packaging.requirements import Requirement
-for line in open(sys.argv[1]):
+for line in fileinput.input():
     try:
         requirement = Requirement(line.split("#")[0].strip())
         if requirement.specifier.contains(version(requirement.name), prereleases=True):
             print(requirement.name.lower())
     except Exception:
         pass
-"""  # prints the names of what an environment has of a list, with pip's own understanding of it
+"""  # prints the names of what an environment has of lists, with pip's own understanding of it
 
 
 class Packages:
@@ -47,11 +47,15 @@ class Packages:
         directory: Path,
         wheelhouse: Path | None = None,
         product: Product = PUBLISHER,
+        companion: Companion | None = None,
     ) -> None:
         self.commands = commands
         self.program = program
         self.product = product
-        self.requirements = program / product.requirements
+        second = companion if companion and companion.lock else None
+        names = (product.requirements, *([second.requirements] if second else []))
+        self.requirements = [word for name in names for word in ("--requirement", program / name)]
+        self.lock_names = (product.lock, *([second.lock] if second else []))
         self.directory = directory
         self.wheelhouse = wheelhouse
         self.wheels = program / WHEELS
@@ -67,8 +71,7 @@ class Packages:
         self._read_settings()
         self.commands.remove(self.wheels)
         self.commands.make_open(self.wheels)
-        lock = self.product.lock
-        fetched = not with_systems and (self._download(*ONLY_WHEELS, lock=lock) or self._download_by_version())
+        fetched = not with_systems and (self._download(*ONLY_WHEELS) or self._download_by_version())
         if not (fetched or self._build_apart(with_systems)):
             return False
         return self._fetch_python2() and self._install_from(self.wheels)
@@ -85,12 +88,12 @@ class Packages:
         if not (IS_32_BIT and EXTRA_INDEX in self.settings):
             return False
         lock = self.wheels / "versions.lock"
-        lines = [line.rstrip(" \\") for line in self._lock(self.product.lock).splitlines() if "==" in line]
+        lines = [line.rstrip(" \\") for line in self._read_locks().splitlines() if "==" in line]
         lock.write_text("".join(f"{line}\n" for line in lines), "utf-8")
         return self._pip("download", "--no-deps", "--dest", self.wheels, *ONLY_WHEELS, "--requirement", lock)
 
-    def _lock(self, name: str) -> str:
-        return (self.locks / f"{name}.lock").read_text("utf-8")
+    def _read_locks(self) -> str:
+        return "".join((self.locks / f"{name}.lock").read_text("utf-8") for name in self.lock_names)
 
     def _make_environment(self, with_systems: bool) -> bool:
         options = ["--system-site-packages"] if with_systems else []
@@ -104,15 +107,15 @@ class Packages:
             said = self.commands.ask(*question, environment=for_reading_settings(self.commands.of_user))
             self.settings = settings_of(said or "", self.directory)
 
-    def _download(self, *options: object, lock: str) -> bool:
-        locked = ("--require-hashes", "--requirement", self.locks / f"{lock}.lock")
-        return self._pip("download", "--no-deps", "--dest", self.wheels, *options, *locked)
+    def _download(self, *options: object, locks: tuple[str, ...] = ()) -> bool:
+        locked = [word for name in locks or self.lock_names for word in ("--requirement", self.locks / f"{name}.lock")]
+        return self._pip("download", "--no-deps", "--dest", self.wheels, *options, "--require-hashes", *locked)
 
     def _fetch_python2(self) -> bool:
         """Bring the wheels that say Python 2, and give them the name of ours."""
         if not self.product.retagged:
             return True
-        if not self._download(*ONLY_WHEELS, *PYTHON2, lock=self.product.retagged):
+        if not self._download(*ONLY_WHEELS, *PYTHON2, locks=(self.product.retagged,)):
             return False
         retag = argparse.Namespace(directory=self.wheels)
         self.commands.do_as_device("retag-wheels", [self.wheels], lambda: retag_wheels(retag))
@@ -128,14 +131,14 @@ class Packages:
 
     def _write_missing(self, lock: Path) -> None:
         """Write the entries of the lock that the distribution's packages are no substitute for."""
-        said = self.commands.ask(self._own_python, "-I", "-c", SATISFIED, self.requirements)
+        said = self.commands.ask(self._own_python, "-I", "-c", SATISFIED, *self.requirements[1::2])
         there = set((said or "").split())
-        entries = re.split(r"^(?=\w)", self._lock(self.product.lock), flags=re.MULTILINE)
+        entries = re.split(r"^(?=\w)", self._read_locks(), flags=re.MULTILINE)
         lock.write_text("".join(each for each in entries if each.split("==")[0] not in there), "utf-8")
 
     def _install_from(self, wheels: Path) -> bool:
         from_there = ("--no-index", "--find-links", wheels)
-        return self._pip("install", *from_there, "--requirement", self.requirements)
+        return self._pip("install", *from_there, *self.requirements)
 
     def _pip(self, command: str, *words: object) -> bool:
         """Run the environment's pip, which sees of this system's settings only those that count."""

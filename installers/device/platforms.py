@@ -14,6 +14,7 @@ class Platform(Protocol):
     service_manager: str  # the tool that starts and stops services; below a prefix, it is there or not
     keeps_wheels: bool  # whether a start rebuilds the program's environment from the wheels of its version
     companion: Companion | None  # the second program that is installed too, or is going to be
+    companion_before: Companion | None  # the one that was there before this installation
     started_at: float  # when the service was started, in seconds since the epoch
 
     @property

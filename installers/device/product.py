@@ -15,7 +15,12 @@ class Companion:
 
     name: str  # of its script
     unit: str  # of systemd
-    label: str  # of its job of launchd
+    label: str = ""  # of its job of launchd
+    has_script: bool = True  # or it is a command of the product's own
+    oldest: tuple[int, int] = (3, 9)  # the Python that it needs
+    imports: tuple[str, ...] = ()  # the packages that it cannot run without, besides the product's
+    requirements: str = ""  # in the source tree, besides the product's
+    lock: str = ""  # of those packages
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ DETECT = Product(
     versioned="defender_detect/__init__.py",
     imports=("amqtt", "cbor2", "cryptography", "msgspec", "paho.mqtt", "rich"),
     compiled=("defender_start.py", "device_defender", "defender_daemon", "defender_detect"),
-    options=("--directory", *COMMON),
+    options=("--directory", "--console", "--no-console", *COMMON),
     user="amazon-defender-detect",
     units=("amazon-defender-detect.service",),
     account="",  # there is no installer for a Mac
@@ -86,6 +91,15 @@ DETECT = Product(
     lock="detect",
     retagged="",
     says_state=False,
+    companion=Companion(
+        "amazon-defender-detect-console",
+        "amazon-defender-detect-console.service",
+        has_script=False,
+        oldest=(3, 11),
+        imports=("jinja2", "starlette", "uvicorn"),
+        requirements="defender_detect/console-requirements.txt",
+        lock="detect-console",
+    ),
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from product import PRODUCTS, Product
 
 SUFFIXES = {
     ".py", ".pem", ".json", ".txt", ".lock", ".sh", ".bash", ".service", ".plist", ".conf", ".typed", "",
+    ".html", ".css", ".js", ".svg",
 }  # fmt: skip
 DIGEST_LENGTH = 8  # hexadecimal digits; enough to tell two states of one checkout apart
 
@@ -105,7 +106,8 @@ def write_command(root: Path, product: Product, user: str) -> None:
     Each says so where an update of the system has taken its Python away. The commands of a configuration run as the
     service's user where root asks, and the state is the service's where no configuration says which that is.
     """
-    for name in (product.name, *([product.companion.name] if product.companion else [])):
+    second = product.companion
+    for name in (product.name, *([second.name] if second and second.has_script else [])):
         write(root / "bin" / name, compose_command(root, product, user, name).encode(), 0o755)
 
 

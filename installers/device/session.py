@@ -45,9 +45,13 @@ class Session:
         return self.options.dry_run
 
     def companion(self, is_there: bool) -> Companion | None:
-        """Return the product's second program if it is wanted: asked for now, or there already and not refused."""
-        wanted = self.options.cloudwatch or (is_there and not self.options.no_cloudwatch)
-        return self.product.companion if wanted else None
+        """Return the product's second program if it is wanted, and this Python is new enough for it.
+
+        It is wanted if it is asked for now, or there already and not refused.
+        """
+        second = self.product.companion
+        wanted = self.options.companion or (is_there and not self.options.no_companion)
+        return second if second and wanted and sys.version_info >= second.oldest else None
 
     def begin(self, step: str) -> None:
         """Begin a step, whose commands a dry run prints below its name."""

@@ -60,6 +60,7 @@ class Switch:
         old = self.places.root / self._old
         if self._old and old != self.version and old.is_dir():
             self._point(self.places.current, self._old)
+            self.platform.companion = self.platform.companion_before
             self.platform.write_service(old)
             self.version, back = old, old.name
         said = f"{words.rstrip()}\n" if words else ""

@@ -83,15 +83,16 @@ def wheels() -> Path:
 
 @pytest.fixture(scope="session")
 def detect_wheels() -> Path:
-    """A wheelhouse of what Detect needs, for the Pythons of the distributions; it is kept until the lock changes."""
-    kept = roots.CACHE / "wheelhouses" / f"detect-{hashlib.sha256(lock.DETECT.read_bytes()).hexdigest()[:12]}"
+    """What Detect and its console need, for the Pythons of the distributions; it is kept until the locks change."""
+    content = b"".join(path.read_bytes() for path in (lock.DETECT, lock.CONSOLE))
+    kept = roots.CACHE / "wheelhouses" / f"detect-{hashlib.sha256(content).hexdigest()[:12]}"
     with roots.locked(kept):
         if kept.exists():
             return kept
         part = kept.with_name(f"{kept.name}.{os.getpid()}")
         part.mkdir(parents=True)
         for python in ("3.11", "3.12", "3.13"):
-            options = ("--require-hashes", "--requirement", str(lock.DETECT))
+            options = ("--require-hashes", "--requirement", str(lock.DETECT), "--requirement", str(lock.CONSOLE))
             done = wheelhouse.fetch(part, *options, platform="Linux on x86-64", python=python)
             if done.returncode:
                 pytest.skip(f"no wheels can be had here: {done.stderr.strip()}")

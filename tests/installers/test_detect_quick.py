@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.installers.test_linux_quick import add_tools, prefix, run
 ROOT = Path(__file__).resolve().parent.parent.parent
 INSTALL, UNINSTALL = ROOT / "installers" / "install-detect.bash", ROOT / "installers" / "uninstall-detect.bash"
 UNIT = ROOT / "installers" / "amazon-defender-detect.service"
+CONSOLE = ROOT / "installers" / "amazon-defender-detect-console.service"
 NAME = "amazon-defender-detect"
 STEPS = ["platform", "python", "directory", "program", "user", "configuration", "service", "start", "verdict"]
 FILES = {"root_ca": "authority/authority.pem", "certificate": "detect.pem", "private_key": "detect.key"}
@@ -163,6 +165,8 @@ def test_a_python_that_is_too_old_for_detect_is_refused_with_what_else_can_be_do
         (["--bundle", "/etc/passwd"], "there is no option --bundle"),
         (["--replace"], "there is no option --replace"),
         (["--directory"], "--directory needs a value"),
+        (["--cloudwatch"], "there is no option --cloudwatch"),
+        (["--no-console", "--console"], "give --console or --no-console, not both"),
     ],
 )
 def test_an_option_of_the_other_installer_is_none_of_this_one(options: list[str], says: str) -> None:
@@ -236,6 +240,123 @@ def test_what_the_doctor_finds_wrong_is_shown_and_is_no_success(prefix: Path) ->
     assert last.startswith(f"verdict: Detect runs, but see above; look at: systemctl status {UNIT.name}")
 
 
+# The console
+
+
+@pytest.mark.parametrize(
+    ("options", "there", "wanted"),
+    [([], False, False), (["--console"], False, True), ([], True, True), (["--no-console"], True, False)],
+)
+def test_the_console_is_installed_with_its_packages_where_it_is_asked_for_or_there(
+    prefix: Path, directory: Path, options: list[str], there: bool, wanted: bool
+) -> None:
+    units = prefix / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    if there:
+        (units / CONSOLE.name).write_text("[Unit]\n")
+    said = run(INSTALL, "--dry-run", "--prefix", prefix, *options)
+    assert (0, "") == (said.returncode, said.stderr)
+    commands = said.stdout.splitlines()
+    (restart,) = [line.split(" restart ")[1] for line in commands if " restart " in line]
+    assert " ".join([UNIT.name, *([CONSOLE.name] if wanted else [])]) == restart
+    (download,) = [line for line in commands if " download " in line]
+    assert (1, int(wanted)) == (download.count("/detect.lock"), download.count("/detect-console.lock"))
+    (installed,) = [line for line in commands if " pip install " in line]
+    assert wanted == ("/console-requirements.txt" in installed)
+    assert (there and not wanted) == any("disable --now" in line and CONSOLE.name in line for line in commands)
+
+
+def an_installation(prefix: Path, *options: str, oldest: tuple[int, int] = (3, 9)) -> Any:
+    """An installation of Detect below a prefix, whose console needs a Python of this version."""
+    modules = load()
+    product = modules["product"].DETECT
+    product = replace(product, companion=replace(product.companion, oldest=oldest))
+    given = modules["options"].read_options(["--prefix", str(prefix), *options], prefix, "", product.options)
+    session = modules["session"].Session(product, given, Path("python3"), len(STEPS))
+    return modules["detect"].DetectInstallation(session, modules["linux"].Linux(session))
+
+
+def test_a_python_that_is_too_old_for_the_console_is_said_and_detect_is_installed_without_it(
+    prefix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = an_installation(prefix, "--console", oldest=(9, 9))
+    made._heed_python()
+    said = capsys.readouterr().err
+    assert said.startswith("python: the console needs Python 9.9 or later, python3 is Python 3."), said
+    assert said.endswith("; Detect is installed without it, and a newer one can be named by --python\n")
+    assert [UNIT.name] == made.platform.units
+    for options in (["--console"], []):
+        made = an_installation(prefix, *options)
+        made._heed_python()
+        assert ("", bool(options)) == (capsys.readouterr().err, CONSOLE.name in made.platform.units)
+
+
+def test_a_version_without_the_consoles_packages_goes_on_without_it(prefix: Path, tmp_path: Path) -> None:
+    """What an upgrade that asked for a console for the first time, and failed, is taken back to."""
+    units = prefix / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    (units / CONSOLE.name).write_text("[Unit]\n")
+    python, units_of_it = tmp_path / "venv" / "bin" / "python", tmp_path / "installers"
+    for path in (python.parent, units_of_it):
+        path.mkdir(parents=True)
+    for unit in (UNIT, CONSOLE):
+        shutil.copy(unit, units_of_it)
+    for status, expected in ((0, [UNIT.name, CONSOLE.name]), (1, [UNIT.name])):
+        python.write_text(f"#!/bin/sh\nexit {status}\n")
+        python.chmod(0o755)
+        linux = an_installation(prefix).platform
+        linux.write_service(tmp_path)
+        assert (expected, sorted(expected)) == (linux.units, sorted(path.name for path in units.iterdir()))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_console_that_does_not_start_is_taken_back_to_what_there_was_before(
+    prefix: Path, directory: Path, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Detect runs again as it did: without a console that nobody had, or with the one that was left out now."""
+    restarts = prefix / "restarts"
+    fails_once = f'case "$*" in "restart "*) echo >>"{restarts}"; [ $(wc -l <"{restarts}") -gt 1 ] ;; esac'
+    calls = add_tools(prefix, systemctl=fails_once)
+    units, root = prefix / "etc" / "systemd" / "system", prefix / "opt" / "aws" / NAME
+    units.mkdir(parents=True)
+    for version in ("old", "new"):
+        python = root / "versions" / version / "venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text("#!/bin/sh\nexit 0\n")
+        python.chmod(0o755)
+        shutil.copytree(ROOT / "installers", root / "versions" / version / "installers")
+    (root / "current").symlink_to("versions/old")
+    (root / "etc").symlink_to(directory)
+    if there:
+        shutil.copy(CONSOLE, units)
+    made = an_installation(prefix, "--no-console" if there else "--console")
+    made.install_service()
+    monkeypatch.setattr(made.platform, "last_words", lambda: "I am broken")
+    with pytest.raises(
+        load()["problem"].Problem, match="I am broken\nstart: new does not start; restored old, which is"
+    ):
+        made.switch.start(root / "versions" / "new")
+    expected = [UNIT.name, CONSOLE.name] if there else [UNIT.name]
+    assert sorted(expected) == sorted(path.name for path in units.iterdir())
+    assert f"restart {' '.join(expected)}" in calls.read_text().splitlines()[-1]
+
+
+def test_the_console_is_no_script_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    load()["program"].write_command(tmp_path, load()["product"].DETECT, "nobody")
+    assert [NAME] == [path.name for path in (tmp_path / "bin").iterdir()]
+
+
+def test_a_copy_of_the_program_has_all_that_the_pages_are_made_of(tmp_path: Path) -> None:
+    load()["program"].copy(ROOT, tmp_path, load()["product"].DETECT)
+    pages = Path("defender_detect", "console")
+    made, of_source = (
+        {path.relative_to(tree / pages) for path in (tree / pages).rglob("*.*")} for tree in (tmp_path, ROOT)
+    )
+    assert {path for path in of_source if "__pycache__" not in path.parts} == made
+    assert Path("templates", "overview.html") in made
+
+
 # Removal
 
 
@@ -267,20 +388,23 @@ def test_the_service_is_stopped_before_it_is_removed(prefix: Path) -> None:
     calls = add_tools(prefix, systemctl="exit 0")
     units = prefix / "etc" / "systemd" / "system"
     units.mkdir(parents=True)
-    (units / UNIT.name).write_text("[Unit]\n")
+    for unit in (UNIT, CONSOLE):
+        (units / unit.name).write_text("[Unit]\n")
     assert 0 == run(UNINSTALL, "--prefix", prefix).returncode
     words = [line.split()[1:3] for line in calls.read_text().splitlines()]
-    assert [["stop", UNIT.name], ["-q", "disable"], ["reset-failed", UNIT.name], ["daemon-reload"]] == words
+    removed = [[["-q", "disable"], ["reset-failed", unit.name], ["daemon-reload"]] for unit in (UNIT, CONSOLE)]
+    assert [["stop", UNIT.name], ["stop", CONSOLE.name], *removed[0], *removed[1]] == words
     assert [] == list(units.iterdir())
 
 
 # The unit
 
 
-def test_the_unit_is_hardly_exposed() -> None:
+@pytest.mark.parametrize("unit", [UNIT, CONSOLE])
+def test_the_unit_is_hardly_exposed(unit: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", str(UNIT)]
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", str(unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "unrecognized option" in done.stderr:
         pytest.skip("this systemd is too old to look at a unit that it does not run")
@@ -298,3 +422,18 @@ def test_the_unit_knows_nothing_that_systemd_247_does_not_and_gets_its_key_only_
     assert [f"LoadCredential=detect.key:/opt/aws/{NAME}/etc/detect.key"] == credentials
     assert {"Type=notify", "WatchdogSec=60", "Restart=always", "RestartPreventExitStatus=78"} <= {*lines}
     assert f"StateDirectory={NAME}" in lines
+
+
+def test_the_unit_of_the_console_has_no_key_and_is_otherwise_as_hard() -> None:
+    first, second = (
+        {line for line in unit.read_text().splitlines() if "=" in line and not line.startswith("#")}
+        for unit in (UNIT, CONSOLE)
+    )
+    assert {line for line in second - first if not line.startswith(("Description=", "After=", "T"))} == {
+        "RuntimeDirectory=amazon-defender-detect-console", "RuntimeDirectoryMode=0700",
+    }  # fmt: skip
+    assert {line for line in first - second if not line.startswith(("Description=", "After=", "T"))} == {
+        "Wants=network-online.target time-sync.target", "LimitNOFILE=16384", "WatchdogSec=60",
+        f"LoadCredential=detect.key:/opt/aws/{NAME}/etc/detect.key", "ExecReload=/bin/sh -c 'kill -HUP \"$MAINPID\"'",
+    }  # fmt: skip
+    assert f"/opt/aws/{NAME}/current/{NAME} console \\\n    /opt/aws/{NAME}/etc/{NAME}.json\n" in CONSOLE.read_text()

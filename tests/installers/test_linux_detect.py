@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import time
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -32,6 +35,9 @@ DIRECTORY, PROGRAM, STATE = f"/etc/{NAME}", f"/opt/aws/{NAME}", f"/var/lib/{NAME
 COMMAND, CONFIG = f"{PROGRAM}/bin/{NAME}", f"{DIRECTORY}/{NAME}.json"
 DETECT_WHEELS, ADDRESS, PORT = "/detect-wheelhouse", "127.0.0.1", 8883
 STEPS = ["platform", "python", "directory", "program", "user", "configuration", "service", "start", "verdict"]
+CONSOLE, CONSOLE_PORT = "amazon-defender-detect-console.service", 8790
+CONSOLE_ADDRESS = "/run/amazon-defender-detect-console/address"
+TOKEN = "of-those-who-run-the-tests"
 MOST_EXPOSED = 1.5  # by systemd-analyze, of 10
 AS_USER = (f"--reuid={NAME}", f"--regid={NAME}", "--clear-groups")
 PROFILE = {
@@ -185,9 +191,14 @@ def test_five_commands_lead_from_nothing_to_a_device_that_reports(new_site: NewS
 
 
 def test_the_unit_is_verified_without_a_word_and_hardly_exposed(detect: Site) -> None:
-    verified = detect.machine.run("systemd-analyze", "verify", f"/etc/systemd/system/{UNIT}")
+    check_exposure(detect, UNIT)
+
+
+def check_exposure(site: Site, unit: str) -> None:
+    """Let systemd judge a unit."""
+    verified = site.machine.run("systemd-analyze", "verify", f"/etc/systemd/system/{unit}")
     assert (0, "") == (verified.returncode, verified.stderr)
-    exposure = detect.machine.run("systemd-analyze", "security", "--no-pager", UNIT).stdout
+    exposure = site.machine.run("systemd-analyze", "security", "--no-pager", unit).stdout
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", exposure)
     assert found is not None, exposure
     assert float(found[1]) <= MOST_EXPOSED, exposure
@@ -197,9 +208,14 @@ def test_the_service_can_read_neither_key_and_listens_on_one_port(detect: Site) 
     for name in ("detect.key", "authority/authority.key"):
         refused = detect.machine.run("setpriv", *AS_USER, "cat", f"{DIRECTORY}/{name}")
         assert (1, True) == (refused.returncode, "Permission denied" in refused.stderr)
-    listening = [line.split() for line in detect.read("/proc/net/tcp").splitlines() if line.split()[3] == "0A"]
-    assert [f"0100007F:{PORT:04X}"] == [each[1] for each in listening]
+    assert {f"0100007F:{PORT:04X}"} == listening(detect)
     assert "0" == property_of(detect, "NRestarts")
+
+
+def listening(site: Site) -> set[str]:
+    """Return where programs of the machine listen, as Linux writes it."""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in site.read(f"/proc/net/{name}").splitlines()]
+    return {line[1] for line in lines if line[3] == "0A"}
 
 
 def test_a_frozen_detect_is_started_again_by_the_watchdog(detect: Site) -> None:
@@ -310,3 +326,92 @@ def test_removed_it_comes_back_with_all_it_knew_and_a_purge_leaves_nothing(
     assert "" == site.machine.run("systemctl", "list-unit-files", "--no-legend", "amazon*").stdout
     again = uninstall(site, "--purge")
     assert (0, "") == (again.returncode, again.stderr)
+
+
+# The console
+
+
+class Browser:
+    """Somebody on the machine who opens the console at the address that root reads."""
+
+    def __init__(self, site: Site, token: str = "") -> None:
+        self.site, self.cookie = site, ""
+        self.address = site.read(CONSOLE_ADDRESS).strip() + token
+        answer, _ = self.ask("GET", self.address.partition(str(CONSOLE_PORT))[2])
+        self.cookie = str(answer.getheader("set-cookie")).partition(";")[0]
+
+    def read(self, path: str) -> str:
+        """Return a page."""
+        answer, text = self.ask("GET", path)
+        assert 200 == answer.status, text
+        return text
+
+    def ask(self, method: str, path: str, **form: str) -> tuple[http.client.HTTPResponse, str]:
+        """Send a request as the console's own pages do."""
+        headers = {"Cookie": self.cookie, "Origin": f"http://{ADDRESS}:{CONSOLE_PORT}"}
+        kind = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+        connection = http.client.HTTPConnection(ADDRESS, CONSOLE_PORT, timeout=60)
+        with self.site.network.device.entered(), closing(connection):
+            connection.request(method, path, urlencode(form) or None, {**headers, **kind})
+            answer = connection.getresponse()
+            return answer, answer.read().decode()
+
+
+def state_of(site: Site, unit: str) -> str:
+    """Return whether a unit runs."""
+    return site.machine.run("systemctl", "is-active", unit).stdout.strip()
+
+
+def test_a_console_that_is_asked_for_shows_what_detect_found_until_it_is_refused_and_a_purge_leaves_nothing(
+    detect: Site,
+) -> None:
+    never_normal = {**PROFILE["behaviors"][0], "criteria": {"comparisonOperator": "less-than", "value": {"count": 0}}}  # type: ignore[dict-item]
+    detect.write(f"{DIRECTORY}/profiles/home.json", json.dumps({**PROFILE, "behaviors": [never_normal]}))
+    assert f"the console's address: sudo cat {CONSOLE_ADDRESS}" in verdict_of(install(detect, "--console"))
+    check_exposure(detect, CONSOLE)
+    assert {f"0100007F:{port:04X}" for port in (PORT, CONSOLE_PORT)} == listening(detect)
+    refused = detect.machine.run("setpriv", "--reuid=nobody", "--clear-groups", "cat", CONSOLE_ADDRESS)
+    assert (1, True) == (refused.returncode, "Permission denied" in refused.stderr)
+    verdict_of(detect.install("--bundle", f"{BUNDLE}/rpi-0001.tar"))
+    wait_for_thing(detect)
+    browser = Browser(detect)
+    assert "token=" in browser.address
+    assert browser.address not in detect.machine.run("journalctl", "--no-pager", "-o", "cat").stdout
+    assert "rpi-0001" in browser.read("/things")
+    (judged, *_) = re.findall(r'action="(/verdicts/[^"]+)"', browser.read("/alarms"))
+    answer, said = browser.ask("POST", judged, state="BENIGN_POSITIVE", description="known here")
+    assert 303 == answer.status, said
+    assert "known here" in browser.read("/alarms")
+
+    config = json.loads(detect.read(CONFIG))
+    detect.write(CONFIG, json.dumps({**config, "detect": {**config["detect"], "console": {"token_file": "its.token"}}}))
+    detect.write(f"{DIRECTORY}/its.token", TOKEN)
+    detect.machine.run("chmod", "600", f"{DIRECTORY}/its.token", check=True)
+    assert "ready on" in verdict_of(install(detect, source=new_release(detect, "/later", program="detect")))
+    assert f"http://{ADDRESS}:{CONSOLE_PORT}/" == detect.read(CONSOLE_ADDRESS).strip()
+    assert "rpi-0001" in Browser(detect, f"?token={TOKEN}").read("/things")
+    new = version_of(detect)
+    assert (True, "active") == (new.startswith("9."), state_of(detect, CONSOLE)), "an upgrade keeps it"
+    new_release(detect, "/broken", program="detect")
+    detect.write("/broken/defender_detect/showing.py", "raise SystemExit('I am broken')\n")
+    done = install(detect, source="/broken")
+    assert (1, True) == (done.returncode, f"does not start; restored {new}, which is running" in done.stderr)
+    assert "I am broken" in done.stderr
+    assert (new, "active") == (version_of(detect), state_of(detect, CONSOLE))
+    detect.machine.run("systemctl", "stop", UNIT, check=True)
+    assert "known here" in Browser(detect, f"?token={TOKEN}").read("/alarms"), "while Detect does not run, too"
+
+    assert "console" not in verdict_of(install(detect, "--no-console", source="/later"))
+    assert ("active", False) == (state_of(detect, UNIT), "active" == state_of(detect, CONSOLE))
+    assert 0 != detect.machine.run("systemctl", "cat", CONSOLE).returncode
+    done = install(detect, "--console", source="/broken")
+    assert f"does not start; restored {new}, which is running" in done.stderr
+    assert ("active", False) == (state_of(detect, UNIT), "active" == state_of(detect, CONSOLE)), "it was not there"
+    assert "console" in verdict_of(install(detect, "--console", source="/later"))
+    done = uninstall(detect, "--purge")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "" == detect.machine.run("systemctl", "list-unit-files", "--no-legend", f"{NAME}*").stdout
+    left = detect.machine.run(
+        "sh", "-c", f"ls -d {PROGRAM} {DIRECTORY} {STATE} /etc/systemd/system/{NAME}* /run/{NAME}*"
+    )
+    assert "" == left.stdout

@@ -29,7 +29,16 @@ from defender_detect.console.live import Watcher
 from defender_detect.console.pages import make_app
 from defender_detect.console.server import listen
 from defender_detect.errors import ConfigError, ListenError, StoreError
-from defender_detect.showing import RememberedRules, check_safety, find_keys, find_token, identify, place_api, show
+from defender_detect.showing import (
+    RememberedRules,
+    check_safety,
+    find_keys,
+    find_token,
+    identify,
+    place_api,
+    show,
+    tell_entrance,
+)
 from defender_detect.store.documents import kept_in
 from defender_detect.store.pages import PageReader
 from defender_detect.store.store import Store
@@ -231,6 +240,38 @@ def test_a_token_of_ones_own_is_in_a_file_that_nobody_else_reads(tmp_path: Path)
     with pytest.raises(ListenError, match="cannot be read"):
         find_token(str(tmp_path / "none"))
     assert find_token(None) != find_token(None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to a group of another user")
+def test_a_secret_that_root_gave_to_the_group_of_the_service_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "token"
+    path.write_text("abcdefghijklmnop\n")
+    monkeypatch.setattr("os.getegid", lambda: 4321)
+    for group, owner, mode, is_taken in (
+        (4321, 0, 0o640, True), (4321, 0, 0o660, False), (4321, 0, 0o644, False),
+        (4321, 1234, 0o640, False), (4322, 0, 0o640, False),
+    ):  # fmt: skip
+        os.chown(path, owner, group)
+        path.chmod(mode)
+        if is_taken:
+            assert "abcdefghijklmnop" == find_token(str(path))
+        else:
+            with pytest.raises(ListenError, match="can be read by others"):
+                find_token(str(path))
+
+
+def test_a_services_address_is_in_a_file_that_only_root_and_the_service_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address, path = "http://127.0.0.1:8790/?token=secret", tmp_path / "address"
+    for _ in range(2):
+        tell_entrance(address, {"RUNTIME_DIRECTORY": str(tmp_path)})
+        assert (f"{address}\n", 0o600) == (path.read_text(), stat.S_IMODE(path.stat().st_mode))
+        assert f"the console listens; its address: sudo cat {path}\n" == capsys.readouterr().out
+    tell_entrance(address, {})
+    assert f"the console is at {address}\n" == capsys.readouterr().out
 
 
 def test_without_a_store_it_does_not_start(tmp_path: Path) -> None:
