@@ -222,7 +222,7 @@ class EmbeddedBroker:
             raise BrokerError(f"the broker cannot start on {self.endpoint}: {error}") from error
 
     def lives(self) -> bool:
-        """Tell whether it serves: its thread runs, and its event loop takes a turn within LONGEST_TURN of a question."""
+        """Tell whether it serves: its thread runs, and its loop takes a turn within LONGEST_TURN of a question."""
         if not self._turned.is_set():
             return self._thread.is_alive() and time.monotonic() - self._asked < LONGEST_TURN
         self._turned.clear()
