@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -138,6 +138,10 @@ bench-deploy: $(VENV)/installed-test ## what ./deploy.py takes for 10, 100 and 5
 bench-cloudwatch: $(VENV)/installed-test $(VENV)/bench/ours/installed $(if $(UPSTREAM),$(VENV)/bench/cloudwatch/installed) ## what metrics and logs cost, and kills with rotations (five minutes)
 	$(VENV)/bin/python -m benchmarks.cloudwatch $(if $(UPSTREAM),--upstream $(UPSTREAM))
 
+# UPSTREAM=DIRECTORY, a checkout of aws-greengrass/aws-greengrass-device-defender, measures that component beside ours.
+bench-greengrass: $(VENV)/installed-test $(VENV)/bench/ours/installed $(VENV)/bench/greengrass/installed ## what the Greengrass component takes, beside AWS's (four minutes)
+	$(VENV)/bin/python -m benchmarks.greengrass $(if $(UPSTREAM),--upstream $(UPSTREAM))
+
 clean: ## remove everything that was made here
 	rm -rf $(VENV) .demo build dist *.egg-info
 
@@ -149,6 +153,7 @@ $(VENV)/bin/python:
 $(VENV)/bench/ours/installed: requirements.txt
 $(VENV)/bench/reference/installed: benchmarks/requirements.txt
 $(VENV)/bench/cloudwatch/installed: benchmarks/cloudwatch-requirements.txt
+$(VENV)/bench/greengrass/installed: benchmarks/greengrass-requirements.txt
 $(VENV)/bench/%/installed:
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<

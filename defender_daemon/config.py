@@ -247,7 +247,7 @@ class Metrics(Section, frozen=True):
         Optional[str],
         Meta(
             description="For amazon-defender-cloudwatch: the namespace of this machine's metrics in CloudWatch, such "
-            "as `System/RaspberryPi`. Default: no metrics are sent there; 15 of them cost about 4 USD a month."
+            "as `System/RaspberryPi`. Default: no metrics are sent there; 15 of them cost about 4.50 USD a month."
         ),
     ] = None
     dimensions: Annotated[

@@ -179,7 +179,7 @@ def test_a_clock_that_steps_an_hour_back_and_forth(new_scene: NewScene, clock: C
     moments = [report.moment for report in scene.accepted]
     gaps = [later - earlier for earlier, later in zip(moments, moments[1:])]
     fault.logged(f"(nothing; {len(numbers)} reports, {min(gaps):.1f} to {max(gaps):.1f} s apart)")
-    assert scene.interval * 0.95 <= min(gaps) <= max(gaps) <= scene.interval * 1.11 + 1
+    assert scene.interval * 0.95 <= min(gaps) <= max(gaps) <= scene.interval * 1.11 + 10  # and not an hour
     assert [] == scene.find("WARNING|ERROR|Traceback")
     listed = {
         port["port"] for each in content_of(scene) for port in each["metrics"]["listening_tcp_ports"].get("ports", [])

@@ -81,6 +81,9 @@ class Connection(socketserver.BaseRequestHandler):
             if known or self.server.says_no:
                 self.send({":message-type": 5, ":message-flags": int(known), ":stream-id": 0})
             return known
+        if frame.headers[":message-type"] == 3:
+            self.server.pongs += 1
+            return True
         operation = str(frame.headers["operation"]).partition("#")[2]
         self.server.calls.append((operation, content))
         if operation in self.server.silent:
@@ -175,6 +178,7 @@ class Nucleus(socketserver.ThreadingUnixStreamServer):
         if limit == LITE_LIMIT:
             self.others["aws.greengrass.NucleusLite"] = {"awsRegion": "eu-west-1"}
         self.connections: list[Connection] = []
+        self.pongs = 0  # answers to pings
         self.published: list[tuple[str, bytes]] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

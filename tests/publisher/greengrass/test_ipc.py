@@ -284,4 +284,5 @@ def test_a_ping_is_answered_and_a_payload_that_is_no_base64_is_no_message(nucleu
     connection.send({":message-type": 2, ":message-flags": 0, ":stream-id": 0})
     nucleus.deliver(f"{TOPIC}/accepted", b"good")
     assert b"good" == heard.get(timeout=PATIENCE)[1]
+    assert wait_until(lambda: nucleus.pongs == 1)
     client.close()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,32 +19,13 @@ from defender_publisher.snapshot import Counters, CustomValue, Snapshot, Sockets
 from defender_publisher.state import MemoryState
 from defender_publisher.transports import open_transport
 from tests.conftest import PUBLISHER
+from tests.fakes.host import COUNTERS_ONLY, Host, growth_of
 from tests.fakes.nucleus import TOKEN, Nucleus
 from tests.publisher.conftest import SOON
 from tests.waiting import PATIENCE, wait_until
 
 HOUR = 3600.0  # seconds
 INTERVAL = 300
-COUNTERS_ONLY = dict.fromkeys(("listening_tcp_ports", "listening_udp_ports", "tcp_connections"), False)
-ONE = {"one": {"type": "number", "command": ["echo", "1"]}}  # a first report has no growth, and must not be empty
-DEV = """\
-Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-  eth0: {0} {1} 0 0 0 0 0 0 {2} {3} 0 0 0 0 0 0
-"""  # noqa: E501 - as the kernel writes it
-
-
-def growth_of(payload: bytes) -> dict[str, int] | None:
-    """The growth in a report with long or short names."""
-    report = json.loads(payload)
-    metrics = report.get("metrics") or report.get("met") or {}
-    stats = metrics.get("network_stats") or metrics.get("ns")
-    return None if stats is None else dict(zip(("bytes_in", "bytes_out", "packets_in", "packets_out"), values(stats)))
-
-
-def values(stats: dict[str, int]) -> Iterator[int]:
-    for long, short in (("bytes_in", "bi"), ("bytes_out", "bo"), ("packets_in", "pi"), ("packets_out", "po")):
-        yield stats[long] if long in stats else stats[short]
 
 
 class Day:
@@ -55,6 +34,7 @@ class Day:
     def __init__(self) -> None:
         self.now = 0.0
         agent = {"thing_name": "core-1", "publish_interval": INTERVAL, "authentication": {"method": "greengrass"}}
+        agent["short_names"] = True
         settings = read_settings(None, {"agent": agent, "metrics": COUNTERS_ONLY})
         self.transport = open_transport(settings)
         publisher = Publisher(settings, self, self.transport, MemoryState(), clock=lambda: 1.7e9 + self.now)
@@ -120,31 +100,15 @@ def test_a_day_without_a_network_or_a_nucleus_is_no_reason_to_end(nucleus: Nucle
     assert day.now - 24 * HOUR <= INTERVAL + LAST, "within an interval and the back-off"
     ((_, payload),) = another.published
     seconds = int(day.now) - int(began)
-    assert {"bytes_in": 1000 * seconds, "bytes_out": 0, "packets_in": seconds, "packets_out": 0} == growth_of(payload)
+    assert Counters(1000 * seconds, 0, seconds, 0) == growth_of(payload)
     day.transport.close()
     another.stop()
-
-
-class Host:
-    """The /proc of a host with one interface, whose counters the test sets."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "proc"
-        for each in ("net", "1/net", "sys/kernel/random"):
-            (self.path / each).mkdir(parents=True)
-        (self.path / "sys" / "kernel" / "random" / "boot_id").write_text("a0c5\n")
-        self.count(1000, 10, 500, 5)
-
-    def count(self, *counters: int) -> None:
-        new = self.path / "new"
-        new.write_text(DEV.format(*counters))
-        new.replace(self.path / "1" / "net" / "dev")
 
 
 @pytest.fixture
 def host(nucleus: Nucleus, tmp_path: Path) -> Host:
     host = Host(tmp_path)
-    nucleus.configuration.update(SOON, ProcDestinationPath=str(host.path), metrics=COUNTERS_ONLY, custom_metrics=ONE)
+    nucleus.configuration.update(SOON, **host.parameters)
     return host
 
 
@@ -157,14 +121,13 @@ def test_ten_intervals_without_aws_iot_leave_the_same_process_and_an_exact_growt
     nucleus.hang_up()
     reports = len(nucleus.published)
     for interval in range(1, 11):
-        host.count(1000 + 70_000 * interval, 10 + 50 * interval, 500 + 2**33 * interval, 5 + 9 * interval)
+        host.count(Counters(1000 + 70_000 * interval, 500 + 2**33 * interval, 10 + 50 * interval, 5 + 9 * interval))
         with pytest.raises(subprocess.TimeoutExpired):
             daemon.wait(timeout=SOON["agent"]["publish_interval"])
     assert reports == len(nucleus.published)
     nucleus.online = True
     assert wait_until(lambda: len(nucleus.published) > reports, PATIENCE)
-    expected = {"bytes_in": 700_000, "bytes_out": 10 * 2**33, "packets_in": 500, "packets_out": 90}
-    assert expected == growth_of(nucleus.published[reports][1])
+    assert Counters(700_000, 10 * 2**33, 500, 90) == growth_of(nucleus.published[reports][1])
     assert None is daemon.poll()
 
 
@@ -177,7 +140,7 @@ def test_each_restart_of_the_nucleus_ends_the_component_once(
     for number in range(2):
         token = f"{TOKEN} of start {number}"
         nucleus.tokens, before = {token}, len(nucleus.published)
-        host.count(*(1000 * (number + 1),) * 4)
+        host.count(Counters(*(1000 * (number + 1),) * 4))
         with subprocess.Popen(command, env={**environment, "SVCUID": token}, cwd=tmp_path) as process:
             assert wait_until(lambda: len(nucleus.published) >= before + 2, PATIENCE), "it reports, and goes on"  # noqa: B023
             assert None is process.poll()
@@ -185,5 +148,5 @@ def test_each_restart_of_the_nucleus_ends_the_component_once(
             nucleus.hang_up()
             ends.append(process.wait(timeout=PATIENCE))
     assert [75, 75] == ends
-    growths: list[Any] = [growth_of(payload) for _, payload in nucleus.published]
-    assert 2000 - 1000 == sum(each["bytes_in"] for each in growths if each), "nothing lost between the two"
+    growths = [growth_of(payload) for _, payload in nucleus.published]
+    assert 2000 - 1000 == sum(each.bytes_in for each in growths if each), "nothing lost between the two"
