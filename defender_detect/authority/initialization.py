@@ -6,7 +6,11 @@ What is there stays as it is, so that a second run changes nothing, or completes
 from __future__ import annotations
 
 import json
+import os
+import pwd
+import shlex
 import socket
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,6 +62,7 @@ def initialize(directory: Directory, wish: Wish, now: datetime, passphrase: Pass
     """Make whatever is missing; yield a line for each thing that was made."""
     check_clock(now)
     hosts = find_hosts(wish.hosts)
+    refuse_what_others_can_replace(directory.path)
     refuse_somebody_elses(directory)
     check_broker(directory, wish)
     make_directory(directory.path, OPEN)
@@ -73,6 +78,33 @@ def initialize(directory: Directory, wish: Wish, now: datetime, passphrase: Pass
         if wish.mosquitto or mosquitto.is_used(directory):
             yield from mosquitto.make(directory, issuer, hosts, wish.port, now)
         yield from _make_what_is_edited(directory, wish, hosts)
+
+
+def refuse_what_others_can_replace(path: Path) -> None:
+    """Raise AuthorityError if somebody but us and root could put another authority in the place of ours."""
+    for each in (path.absolute(), *path.absolute().parents):
+        try:
+            found = each.stat()
+        except FileNotFoundError:
+            continue
+        if found.st_uid not in (0, os.geteuid()):
+            raise AuthorityError(
+                f"{each} belongs to {owner_of(found.st_uid)}, who could put another authority in its place: "
+                "name a directory that only you or root can write to"
+            )
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:  # whose files only their owners remove
+            raise AuthorityError(
+                f"everybody can write to {each}, and could put another authority in its place: "
+                f"chmod o-w {shlex.quote(str(each))}, or name another directory"
+            )
+
+
+def owner_of(uid: int) -> str:
+    """Return a user's name, or the number of one that has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def refuse_somebody_elses(directory: Directory) -> None:

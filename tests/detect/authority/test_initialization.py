@@ -272,3 +272,24 @@ def test_mosquitto_and_the_built_in_broker_are_not_mixed(home):
     make(home)
     said = refusal(home, wish=Wish(hosts=LOCAL.hosts, mosquitto=True))
     assert "is for the built-in broker: set agent.embedded_broker to false" in said
+
+
+def test_a_directory_of_which_others_can_make_what_they_like_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    said = refusal(shared / "detect")
+    assert said.startswith(f"everybody can write to {shared}, and could put another authority")
+    assert [] == list(shared.iterdir())
+    shared.chmod(0o1777)  # as /tmp is
+    make(shared / "detect")
+    mine = os.stat(shared).st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: mine + 4711)
+    other = tmp_path / "other"
+    other.mkdir()
+    found = os.stat_result((0o40755, 0, 0, 0, mine + 42, 0, 0, 0, 0, 0))
+    stat_of = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **given: found if path == other else stat_of(path, **given))
+    assert refusal(other / "detect").startswith(f"{other} belongs to ")
