@@ -56,6 +56,8 @@ def root_of(distribution: Distribution) -> Path:
             shutil.rmtree(part, ignore_errors=True)
             run([*debootstrap(distribution), distribution.suite, part, distribution.mirror, script_of(distribution)])
             (part / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
+            # A mirror may be some weeks old, and a distribution that is not released says that its lists end after one.
+            (part / "etc" / "apt" / "apt.conf.d" / "old-mirror").write_text('Acquire::Check-Valid-Until "false";\n')
             run(["chroot", part, "apt-get", "-q", "update"], LOOK_WITHIN)
             wanted = ["apt-get", "-q", "-y", "install", "--no-install-recommends", "--download-only", "python3-venv"]
             run(["chroot", part, *wanted], LOOK_WITHIN)
