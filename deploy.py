@@ -78,7 +78,12 @@ def new_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--plan", action="store_true", help="show what would be done, and change nothing")
     add("--yes", action="store_true", help="agree to the plan beforehand, deletions within --delete-at-most included")
-    add("--delete-at-most", metavar="N", type=int, help="things that may go (default with --yes: a tenth, at least 1)")
+    add(
+        "--delete-at-most",
+        metavar="N",
+        type=number,
+        help="things that may go (default with --yes: a tenth, at least 1)",
+    )
     add("--things", metavar="FILE", type=Path, help="a name a line (default: things.local.txt, or else things.txt)")
     add("--region", help="default: AWS_REGION, AWS_DEFAULT_REGION, or the profile's")
     add("--profile", help="of ~/.aws/config (default: AWS_PROFILE)")
@@ -95,6 +100,13 @@ def new_parser() -> argparse.ArgumentParser:
     add("--rotate", metavar="THING", nargs="+", default=[], help="make new keys and certificates for these things")
     add("--destroy", action="store_true", help="delete the whole fleet")
     return parser
+
+
+def number(text: str) -> int:
+    """Return how many things there may be; raises ArgumentTypeError."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)
 
 
 def email_address(text: str) -> str:

@@ -44,6 +44,13 @@ def test_what_is_no_address_or_would_be_looked_up_is_refused(address: str, capsy
     assert "--alert-email: must be an address such as ops@example.com, got " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", ["-3", "x", "1.5", "\u0663"])
+def test_what_is_no_number_of_things_is_refused(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        deploy.read_arguments([f"--delete-at-most={given}"])
+    assert "--delete-at-most: must be a whole number of at least 0, got " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("address", ["", "ops+iot@example.com"])
 def test_an_address_or_none_is_taken(address: str) -> None:
     assert address == deploy.read_arguments(["--alert-email", address]).alert_email
