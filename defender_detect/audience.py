@@ -69,7 +69,7 @@ def _made(config: Config, make: Callable[[Target], Made | None], only: int | Non
 
 
 def alert_topics(config: Config, rules: Rules | None = None) -> dict[str, frozenset[str]]:
-    """Return the topics that alerts go to, each with the names of those who may hear them at the embedded broker.
+    """Return the topics that alerts go to, each with the names of those who may hear them at the built-in broker.
 
     What profiles export is for those only whom an alert target of the same topic names.
     """

@@ -37,7 +37,7 @@ from defender_detect.service import TURN, Service, open_store
 from defender_detect.status import StatusFile, open_status
 from defender_detect.store.documents import Documents
 
-LOCAL_HOST = "127.0.0.1"  # where the embedded broker listens unless told otherwise; never on every interface
+LOCAL_HOST = "127.0.0.1"  # where the built-in broker listens unless told otherwise; never on every interface
 
 log = logging.getLogger(__name__)
 

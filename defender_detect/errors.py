@@ -16,15 +16,15 @@ class AuthorityError(DetectError):
 
 
 class BrokerError(DetectError):
-    """The embedded broker cannot start."""
+    """The built-in broker cannot start."""
 
 
 class BrokerUnavailable(DetectError, ImportError):
-    """The embedded broker cannot be imported here: too old a Python, or its package is missing."""
+    """The built-in broker cannot be imported here: too old a Python, or its package is missing."""
 
 
 class ClientError(DetectError):
-    """A client of the embedded broker breaks a rule, which ends its connection; the text goes on after its name."""
+    """A client of the built-in broker breaks a rule, which ends its connection; the text goes on after its name."""
 
 
 class ProfileError(DetectError):

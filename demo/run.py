@@ -79,7 +79,7 @@ def start_afresh(directory: Path) -> None:
 def detect(
     directory: Path, authority: Authority, port: int, normal: set[int], witness: Witness
 ) -> Iterator[Callable[[], None]]:
-    """Run amazon-defender-detect with its embedded broker and a profile of this machine until it is left.
+    """Run amazon-defender-detect with its built-in broker and a profile of this machine until it is left.
 
     What it yields makes the ports normal that other programs have opened since.
     """

@@ -39,7 +39,7 @@ def write_profile(path: Path, normal: Iterable[int]) -> Path:
 
 
 def write_detect(path: Path, port: int, authority: Path, files: Files, profile: Path) -> Path:
-    """Write Detect's configuration: the embedded broker, one profile, and short intervals."""
+    """Write Detect's configuration: the built-in broker, one profile, and short intervals."""
     agent = {
         "authentication": authentication(port, authority, files),
         "embedded_broker": True,

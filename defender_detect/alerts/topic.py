@@ -40,7 +40,7 @@ class Topic(Target, frozen=True):
     ]
     readers: Annotated[
         list[Annotated[str, Meta(min_length=1, max_length=128)]],
-        Meta(description="Who may hear them at the embedded broker: the names in their certificates."),
+        Meta(description="Who may hear them at the built-in broker: the names in their certificates."),
     ] = []
 
     def open(self, publish: Publish) -> TopicSink:

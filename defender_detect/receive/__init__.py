@@ -1,1 +1,1 @@
-"""Receives reports: as an MQTT client of a broker, or as the embedded broker."""
+"""Receives reports: as an MQTT client of a broker, or as the built-in broker."""

@@ -1,4 +1,4 @@
-"""The embedded broker: MQTT 3.1.1 with mutual TLS, and each thing kept to its own.
+"""The built-in broker: MQTT 3.1.1 with mutual TLS, and each thing kept to its own.
 
 A connection is a stranger's until TLS has shown whose it is, and a client's from there on. What is left to do beside is
 to watch the clock: for those who say nothing, do not read, or have been shut out meanwhile.

@@ -1,4 +1,4 @@
-"""A client of the embedded broker: one connection, whose packets are handled one after the other.
+"""A client of the built-in broker: one connection, whose packets are handled one after the other.
 
 Nothing is queued for it and no session outlives it. A packet is not read before the one before it has been dealt with
 and the certificate's share allows it, so that whoever sends too much has to wait, and takes no memory.
@@ -151,7 +151,7 @@ class Client:
     async def _publish(self, message: Publish) -> None:
         if message.qos == 2:
             raise ClientError(
-                "published at QoS 2, which the embedded broker does not offer, nor does AWS IoT: use 0 or 1"
+                "published at QoS 2, which the built-in broker does not offer, nor does AWS IoT: use 0 or 1"
             )
         await self._exchange.publish(self.peer, message)
         if message.packet_id is not None:

@@ -1,4 +1,4 @@
-"""The exchange of the embedded broker: who is connected, who asked for what, and what reaches whom.
+"""The exchange of the built-in broker: who is connected, who asked for what, and what reaches whom.
 
 Detect is waited for, so that no report is lost and whoever sends too many slows down. Nobody waits for a thing: what it
 does not read in time is not for it.

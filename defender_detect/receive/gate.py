@@ -1,4 +1,4 @@
-"""The gate of the embedded broker: who a client is by its certificate, and what that one may send, ask for and hear.
+"""The gate of the built-in broker: who a client is by its certificate, and what that one may send, ask for and hear.
 
 Every message passes here, a will and what was left behind included. What a client says of itself counts for nothing.
 """

@@ -1,4 +1,4 @@
-"""The limits of the embedded broker: how much of it one certificate, and one who shows none, may take.
+"""The limits of the built-in broker: how much of it one certificate, and one who shows none, may take.
 
 Where AWS IoT Core publishes a quota for the same thing it is that one (its "message broker" quotas), so that what works
 here works there.

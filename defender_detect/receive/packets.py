@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 packets as the embedded broker reads and writes them: amqtt's, and the only module that knows amqtt.
+"""MQTT 3.1.1 packets as the built-in broker reads and writes them: amqtt's, and the only module that knows amqtt.
 
 Of amqtt the broker uses these classes alone, which turn bytes into packets and back, and overrides none of them. What
 amqtt takes and the standard does not (text that is no UTF-8, an end that is missing) is refused here.
@@ -17,7 +17,7 @@ from defender_detect.errors import BrokerUnavailable, ClientError
 INSTEAD = "or run another broker, mosquitto for instance, and connect to it without --embedded-broker"
 if sys.version_info < (3, 10):  # noqa: UP036 - the package runs on 3.9, amqtt does not
     FOUND = ".".join(map(str, sys.version_info[:2]))
-    raise BrokerUnavailable(f"the embedded broker needs Python 3.10 or later, this is {FOUND}: take that, {INSTEAD}")
+    raise BrokerUnavailable(f"the built-in broker needs Python 3.10 or later, this is {FOUND}: take that, {INSTEAD}")
 try:
     from amqtt.adapters import BufferReader
     from amqtt.mqtt import packet as kinds
@@ -29,7 +29,7 @@ try:
     from amqtt.mqtt.suback import SubackPacket
     from amqtt.mqtt.unsuback import UnsubackPacket
 except ImportError as error:
-    raise BrokerUnavailable(f'the embedded broker needs amqtt: pip install "amqtt>=0.12.1,<0.13", {INSTEAD}') from error
+    raise BrokerUnavailable(f'the built-in broker needs amqtt: pip install "amqtt>=0.12.1,<0.13", {INSTEAD}') from error
 
 SUPPORTED = 4  # the protocol level of MQTT 3.1.1
 PROTOCOLS = (b"\0\x04MQTT", b"\0\x06MQIsdp")  # what CONNECT begins with, before the level; the second one is MQTT 3.1's
@@ -100,7 +100,7 @@ class UnsupportedVersion(ClientError):
         self.reply = bytes((0x20, 3, 0, 0x84, 0)) if level == 5 else ConnackPacket.build(0, 1).to_bytes()
         version = VERSIONS.get(level, f"of protocol level {level}")
         super().__init__(
-            f"speaks MQTT {version}, and the embedded broker MQTT 3.1.1 only: set the client to 3.1.1 "
+            f"speaks MQTT {version}, and the built-in broker MQTT 3.1.1 only: set the client to 3.1.1 "
             "(paho: protocol=MQTTv311), or run mosquitto and connect to it without --embedded-broker"
         )
 

@@ -1,4 +1,4 @@
-"""Who is shut out of the embedded broker although his certificate is valid: a list that may change at any time.
+"""Who is shut out of the built-in broker although his certificate is valid: a list that may change at any time.
 
 A text file with one of them in each line, `thing NAME` or `serial HEX` as `openssl x509 -serial` prints it; what
 follows a `#` is a comment. A thing that is shut out stays so with whatever certificate; a serial number means one

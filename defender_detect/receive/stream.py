@@ -1,4 +1,4 @@
-"""A stream of bytes from and to a client of the embedded broker, of which only so much waits on either side."""
+"""A stream of bytes from and to a client of the built-in broker, of which only so much waits on either side."""
 
 from __future__ import annotations
 

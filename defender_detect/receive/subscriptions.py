@@ -1,4 +1,4 @@
-"""The subscriptions of the embedded broker: a tree of topic levels, so that a message looks at no foreign filter."""
+"""The subscriptions of the built-in broker: a tree of topic levels, so that a message looks at no foreign filter."""
 
 from __future__ import annotations
 

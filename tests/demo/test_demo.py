@@ -131,7 +131,7 @@ def network_of_its_own() -> Iterator[None]:
 def test_the_whole_demo_ends_well_and_what_it_tells_to_type_works(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "demo.run", "--seconds", "250", "--directory", str(tmp_path)]
     if sys.version_info < (3, 10):
-        pytest.skip("the embedded broker needs Python 3.10")
+        pytest.skip("the built-in broker needs Python 3.10")
     with network_of_its_own():
         demo = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     watchdog = threading.Timer(LONGEST, demo.send_signal, [signal.SIGTERM])

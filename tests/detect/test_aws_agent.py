@@ -1,4 +1,4 @@
-"""AWS's own agent from PyPI reports to Detect and its embedded broker, in JSON and in CBOR, for a minute."""
+"""AWS's own agent from PyPI reports to Detect and its built-in broker, in JSON and in CBOR, for a minute."""
 
 from __future__ import annotations
 

@@ -286,7 +286,7 @@ def test_it_is_a_module_too():
 def test_on_an_old_python_the_embedded_broker_says_what_to_do(checkout, files):
     ended = run("--embedded-broker", "--port", "0", *files, command=(sys.executable, str(checkout / SCRIPT.name)))
     assert ended.returncode == WRONG_CONFIGURATION
-    assert "the embedded broker needs Python 3.10 or later" in ended.stderr
+    assert "the built-in broker needs Python 3.10 or later" in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 

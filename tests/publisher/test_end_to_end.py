@@ -1,4 +1,4 @@
-"""The whole way: the publisher as a process, over mutual TLS, to the embedded broker and to mosquitto, with Detect."""
+"""The whole way: the publisher as a process, over mutual TLS, to the built-in broker and to mosquitto, with Detect."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def broker_port(
     """The port of a broker at which Detect answers."""
     if request.param == "embedded":
         if sys.version_info < (3, 10):
-            pytest.skip("the embedded broker needs Python 3.10")
+            pytest.skip("the built-in broker needs Python 3.10")
         files = authority.issue("detect", ["localhost", "127.0.0.1"])
         options: list[object] = ["--embedded-broker", "--port", 0]
     else:

@@ -1,4 +1,4 @@
-"""The embedded broker lets in whom its authority knows, keeps things apart and loses no report."""
+"""The built-in broker lets in whom its authority knows, keeps things apart and loses no report."""
 
 from __future__ import annotations
 

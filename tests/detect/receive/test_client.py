@@ -1,4 +1,4 @@
-"""A client of the embedded broker that means harm gets nothing, keeps nobody out, and fills neither memory nor log."""
+"""A client of the built-in broker that means harm gets nothing, keeps nobody out, and fills neither memory nor log."""
 
 from __future__ import annotations
 
@@ -428,7 +428,7 @@ def test_a_client_of_another_version_is_told_so(
     level: int, reply: tuple[int, bytes], version: str, scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert [reply] == list(scene.stranger("thing").send(connect("thing", level=level)).packets())
-    assert f"speaks {version}, and the embedded broker MQTT 3.1.1 only: set the client to 3.1.1" in caplog.text
+    assert f"speaks {version}, and the built-in broker MQTT 3.1.1 only: set the client to 3.1.1" in caplog.text
 
 
 def test_a_paho_client_of_mqtt_5_hears_why_it_cannot_connect(scene: Scene, issue: Callable[[str], Credentials]) -> None:

@@ -96,7 +96,7 @@ def test_what_is_no_packet_of_a_client_is_refused(data: bytes) -> None:
     ("level", "reply"), [(5, b"\x20\x03\0\x84\0"), (3, b"\x20\x02\0\x01"), (131, b"\x20\x02\0\x01")]
 )
 def test_another_version_is_refused_in_its_own_words(level: int, reply: bytes) -> None:
-    with pytest.raises(UnsupportedVersion, match="and the embedded broker MQTT 3.1.1 only") as caught:
+    with pytest.raises(UnsupportedVersion, match="and the built-in broker MQTT 3.1.1 only") as caught:
         decoded(connect("rpi1", level=level))
     assert reply == caught.value.reply
 

@@ -1,4 +1,4 @@
-"""Detect with its embedded broker as a program: who is shut out, who hears alerts, and a log that nobody reads."""
+"""Detect with its built-in broker as a program: who is shut out, who hears alerts, and a log that nobody reads."""
 
 from __future__ import annotations
 

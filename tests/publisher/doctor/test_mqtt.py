@@ -58,7 +58,7 @@ def test_a_subscription_that_is_refused_fails_after_connect(write_config: WriteC
 def test_a_certificate_of_aws_at_a_broker_of_ones_own_is_told_by_what_name_the_broker_goes(
     write_config: WriteConfig, broker: ScriptedBroker, authority: Authority
 ) -> None:
-    """An embedded broker of amazon-defender-detect lets each certificate subscribe to its own name's topics only."""
+    """A built-in broker of amazon-defender-detect lets each certificate subscribe to its own name's topics only."""
     broker.script.suback = 0x80
     files, path = authority.issue("AWS IoT Certificate"), write_config(broker.port)
     config = json.loads(path.read_text())
