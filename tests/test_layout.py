@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # Python 3.9 cannot list its own modules.
 STANDARD_LIBRARY = getattr(sys, "stdlib_module_names", None) or set(sys.builtin_module_names) | {
-    path.stem for path in Path(ast.__file__).parent.iterdir()
+    path.name.partition(".")[0] for part in (".", "lib-dynload") for path in Path(ast.__file__).parent.glob(f"{part}/*")
 }
 GROUND_FLOOR = sorted((ROOT / "device_defender").rglob("*.py"))
 DEVICE = sorted((ROOT / "defender_publisher").rglob("*.py"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ EXAMPLES = sorted((ROOT / "configs").glob("amazon-defender-publisher-*.json"))
 
 @pytest.mark.parametrize("path", [path for path, _ in write.generated(ROOT)], ids=lambda path: path.name)
 def test_every_generated_file_is_as_make_docs_writes_it(path: Path) -> None:
+    if sys.version_info < (3, 10) and path.suffix == ".json":
+        pytest.skip("the last msgspec for this Python writes another JSON schema")
     assert dict(write.generated(ROOT))[path] == path.read_text(encoding="utf-8"), "run `make docs`"
 
 

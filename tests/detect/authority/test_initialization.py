@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def refusal(path: Path, **options: object) -> str:
 def is_whole(path: Path) -> bool:
     """Whether Detect would start from a directory: certificates, keys, profiles and configuration."""
     config = read_config(Directory(path).config, {})
-    find_credentials(config).server_context()
+    find_credentials(config).client_context()
+    if sys.version_info >= (3, 10):  # which the built-in broker needs
+        find_credentials(config).server_context()
     return any("network-metrics" in line for line in check(config, whole=True))
 
 
