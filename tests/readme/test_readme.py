@@ -55,7 +55,8 @@ def machine(request: pytest.FixtureRequest, case: Case, tmp_path: Path) -> Itera
         machine = Minimal(case.distribution, request.param, tmp_path / "machine")
     except roots.RootError as error:
         pytest.skip(f"there can be no {case.distribution} here: {error}")
-    machine.prepare(f"{case.python}-venv", "git", "make", "ca-certificates")
+    # python3-venv too where another Python is tried: the installers and the scripts look for python3.
+    machine.prepare(f"{case.python}-venv", "python3-venv", "git", "make", "ca-certificates")
     yield machine
     machine.close()
 
