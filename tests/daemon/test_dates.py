@@ -89,7 +89,7 @@ def test_a_date_of_openssl_is_read_as_the_standard_library_does() -> None:
 
 @pytest.mark.parametrize("printed", ["Bad time value", "", "Okt  1 00:00:00 2030 GMT", "Feb 30 00:00:00 2030 GMT"])
 def test_what_is_no_date_is_refused(printed: str) -> None:
-    with pytest.raises(ValueError, match=r"is not a date|out of range"):
+    with pytest.raises(ValueError, match=r"is not a date|out of range|must be in range"):
         dates.seconds_of(printed)
 
 
