@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union
 
 import msgspec
 
@@ -16,6 +16,9 @@ from defender_daemon import files
 from defender_daemon.errors import DefenderError
 from defender_daemon.logs import key_of
 from defender_daemon.text import valid
+
+if TYPE_CHECKING:
+    from defender_daemon.config import Agent, Config
 
 HASH_LENGTH = 12  # hexadecimal digits; enough to tell one configuration from another
 LONGEST_ERROR = 1000  # characters; a report that is given up is in the log as a whole
@@ -71,6 +74,16 @@ def hash_of(effective: object) -> str:
     # in ASCII, as only the json module can, because a path need not be UTF-8
     text = json.dumps(msgspec.to_builtins(effective), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
+
+
+def hash_of_config(agent: "Agent", config: "Config", *more: object) -> str:
+    """Return what tells one effective configuration, with whatever `more` follows from it, from another.
+
+    Where the private key is does not count: systemd hands a copy of it to the daemon, which whoever asks does not have.
+    """
+    authentication = msgspec.structs.replace(agent.authentication, private_key=None)
+    agent = msgspec.structs.replace(agent, authentication=authentication)
+    return hash_of((*more, msgspec.structs.replace(config, agent=agent)))
 
 
 class StatusFile(Generic[S]):

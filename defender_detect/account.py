@@ -6,7 +6,6 @@ boto3 is imported only here, when it is asked for; needed are iot:List* and iot:
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -16,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from defender_daemon import files
 from defender_detect.errors import DetectError
 from defender_detect.evaluate.detector import ALL_THINGS
 from defender_detect.evaluate.targets import UNREGISTERED, name_target
@@ -162,8 +162,7 @@ def write(path: Path, document: Any) -> None:
     """Write a document, whole or not at all; raises DetectError."""
     text = json.dumps(document, indent=2, default=as_json) + "\n"
     try:
-        path.with_suffix(".part").write_text(text, encoding="utf-8")
-        os.replace(path.with_suffix(".part"), path)
+        files.replace(path, text.encode())
     except OSError as error:
         raise DetectError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -7,7 +7,7 @@ from typing import Optional, Union
 import msgspec
 
 from defender_daemon import status
-from defender_daemon.status import hash_of
+from defender_daemon.status import hash_of_config
 from defender_publisher.settings import Settings
 
 STATUS_FILE = "status.json"
@@ -75,11 +75,5 @@ def read_status(directory: Union[str, Path]) -> Optional[Status]:
 
 
 def config_hash(settings: Settings) -> str:
-    """Return what tells one effective configuration from another.
-
-    Where the private key is does not count: systemd hands a copy of it to the daemon, which whoever asks does not have.
-    """
-    authentication = msgspec.structs.replace(settings.agent.authentication, private_key=None)
-    agent = msgspec.structs.replace(settings.agent, authentication=authentication)
-    config = msgspec.structs.replace(settings.config, agent=agent)
-    return hash_of((settings.thing_name, settings.topic, config))
+    """Return what tells one effective configuration from another."""
+    return hash_of_config(settings.agent, settings.config, settings.thing_name, settings.topic)

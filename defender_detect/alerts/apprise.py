@@ -15,7 +15,8 @@ from defender_detect.alerts.queue import GIVE_UP_AFTER
 from defender_detect.alerts.secret import Elsewhere
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError, AlertSettingError
-from defender_detect.evaluate.sentences import IN_ALARM, line_of
+from defender_detect.evaluate.alarms import IN_ALARM
+from defender_detect.evaluate.sentences import line_of
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event

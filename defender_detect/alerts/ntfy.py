@@ -14,7 +14,8 @@ from defender_detect.alerts.secret import Elsewhere, revealed
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.alerts.webhook import Url, read_url
 from defender_detect.errors import AlertSettingError
-from defender_detect.evaluate.sentences import IN_ALARM, line_of
+from defender_detect.evaluate.alarms import IN_ALARM
+from defender_detect.evaluate.sentences import line_of
 from device_defender.wording import SECRET, that
 
 if TYPE_CHECKING:

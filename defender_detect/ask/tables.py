@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from defender_daemon.text import printable
-from defender_detect.evaluate.sentences import IN_ALARM, explain, shown_item
+from defender_detect.evaluate.alarms import IN_ALARM
+from defender_detect.evaluate.sentences import explain, shown_item
 
 TIME = "%Y-%m-%d %H:%M:%S"
 EPOCH = datetime(1970, 1, 1)  # UTC, and shown as such

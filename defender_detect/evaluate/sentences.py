@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from defender_daemon.text import printable
 from defender_detect.evaluate.address_sets import AddressSet
+from defender_detect.evaluate.alarms import ALARM_INVALIDATED, IN_ALARM
 from defender_detect.metrics import SILENCE
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event, Group
 
-IN_ALARM, ALARM_INVALIDATED = "in-alarm", "alarm-invalidated"
 MOST_NAMED = 3  # of what is not normal; the others are counted
 MOST_NAMES = 10  # of things and of behaviors that a message of many keeps
 LONGEST_ITEM = 60  # characters of an item of a list

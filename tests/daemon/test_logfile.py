@@ -6,13 +6,13 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from defender_daemon import files, logs
+from defender_daemon import files
 from defender_daemon.logfile import LogFile
+from tests.daemon.test_logs import loggers_as_before as loggers_as_before
 
 
 def test_a_log_goes_where_a_link_of_ours_leads_and_nowhere_that_another_users_does(
@@ -31,20 +31,6 @@ def test_a_log_that_is_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
     with pytest.raises(OSError, match=r"."):
         LogFile(str(tmp_path / "log"), 1000, 1)
-
-
-@pytest.fixture(autouse=True)
-def loggers_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    ours = logs.log.level
-    yield
-    for handler in root.handlers:
-        if handler not in handlers:
-            handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logs.log.setLevel(ours)
 
 
 def test_a_disk_that_is_full_sends_the_log_to_standard_error_until_it_is_not(

@@ -16,23 +16,10 @@ from defender_detect.alerts.webhook import WebhookSink
 from defender_detect.errors import AlertError, AlertRefused
 from device_defender.validation import find_problems
 from tests.detect.alerts.test_queue import put
+from tests.detect.alerts.test_queue import queue_to as queue_to
 from tests.detect.evaluate.test_shapes import BODY
 from tests.detect.store.test_store import event
 from tests.waiting import PATIENCE, wait_until
-
-
-@pytest.fixture
-def queue_to() -> Iterator[Callable[..., AlertQueue]]:
-    """Make a queue that waits little, and end it after the test."""
-    made: list[AlertQueue] = []
-
-    def queue_to(sink: Any, **options: Any) -> AlertQueue:
-        made.append(AlertQueue(sink, **{"first_wait": 0.01, **options}))
-        return made[-1]
-
-    yield queue_to
-    for queue in made:
-        queue.close(1)
 
 
 class Webhook(http.server.ThreadingHTTPServer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,9 @@ from defender_detect.ask.tables import draw_sparkline
 from defender_detect.evaluate.alarms import Event
 from defender_detect.store.reader import Reader
 from defender_detect.store.store import Store
-from tests.detect.ask.test_queries import LESS_THAN_50, TODAY, active
-from tests.detect.store.test_store import NOW, event
-
-HOSTILE = "\x1b[31m[bold]red[/bold]\n"
-
-
-@pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    """Two things, of which one is in alarm twice."""
-    with Store(tmp_path, clock=lambda: NOW) as kept:
-        kept.add("rpi-1", NOW, {"cpu_usage": 99.5, "aws:listening-tcp-ports": (22, 80)}, [event()], report_id=7)
-        ports = {"comparisonOperator": "in-port-set", "value": {"ports": [22]}}
-        other = {"violation_id": "ports", "behavior": "b2", "criteria": ports, "kind": "ports", "suppressed": True}
-        kept.add("rpi-1", NOW + 300, {"cpu_usage": 12}, [event(time=NOW + 300, value=(22, 80), **other)], report_id=8)
-        kept.add("rpi-2", NOW, {"names": (HOSTILE, "sshd")}, [event("alarm-cleared", "rpi-2", value=None)])
-        kept.flush()
-        yield Reader(tmp_path)
+from tests.detect.ask.test_queries import HOSTILE, LESS_THAN_50, TODAY, active
+from tests.detect.ask.test_queries import reader as reader
+from tests.detect.store.test_store import NOW
 
 
 @pytest.mark.parametrize(
