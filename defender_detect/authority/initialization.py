@@ -85,7 +85,7 @@ def refuse_what_others_can_replace(path: Path) -> None:
     for each in (path.absolute(), *path.absolute().parents):
         try:
             found = each.stat()
-        except FileNotFoundError:
+        except OSError:  # it is not there, or below a file, which is said where it is made
             continue
         if found.st_uid not in (0, os.geteuid()):
             raise AuthorityError(

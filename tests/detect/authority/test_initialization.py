@@ -296,3 +296,8 @@ def test_a_directory_of_which_others_can_make_what_they_like_is_refused(
     stat_of = Path.stat
     monkeypatch.setattr(Path, "stat", lambda path, **given: found if path == other else stat_of(path, **given))
     assert refusal(other / "detect").startswith(f"{other} belongs to ")
+
+
+def test_a_directory_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert refusal(tmp_path / "file" / "detect").startswith(f"{tmp_path}/file/detect")
