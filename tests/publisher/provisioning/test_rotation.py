@@ -10,7 +10,7 @@ import pytest
 
 from defender_publisher.provisioning import commands
 from tests.fakes.provisioning import ACTIVE, INACTIVE, LOST, THROTTLED, ProvisioningBroker, fingerprint
-from tests.publisher.provisioning.conftest import Device, Say
+from tests.publisher.provisioning.device import Device, Say
 
 WISH = "2026-11-30T10:00:00Z"
 
