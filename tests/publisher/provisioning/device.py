@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
 import stat
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from defender_publisher.__main__ import main
 from tests.fakes.provisioning import ACTIVE, ProvisioningBroker, fingerprint
 
 CONFIG = "amazon-defender-publisher.json"
+
+
+Say = Callable[[], str]
 
 
 class Device:
@@ -80,4 +84,12 @@ class Device:
         return "" if fits else f"{found}"
 
 
-Say = Callable[[], str]
+def make_plain(device: Device) -> None:
+    """Let the device have two plain files, as an installation from a bundle has them."""
+    for name in ("private.key", "certificate.pem"):
+        content = (device.etc / name).read_bytes()
+        (device.etc / name).unlink()
+        (device.etc / name).write_bytes(content)
+        (device.etc / name).chmod(0o600)
+    (device.etc / "identity").unlink()
+    shutil.rmtree(device.etc / "identities")

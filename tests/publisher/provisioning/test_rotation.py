@@ -10,7 +10,7 @@ import pytest
 
 from defender_publisher.provisioning import commands
 from tests.fakes.provisioning import ACTIVE, INACTIVE, LOST, THROTTLED, ProvisioningBroker, fingerprint
-from tests.publisher.provisioning.device import Device, Say
+from tests.publisher.provisioning.device import Device, Say, make_plain
 
 WISH = "2026-11-30T10:00:00Z"
 
@@ -149,14 +149,3 @@ def test_what_cannot_be_rotated_is_said(device: Device, said: Say, change: dict[
     device.configure(**change)
     assert 78 == device.run("--rotate")
     assert expected in said()
-
-
-def make_plain(device: Device) -> None:
-    """Let the device have two plain files, as an installation from a bundle has them."""
-    for name in ("private.key", "certificate.pem"):
-        content = (device.etc / name).read_bytes()
-        (device.etc / name).unlink()
-        (device.etc / name).write_bytes(content)
-        (device.etc / name).chmod(0o600)
-    (device.etc / "identity").unlink()
-    shutil.rmtree(device.etc / "identities")
