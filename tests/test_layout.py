@@ -66,7 +66,7 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
         "serving",
     },
     # by the two commands: test_claim.py, test_rotation.py
-    "defender_publisher/provisioning": {"broker", "calls", "enrollment", "progress", "refusals"},
+    "defender_publisher/provisioning": {"broker", "enrollment", "progress", "refusals"},
     # by the pages: test_pages.py, test_server.py
     "defender_detect/console": {
         "alarms",
