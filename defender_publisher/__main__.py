@@ -17,7 +17,7 @@ from defender_publisher.errors import ConfigError, DefenderError, HungError
 
 EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_MISSING, EXIT_HUNG, EXIT_CONFIG = 69, 75, 78  # EX_UNAVAILABLE, EX_TEMPFAIL and EX_CONFIG of sysexits.h
-PARSERS = ("argparse", "gettext", "defender_publisher.arguments")
+PARSERS = ("argparse", "gettext", "locale", "defender_publisher.arguments")
 PACKAGES = ("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop")  # requirements.txt
 
 
