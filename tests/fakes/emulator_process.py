@@ -245,7 +245,7 @@ def answer(question: dict[str, Any]) -> Any:
     """Do what the tests ask for."""
     from ministack.core.responses import request_scope
 
-    from tests.fakes import credentials_provider, device_defender
+    from tests.fakes import credentials_provider, device_defender, fleet_provisioning
 
     account, what = question["account"], question["ask"]
     if what == "calls":
@@ -257,6 +257,8 @@ def answer(question: dict[str, Any]) -> Any:
     if what == "greengrass":
         with request_scope(account, question["region"]):
             return ask_greengrass(question)
+    if what == "provisioning":
+        return [each for each in fleet_provisioning.asked if each["account"] == account]
     if what == "forget":
         calls.pop(account, None)
     elif what == "fail":
@@ -265,6 +267,8 @@ def answer(question: dict[str, Any]) -> Any:
         delays[account] = question["seconds"]
     elif what == "interval":
         device_defender.intervals[account] = question["seconds"]
+    elif what == "registrations":
+        fleet_provisioning.quotas[account] = question["number"]
     elif what == "lag":
         lags[account][question["action"]] = question["seconds"]
     elif what == "lifetime":
@@ -323,13 +327,21 @@ def main() -> None:
     from ministack import app
     from ministack.services import iot
 
-    from tests.fakes import cloudwatch_limits, credentials_provider, device_defender, greengrass, role_aliases
+    from tests.fakes import (
+        cloudwatch_limits,
+        credentials_provider,
+        device_defender,
+        fleet_provisioning,
+        greengrass,
+        role_aliases,
+    )
 
     bind_to_loopback(mqtt)
     device_defender.install()
     role_aliases.install()
     cloudwatch_limits.install()
     greengrass.install()
+    fleet_provisioning.install()
     credentials_provider.serve(provider)
     name_the_endpoint_as_aws_does(iot)
     pause_in_time(iot)
