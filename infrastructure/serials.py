@@ -125,7 +125,7 @@ def _plain(cell: str) -> str:
 
 def _headings(row: Sequence[str]) -> list[int]:
     """Return where serial, thing and `again` are by a first line that says so, nothing where it does not."""
-    words = [re.sub(r"[^a-z]", "", cell.lower()) for cell in row]
+    words = [re.sub(r"[^a-z0-9]", "", cell.lower()) for cell in row]
     found = {what: [words.index(name) for name in names if name in words] for what, names in _HEADINGS.items()}
     return [(found[what] or [-1])[0] for what in _HEADINGS] if found["serial"] else []
 

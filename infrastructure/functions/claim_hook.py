@@ -40,7 +40,7 @@ def refuse(serial, thing, certificate):
         return "another device registered with this serial a moment ago"
     if not take(serial, thing, certificate, item):
         return "another device registered with this serial at this moment"
-    for each in things:
+    for each in things if again or item.get("used") else ():
         deactivate(each, certificate)
     return ""
 

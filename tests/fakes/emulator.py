@@ -21,7 +21,7 @@ CALLER = "arn:aws:sts::{account}:assumed-role/deployer/somebody"
 DENIED = f"User: {CALLER} is not authorized to perform: {{action}} on resource: {{resource}}"
 JSON_ACTIONS = ("iot:", "logs:")  # whose codes end in Exception
 # What reads: every other call is a write, which --plan and a second run do not make.
-READS = ("Describe", "Get", "List", "Validate", "Detect", "Estimate", "Search")
+READS = ("Describe", "Get", "List", "Validate", "Detect", "Estimate", "Scan", "Search")
 
 
 class Emulator:
