@@ -1,5 +1,6 @@
 """Lets a device register whose serial is listed, and which has no thing yet: AWS IoT's pre-provisioning hook."""
 
+import logging
 import os
 import time
 
@@ -17,7 +18,7 @@ def handler(event, context):
     serial, thing = (str(asked.get(key, ""))[:128] for key in ("SerialNumber", "ThingName"))
     why = refuse(serial.lower(), thing, event["certificateId"])
     if why:
-        print("refused", repr(serial), repr(thing), why)
+        logging.warning("refused %r as %r: %s", serial, thing, why)
         note({"serial": serial, "thing": thing, "why": why, "at": int(time.time())})
     return {"allowProvisioning": not why}
 

@@ -1,5 +1,6 @@
 """Makes a thing's other certificates INACTIVE, once it said over a connection with the new one that it has it."""
 
+import logging
 import os
 
 import boto3
@@ -14,8 +15,8 @@ def handler(event, context):
     found = {arn.partition(":cert/")[2] for page in pages for arn in page["principals"]}
     groups = iot.list_thing_groups_for_thing(thingName=thing)["thingGroups"]
     if new != event.get("certificateId") or new not in found or GROUP not in {each["groupName"] for each in groups}:
-        print("ignored", event)
+        logging.warning("ignored %r", event)
         return
     for certificate in sorted(found - {new, ""}):
         iot.update_certificate(certificateId=certificate, newStatus="INACTIVE")
-        print(thing, certificate, "is INACTIVE, replaced by", new)
+        logging.warning("%s: %s is INACTIVE, replaced by %s", thing, certificate, new)

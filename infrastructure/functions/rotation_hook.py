@@ -1,5 +1,7 @@
 """Lets a certificate register another one for its own thing only: the pre-provisioning hook of the rotation."""
 
+import logging
+
 import boto3
 
 iot = boto3.client("iot")
@@ -9,7 +11,7 @@ def handler(event, context):
     thing, certificate = event.get("parameters", {}).get("ThingName"), event.get("claimCertificateId")
     allowed = bool(thing and certificate) and event.get("clientId") == thing and certificate in certificates(thing)
     if not allowed:
-        print("refused", repr(certificate), "as", repr(event.get("clientId")), "for", repr(thing))
+        logging.warning("refused %r as %r for %r", certificate, event.get("clientId"), thing)
     return {"allowProvisioning": allowed}
 
 

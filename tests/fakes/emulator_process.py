@@ -145,7 +145,10 @@ def check_handler(what: str, kind: str, logical_id: str, physical_id: str, prope
         if fault := find_fault(account, action, subject, by_stack=True):
             message = describe(fault, action, resource)
             raise ValueError(HANDLER_ERROR.format(message, fault["status"], fault["code"]))
-        context = {"iam:PassedToService": "iot.amazonaws.com"} if action == "iam:PassRole" else {}
+        service = "lambda.amazonaws.com" if kind == "AWS::Lambda::Function" else "iot.amazonaws.com"
+        context = {"iam:PassedToService": service} if action == "iam:PassRole" else {}
+        if action in ("iam:AttachRolePolicy", "iam:DetachRolePolicy"):
+            context = {"iam:PolicyARN": properties["ManagedPolicyArns"][0]}
         allowed = caller.get() and enforce(caller.get(), action, action[:3], region, resource, context)
         if isinstance(allowed, EvalResult):
             message = f"User: {allowed.principal_arn} is not authorized to perform: {action} on resource: {resource}"
@@ -160,7 +163,7 @@ def watch_stacks() -> None:
     create, update, delete = stacks._provision_resource, stacks._update_resource, stacks._delete_resource
 
     def provision(kind: str, logical_id: str, properties: Any, stack: str) -> Any:
-        generated = f"{stack}-{logical_id}" if kind == "AWS::IAM::Role" else ""
+        generated = f"{stack}-{logical_id}" if kind in ("AWS::IAM::Role", "AWS::Lambda::Function") else ""
         check_handler("create", kind, logical_id, generated, properties)
         return create(kind, logical_id, properties, stack)
 
