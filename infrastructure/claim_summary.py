@@ -27,7 +27,9 @@ def show_claim(fleet: Fleet, plan: ClaimPlan | None, most: int = MOST) -> None:
     if plan.stack.change in (CREATE, RECREATE):
         _show_what_it_allows(fleet)
     if plan.new_certificate:
-        screen.say("claim     a certificate for all devices that have none yet is made; its key is made here")
+        screen.say(
+            "claim     one certificate for all devices that have none of their own is made; its key is made here"
+        )
     if plan.ends:
         screen.say("claim     its certificate is DELETED: no device can provision itself any more, until --claim makes")
         screen.say("          another one; devices that have certificates of their own keep and rotate them")
@@ -80,17 +82,20 @@ def _show_serials(screen: Screen, plan: ClaimPlan) -> None:
 
 def _show_what_it_allows(fleet: Fleet) -> None:
     names, say = fleet.names, fleet.screen.say
-    say(f"claim     whoever has it may connect as claim-*, ask for a certificate, and register it by {names.template}:")
-    say(f"          once for each serial that is listed, as a thing of {names.group}; a function in AWS Lambda looks")
-    say(f"rotation  such a device may get another certificate for its thing by {names.rotation_template}; the old one")
-    say("          is made INACTIVE once the device says, over a connection with the new one, that it has it")
+    say(
+        f"claim     a device that has it can connect as claim-* and register once by the template {names.template}, and"
+    )
+    say(f"          nothing else: a function in AWS Lambda checks its serial; the thing joins the group {names.group}")
+    say(f"rotation  such a device can replace its certificate by the template {names.rotation_template}; the old one")
+    say("          is made INACTIVE once the device has confirmed the new one over a connection with it")
 
 
 def _show_progress(screen: Screen, plan: ClaimPlan, most: int) -> None:
     done = [each.thing for each in plan.provisioned]
     if plan.table.listed:
         screen.say(
-            f"progress  {len(done)} of {len(plan.table.listed)} serials have provisioned themselves" + _last(done)
+            f"progress  {len(done)} of {len(plan.table.listed)} listed devices have provisioned themselves"
+            + _last(done)
         )
     if plan.table.refused:
         screen.say(f"refused   {plan.table.refused} times; the last:")

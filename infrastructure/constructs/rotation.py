@@ -10,7 +10,7 @@ from constructs import Construct
 
 from infrastructure.constructs.claim import add_template, body_of, questions
 from infrastructure.constructs.function import Function, arn
-from infrastructure.names import TAG, Names
+from infrastructure.names import Names
 
 THING = "${iot:Connection.Thing.ThingName}"
 SHADOW = "$aws/things/{}/shadow/name/rotation/"
@@ -31,8 +31,7 @@ class Rotation(Construct):
     def __init__(self, scope: Construct, construct_id: str, names: Names) -> None:
         super().__init__(scope, construct_id)
         self.log_group = f"/aws/lambda/{names.claim_stack}"
-        log = CfnLogGroup(self, "Log", log_group_name=self.log_group, retention_in_days=DAYS)
-        log.add_metadata(TAG, "")
+        CfnLogGroup(self, "Log", log_group_name=self.log_group, retention_in_days=DAYS)
         self.role_arn = _registration_role(self).role_arn
         document = questions(names.rotation_template, [], (SHADOW.format(THING) + "*",))
         CfnPolicy(self, "Policy", policy_name=names.rotation_policy, policy_document=document)

@@ -101,7 +101,7 @@ def test_a_device_registers_once_and_reports_and_a_second_run_changes_nothing(fl
     for arguments in ([], ["--claim"], ["--claim", "--serials", "serials.txt"]):
         run = machine.deploy("--no-detect", *arguments)
         assert (0, "") == (run.status, run.errors), run.text
-        assert re.search(r"progress  \d of 8 serials have provisioned themselves; the last: .*dev-1", run.output)
+        assert re.search(r"progress  \d of 8 listed devices have provisioned themselves; the last: .*dev-1", run.output)
         assert "describing what changes" not in run.output
     assert ({}, before, files) == (machine.account.writes(), machine.account.snapshot(), machine.files())
 
@@ -334,7 +334,7 @@ def test_ten_thousand_serials_are_written_in_a_minute_and_not_once_more(machine:
     machine.account.forget_calls()
     run = machine.deploy("--no-detect", "--claim", "--serials", "serials.txt")
     assert ((0, ""), {}) == ((run.status, run.errors), machine.account.writes()), run.text
-    assert "progress  1 of 10000 serials have provisioned themselves; the last: serial-09999" in run.output
+    assert "progress  1 of 10000 listed devices have provisioned themselves; the last: serial-09999" in run.output
     write(machine, "serial-00000", "serial-09999")
     run = machine.deploy("--yes", "--no-detect", "--claim", "--serials", "serials.txt")
     assert 1 == run.status
