@@ -14,7 +14,7 @@ from typing import Any
 from infrastructure.names import Names
 
 # Whatever makes templates out of descriptions; a change of it changes them.
-SYNTHESIS = ("synthesis.py", "constructs/*.py", "names.py", "description.py")
+SYNTHESIS = ("synthesis.py", "constructs/*.py", "functions/*.py", "names.py", "description.py")
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,25 @@ class GreengrassStack:
         return _digest(self.stack_name, self.component, self.version, *content)
 
 
+@dataclass(frozen=True)
+class ClaimStack:
+    """What lets devices provision themselves, and rotate what they got."""
+
+    names: Names
+    request: str | None  # of the claim certificate (PEM); None: none is in force, and no device is let in any more
+    name_prefix: str  # what the devices' configuration puts before a serial to make a thing's name
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.claim_stack
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.stack_name, self.request, self.name_prefix)
+
+
 StackDescription = (
-    FleetStack | ThingsStack | DetectStack | CloudWatchStack | LogsStack | ArtifactsStack | GreengrassStack
+    FleetStack | ThingsStack | DetectStack | CloudWatchStack | LogsStack | ArtifactsStack | GreengrassStack | ClaimStack
 )
 
 

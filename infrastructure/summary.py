@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from infrastructure.bundles import unreported
+from infrastructure.claim_summary import show_claim, show_wishes
 from infrastructure.cloudwatch import CloudWatchPlan
 from infrastructure.detect import DetectPlan, deployed_metrics, deployed_profiles
 from infrastructure.drift import Drift
@@ -43,6 +44,8 @@ def show_plans(plans: Plans, fleet: Fleet, wanted: Wanted) -> None:
     show_detect(fleet, plans.detect, unreported(wanted.metrics, wanted.device_config))
     show_cloudwatch(fleet, plans.cloudwatch)
     show_greengrass(fleet, plans.greengrass)
+    show_claim(fleet, plans.claim)
+    show_wishes(fleet.screen, plans.rotating)
 
 
 def show_plan(screen: Screen, plan: Plan, joining: Sequence[str], drift: Sequence[Drift]) -> None:
@@ -141,7 +144,7 @@ def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     groups = sorted(group.name for group in deployed_groups(fleet))
     screen.say_names("log group", groups, "deleted with all that is in them", all_of_them=True)
     why = "not part of this fleet; the policy will be detached from it"
-    screen.say_names("detached", strangers, why, all_of_them=True)
+    screen.say_names("detached", strangers, why, all_of_them=fleet.names.claim_stack not in deployed.stacks)
     if fleet.names.greengrass_stack in deployed.stacks:
         screen.say(STAYS)
 

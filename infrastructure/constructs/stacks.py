@@ -8,6 +8,7 @@ from aws_cdk import App, CfnOutput, LegacyStackSynthesizer, Stack, Tags
 
 from infrastructure.constructs.alerts import Alerts
 from infrastructure.constructs.artifacts_bucket import ArtifactsBucket
+from infrastructure.constructs.claim import Claim
 from infrastructure.constructs.cloudwatch_access import CloudWatchAccess
 from infrastructure.constructs.custom_metric import CustomMetric
 from infrastructure.constructs.device import Device
@@ -15,9 +16,11 @@ from infrastructure.constructs.device_policy import DevicePolicy
 from infrastructure.constructs.fleet_group import FleetGroup
 from infrastructure.constructs.greengrass_deployment import GreengrassDeployment
 from infrastructure.constructs.log_group import LogGroup
+from infrastructure.constructs.rotation import Rotation
 from infrastructure.constructs.security_profile import SecurityProfile
 from infrastructure.description import (
     ArtifactsStack,
+    ClaimStack,
     CloudWatchStack,
     DetectStack,
     FleetStack,
@@ -79,6 +82,12 @@ def _fill_artifacts(description: ArtifactsStack, stack: Stack) -> None:
 @fill.register
 def _fill_greengrass(description: GreengrassStack, stack: Stack) -> None:
     GreengrassDeployment(stack, "Greengrass", description)
+
+
+@fill.register
+def _fill_claim(description: ClaimStack, stack: Stack) -> None:
+    rotation = Rotation(stack, "Rotation", description.names)
+    Claim(stack, "Claim", description, rotation.role_arn, rotation.log_group)
 
 
 def make_stack(app: App, description: StackDescription) -> Stack:

@@ -145,7 +145,10 @@ def check_handler(what: str, kind: str, logical_id: str, physical_id: str, prope
         if fault := find_fault(account, action, subject, by_stack=True):
             message = describe(fault, action, resource)
             raise ValueError(HANDLER_ERROR.format(message, fault["status"], fault["code"]))
-        context = {"iam:PassedToService": "iot.amazonaws.com"} if action == "iam:PassRole" else {}
+        service = "lambda.amazonaws.com" if kind == "AWS::Lambda::Function" else "iot.amazonaws.com"
+        context = {"iam:PassedToService": service} if action == "iam:PassRole" else {}
+        if action in ("iam:AttachRolePolicy", "iam:DetachRolePolicy"):
+            context = {"iam:PolicyARN": properties["ManagedPolicyArns"][0]}
         allowed = caller.get() and enforce(caller.get(), action, action[:3], region, resource, context)
         if isinstance(allowed, EvalResult):
             message = f"User: {allowed.principal_arn} is not authorized to perform: {action} on resource: {resource}"
@@ -160,7 +163,7 @@ def watch_stacks() -> None:
     create, update, delete = stacks._provision_resource, stacks._update_resource, stacks._delete_resource
 
     def provision(kind: str, logical_id: str, properties: Any, stack: str) -> Any:
-        generated = f"{stack}-{logical_id}" if kind == "AWS::IAM::Role" else ""
+        generated = f"{stack}-{logical_id}" if kind in ("AWS::IAM::Role", "AWS::Lambda::Function") else ""
         check_handler("create", kind, logical_id, generated, properties)
         return create(kind, logical_id, properties, stack)
 
@@ -245,7 +248,7 @@ def answer(question: dict[str, Any]) -> Any:
     """Do what the tests ask for."""
     from ministack.core.responses import request_scope
 
-    from tests.fakes import credentials_provider, device_defender
+    from tests.fakes import credentials_provider, device_defender, fleet_provisioning
 
     account, what = question["account"], question["ask"]
     if what == "calls":
@@ -257,6 +260,8 @@ def answer(question: dict[str, Any]) -> Any:
     if what == "greengrass":
         with request_scope(account, question["region"]):
             return ask_greengrass(question)
+    if what == "provisioning":
+        return [each for each in fleet_provisioning.asked if each["account"] == account]
     if what == "forget":
         calls.pop(account, None)
     elif what == "fail":
@@ -265,6 +270,8 @@ def answer(question: dict[str, Any]) -> Any:
         delays[account] = question["seconds"]
     elif what == "interval":
         device_defender.intervals[account] = question["seconds"]
+    elif what == "registrations":
+        fleet_provisioning.quotas[account] = question["number"]
     elif what == "lag":
         lags[account][question["action"]] = question["seconds"]
     elif what == "lifetime":
@@ -323,13 +330,21 @@ def main() -> None:
     from ministack import app
     from ministack.services import iot
 
-    from tests.fakes import cloudwatch_limits, credentials_provider, device_defender, greengrass, role_aliases
+    from tests.fakes import (
+        cloudwatch_limits,
+        credentials_provider,
+        device_defender,
+        fleet_provisioning,
+        greengrass,
+        role_aliases,
+    )
 
     bind_to_loopback(mqtt)
     device_defender.install()
     role_aliases.install()
     cloudwatch_limits.install()
     greengrass.install()
+    fleet_provisioning.install()
     credentials_provider.serve(provider)
     name_the_endpoint_as_aws_does(iot)
     pause_in_time(iot)
