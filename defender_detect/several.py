@@ -27,7 +27,7 @@ class One(NamedTuple):
 def each_of(path: Path | None, given: Mapping[str, Any]) -> list[One]:
     """Return the Detects that a question is about: those of the directories given, or else one for each shard.
 
-    `given` are the options; a shard that they choose is one alone. Raises ConfigError for a configuration that cannot be used.
+    `given` are the options; a shard that they choose is one alone. Raises ConfigError for what cannot be used.
     """
     directories, config = given.get("state_directories") or [], read_config(path, given)
     if len(directories) > 1:

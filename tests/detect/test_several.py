@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,28 @@ from defender_detect.config import read_config
 from defender_detect.errors import ConfigError, DetectError
 from defender_detect.judge.topics import Topics
 from defender_detect.questions import check_shard
+from defender_detect.receive.endpoint import Endpoint
 from defender_detect.store.store import Store
-from device_defender.shards import shard_of
+from demo.authority import Authority
+from device_defender.shards import shard_of, topic_of, with_shard
+from tests.detect.receive.test_receiver import (
+    HOST,
+    MOSQUITTO,
+    PATIENCE,
+    Listening,
+    Mosquitto,
+    Thing,
+    credentials_of,
+    free_port,
+    report,
+)
 from tests.detect.store.test_store import event
 from tests.detect.test_doctor import Site
 from tests.detect.test_script import run_here
 
 TOPIC, THINGS = "reports/{shard:3}/{thing_name}", [f"rpi-{number}" for number in range(6)]
 WRONG_CONFIGURATION = 78
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "how-to" / "split-detect.md"
 
 
 @pytest.fixture
@@ -150,3 +166,51 @@ def test_a_recording_of_all_shards_is_read_by_the_topics_of_all(site: Site) -> N
     found = topics.parse(right, b"{}")
     assert (True, "rpi-1") == (found is not None, found.thing if found else "")
     assert topics.parse(f"reports/{(shard_of('rpi-1', 3) + 1) % 3}/rpi-1", b"{}") is None
+
+
+OF_A_LISTENER = ("cafile", "certfile", "keyfile", "require_certificate", "use_identity_as_username")
+LISTENERS = """\
+{own}
+use_username_as_clientid true
+listener {second} 127.0.0.1
+{same}
+"""
+
+
+@pytest.fixture
+def brokers(tmp_path: Path) -> Iterator[tuple[Mosquitto, Endpoint, Authority]]:
+    """mosquitto as the page says: the things' listener takes the name for the client ID, the Detects' does not."""
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed")
+    authority = Authority(tmp_path / "ca")
+    server = authority.issue("amazon-defender-detect", ["localhost", HOST])
+    broker, second = Mosquitto(tmp_path, authority, server), free_port()
+    broker.stop()
+    (tmp_path / "acl").write_text(re.search(r"```\n(pattern .*?)```", PAGE.read_text(), re.DOTALL)[1])  # type: ignore[index]
+    own = broker.config.read_text()
+    same = "\n".join(line for line in own.splitlines() if line.partition(" ")[0] in OF_A_LISTENER)
+    broker.config.write_text(LISTENERS.format(own=own, same=same, second=second))
+    broker.start()
+    yield broker, Endpoint(HOST, second), authority
+    broker.stop()
+
+
+def test_two_detects_of_one_certificate_answer_the_things_of_their_shards(
+    brokers: tuple[Mosquitto, Endpoint, Authority],
+) -> None:
+    broker, second, authority = brokers
+    detect = credentials_of(authority, authority.issue("amazon-defender-detect"))
+    topic = "reports/{shard:2}/{thing_name}"
+    with ExitStack() as stack:
+        several = [Listening(second, detect, topic=with_shard(topic, shard)) for shard in range(2)]
+        for each in several:
+            stack.enter_context(each)
+            each.wait()
+        for name in ("a", "door"):
+            thing = Thing(broker.endpoint, credentials_of(authority, authority.issue(name)), name)
+            its = topic_of(topic, name)
+            assert thing.subscribe(f"{its}/+")
+            thing.publish(report(7), its)
+            assert "accepted" == thing.replies.get(timeout=PATIENCE)[0]
+            thing.leave()
+    assert {0, 1} == {shard_of(name, 2) for name in ("a", "door")}
