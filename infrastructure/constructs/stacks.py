@@ -12,6 +12,7 @@ from infrastructure.constructs.cloudwatch_access import CloudWatchAccess
 from infrastructure.constructs.custom_metric import CustomMetric
 from infrastructure.constructs.device import Device
 from infrastructure.constructs.device_policy import DevicePolicy
+from infrastructure.constructs.engine import Engine
 from infrastructure.constructs.fleet_group import FleetGroup
 from infrastructure.constructs.greengrass_deployment import GreengrassDeployment
 from infrastructure.constructs.log_group import LogGroup
@@ -20,6 +21,8 @@ from infrastructure.description import (
     ArtifactsStack,
     CloudWatchStack,
     DetectStack,
+    EngineBucketStack,
+    EngineStack,
     FleetStack,
     GreengrassStack,
     LogsStack,
@@ -79,6 +82,16 @@ def _fill_artifacts(description: ArtifactsStack, stack: Stack) -> None:
 @fill.register
 def _fill_greengrass(description: GreengrassStack, stack: Stack) -> None:
     GreengrassDeployment(stack, "Greengrass", description)
+
+
+@fill.register
+def _fill_engine_bucket(description: EngineBucketStack, stack: Stack) -> None:
+    ArtifactsBucket(stack, "Bucket", description.bucket)
+
+
+@fill.register
+def _fill_engine(description: EngineStack, stack: Stack) -> None:
+    Engine(stack, "Engine", description)
 
 
 def make_stack(app: App, description: StackDescription) -> Stack:
