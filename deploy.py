@@ -27,6 +27,7 @@ if not missing_packages():
     from infrastructure.account import open_account
     from infrastructure.cloudwatch import device_config_for, refuse_lost_logs
     from infrastructure.destruction import destroy, find_strangers
+    from infrastructure.engine import FLINK, read_engine_wish
     from infrastructure.fleet import Fleet
     from infrastructure.greengrass import read_asked
     from infrastructure.handover import hand_over
@@ -42,7 +43,7 @@ if not missing_packages():
     from infrastructure.summary import show_account, show_destruction, show_plans
     from infrastructure.underway import read_idle
 
-CONFIGS, COMPONENT = HERE / "configs", HERE / "dist" / "greengrass"
+CONFIGS, COMPONENT, APPLICATION = HERE / "configs", HERE / "dist" / "greengrass", HERE / "dist" / "flink"
 ROOTS = HERE / "defender_publisher" / "roots" / "amazon-root-ca.pem"
 DONE, FAILED = 0, 1
 EMAIL_ADDRESS = re.compile(r"[^\s@{}\[\]]+@[^\s@{}\[\]]+")  # and none of what CloudFormation or aws_cdk would look up
@@ -97,6 +98,11 @@ def new_parser() -> argparse.ArgumentParser:
     add("--greengrass", metavar="CORE", nargs="+", default=[], help=says)
     add("--greengrass-group", metavar="GROUP", help="deploy it to this thing group instead")
     add("--no-greengrass", action="store_true", help="delete component, deployment and thing group of the cores")
+    says = "evaluate reports on Managed Service for Apache Flink, by `make flink-application`; aws ends that"
+    add("--detect-engine", choices=("flink", "aws"), help=says)
+    add("--flink-mode", choices=("process", "thread"), help="how Flink runs Python (default: process)")
+    says = "how many things it is to be sized for (default: those that are listed)"
+    add("--flink-things", metavar="N", type=number, help=says)
     add("--rotate", metavar="THING", nargs="+", default=[], help="make new keys and certificates for these things")
     add("--destroy", action="store_true", help="delete the whole fleet")
     return parser
@@ -129,7 +135,8 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
     """Provision the account from the list of things and the security profiles; return the exit status."""
     wishes = read_wishes(options)
     empty = wishes.greengrass is not None  # a fleet of cores only
-    wanted = read_wanted(options.things, CONFIGS, detect=wishes.detect, may_be_empty=empty)
+    needs_profiles = wishes.detect or wishes.engine.engine == FLINK
+    wanted = read_wanted(options.things, CONFIGS, detect=needs_profiles, may_be_empty=empty)
     fleet = open_fleet(options, names)
     fleet.screen.say(f"things    {len(wanted.things)} in {wanted.source}\n")
     fleet, registry = read_idle(fleet)
@@ -146,7 +153,8 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
         agree(options, fleet.screen, "Do this?")
         with fleet.screen.bars():
             rollout = Rollout(fleet, store)
-            problems += rollout.run(plans.things, plans.detect, plans.joining, plans.cloudwatch, plans.greengrass)
+            parts = (plans.cloudwatch, plans.greengrass, plans.engine)
+            problems += rollout.run(plans.things, plans.detect, plans.joining, *parts)
         with telling(problems):
             fleet = fleet.read()
     elif plans.detect is not None and plans.detect.problem is not None:
@@ -162,8 +170,10 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
 def read_wishes(options: argparse.Namespace) -> Wishes:
     """Return what the options ask for besides what is in the files."""
     asked = read_asked(options.greengrass, options.greengrass_group, options.no_greengrass)
+    email = options.alert_email
+    engine = read_engine_wish(options.detect_engine, options.flink_mode, options.flink_things, email)
     rotate = tuple(options.rotate)
-    return Wishes(rotate, not options.no_detect, options.alert_email, options.cloudwatch, asked, COMPONENT)
+    return Wishes(rotate, not options.no_detect, email, options.cloudwatch, asked, COMPONENT, engine, APPLICATION)
 
 
 def destroy_fleet(options: argparse.Namespace, names: Names) -> int:

@@ -36,11 +36,11 @@ class Application:
         """Where it is in the bucket; another content has another key, which is what updates the application."""
         return f"code/{self.digest[:DIGITS]}.zip"
 
-    def with_rules(self, rules: bytes) -> bytes:
+    def with_rules(self, rules: Rules) -> bytes:
         """Return the zip with the rules that a job without any state begins with."""
         content = io.BytesIO(self.path.read_bytes())
         with zipfile.ZipFile(content, "a", zipfile.ZIP_DEFLATED) as packed:
-            packed.writestr(zipfile.ZipInfo(RULES, (1980, 1, 1, 0, 0, 0)), rules)
+            packed.writestr(zipfile.ZipInfo(RULES, (1980, 1, 1, 0, 0, 0)), rules.content)
         return content.getvalue()
 
 

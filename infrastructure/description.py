@@ -169,6 +169,7 @@ class EngineStack:
     jar: str  # in that zip
     mode: str  # "thread" or "process"
     things: int  # that it is sized for
+    asked: int  # those that a deployer gave, 0 for those that are listed
     parallelism: int
     interval: float  # seconds; reports of a thing that come sooner are rejected
     alerts_exist: bool  # whether alarms go to the topic of the security profiles' alerts
@@ -180,7 +181,7 @@ class EngineStack:
 
     @property
     def digest(self) -> str:
-        size = (self.mode, self.things, self.parallelism, self.interval)
+        size = (self.mode, self.asked, self.parallelism, self.interval)
         code = (self.bucket, self.code_key, self.jar)
         return _digest(self.stack_name, *code, *size, self.alerts_exist, self.alert_email)
 

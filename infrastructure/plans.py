@@ -9,6 +9,7 @@ from pathlib import Path
 from infrastructure.cloudwatch import CloudWatchPlan, plan_cloudwatch, read_wanted_sending
 from infrastructure.detect import DetectPlan, plan_detect
 from infrastructure.drift import Drift, find_drift, refuse_missing
+from infrastructure.engine import EnginePlan, EngineWish, plan_engine
 from infrastructure.fleet import Fleet
 from infrastructure.greengrass import Asked, GreengrassPlan, plan_greengrass
 from infrastructure.plan import Plan, make_plan
@@ -26,6 +27,8 @@ class Wishes:
     cloudwatch: bool | None  # None leaves it as it is deployed
     greengrass: Asked | None  # None leaves it as it is deployed
     component: Path  # where what `make component` built is
+    engine: EngineWish = EngineWish()
+    application: Path = Path("dist/flink")  # where what `make flink-application` built is
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,12 @@ class Plans:
     detect: DetectPlan | None
     cloudwatch: CloudWatchPlan | None
     greengrass: GreengrassPlan | None
+    engine: EnginePlan | None
 
     @property
     def changes(self) -> bool:
         """Whether anything is to be done at all."""
-        parts = (self.things, self.detect, self.cloudwatch, self.greengrass)
+        parts = (self.things, self.detect, self.cloudwatch, self.greengrass, self.engine)
         return bool(self.joining) or any(part is not None and part.changes for part in parts)
 
     @property
@@ -50,7 +54,8 @@ class Plans:
         """What was changed by hand, and this run does not repair."""
         rotated = self.things.rotated
         left: list[object] = [each for each in self.drift if each.thing not in rotated or not each.rotation_repairs]
-        return left + [each for part in (self.cloudwatch, self.greengrass) if part is not None for each in part.drift]
+        parts = (self.cloudwatch, self.greengrass, self.engine)
+        return left + [each for part in parts if part is not None for each in part.drift]
 
 
 def make_plans(fleet: Fleet, registry: Registry, wanted: Wanted, wishes: Wishes) -> Plans:
@@ -62,7 +67,8 @@ def make_plans(fleet: Fleet, registry: Registry, wanted: Wanted, wishes: Wishes)
     detect = plan_detect(fleet, wanted.profiles, wanted.metrics, wishes.alert_email) if wishes.detect else None
     cloudwatch = plan_cloudwatch(fleet, sending, wanted.things)
     greengrass = plan_greengrass(fleet, wishes.greengrass, wanted.device_config, wanted.things, wishes.component)
+    engine = plan_engine(fleet, wishes.engine, wanted, detect, wishes.application)
     drift = find_drift(fleet, [fleet.deployed.things[thing] for thing in plan.kept], registry)
     deleted = {each.thing for each in drift if not each.rotation_repairs}
     joining = [thing for thing in wanted.things if thing not in registry.members and thing not in deleted]
-    return Plans(plan, joining, drift, detect, cloudwatch, greengrass)
+    return Plans(plan, joining, drift, detect, cloudwatch, greengrass, engine)

@@ -8,6 +8,7 @@ from infrastructure.bundles import unreported
 from infrastructure.cloudwatch import CloudWatchPlan
 from infrastructure.detect import DetectPlan, deployed_metrics, deployed_profiles
 from infrastructure.drift import Drift
+from infrastructure.engine_summary import LOST, show_engine
 from infrastructure.fleet import Fleet
 from infrastructure.greengrass import GreengrassPlan
 from infrastructure.log_groups import deployed_groups
@@ -43,6 +44,7 @@ def show_plans(plans: Plans, fleet: Fleet, wanted: Wanted) -> None:
     show_detect(fleet, plans.detect, unreported(wanted.metrics, wanted.device_config))
     show_cloudwatch(fleet, plans.cloudwatch)
     show_greengrass(fleet, plans.greengrass)
+    show_engine(fleet, plans.engine, plans.detect)
 
 
 def show_plan(screen: Screen, plan: Plan, joining: Sequence[str], drift: Sequence[Drift]) -> None:
@@ -144,6 +146,8 @@ def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     screen.say_names("detached", strangers, why, all_of_them=True)
     if fleet.names.greengrass_stack in deployed.stacks:
         screen.say(STAYS)
+    if fleet.names.engine_stack in deployed.stacks:
+        screen.say(f"engine    DELETED with it: {LOST}")
 
 
 def _show_stack(screen: Screen, stack: StackPlan) -> None:

@@ -127,7 +127,7 @@ class Engine(Construct):
             service_execution_role=role.role_arn,
             application_configuration=self._configure(),
         )
-        details = {"mode": what.mode, "things": what.things, "jar": what.jar, "code": what.code_key}
+        details = {"mode": what.mode, "asked": what.asked, "jar": what.jar, "code": what.code_key}
         application.add_metadata(TAG, details)
         arn = Fn.join(":", [_arn("logs", "log-group"), self._log.ref, "log-stream", log_stream.ref])
         option = flink.CfnApplicationCloudWatchLoggingOption.CloudWatchLoggingOptionProperty(log_stream_arn=arn)

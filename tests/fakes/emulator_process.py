@@ -58,7 +58,8 @@ def watch_requests(app: Any) -> None:
         if (named := greengrass.action_of(method, path)) is not None:
             return answer_greengrass(path, headers, query, named)
         service = detect_service(method, path, headers, parameters)
-        action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters) or service
+        action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters)
+        action = action or name_action(service, headers)
         account = get_account_id()
         calls[account][action] += 1
         caller.set(extract_access_key_id(headers, query))
@@ -79,6 +80,12 @@ def watch_requests(app: Any) -> None:
         return _error(fault["code"], message, fault["status"])
 
     app._dispatch_service_request = watch
+
+
+def name_action(service: str, headers: dict[str, str]) -> str:
+    """Return the action of a call whose service has none in ministack, as kinesisanalytics:DescribeApplication."""
+    called = headers.get("x-amz-target", "").partition(".")[2]
+    return f"{service.removesuffix('v2')}:{called}" if called else service
 
 
 def answer_greengrass(path: str, headers: dict[str, str], query: Any, action: str) -> Any:
@@ -145,7 +152,8 @@ def check_handler(what: str, kind: str, logical_id: str, physical_id: str, prope
         if fault := find_fault(account, action, subject, by_stack=True):
             message = describe(fault, action, resource)
             raise ValueError(HANDLER_ERROR.format(message, fault["status"], fault["code"]))
-        context = {"iam:PassedToService": "iot.amazonaws.com"} if action == "iam:PassRole" else {}
+        service = "kinesisanalytics" if "KinesisAnalytics" in kind else "iot"
+        context = {"iam:PassedToService": f"{service}.amazonaws.com"} if action == "iam:PassRole" else {}
         allowed = caller.get() and enforce(caller.get(), action, action[:3], region, resource, context)
         if isinstance(allowed, EvalResult):
             message = f"User: {allowed.principal_arn} is not authorized to perform: {action} on resource: {resource}"

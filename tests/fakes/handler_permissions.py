@@ -1,7 +1,7 @@
 """What CloudFormation's handlers call on behalf of who deploys, as AWS's own resource schemas list it.
 
-From aws-cloudformation/aws-cloudformation-resource-providers-iot, -logs, -s3 and -greengrassv2; the attachments,
-which have no schema there, and what tags and a certificate's end need besides, from the API that does it.
+From aws-cloudformation/aws-cloudformation-resource-providers-iot, -logs, -s3, -greengrassv2, -kinesis and the like; the
+attachments, which have no schema there, and what tags and a certificate's end need besides, from the API that does it.
 """
 
 from __future__ import annotations
@@ -91,6 +91,35 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
         "create": ["greengrass:CreateDeployment", "greengrass:GetDeployment", *JOBS],
         "delete": ["greengrass:CancelDeployment", "greengrass:DeleteDeployment", "iot:DeleteJob"],
     },
+    "AWS::IoT::TopicRule": {
+        "create": ["iot:CreateTopicRule", "iot:GetTopicRule", "iot:TagResource", *READ_TAGS],
+        "update": ["iot:ReplaceTopicRule", "iot:GetTopicRule", *READ_TAGS, *CHANGE_TAGS],
+        "delete": ["iot:GetTopicRule", "iot:DeleteTopicRule"],
+    },
+    "AWS::Kinesis::Stream": {
+        "create": [
+            *("kinesis:AddTagsToStream", "kinesis:CreateStream", "kinesis:DescribeStreamSummary"),
+            *("kinesis:IncreaseStreamRetentionPeriod", "kinesis:ListTagsForStream", "kinesis:StartStreamEncryption"),
+            *("kinesis:TagResource", "kinesis:UpdateStreamMode"),
+        ],
+        "delete": ["kinesis:DeleteStream", "kinesis:DescribeStreamSummary", "kinesis:RemoveTagsFromStream"],
+    },
+    "AWS::KinesisAnalyticsV2::Application": {
+        "create": [
+            *("kinesisanalytics:CreateApplication", "kinesisanalytics:DescribeApplication"),
+            *("kinesisanalytics:ListTagsForResource", "kinesisanalytics:TagResource"),
+        ],
+        "update": ["kinesisanalytics:DescribeApplication", "kinesisanalytics:UpdateApplication"],
+        "delete": ["kinesisanalytics:DeleteApplication", "kinesisanalytics:DescribeApplication"],
+    },
+    "AWS::DynamoDB::Table": {
+        "create": [
+            *("dynamodb:CreateTable", "dynamodb:DescribeContinuousBackups", "dynamodb:DescribeContributorInsights"),
+            *("dynamodb:DescribeKinesisStreamingDestination", "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive"),
+            *("dynamodb:GetResourcePolicy", "dynamodb:ListTagsOfResource", "dynamodb:TagResource"),
+        ],
+        "delete": ["dynamodb:DeleteTable", "dynamodb:DescribeTable"],
+    },
     "AWS::SNS::Topic": {
         "create": ["sns:CreateTopic", "sns:TagResource", "sns:GetTopicAttributes"],
         "delete": ["sns:GetTopicAttributes", "sns:DeleteTopic"],
@@ -110,6 +139,12 @@ NAMES = {
     "AWS::IoT::CustomMetric": ("custommetric", "MetricName"),
     "AWS::IoT::SecurityProfile": ("securityprofile", "SecurityProfileName"),
     "AWS::IoT::RoleAlias": ("rolealias", "RoleAlias"),
+    "AWS::IoT::TopicRule": ("rule", "RuleName"),
+}
+ELSEWHERE = {  # than in AWS IoT: the service, what is before the name, and its key
+    "AWS::Kinesis::Stream": ("kinesis", "stream", "Name"),
+    "AWS::KinesisAnalyticsV2::Application": ("kinesisanalytics", "application", "ApplicationName"),
+    "AWS::DynamoDB::Table": ("dynamodb", "table", "TableName"),
 }
 
 
@@ -119,6 +154,9 @@ def find_resource(kind: str, properties: dict[str, Any], physical_id: str, regio
     if kind in NAMES:
         part, name = NAMES[kind]
         return f"{start}{part}/{properties.get(name, physical_id)}"
+    if kind in ELSEWHERE:
+        service, part, name = ELSEWHERE[kind]
+        return f"arn:aws:{service}:{region}:{account}:{part}/{properties.get(name, physical_id)}"
     if kind == "AWS::IoT::Certificate":
         return f"{start}cert/{physical_id}" if physical_id else "*"
     if kind == "AWS::S3::Bucket":
@@ -151,4 +189,7 @@ def permissions_of(kind: str, what: str, properties: dict[str, Any], resource: s
         return needed
     roles = [target["RoleArn"] for target in properties.get("AlertTargets", {}).values()]
     roles += [properties["RoleArn"]] if kind == "AWS::IoT::RoleAlias" else []
+    roles += [properties["ServiceExecutionRole"]] if kind == "AWS::KinesisAnalyticsV2::Application" else []
+    actions = properties.get("TopicRulePayload", {}).get("Actions", [])
+    roles += [each["RoleArn"] for action in actions for each in action.values()]
     return needed + [(action, str(role)) for role in roles for action in PASSING.get(kind, ["iam:PassRole"])]
