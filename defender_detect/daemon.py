@@ -28,7 +28,7 @@ from defender_detect.evaluate.detector import Rules
 from defender_detect.logs import start_logging
 from defender_detect.mailbox import Mailbox
 from defender_detect.pulse import Pulse
-from defender_detect.questions import check_endpoint, find_credentials
+from defender_detect.questions import check_endpoint, check_shard, find_credentials
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver
@@ -51,6 +51,7 @@ def run_until_stopped(read: Callable[[], Config], config_file: Path | None = Non
     start_logging(config.agent.debug)
     rules = read_rules(config)
     check_endpoint(config)
+    check_shard(config)
     for sentence in describe_outside(rules):
         log.info("%s", sentence)
     with queued_log():  # a log that nobody reads must not cost reports
@@ -120,7 +121,7 @@ def make_receiver(
 
     return Receiver(
         endpoint.reachable, credentials, interval, tell_ready, mailbox.put,
-        config.agent.topic, most_things=config.detect.most_things,
+        config.agent.own_topic, most_things=config.detect.most_things,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -121,6 +121,12 @@ def describe(health: Health, config: Config) -> Iterator[str]:
     yield error_line(status.last_error)
     yield from problem_lines(health.health, health.problem, doctor)
     yield from configuration_lines(status, alive and health.config_changed)
+
+
+def as_json(found: Sequence[Health]) -> list[str]:
+    """Return the lines of the health as one JSON object, of several Detects as an array of them."""
+    encoded = msgspec.json.encode(found[0] if len(found) == 1 else found)
+    return msgspec.json.format(encoded).decode().splitlines()
 
 
 def certificates_of(config: Config) -> Certificates:

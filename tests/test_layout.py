@@ -89,10 +89,10 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
     "defender_detect/evaluate": {"targets"},
     # test_store.py, test_reader.py
     "defender_detect/store": {"documents", "pages", "summaries"},
-    # test_deploy_claim.py, test_deploy_cloudwatch.py, test_deploy_greengrass.py, test_plan.py
+    # test_deploy_claim.py, test_deploy_cloudwatch.py, test_deploy_engine.py, test_deploy_greengrass.py, test_plan.py
     "infrastructure": {
         *("claim", "claim_drift", "claim_handover", "claim_summary", "claimed", "rotation"),
-        *("cloudwatch_drift", "log_groups", "plans"),
+        *("cloudwatch_drift", "engine", "engine_rollout", "engine_summary", "log_groups", "plans"),
     },
     # test_deploy_claim.py
     "infrastructure/functions": {"rotation_commit", "rotation_hook"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from device_defender.metrics import is_thing_name
+from device_defender.shards import shards_of, topic_of
 
 FILTERS = (  # never the bare `#`, and never without the format: that would bring our own replies back to us
     "$aws/things/+/defender/metrics/json",
@@ -59,15 +60,20 @@ class Topics:
         self._level = own.split("/").index(THING_LEVEL) if own else 0
         self.filters = (own.replace(THING_LEVEL, "+"),) if own else FILTERS
         self._own = own
+        self._is_sharded = shards_of(own) is not None  # what was recorded of all shards; a Detect has one of them
 
     def parse(self, topic: str, payload: bytes) -> ReportTopic | None:
         """Take a report's topic apart; on a topic of one's own the payload itself tells its encoding."""
         if not self._own:
             return parse_topic(topic)
         thing = topic.split("/")[self._level : self._level + 1]
-        if not thing or not may_report(thing[0]) or self._own.replace(THING_LEVEL, thing[0]) != topic:
+        if not thing or not may_report(thing[0]) or self._topic_of(thing[0]) != topic:
             return None
         return ReportTopic(thing[0], "json" if payload.lstrip()[:1] == b"{" else "cbor", topic)
+
+    def _topic_of(self, thing: str) -> str:
+        own = str(self._own)
+        return topic_of(own, thing) if self._is_sharded else own.replace(THING_LEVEL, thing)
 
 
 def may_use(thing: str, topic: str) -> bool:

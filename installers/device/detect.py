@@ -60,10 +60,18 @@ class DetectInstallation(Installation):
         problem = self.directory.problem(self.platform.state)
         if problem:
             self.session.fail(problem)
+        self.platform.shards = self.directory.shards()
+        if self.platform.shards and self.platform.companion:
+            by_hand = f"{self.session.product.name} console --state-directory {self.platform.state}/0"
+            self.session.fail(
+                "the console shows one state directory, and agent.topic has shards: install without it (--no-console), "
+                f"and look at one by hand: {by_hand}"
+            )
         etc, path = self.places.etc, self.directory.path
         if readlink(etc) != str(path):
             self.commands.do_as_device("point", [etc, path], lambda: link(etc, path))
-        self.session.finish(f"{path}, for {self._place()}")
+        shards = f", in {self.platform.shards} shards" if self.platform.shards else ""
+        self.session.finish(f"{path}, for {self._place()}{shards}")
 
     def _chosen(self) -> Path:
         """Return the directory that was named, or that of an earlier installation, or the usual one."""

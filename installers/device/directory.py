@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from files import read_file
 
 KEY, AUTHORITY_KEY = "detect.key", "authority/authority.key"
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - what the unit's sandbox hides
+SHARDS = re.compile(r"\{shard:([1-9][0-9]{0,3})\}")  # in agent.topic; the program itself checks the number
 
 
 class Directory:
@@ -27,6 +29,11 @@ class Directory:
     def config(self) -> dict[str, Any]:
         """Return the configuration; raises Problem for one that is none."""
         return parse(read_file(self.file), str(self.file))
+
+    def shards(self) -> int:
+        """Return how many shards the topic of the configuration has, 0 for none."""
+        found = SHARDS.search(str(section(self.config(), "agent").get("topic") or ""))
+        return int(found[1]) if found else 0
 
     def missing(self) -> str:
         """Return what shows that nobody has made the directory yet, empty if it was made."""

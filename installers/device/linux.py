@@ -34,6 +34,7 @@ class Linux:
         self.companion_before = second if second and self._unit(second.unit).exists() else None
         self.companion = session.companion(self.companion_before is not None)
         self.started_at = 0.0
+        self.shards = 0
 
     @property
     def template(self) -> str:
@@ -63,12 +64,21 @@ class Linux:
     @property
     def service_file(self) -> Path:
         """The unit that is told of."""
-        return self._unit(self.product.units[-1])
+        return self._unit(self._files[0])
 
     @property
     def units(self) -> list[str]:
         """The units of all services, in the order of their start."""
-        return [*self.product.units, *([self.companion.unit] if self.companion else [])]
+        own = self.product.units
+        if self.shards:
+            own = tuple(self.product.template.replace("@", f"@{shard}") for shard in range(self.shards))
+        return [*own, *([self.companion.unit] if self.companion else [])]
+
+    @property
+    def _files(self) -> list[str]:
+        """The files of these units: of all shards it is one."""
+        own = (self.product.template,) if self.shards else self.product.units
+        return [*own, *([self.companion.unit] if self.companion else [])]
 
     def describe(self) -> str:
         """Return what this is; fail if it is not for this installer."""
@@ -123,7 +133,8 @@ class Linux:
         units = self.session.places.below(UNITS)
         self.commands.make_open(units)
         self._drop_companion(version)
-        for unit in self.units:
+        self._drop_others(units)
+        for unit in self._files:
             new = units / f"{unit}.new"
             self.commands.copy(version / "installers" / unit, new)
             self.commands.change_mode(0o644, new)
@@ -140,6 +151,19 @@ class Linux:
         if self.companion is None and self._unit(second.unit).exists():
             self._systemctl("-q", "disable", "--now", second.unit)
             self.commands.remove(self._unit(second.unit))
+
+    def _drop_others(self, units: Path) -> None:
+        """Stop what is not to run any more where there are shards now, or none, or fewer than before."""
+        template = self.product.template
+        if not template:
+            return
+        enabled = [each.name for each in units.glob(f"*.wants/{template.replace('@', '@*')}")]
+        others = sorted({*enabled, *(unit for unit in self.product.units if self._unit(unit).exists())} - {*self.units})
+        if others:
+            self._systemctl("-q", "disable", "--now", *others)
+        gone = template if not self.shards else self.product.units[0]
+        if self._unit(gone).exists():
+            self.commands.remove(self._unit(gone))
 
     def _can_run(self, version: Path, second: Companion) -> bool:
         """Whether a version has a second program's unit, and the packages that only that one needs."""

@@ -15,6 +15,7 @@ class Platform(Protocol):
     keeps_wheels: bool  # whether a start rebuilds the program's environment from the wheels of its version
     companion: Companion | None  # the second program that is installed too, or is going to be
     companion_before: Companion | None  # the one that was there before this installation
+    shards: int  # how many services of the same kind there are to be, 0 for one that is no shard
     started_at: float  # when the service was started, in seconds since the epoch
 
     @property
