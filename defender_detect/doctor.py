@@ -106,18 +106,21 @@ def check_dates(case: Case) -> str:
 def check_things(case: Case) -> str:
     """See that no thing's certificate ends soon, where the authority is here and may be looked into."""
     from defender_detect.authority.directory import Directory
-    from defender_detect.authority.expiry import soon, thing_endings
+    from defender_detect.authority.expiry import read_waiting, soon, thing_endings
     from defender_detect.authority.record import read_record
+    from defender_detect.authority.renewals import read_renewals
+    from defender_detect.renewing import state_of
 
     directory = Directory(case.authority)
     try:
-        record = read_record(directory.record)
+        record, renewals = read_record(directory.record), read_renewals(state_of(case.config))
+        waiting = read_waiting(directory, record, renewals)
     except AuthorityError as error:
         raise NotTried(f"not known here: {error}") from error
-    endings = list(thing_endings(directory, record))
+    endings = list(thing_endings(directory, record, renewals))
     ending = soon(endings, moment(case.clock()))
-    if ending:
-        raise Doubted("\n".join(ending), "amazon-defender-detect list has all of them")
+    if ending or waiting:
+        raise Doubted("\n".join([*ending, *waiting]), "amazon-defender-detect list has all of them")
     return f"{health.counted(len(endings), 'thing')} with one, and none ends soon"
 
 

@@ -25,6 +25,7 @@ from defender_detect.__main__ import main
 from defender_detect.authority import things
 from defender_detect.authority.directory import Directory
 from defender_detect.authority.things import Wanted
+from defender_detect.config import read_config
 from defender_detect.home import list_certificates
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
@@ -197,7 +198,8 @@ def test_things_and_list_say_whose_certificate_ends_soon(tmp_path, capsys):
     record["certificates"][0]["issued"] -= 365 * 86_400
     record["certificates"][0]["ends"] = int(now.timestamp()) + 20 * 86_400 + 3600
     (home / "authority" / "issued.json").write_text(json.dumps(record))
-    questions.print_what_ends_soon(home / "amazon-defender-detect.json")
+    config = home / "amazon-defender-detect.json"
+    questions.print_what_ends_soon(config, read_config(config, {}))
     sentence = f"the certificate of {THING} ends in 20 days: run amazon-defender-detect renew {THING}"
     assert capsys.readouterr().out == f"{sentence}\n"
     (line,) = [each for each in list_certificates(Directory(home), now, as_json=False) if each.startswith(THING)]
