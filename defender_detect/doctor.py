@@ -28,6 +28,7 @@ from defender_detect.evaluate.detector import Rules
 from defender_detect.questions import check_endpoint, check_files_and_targets, find_credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.reminder import ends_soon, own_certificates
+from defender_detect.renewing import check_renewal
 
 CONNECT_WITHIN = 10.0  # seconds
 START = "start it: sudo systemctl start amazon-defender-detect, or amazon-defender-detect CONFIG by hand"
@@ -66,6 +67,7 @@ def read_configuration(case: Case) -> str:
     with failing():
         case.config = read_config(case.path, case.options)
         check_endpoint(case.config)
+        check_renewal(case.config)
     return str(case.path or "the command line")
 
 

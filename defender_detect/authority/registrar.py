@@ -86,7 +86,9 @@ class Registrar:
         is_late = found is None or not 0 <= now * MICRO - found.issued <= TOKEN_SECONDS * MICRO
         if found is None or is_late or found.issued <= renewed.latest <= now * MICRO:
             raise RequestRefused(400, "InvalidCertificateOwnershipToken", USED)
-        write_renewals(self.state, renewals.with_thing(asker.thing, msgspec.structs.replace(renewed, registered=found)))
+        found = msgspec.structs.replace(found, by=asker.serial)
+        renewed = msgspec.structs.replace(renewed, registered=found)
+        write_renewals(self.state, renewals.with_thing(asker.thing, renewed))
 
     def commit(self, asker: Asker, identifier: str, now: float) -> bool:
         """End the certificates from before the one that the asker uses, if that is the one it says and new."""

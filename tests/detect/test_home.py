@@ -206,5 +206,5 @@ def test_things_and_list_say_whose_certificate_ends_soon(tmp_path, capsys):
     assert f"(20 days): run amazon-defender-detect renew {THING}" in line
     (found,) = list_certificates(Directory(home), now, as_json=True)
     assert json.loads(found)["things"][0]["thing"] == THING
-    questions.print_what_ends_soon(tmp_path / "elsewhere.json")
+    questions.print_what_ends_soon(tmp_path / "elsewhere.json", read_config(config, {}))
     assert capsys.readouterr().out == ""

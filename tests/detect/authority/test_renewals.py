@@ -19,7 +19,7 @@ from defender_detect.authority.renewals import (
 )
 from defender_detect.errors import AuthorityError
 
-FIRST = Registered(serial="A1", issued=1_000_000, ends=10)
+FIRST = Registered(serial="A1", issued=1_000_000, ends=10, by="99")
 SECOND = Registered(serial="B2", issued=2_000_000, ends=10)
 
 
@@ -50,8 +50,9 @@ def test_a_damaged_file_is_said_in_one_line(tmp_path: Path, text: str) -> None:
         (Renewed(registered=FIRST), "C3", False, 0.0, None),
         (Renewed(in_force=FIRST, committed=3), "A1", True, 1.0, None),
         (Renewed(in_force=FIRST, committed=3), "B2", True, 2.0, NOT_REGISTERED),
-        (Renewed(in_force=FIRST, committed=3), "C3", False, 3.0, REPLACED),
-        (Renewed(in_force=FIRST, committed=3), "C3", False, 4.0, None),
+        (Renewed(in_force=FIRST, committed=3), "C3", False, 2.0, REPLACED),
+        (Renewed(in_force=FIRST, committed=3), "99", False, 3.0, REPLACED),
+        (Renewed(in_force=FIRST, committed=3), "C3", False, 3.0, None),
     ],
 )
 def test_who_is_let_in(renewed: Renewed, serial: str, is_over_the_air: bool, issued: float, reason: str | None) -> None:
