@@ -42,9 +42,14 @@ class Authority:
         """Make the authority's key and certificate, and the directory with mode 0700."""
         self._directory = directory
         key, now = new_key(), datetime.now(timezone.utc)
-        self.issuer = Issuer(sign_itself(name, key, Validity(now - CLOCK_SKEW, now + validity)), key)
+        self._issuer = Issuer(sign_itself(name, key, Validity(now - CLOCK_SKEW, now + validity)), key)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.certificate = write(directory / "ca.pem", pem_of(self.issuer.certificate), 0o644)
+        self.certificate = write(directory / "ca.pem", pem_of(self._issuer.certificate), 0o644)
+
+    @property
+    def issuer(self) -> Issuer:
+        """What signs."""
+        return self._issuer
 
     def issue(
         self,
@@ -59,7 +64,7 @@ class Authority:
         """
         validity = Validity(not_before or datetime.now(timezone.utc) - CLOCK_SKEW, not_after or END)
         key, uses = new_key(), (CLIENT, SERVER) if hosts else (CLIENT,)
-        certificate = certify(self.issuer, name, key.public_key(), validity, hosts, uses)
+        certificate = certify(self._issuer, name, key.public_key(), validity, hosts, uses)
         return Files(
             write(self._directory / f"{name}.pem", pem_of(certificate), 0o644),
             write(self._directory / f"{name}.key", pem_of_key(key), 0o600),
