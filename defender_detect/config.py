@@ -40,6 +40,7 @@ PATH_KEYS = (  # whose relative values start at the file's directory
     "certificate",
     "private_key",
     "revoked",
+    "authority",
     "state_directory",
     "thing_groups",
     "path",
@@ -104,6 +105,25 @@ class Authentication(Section, frozen=True):
     ] = None
 
 
+class Renewal(Section, frozen=True):
+    """Things may renew their certificates over the air, with the built-in broker."""
+
+    authority: Annotated[
+        PathName,
+        Meta(
+            description="The directory of the authority that `amazon-defender-detect init` made. Its key must have no "
+            "pass phrase; a service is given it as the systemd credential `authority.key`."
+        ),
+    ] = "authority"
+    days: Annotated[
+        Optional[Annotated[float, Meta(ge=7, le=36_500)]],
+        Meta(
+            description="How many days a certificate lasts that is issued over the air. The thing renews it when less "
+            "than eight weeks of it are left, or its last third. Default: as long as the authority."
+        ),
+    ] = None
+
+
 class Agent(Section, frozen=True):
     """Who Detect is, where, and where it keeps what it finds."""
 
@@ -111,6 +131,13 @@ class Agent(Section, frozen=True):
         default_factory=Authentication
     )
     embedded_broker: Annotated[bool, Meta(description="Also run the built-in MQTT broker.")] = False
+    renewal: Annotated[
+        Optional[Renewal],
+        Meta(
+            description="With the built-in broker: things may renew their certificates over the air. Without it none "
+            "is issued."
+        ),
+    ] = None
     topic: Annotated[
         Optional[
             Annotated[str, that(is_topic, f"a topic with {THING_LEVEL} as one of its levels, and without + and #")]

@@ -30,6 +30,7 @@ from defender_detect.evaluate.detector import Rules
 from defender_detect.questions import check_endpoint, check_files_and_targets, find_credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.reminder import ends_soon, own_certificates
+from defender_detect.renewing import check_renewal
 from defender_detect.several import One, each_of
 
 CONNECT_WITHIN = 10.0  # seconds
@@ -69,6 +70,7 @@ def read_configuration(case: Case) -> str:
     with failing():
         case.config = read_config(case.path, case.options)
         check_endpoint(case.config)
+        check_renewal(case.config)
     return str(case.path or "the command line")
 
 
@@ -109,18 +111,21 @@ def check_dates(case: Case) -> str:
 def check_things(case: Case) -> str:
     """See that no thing's certificate ends soon, where the authority is here and may be looked into."""
     from defender_detect.authority.directory import Directory
-    from defender_detect.authority.expiry import soon, thing_endings
+    from defender_detect.authority.expiry import read_waiting, soon, thing_endings
     from defender_detect.authority.record import read_record
+    from defender_detect.authority.renewals import read_renewals
+    from defender_detect.renewing import state_of
 
     directory = Directory(case.authority)
     try:
-        record = read_record(directory.record)
+        record, renewals = read_record(directory.record), read_renewals(state_of(case.config))
+        waiting = read_waiting(directory, record, renewals)
     except AuthorityError as error:
         raise NotTried(f"not known here: {error}") from error
-    endings = list(thing_endings(directory, record))
+    endings = list(thing_endings(directory, record, renewals))
     ending = soon(endings, moment(case.clock()))
-    if ending:
-        raise Doubted("\n".join(ending), "amazon-defender-detect list has all of them")
+    if ending or waiting:
+        raise Doubted("\n".join([*ending, *waiting]), "amazon-defender-detect list has all of them")
     return f"{health.counted(len(endings), 'thing')} with one, and none ends soon"
 
 

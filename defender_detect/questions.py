@@ -16,6 +16,7 @@ from defender_detect.attachments import read_rules
 from defender_detect.config import Config, read_config
 from defender_detect.errors import AuthorityError, DetectError
 from defender_detect.receive.credentials import Credentials
+from defender_detect.renewing import check_renewal
 from defender_detect.several import One, each_of, open_all, show_problems
 from defender_detect.store.several import AnyReader
 from device_defender.shards import shards_of
@@ -93,6 +94,7 @@ def check(config: Config, whole: bool) -> Iterator[str]:
     rules = read_rules(config)
     if whole:
         check_endpoint(config)
+        check_renewal(config)
         yield from check_files_and_targets(config)
     for each in rules.attachments:
         number, targets = len(each.profile.behaviors), ", ".join(sorted(each.targets))
@@ -191,21 +193,28 @@ def print_answer(options: argparse.Namespace, reader: AnyReader) -> None:
         sys.stdout.reconfigure(errors="replace")  # of a sparkline where there is no UTF-8
     print(f"{as_json(found)}\n" if options.json else as_table(options.question, found, width), end="")
     if options.question == "things" and not options.json and options.config is not None:
-        print_what_ends_soon(options.config)
+        print_what_ends_soon(options.config, config)
 
 
-def print_what_ends_soon(config: Path) -> None:
-    """Print which things need another certificate before long, where the authority is beside a configuration."""
+def print_what_ends_soon(path: Path, config: Config) -> None:
+    """Print which things need another certificate before long, or were asked to renew theirs and have not yet.
+
+    That is known where the authority is beside a configuration.
+    """
     from defender_daemon.dates import moment
     from defender_detect.authority.directory import Directory
     from defender_detect.authority.record import read_record
+    from defender_detect.authority.renewals import read_renewals
+    from defender_detect.renewing import state_of
 
-    directory = Directory(config.absolute().parent)
+    directory = Directory(path.absolute().parent)
     with contextlib.suppress(AuthorityError):  # it is elsewhere, or not for whoever asks
-        record = read_record(directory.record)
-        from defender_detect.authority.expiry import soon, thing_endings
+        record, renewals = read_record(directory.record), read_renewals(state_of(config))
+        from defender_detect.authority.expiry import read_waiting, soon, thing_endings
 
-        for sentence in soon(thing_endings(directory, record), moment(time.time())):
+        for sentence in soon(thing_endings(directory, record, renewals), moment(time.time())):
+            print(sentence)
+        for sentence in read_waiting(directory, record, renewals):
             print(sentence)
 
 

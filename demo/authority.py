@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from defender_detect.authority.certificates import (
     CLIENT,
     CLOCK_SKEW,
@@ -46,6 +48,11 @@ class Authority:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.certificate = write(directory / "ca.pem", pem_of(self._issuer.certificate), 0o644)
 
+    @property
+    def issuer(self) -> Issuer:
+        """What signs."""
+        return self._issuer
+
     def issue(
         self,
         name: str,
@@ -64,6 +71,11 @@ class Authority:
             write(self._directory / f"{name}.pem", pem_of(certificate), 0o644),
             write(self._directory / f"{name}.key", pem_of_key(key), 0o600),
         )
+
+    def sign(self, name: str, public_key: ec.EllipticCurvePublicKey) -> str:
+        """Return a certificate for a key that somebody else has, in PEM form."""
+        validity = Validity(datetime.now(timezone.utc) - CLOCK_SKEW, END)
+        return pem_of(certify(self._issuer, name, public_key, validity)).decode()
 
     def issue_expired(self, name: str, hosts: Sequence[str] = ()) -> Files:
         """Issue a certificate that was valid until an hour ago."""

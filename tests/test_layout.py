@@ -53,17 +53,32 @@ TESTS = {  # where the tests of each house are; in the same rooms
 WITHOUT_TESTS = {  # that define nothing to test by itself
     "__main__.py": "only a process can run it: test_script.py and test_daemon.py do",
     "errors.py": "classes and their sentences, which the tests of those who raise them read",
+    "receive/asking.py": "what a broker wants of who answers: tests/detect/test_renewal.py asks one",
     "alerts/target.py": "what every target is: test_targets.py asks it of all that there are",
     "constructs/*.py": "one synthesis makes them all, in seconds: test_synthesis.py looks at the templates",
 }
 TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; what has a test file leaves the list
-    # by the commands: test_initialization.py, test_things.py
+    # by the commands: test_initialization.py, test_things.py; by what things ask: tests/detect/test_renewal.py
     "defender_detect/authority": {
         "arguments",
         "bundle",
         "certificates",
+        "documents",
         "issuing",
         "serving",
+    },
+    # by the two commands: test_claim.py, test_rotation.py
+    "defender_publisher/provisioning": {
+        "broker",
+        "calls",
+        "commands",
+        "enrollment",
+        "identities",
+        "journal",
+        "key",
+        "progress",
+        "refusals",
+        "wish",
     },
     # by the pages: test_pages.py, test_server.py
     "defender_detect/console": {

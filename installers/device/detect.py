@@ -10,6 +10,7 @@ from typing import Any
 from configuration import section
 from directory import Directory
 from installation import AS_PROGRAM, SOURCE, Installation
+from linux import UNITS
 from program import link
 from session import tell_problem
 from switch import readlink
@@ -17,6 +18,7 @@ from verdict import as_service
 
 DIRECTORY = "/etc/amazon-defender-detect"
 CONSOLE_ADDRESS = "/run/amazon-defender-detect-console/address"  # its token is in there, for root
+RENEWAL = "amazon-defender-detect-renewal.conf"  # what the unit gets beside
 LISTENS_ON = "127.0.0.1"  # the built-in broker, unless the configuration says where
 
 
@@ -34,6 +36,7 @@ class DetectInstallation(Installation):
         self.install_program()
         self._install_user()
         self._check_configuration()
+        self._hand_over_authority()
         self.install_service()
         starts = self.switch.start(self.program)
         self._ask_doctor(starts)
@@ -107,6 +110,18 @@ class DetectInstallation(Installation):
             done = self.commands.run(*words, identity=identity)
         self.session.require(done, "it cannot be used")
         self.session.finish(str(config))
+
+    def _hand_over_authority(self) -> None:
+        """Let systemd give the service the authority's key where things renew their certificates, and only there."""
+        place = self.places.below(UNITS / f"{self.session.product.units[0]}.d") / RENEWAL
+        if self.directory.renews():
+            new = place.with_name(f"{place.name}.new")  # which systemd does not read
+            self.commands.make_open(place.parent)
+            self.commands.copy(SOURCE / "installers" / RENEWAL, new)
+            self.commands.change_mode(0o644, new)
+            self.commands.move(new, place)
+        elif place.exists():
+            self.commands.remove(place)
 
     def _as_service(self) -> Any:
         user = "" if self.session.dry_run or self.commands.prefix else self.platform.user

@@ -509,6 +509,36 @@ def test_the_unit_knows_nothing_that_systemd_247_does_not_and_gets_its_key_only_
     assert f"StateDirectory={NAME}" in lines
 
 
+ADDITION = ROOT / "installers" / f"{NAME}-renewal.conf"
+
+
+def test_the_authoritys_key_is_given_to_the_service_only_where_things_renew_their_certificates(
+    prefix: Path, directory: Path
+) -> None:
+    place = prefix / "etc" / "systemd" / "system" / f"{UNIT.name}.d" / ADDITION.name
+
+    def commands() -> list[str]:
+        done = run(INSTALL, "--dry-run", "--prefix", prefix)
+        assert (0, "") == (done.returncode, done.stderr)
+        return [line.split()[1] for line in done.stdout.splitlines() if ADDITION.name in line]
+
+    assert [] == commands()
+    write_directory(directory, renewal={})
+    assert ["cp", "chmod", "mv"] == commands()
+    place.parent.mkdir(parents=True)
+    place.write_text("")
+    write_directory(directory)
+    assert ["rm"] == commands()
+    (line,) = [each for each in ADDITION.read_text().splitlines() if each.startswith("Load")]
+    assert f"LoadCredential=authority.key:/opt/aws/{NAME}/etc/authority/authority.key" == line
+
+
+def test_an_authority_elsewhere_cannot_be_given_to_the_service(prefix: Path, directory: Path) -> None:
+    write_directory(directory, renewal={"authority": "/etc/ssl/mine"})
+    done = run(INSTALL, "--prefix", prefix)
+    assert "agent.renewal.authority must be authority, whose key the service is given, got /etc/ssl/mine" in done.stderr
+
+
 def test_the_unit_of_the_console_has_no_key_and_is_otherwise_as_hard() -> None:
     first, second = (
         {line for line in unit.read_text().splitlines() if "=" in line and not line.startswith("#")}
