@@ -55,7 +55,12 @@ def decode(payload: bytes, encoding: str) -> Any:
 
 def encode(document: Mapping[str, Any], encoding: str) -> bytes:
     """Encode a reply."""
-    return cbor2.dumps(document) if encoding == "cbor" else json.dumps(document).encode()
+    if encoding == "cbor":
+        return cbor2.dumps(document)
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:  # half a surrogate pair, in what a message quotes
+        return json.dumps(document).encode()
 
 
 def decode_json(payload: bytes) -> Any:
