@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
+from functools import cached_property
 from typing import NamedTuple
 
 import paho.mqtt.client as mqtt
@@ -22,6 +22,8 @@ from paho.mqtt.enums import MQTTErrorCode
 RECORD = 16 * 1024  # bytes; the most that TLS sends in one piece
 MOST_RECORDS = 64  # read at once, which bounds the memory to 1 MB
 MOST_MESSAGES = 64  # answered before the replies to them are sent
+MOST_WAITING = 64_000_000  # bytes of reports that are read and not answered, four seconds of 10,000 a second
+TURN = 0.5  # seconds until paho may look after the connection
 MOST_UNSENT = 1_000_000  # bytes of replies; a broker that does not take them is not read, either
 PATIENCE = 1.0  # seconds until the next look whether it does
 PUBLISH, RETAINED = 0x30, 0x01  # the first byte of a message at QoS 0, and a bit of it
@@ -46,22 +48,35 @@ class BufferedSocket(ssl.SSLSocket):
     _missing = 0  # bytes of it
     _others = b""  # whole packets that are no messages at QoS 0, from `_position` on
     _position = 0
+    _size = 0  # bytes of the messages that wait
     _end: bytes | Exception | None = None  # what `recv` returns or raises after that, once it is known
 
-    def read_messages(self) -> list[Message]:
-        """Return the messages that have arrived; what else has, or has ended, is for `recv`."""
+    def fill(self) -> None:
+        """Read what has arrived, if not too much waits: messages are to be taken, what else there is is for `recv`."""
+        if self._size > MOST_WAITING or self._end is not None:
+            return
         arrived = self._read_all()
         self._unread = (*self._unread, arrived)
         self._missing -= len(arrived)
         if self._missing > 0:
-            return []
+            return
         found = split(b"".join(self._unread))
         self._unread, self._missing = (found.rest,), found.missing
         self._others, self._position = self._others[self._position :] + found.others, 0
-        return found.messages
+        self._messages.extend(found.messages)
+        self._size += sum([len(each.payload) for each in found.messages])
+
+    def take_messages(self) -> list[Message]:
+        """Return the next messages, as many as are to be answered together."""
+        messages = self._messages
+        taken = [messages.popleft() for _ in range(min(MOST_MESSAGES, len(messages)))]
+        self._size -= sum([len(each.payload) for each in taken])
+        return taken
 
     def recv(self, buflen: int = RECORD, flags: int = 0) -> bytes:
         """Return at most so many bytes of other packets than messages; b"" at the connection's end."""
+        if not self.has_others:
+            self.fill()
         start = self._position
         if start < len(self._others):
             self._position = min(start + buflen, len(self._others))
@@ -74,12 +89,12 @@ class BufferedSocket(ssl.SSLSocket):
 
     @property
     def has_others(self) -> bool:
-        """Whether `recv` would return something, or raise what is wrong."""
-        return self._position < len(self._others) or self._end is not None
+        """Whether `recv` would return something, or raise what is wrong: that comes after all messages."""
+        return self._position < len(self._others) or (self._end is not None and not self._messages)
 
     def pending(self) -> int:
-        """Return how many bytes can be read without waiting."""
-        return len(self._others) - self._position or super().pending()
+        """Return how many bytes can be had without waiting."""
+        return self._size + len(self._others) - self._position or len(self._messages) or super().pending()
 
     def send(self, data: bytes | bytearray, flags: int = 0) -> int:  # type: ignore[override]
         """Send bytes after all others, now or later; return how many there are."""
@@ -101,10 +116,15 @@ class BufferedSocket(ssl.SSLSocket):
         """How many bytes wait to be sent."""
         return sum(map(len, self._waiting))
 
-    @property
+    @cached_property
     def _waiting(self) -> deque[bytes]:
         """What waits to be sent; made when it is asked for, because the standard library makes these sockets."""
-        return self.__dict__.setdefault("_packets", deque())  # type: ignore[no-any-return]
+        return deque()
+
+    @cached_property
+    def _messages(self) -> deque[Message]:
+        """What waits to be answered."""
+        return deque()
 
     def _read_all(self) -> bytes:
         """Return what has arrived, and note the end after it."""
@@ -139,15 +159,20 @@ class Client(mqtt.Client):
         if connection.unsent > MOST_UNSENT:
             select.select((), (connection,), (), PATIENCE)
             return MQTTErrorCode.MQTT_ERR_SUCCESS
-        messages = iter(connection.read_messages())
-        while some := list(islice(messages, MOST_MESSAGES)):
-            replies = self.on_messages(some)
-            with suppress(OSError):  # which is noticed by who reads
-                connection.send(replies)
+        self._answer(connection)
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
         while result == MQTTErrorCode.MQTT_ERR_SUCCESS and self.socket() is connection and connection.has_others:
             result = super().loop_read(max_packets)
         return result
+
+    def _answer(self, connection: BufferedSocket) -> None:
+        """Answer the messages that there are, for some time, and read on meanwhile: brokers keep little for others."""
+        end = time.monotonic() + TURN
+        connection.fill()
+        while time.monotonic() < end and (messages := connection.take_messages()):
+            with suppress(OSError):  # which is noticed by who reads
+                connection.send(self.on_messages(messages))
+            connection.fill()
 
     def loop_write(self) -> MQTTErrorCode:
         """Send what waits."""
