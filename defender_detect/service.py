@@ -35,7 +35,7 @@ from defender_detect.store.store import DAY, Store
 POPULATIONS = "$populations"  # what is kept of all things together; no thing can have this name
 TURN = 60.0  # seconds between two looks for silent things
 LONGEST_TURN = 5 * TURN  # longer: this machine slept, or its clock was set
-MOST_FINDINGS = 10_000  # of a look: the store has room for 50,000 events at once; the next look goes on
+MOST_FINDINGS = 10_000  # of a look: the store has room for 150,000 events at once; the next look goes on
 YOUNG = (
     20_000  # objects that make a garbage collection; with 700, Python's own, it takes 3 % of the time under full load
 )
