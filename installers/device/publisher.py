@@ -7,10 +7,10 @@ from pathlib import Path
 
 from claim import CLAIM_PAIR, PAIR, is_by_claim
 from commands import say
-from configuration import CONFIG, makes_name_by_command, parse, section
+from configuration import CONFIG, compose, makes_name_by_command, parse, section
 from credentials import CLAIM_CERTIFICATE, CLAIM_KEY, KEY
-from etc import FORGET, keep, place, write_stage
-from files import read_file
+from etc import FORGET, MODES, keep, place, write_stage
+from files import read_file, write
 from installation import AS_PROGRAM, SOURCE, Installation
 from nucleus import look_for_nucleus
 from platforms import Platform
@@ -103,23 +103,31 @@ class PublisherInstallation(Installation):
     def _check_configuration(self) -> None:
         self.session.begin("configuration")
         staged, config = self.places.staged / self.places.config.name, self.places.config
-        checked = staged if self.session.dry_run or staged.exists() else config
+        checked = self._with_pair(staged if self.session.dry_run or staged.exists() else config)
         name = []
         if not self.session.dry_run and makes_name_by_command(parse(read_file(checked), str(checked))):
             name = ["-t", ANY_NAME]
         program = (self.program / "venv" / "bin" / "python", AS_PROGRAM, self.program / self.session.product.name)
-        done = self.commands.run(*program, "--check-config", *name, *self._pair_to_check(checked.parent), checked)
+        done = self.commands.run(*program, "--check-config", *name, checked)
         self.session.require(done, "it cannot be used")
         self._check_companion(checked)
         self.session.finish(
             str(config) + (f", for {self.platform.companion.name} too" if self.platform.companion else "")
         )
 
-    def _pair_to_check(self, directory: Path) -> list[object]:
-        """Return the options that check a claim's pair in the place of one that is not there yet."""
-        if self.has_pair:
-            return []
-        return ["--certificate", directory / CLAIM_CERTIFICATE, "--private-key", directory / CLAIM_KEY]
+    def _with_pair(self, config: Path) -> Path:
+        """Return the configuration to check: with the claim's pair in the place of one that is not there yet."""
+        checked = config.with_name(f"{config.name}.claim")
+        if self.has_pair or self.session.dry_run:
+            return config
+        content = parse(read_file(config), str(config))
+        pair = {"certificate": CLAIM_CERTIFICATE, "private_key": CLAIM_KEY}
+        agent = section(content, "agent")
+        section(agent, "authentication").update(pair)
+        if self.options.first_boot:
+            agent["thing_name"] = ANY_NAME  # its command is for another device to run
+        write(checked, compose(content), MODES[KEY])
+        return checked
 
     def _check_companion(self, config: Path) -> None:
         """Let the second program judge the configuration; the command that makes the thing's name is none of root's."""
@@ -128,8 +136,7 @@ class PublisherInstallation(Installation):
             return
         words = [self.program / "venv" / "bin" / "python", AS_PROGRAM, self.program / companion.name]
         environment = {**self.commands.environment, COMMANDS_AS: self.platform.user}
-        pair = self._pair_to_check(config.parent)
-        done = self.commands.run(*words, "--check-config", *pair, config, environment=environment)
+        done = self.commands.run(*words, "--check-config", config, environment=environment)
         self.session.require(done, f"{companion.name} cannot use it")
 
     def _install_keys(self) -> None:

@@ -369,15 +369,17 @@ def test_a_claims_pair_is_checked_in_the_place_of_the_one_that_is_not_there_yet(
     told._gather_identity()
     told._check_configuration()
     staged = tmp_path / "opt" / "aws" / "amazon-defender-publisher" / "etc.new"
-    pair = f"--certificate {staged}/{CLAIM_CERTIFICATE} --private-key {staged}/{CLAIM_KEY}"
-    assert f" --check-config {pair} {staged}/{CONFIG}\n" in (tmp_path / "calls").read_text()
+    assert f" --check-config {staged}/{CONFIG}.claim\n" in (tmp_path / "calls").read_text()
+    checked, meant = (json.loads((staged / f"{CONFIG}{end}").read_text())["agent"] for end in (".claim", ""))
+    pair = {"certificate": CLAIM_CERTIFICATE, "private_key": CLAIM_KEY}
+    assert {**meant["authentication"], **pair} == checked["authentication"]
     give_pair(told.places.etc)
     (told.places.etc / CONFIG).write_bytes((staged / CONFIG).read_bytes())
     again = story(tmp_path, "--claim", str(tmp_path / "c.tar"))
     again._gather_identity()
     (tmp_path / "calls").unlink()
     again._check_configuration()
-    assert "--private-key" not in (tmp_path / "calls").read_text()
+    assert (tmp_path / "calls").read_text().endswith(f" --check-config {staged}/{CONFIG}\n")
 
 
 # Units beside the service
