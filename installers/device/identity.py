@@ -29,6 +29,17 @@ def take_identity(config: dict[str, Any], other: dict[str, Any]) -> dict[str, An
     return config
 
 
+def take_name(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Give a configuration the thing's name of another one, which a template may have made."""
+    agent, there = section(config, "agent"), section(other, "agent")
+    for key in ("thing_name", "instance"):
+        if key in there:
+            agent[key] = there[key]  # where it is, so that the same file comes of it
+        else:
+            agent.pop(key, None)
+    return config
+
+
 def answer(
     arguments: argparse.Namespace, agent: dict[str, Any], authentication: dict[str, Any], carried_in: bool
 ) -> None:

@@ -22,7 +22,7 @@ from switch import readlink, share_configuration
 from verdict import await_verdict
 
 MISUSE = 2  # exit status of options that do not go together
-PASSED_ON = (75, 77, 78)  # exit statuses of the program's --provision that are the installer's own: sysexits.h
+TRY_AGAIN, REFUSED, BAD_CONFIGURATION = 75, 77, 78  # exit statuses of --provision, and the installer's: sysexits.h
 COMMANDS_AS = "AMAZON_DEFENDER_COMMANDS_AS"  # names whose a configuration's commands are where root asks
 ANY_NAME = "t"  # stands for a thing's name where a command makes it, which only the service's user may run
 
@@ -175,11 +175,11 @@ class PublisherInstallation(Installation):
         words = [self.program / "venv" / "bin" / "python", AS_PROGRAM, self.program / self.session.product.name]
         environment = {**self.commands.environment, COMMANDS_AS: self.platform.user}
         status, said = self.commands.answer(*words, "--provision", self.places.config, environment=environment)
-        if status != 0:
-            raise Problem(
-                f"{self.session.step}: {said or f'the program ended with {status}'}",
-                status if status in PASSED_ON else 1,
-            )
+        if status in (TRY_AGAIN, REFUSED):
+            self.session.fail(said, status)
+        self.commands.failed = status != 0
+        ends_with = BAD_CONFIGURATION if status == BAD_CONFIGURATION else 1
+        self.session.require(status == 0, "the program cannot ask for a certificate", ends_with)
         self.session.finish(said)
 
     def _forget_claim(self) -> None:

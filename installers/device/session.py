@@ -74,10 +74,10 @@ class Session:
         """End it with a sentence about the step, after what was said about it."""
         raise Problem(f"{said}{self.step}: {text}")
 
-    def require(self, done: bool, otherwise: str) -> None:
+    def require(self, done: bool, otherwise: str, status: int = 1) -> None:
         """Go on only if something was done."""
         if not done:
-            self.fail(otherwise)
+            self.fail(otherwise, status)
 
     def open_transcript(self) -> None:
         """Begin to write down what commands say, after what was said before there was a Python."""

@@ -13,7 +13,7 @@ from configuration import CONFIG, compose, parse, section
 from credentials import CERTIFICATE, KEY, PATHS, source_of
 from etc import read_kept, write_stage
 from files import read_file
-from identity import answer, identity_of, take_identity
+from identity import answer, identity_of, take_identity, take_name
 from problem import Problem
 
 GIVEN = (  # options
@@ -59,9 +59,7 @@ def gather(arguments: argparse.Namespace) -> Stage:
 
 def beside_identity(kept: dict[str, bytes], given: dict[str, bytes], arguments: argparse.Namespace) -> Stage:
     """Return what etc is going to hold where a claim is given to a device that has its certificate: that stays."""
-    mine, theirs = identity_of(kept), identity_of(given)
-    if mine[0] != theirs[0]:
-        raise Problem(f"this device is {mine[0]} with a certificate of its own, and a claim makes it no {theirs[0]}")
+    given = {**given, CONFIG: compose(take_name(parse(given[CONFIG], CONFIG), parse(kept[CONFIG], CONFIG)))}
     replaced = {name for name in CLAIM_PAIR if name in kept and arguments.replace}  # not one that was forgotten
     given = {name: content for name, content in given.items() if name not in CLAIM_PAIR - replaced}
     if arguments.replace:
