@@ -177,12 +177,12 @@ def print_stored(options: argparse.Namespace, detects: Sequence[One]) -> int:
     if options.question == "suggest":
         print_suggestion(options, detects[0].config, reader)
     else:
-        print_answer(options, reader)
+        print_answer(options, reader, detects[0].config)
     show_problems(problems, len(detects))
     return FAILED if problems else DONE
 
 
-def print_answer(options: argparse.Namespace, reader: AnyReader) -> None:
+def print_answer(options: argparse.Namespace, reader: AnyReader, config: Config) -> None:
     """Print what is kept, as a table or in the shape of AWS's API."""
     from defender_detect.ask.queries import answer, as_json, as_table
 

@@ -40,7 +40,7 @@ def answer(options: SimpleNamespace, path: Path | None, overrides: Raw) -> int:
     return DONE
 
 
-def change_certificate(options: argparse.Namespace, path: Path | None, overrides: Raw) -> int:
+def change_certificate(options: SimpleNamespace, path: Path | None, overrides: Raw) -> int:
     """Get this device a certificate, its first or another one; return the exit status."""
     from defender_publisher.provisioning import commands
 

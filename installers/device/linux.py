@@ -23,6 +23,7 @@ class Linux:
 
     service_manager = "systemctl"
     keeps_wheels = False
+    has_first_boot = True
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -33,6 +34,8 @@ class Linux:
         second = self.product.companion
         self.companion_before = second if second and self._unit(second.unit).exists() else None
         self.companion = session.companion(self.companion_before is not None)
+        there = tuple(each for each in self.product.oneshots if self._unit(each.units[0]).exists())
+        self.oneshots = self.oneshots_before = there
         self.started_at = 0.0
         self.shards = 0
 
@@ -80,13 +83,18 @@ class Linux:
         own = (self.product.template,) if self.shards else self.product.units
         return [*own, *([self.companion.unit] if self.companion else [])]
 
+    @property
+    def beside(self) -> list[str]:
+        """The units that start oneshots."""
+        return [unit for each in self.oneshots for unit in each.enabled]
+
     def describe(self) -> str:
         """Return what this is; fail if it is not for this installer."""
         said = self.commands.ask_system("systemctl", "--version")
         number = re.match(r"systemd (\d+)", said or "")
         version = int(number[1]) if number else 0
         if self.commands.prefix is None:
-            if not SYSTEMD_RUNS.is_dir() and not self.session.dry_run:
+            if not SYSTEMD_RUNS.is_dir() and not (self.session.dry_run or self.session.options.first_boot):
                 self.session.fail("systemd does not run here")
             if version < OLDEST_SYSTEMD:
                 self.session.fail(f"systemd {OLDEST_SYSTEMD} or later is needed, not {version or 'none'}")
@@ -134,13 +142,16 @@ class Linux:
         self.commands.make_open(units)
         self._drop_companion(version)
         self._drop_others(units)
-        for unit in self._files:
+        self._drop_oneshots(version)
+        for unit in [*self._files, *(unit for each in self.oneshots for unit in each.units)]:
             new = units / f"{unit}.new"
             self.commands.copy(version / "installers" / unit, new)
             self.commands.change_mode(0o644, new)
             self.commands.move(new, units / unit)
-        self.session.require(self._systemctl("daemon-reload"), "systemd does not take the unit")
-        self.session.require(self._systemctl("-q", "enable", *self.units), "the unit cannot be enabled")
+        if self.commands.prefix is not None or SYSTEMD_RUNS.is_dir():
+            self.session.require(self._systemctl("daemon-reload"), "systemd does not take the unit")
+        done = self._systemctl("-q", "enable", *self.units, *self.beside)
+        self.session.require(done, "the unit cannot be enabled")
 
     def _drop_companion(self, version: Path) -> None:
         second = self.product.companion
@@ -165,6 +176,16 @@ class Linux:
         if self._unit(gone).exists():
             self.commands.remove(self._unit(gone))
 
+    def _drop_oneshots(self, version: Path) -> None:
+        """Remove the oneshots that nobody wants, or of which a version knows nothing."""
+        units = version / "installers"
+        if not self.session.dry_run:
+            self.oneshots = tuple(each for each in self.oneshots if (units / each.units[0]).exists())
+        for each in self.product.oneshots:
+            if each not in self.oneshots and self._unit(each.units[0]).exists():
+                self._systemctl("-q", "disable", "--now", *each.enabled)
+                self.commands.remove(*map(self._unit, each.units))
+
     def _can_run(self, version: Path, second: Companion) -> bool:
         """Whether a version has a second program's unit, and the packages that only that one needs."""
         words = (version / "venv" / "bin" / "python", "-I", "-c", f"import {', '.join(second.imports)}")
@@ -173,7 +194,7 @@ class Linux:
 
     def start(self) -> bool:
         """Start the service again, and wait until it is ready."""
-        return self._systemctl("restart", *self.units)
+        return self._systemctl("restart", *self.units) and (not self.beside or self._systemctl("restart", *self.beside))
 
     def lives(self) -> bool:
         """Whether the service still runs."""
