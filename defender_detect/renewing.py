@@ -25,18 +25,16 @@ def make_renewal(config: Config) -> Renewal:
     """Return what answers things that ask for certificates; raise DetectError if it is wanted and cannot be."""
     check_renewal(config)
     state, wishes = config.agent.state_directory, directory_of(config).over_the_air
+    if config.agent.renewal is not None and state is None:  # which systemd says to the service only
+        raise DetectError("agent.renewal needs agent.state_directory, where it is kept which certificates count")
     registrar = None if config.agent.renewal is None else open_registrar(config)
     return Renewal(Path(state) if state is not None else None, wishes, registrar)
 
 
 def check_renewal(config: Config) -> None:
-    """Raise DetectError for a configuration by which nothing can be renewed over the air, and that wants it."""
-    if config.agent.renewal is None:
-        return
-    if not config.agent.embedded_broker:
+    """Raise DetectError for a broker at which nothing can be renewed over the air, where that is wanted."""
+    if config.agent.renewal is not None and not config.agent.embedded_broker:
         raise DetectError(WITH_MOSQUITTO)
-    if config.agent.state_directory is None:
-        raise DetectError("agent.renewal needs agent.state_directory, where it is kept which certificates count")
 
 
 def directory_of(config: Config) -> Directory:

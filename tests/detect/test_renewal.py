@@ -262,3 +262,8 @@ def test_replies_may_be_subscribed_to_and_not_be_published(bench: Bench) -> None
         assert not gate.may_subscribe(peer, topic)
     assert not gate.may_subscribe(peer, "$aws/certificates/#")
     assert not Gate().may_subscribe(peer, f"{CREATE}/accepted")
+
+
+def test_the_page_about_security_says_how_often_a_thing_may_ask() -> None:
+    page = Path(__file__).resolve().parent.parent.parent / "docs" / "security.md"
+    assert f"**A thing has {AT_ONCE} requests, and another one every {EVERY:g} s.**" in page.read_text()

@@ -33,7 +33,7 @@ from tests.detect.authority.asking import request
 from tests.detect.authority.home import NO_PHRASE, make
 from tests.detect.authority.test_things import unpack
 from tests.detect.receive.raw_client import HOST, RawClient, connect, message_of, publish, subscribe
-from tests.detect.receive.test_receiver import report
+from tests.detect.receive.test_receiver import free_port, report
 from tests.waiting import wait_until
 
 FILTERS = (f"{CREATE}/+", f"{REGISTER}/+")
@@ -48,7 +48,8 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path, self.directory = path, Directory(path / "detect")
-        make(self.directory.path, Wish([HOST, "localhost"], 18883, renewal=True), now())
+        self.port = free_port()
+        make(self.directory.path, Wish(["localhost", HOST], self.port, renewal=True), now())
         (self.directory.path / "state").mkdir()
         self.config = read_config(self.directory.config, {})
         self.limits = Limits(messages_per_second=1e6, bytes_per_second=1e9)
@@ -57,7 +58,7 @@ class Home:
     def start(self) -> None:
         credentials = Credentials(self.directory.roots, self.directory.certificate, self.directory.key)
         renewal = make_renewal(self.config)
-        self.broker = EmbeddedBroker(Endpoint(HOST, 0), credentials, limits=self.limits, answerer=renewal)
+        self.broker = EmbeddedBroker(Endpoint(HOST, self.port), credentials, limits=self.limits, answerer=renewal)
         self.broker.start()
 
     def restart(self) -> None:
@@ -66,7 +67,7 @@ class Home:
 
     def add(self, thing: str) -> Credentials:
         bundle = self.path / f"{thing}.tar"
-        list(things.add(self.directory, Wanted(thing, 18883, bundle), now(), NO_PHRASE))
+        list(things.add(self.directory, Wanted(thing, self.port, bundle, renews=True), now(), NO_PHRASE))
         files = unpack(bundle)
         return self.keep(thing, files["certificate.pem"], files["private.key"])
 
