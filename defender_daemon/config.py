@@ -11,7 +11,7 @@ from msgspec import Meta, field
 
 from defender_daemon import PROGRAM_DIRECTORY
 from device_defender.metrics import BUILT_INS, Name, TypeName
-from device_defender.wording import SECRET
+from device_defender.wording import SECRET, that
 
 SHORTEST_INTERVAL = 300  # seconds; Device Defender answers Throttled to a thing that reports more often
 LONGEST_INTERVAL = 86_400  # seconds between two looks at a log
@@ -19,6 +19,8 @@ PATH_KEYS = (  # whose relative values are taken from the config file's director
     "agent.authentication.certificate",
     "agent.authentication.private_key",
     "agent.authentication.root_ca",
+    "agent.provisioning.claim_certificate",
+    "agent.provisioning.claim_private_key",
     "agent.procfs_path",
     "agent.logfile",
     "agent.textfile",
@@ -26,6 +28,10 @@ PATH_KEYS = (  # whose relative values are taken from the config file's director
 )
 
 PositiveInt = Annotated[int, Meta(ge=1)]
+# https://docs.aws.amazon.com/iot/latest/apireference/API_CreateProvisioningTemplate.html
+TemplateName = Annotated[
+    str, Meta(pattern=r"^[0-9A-Za-z_-]{1,36}$(?!\n)"), that(None, "1 to 36 of the characters a-z A-Z 0-9 _ -")
+]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +108,39 @@ class Authentication(Section, frozen=True):
     ] = None
 
 
+class Provisioning(Section, frozen=True):
+    """How a device gets its own certificate by a claim that a whole fleet shares, and later replaces it."""
+
+    template: Annotated[
+        Optional[TemplateName],
+        Meta(description="The provisioning template in AWS IoT that registers a new device (`--provision`)."),
+    ] = None
+    rotation_template: Annotated[
+        Optional[TemplateName],
+        Meta(
+            description="The provisioning template that gives a device a second certificate (`--rotate`). With it the "
+            "daemon also takes the wish for one from the thing's shadow `rotation`."
+        ),
+    ] = None
+    claim_certificate: Annotated[
+        Optional[str], Meta(description="The claim certificate (PEM). Required by `--provision`.")
+    ] = None
+    claim_private_key: Annotated[
+        Optional[str], Meta(description="Its private key (PEM, mode 0600 or 0400). Required by `--provision`.")
+    ] = None
+    parameters: Annotated[
+        dict[Name, str],
+        Meta(description="More parameters for the template, beside `ThingName` and `SerialNumber`."),
+    ] = field(default_factory=dict)
+    rotate_after_days: Annotated[
+        Optional[PositiveInt],
+        Meta(
+            description="The age of a certificate, in days, from which on `--rotate --if-due` replaces it. "
+            "Default: only when it is asked for."
+        ),
+    ] = None
+
+
 class Proxy(Section, frozen=True):
     """An HTTP proxy that lets CONNECT through."""
 
@@ -132,6 +171,9 @@ class Agent(Section, frozen=True):
     authentication: Annotated[Authentication, Meta(description="Endpoint and credentials.")] = field(
         default_factory=Authentication
     )
+    provisioning: Annotated[
+        Optional[Provisioning], Meta(description="Certificates that the device asks AWS IoT for itself.")
+    ] = None
     proxy: Annotated[Optional[Proxy], Meta(description="An HTTP proxy (CONNECT) to go through.")] = None
     metrics_collection_interval: Annotated[
         Optional[PositiveInt],

@@ -40,16 +40,21 @@ def read(path: Path, longest: int = LONGEST) -> bytes:
         return file.read(longest)
 
 
-def replace(path: Path, content: bytes, sync: bool = False, mode: int | None = None) -> None:
+def replace(
+    path: Path, content: bytes, sync: bool = False, mode: int | None = None, owner: tuple[int, int] | None = None
+) -> None:
     """Give a file its new content whole, or leave it as it was; `sync` waits until the disk has it.
 
-    With a `mode` the file has that one from the moment it exists, whatever the umask is.
+    With a `mode` the file has that one from the moment it exists, whatever the umask is; with an `owner` (user and
+    group) it belongs to that one before it has its name.
     """
     temporary = path.with_name(f".{path.name}.new")
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()  # of one that was killed, or whatever somebody put there
     try:
         with open(temporary, "xb", opener=partial(open_regular, mode=0o666 if mode is None else mode)) as file:
+            if owner is not None and owner != (os.geteuid(), os.getegid()):
+                os.fchown(file.fileno(), *owner)
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
             file.write(content)
@@ -63,6 +68,25 @@ def replace(path: Path, content: bytes, sync: bool = False, mode: int | None = N
         with contextlib.suppress(OSError):
             temporary.unlink()  # a half-written file on a full disk takes what others need
         raise
+
+
+def replace_link(path: Path, target: str) -> None:
+    """Let a symbolic link lead to its new target in one step; returns when the disk has it."""
+    temporary = path.with_name(f".{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; returns when the disk has that."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -24,9 +24,12 @@ WORDS = {  # for an option, where a word comes first: amazon-defender-publisher 
     "doctor": ("--doctor",),
     "support-bundle": ("--support-bundle",),
     "bundle": ("--support-bundle",),
+    "provision": ("--provision",),
+    "rotate": ("--rotate",),
     "version": ("--version",),
     "help": ("--help",),
 }
+QUESTIONS = ("once", "check_config", "status", "doctor", "support_bundle", "provision", "rotate")
 FIRST_AGENTS = {  # the spellings of AWS's first Device Defender agent (agent.py), and those of this program so far
     "--rootCA": "--root-ca",
     "--cert": "--certificate",
@@ -39,9 +42,9 @@ FIRST_AGENTS = {  # the spellings of AWS's first Device Defender agent (agent.py
     "--include-custom-metrics": "--custom-metrics",
 }
 EPILOG = (
-    "Exit status: 0 done or stopped, 1 failed or not accepted, 69 a package is missing, 75 hung, 78 the configuration "
-    "is unusable. The first word may be a mode without its dashes (status, doctor, check, ...). The spellings of AWS's "
-    "first agent (--rootCA, --thing_name, ...) are accepted too."
+    "Exit status: 0 done or stopped, 1 failed or not accepted, 69 a package is missing, 75 hung or to be tried again, "
+    "77 refused, 78 the configuration is unusable. The first word may be a mode without its dashes (status, doctor, "
+    "check, ...). The spellings of AWS's first agent (--rootCA, --thing_name, ...) are accepted too."
 )
 
 
@@ -67,9 +70,9 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
         new_parser().error("--samples must be at least 0, and --interval at least 1")
     if options.wait is not None and not (options.status and options.wait >= 0):
         new_parser().error("--wait must be at least 0, and goes with --status")
-    options.asks = bool(
-        options.once or options.check_config or options.status or options.doctor or options.support_bundle
-    )
+    if options.if_due and not options.rotate:
+        new_parser().error("--if-due goes with --rotate")
+    options.asks = any(getattr(options, each) for each in QUESTIONS)
     return options
 
 
@@ -101,6 +104,7 @@ def new_parser() -> Parser:
     parser.add_argument("--greengrass", action="store_true", help=component)
     parser.add_argument("--json", action="store_true", help="with --doctor and --status: output for a program")
     parser.add_argument("--wait", type=float, metavar="S", help="with --status: wait up to S seconds for a verdict")
+    parser.add_argument("--if-due", action="store_true", help="with --rotate: only where it is asked for or due by age")
     samples = "number of dry-run reports (default: 1; 0: until interrupted)"
     parser.add_argument("--samples", type=int, default=1, metavar="N", help=samples)
     parser.add_argument("-i", "--interval", type=int, metavar="S", help="seconds between two reports")
@@ -120,4 +124,7 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     add("--doctor", action="store_true", help="find out what keeps reports from arriving, and what to do about it")
     bundle = "write diagnostics for a support request to FILE (.tar.gz)"
     add("--support-bundle", type=Path, metavar="FILE", help=bundle)
+    claim = "get this device its own certificate by its claim; once it has one nothing is changed"
+    add("--provision", action="store_true", help=claim)
+    add("--rotate", action="store_true", help="replace this device's key and certificate by new ones")
     add("--version", action="version", version=f"%(prog)s {__version__}")

@@ -12,6 +12,7 @@ __all__ = [
     "HungError",
     "NoVerdict",
     "NotConnected",
+    "NotLetIn",
     "NotValidNow",
     "Problem",
     "Rejected",
@@ -35,6 +36,14 @@ class NotConnected(TransportError):
 
 class NotValidNow(TransportError):
     """The certificate is not valid at the time that this device's clock shows; no connection was tried."""
+
+
+class NotLetIn(TransportError):
+    """The broker was reached and does not let us in; `outspoken` says whether it said so, or just hung up."""
+
+    def __init__(self, says: str, advice: str = "", *, outspoken: bool = False) -> None:
+        super().__init__(says, advice)
+        self.outspoken = outspoken
 
 
 class SubscriptionRefused(TransportError):

@@ -28,6 +28,8 @@ def answer(options: argparse.Namespace, path: Path | None, overrides: Raw) -> in
         return examine(path, overrides, options.json)
     if options.support_bundle:
         return write_bundle(options.support_bundle, path, overrides)
+    if options.provision or options.rotate:
+        return change_certificate(options, path, overrides)
     settings = read_settings(path, overrides)
     if options.check_config:
         print(*settings.check(), sep="\n")
@@ -36,6 +38,15 @@ def answer(options: argparse.Namespace, path: Path | None, overrides: Raw) -> in
     else:
         dry_run(settings, options.samples, options.interval or FIRST_GROWTH)
     return DONE
+
+
+def change_certificate(options: argparse.Namespace, path: Path | None, overrides: Raw) -> int:
+    """Get this device a certificate, its first or another one; return the exit status."""
+    from defender_publisher.provisioning import commands
+
+    if options.rotate:
+        return commands.rotate_device(path, overrides, options.if_due)
+    return commands.provision_device(path, overrides)
 
 
 def dry_run(settings: Settings, samples: int, interval: float) -> None:

@@ -13,6 +13,7 @@ from device_defender.metrics import AWS_PREFIX, TYPES
 from device_defender.wording import did_you_mean, shown
 
 HOST = r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(%[\w.-]+)?"  # a name, IPv4 or IPv6
+OWN_PARAMETERS = ("ThingName", "SerialNumber")  # of a provisioning template, which the program fills in
 TOPIC_BYTES, TOPIC_SLASHES = 256, 7  # AWS IoT's limits of a topic
 
 
@@ -23,6 +24,7 @@ def broken_rules(config: Config) -> list[str]:
         *_interval_rules(agent),
         *([] if agent.dry_run else _authentication_rules(agent.authentication)),
         *_topic_rules(agent),
+        *_provisioning_rules(agent),
         *_proxy_rules(agent),
         *_metrics_rules(config),
         *(each for name, metric in config.custom_metrics.items() for each in _custom_metric_rules(name, metric)),
@@ -64,6 +66,21 @@ def _topic_rules(agent: Agent) -> Iterator[str]:
     longest = agent.topic.replace("{thing_name}", agent.thing_name or "") + "/accepted"
     if len(longest.encode()) > TOPIC_BYTES or longest.count("/") > TOPIC_SLASHES:
         yield f"agent.topic must leave room for /accepted within AWS IoT's 256 bytes and 7 slashes, got {agent.topic!r}"
+
+
+def _provisioning_rules(agent: Agent) -> Iterator[str]:
+    given, where = agent.provisioning, "agent.provisioning"
+    if given is None:
+        return
+    if agent.authentication.method != "certificate":
+        yield f"{where} needs agent.authentication.method certificate, got {agent.authentication.method}"
+    if (given.claim_certificate is None) != (given.claim_private_key is None):
+        yield f"{where}.claim_certificate and {where}.claim_private_key must be given together"
+    for name in OWN_PARAMETERS:
+        if name in given.parameters:
+            yield f"{where}.parameters must not have {name}, which is made from agent.thing_name or agent.instance"
+    if given.rotate_after_days is not None and given.rotation_template is None:
+        yield f"{where}.rotate_after_days needs {where}.rotation_template, the template that replaces a certificate"
 
 
 def _proxy_rules(agent: Agent) -> Iterator[str]:

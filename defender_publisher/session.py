@@ -10,9 +10,10 @@ import contextlib
 import logging
 import queue
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from AWSIoTPythonSDK.core.protocol.internal.workers import EventConsumer
 from AWSIoTPythonSDK.core.protocol.paho import client as paho
@@ -20,7 +21,7 @@ from AWSIoTPythonSDK.exception.AWSIoTExceptions import connectError, publishQueu
 from AWSIoTPythonSDK.MQTTLib import AWSIoTMQTTClient
 
 from defender_publisher import diagnosis
-from defender_publisher.errors import NotConnected, Problem, SubscriptionRefused, TransportError
+from defender_publisher.errors import NotConnected, NotLetIn, Problem, SubscriptionRefused, TransportError
 from defender_publisher.inbox import Inbox, Message
 from defender_publisher.transport import Link
 
@@ -35,16 +36,28 @@ REFUSED = 0x80  # the SUBACK code of a filter that is not allowed (MQTT 3.1.1, 3
 AT_MOST_ONCE, AT_LEAST_ONCE = 0, 1
 LARGEST_PACKET = 256 * 1024  # bytes; AWS IoT's largest message has 128 KB, and MQTT's 256 MB would fill a device
 NO_CONNECTION = "Error: 4"  # how the SDK's message ends when an operation found no connection
+OWN_WORDS = (1, 2, 4, 5)  # CONNACK codes that say more than "unavailable": asked again, the broker says the same
+HUNG_UP = "the broker closed the connection"
 GONE = "the connection was lost ({})"
 WAS_RESET = "the connection was torn down while it was being made"
+
+
+class Companion(Protocol):
+    """Something that has topics of its own on a session that is another's."""
+
+    def join(self, session: Session) -> None:
+        """Take part in a session that has just been opened; never raises."""
 
 
 class Session:
     """One MQTT connection to a broker; `open_socket` makes its TCP connection, bounded in time."""
 
-    def __init__(self, link: Link, open_socket: Callable[[], socket.socket]) -> None:
+    def __init__(
+        self, link: Link, open_socket: Callable[[], socket.socket], companion: Companion | None = None
+    ) -> None:
         self._link = link
         self._open_socket = open_socket
+        self._companion = companion
         self._steps: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._inbox = Inbox()
         self._threads: list[threading.Thread] = []
@@ -70,7 +83,7 @@ class Session:
             self._threads = self._sdk_threads()
             code = self._wait_for("connack")
             if code != 0:
-                raise TransportError(*diagnosis.refusal(code, self._link))
+                raise NotLetIn(*diagnosis.refusal(code, self._link), outspoken=code in OWN_WORDS)
             for topic in self._link.reply_topics:
                 self._subscribe(topic, replies_required)
         except TransportError:
@@ -78,12 +91,45 @@ class Session:
             raise
         except Exception as error:
             self.close()
-            raise TransportError(*problem_of(error, self._link)) from error
+            raise _error_of(error, self._link) from error
+        if self._companion is not None:
+            self._companion.join(self)
+
+    def subscribe(self, topic: str, hear: Callable[[Message], None] | None = None) -> None:
+        """Hear a topic more, in the inbox or by `hear`, which is called in the SDK's thread.
+
+        Raises SubscriptionRefused, or TransportError when the broker hangs up or does not answer.
+        """
+        try:
+            self._subscribe(topic, required=True, hear=hear)
+        except NotLetIn as error:
+            raise NotConnected(HUNG_UP) from error
+        except TransportError:
+            raise
+        except Exception as error:
+            raise NotConnected(*problem_of(error, self._link)) from error
+
+    def deliver(self, topic: str, payload: bytes) -> None:
+        """Send a message at QoS 1 and return once the broker has it; raises NotConnected when it does not say so."""
+        try:
+            acknowledged = _safely(lambda mid: self._steps.put(("puback", mid)))
+            self._client.publishAsync(topic, bytearray(payload), AT_LEAST_ONCE, acknowledged)
+            self._wait_for("puback")
+        except NotLetIn as error:
+            raise NotConnected(HUNG_UP) from error
+        except TransportError as error:
+            raise NotConnected(*error.problem) from error
+        except Exception as error:
+            raise NotConnected(*problem_of(error, self._link)) from error
 
     def publish(self, payload: bytes) -> None:
         """Send a report at QoS 0; raises NotConnected when it cannot be sent."""
+        self.send(self._link.topic, payload)
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Send a message at QoS 0 to any topic; raises NotConnected when it cannot be sent."""
         try:
-            sent = self._client.publish(self._link.topic, bytearray(payload), AT_MOST_ONCE)
+            sent = self._client.publish(topic, bytearray(payload), AT_MOST_ONCE)
         except Exception as error:
             raise NotConnected(*problem_of(error, self._link)) from error
         if sent is not True:  # the SDK's word for "put into the offline queue"
@@ -155,12 +201,13 @@ class Session:
             self._client.disconnectAsync(_safely(lambda mid, data=None: self._steps.put(("closed", None))))
             self._wait_for("closed", CLOSE_TIMEOUT)
 
-    def _subscribe(self, topic: str, required: bool) -> None:
+    def _subscribe(self, topic: str, required: bool, hear: Callable[[Message], None] | None = None) -> None:
+        take = hear or self._inbox.put
         self._client.subscribeAsync(
             topic,
             AT_LEAST_ONCE,
             _safely(lambda mid, data: self._steps.put(("suback", data))),
-            _safely(lambda _client, _data, message: self._inbox.put(Message(message.topic, message.payload))),
+            _safely(lambda _client, _data, message: take(Message(message.topic, message.payload))),
         )
         granted = self._wait_for("suback")
         if granted[0] == REFUSED and required:
@@ -172,7 +219,7 @@ class Session:
         except queue.Empty:
             raise TransportError(*diagnosis.SILENT) from None
         if step != wanted:
-            raise TransportError(*diagnosis.not_let_in(self._link))
+            raise NotLetIn(*diagnosis.not_let_in(self._link))
         return data
 
     def _first_socket(self) -> socket.socket:
@@ -264,6 +311,15 @@ def _bound_packets(client: Any) -> None:
     line = paho_client._ssl
     if line is not None:  # or the network thread has met the connection's end already
         paho_client._ssl = _BoundedLine(line)
+
+
+def _error_of(error: Exception, link: Link) -> TransportError:
+    """Return an error of connecting as one of ours: whether the broker was there, and does not want this device."""
+    problem = problem_of(error, link)
+    said = isinstance(error, ssl.SSLError) and "ALERT" in diagnosis.reason_of(error)  # what the broker said
+    if said or isinstance(error, (connectError, ConnectionResetError)):
+        return NotLetIn(*problem, outspoken=said)
+    return TransportError(*problem)
 
 
 def problem_of(error: BaseException, link: Link) -> Problem:

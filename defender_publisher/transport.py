@@ -31,7 +31,7 @@ class Link(msgspec.Struct, frozen=True):
         return f"{self.host}:{self.port}" if self.port else self.host
 
     @property
-    def reply_topics(self) -> tuple[str, str]:
+    def reply_topics(self) -> tuple[str, ...]:
         """The topics on which Device Defender answers to `topic`."""
         return f"{self.topic}/accepted", f"{self.topic}/rejected"
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from defender_detect.authority.certificates import (
     CLIENT,
     CLOCK_SKEW,
@@ -64,6 +66,11 @@ class Authority:
             write(self._directory / f"{name}.pem", pem_of(certificate), 0o644),
             write(self._directory / f"{name}.key", pem_of_key(key), 0o600),
         )
+
+    def sign(self, name: str, public_key: ec.EllipticCurvePublicKey) -> str:
+        """Return a certificate for a key that somebody else has, in PEM form."""
+        validity = Validity(datetime.now(timezone.utc) - CLOCK_SKEW, END)
+        return pem_of(certify(self._issuer, name, public_key, validity)).decode()
 
     def issue_expired(self, name: str, hosts: Sequence[str] = ()) -> Files:
         """Issue a certificate that was valid until an hour ago."""

@@ -28,6 +28,7 @@ NOT_HERE = {  # keys of `agent` that are the nucleus's affair, and why
     "authentication": "the nucleus's connection to AWS IoT is used",
     "client_id": "the nucleus's connection to AWS IoT is used",
     "instance": "the core reports under its own thing name",
+    "provisioning": "the nucleus's connection to AWS IoT is used",
     "proxy": "the nucleus's connection to AWS IoT is used",
     "thing_name": "the core reports under its own thing name",
     "topic": "the component's accessControl allows Device Defender's topics only",

@@ -28,6 +28,10 @@ from device_defender.validation import find_problems
         ({"agent": {"format": "xml"}}, 'agent.format must be one of cbor, json, got "xml"'),
         ({"agent": {"format": "JSON"}}, 'agent.format must be one of cbor, json, got "JSON"; did you mean "json"?'),
         (
+            {"agent": {"provisioning": {"template": "my fleet"}}},
+            'agent.provisioning.template must be 1 to 36 of the characters a-z A-Z 0-9 _ -, got "my fleet"',
+        ),
+        (
             {"agent": {"thing_name": "my pi"}},
             'agent.thing_name must be 1 to 128 of the characters a-z A-Z 0-9 : _ -, got "my pi"',
         ),

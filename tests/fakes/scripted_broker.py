@@ -194,6 +194,8 @@ class ScriptedBroker:
         self.seen.publishes.append((topic, rest[2:] if qos else rest, qos))
         if self.script.close_on_publish:
             return False
+        if qos:
+            connection.sendall(bytes([PUBACK << 4, 2]) + rest[:2])
         time.sleep(self.script.delay)
         if self.script.raw_answer:
             connection.sendall(self.script.raw_answer)

@@ -16,7 +16,7 @@ import pytest
 from AWSIoTPythonSDK.core.protocol.internal.workers import EventConsumer
 
 from defender_publisher import session as session_module
-from defender_publisher.errors import ConfigError, NotConnected, NoVerdict, Rejected, TransportError
+from defender_publisher.errors import ConfigError, NotConnected, NotLetIn, NoVerdict, Rejected, TransportError
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.sdk import check_sdk
 from defender_publisher.session import Link, Session
@@ -364,7 +364,7 @@ def test_a_reset_from_another_thread_ends_a_connect_that_hangs(
     assert wait_until(lambda: broker.seen.connects)
     mqtt.reset()
     connecting.join()
-    assert [TransportError] == list(map(type, errors))
+    assert [NotLetIn] == list(map(type, errors))
 
 
 def test_a_reset_before_there_is_a_session_ends_that_attempt(

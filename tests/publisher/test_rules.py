@@ -22,6 +22,22 @@ NAMED = {"thing_name": "rpi-1"}
             "agent.metrics_collection_interval must be at most agent.publish_interval (300), got 301",
         ),
         ({}, "agent.authentication.endpoint is missing"),
+        (
+            {"agent": {"provisioning": {"claim_certificate": "claim.pem"}}},
+            "agent.provisioning.claim_certificate and agent.provisioning.claim_private_key must be given together",
+        ),
+        (
+            {"agent": {"provisioning": {"parameters": {"ThingName": "x"}}}},
+            "agent.provisioning.parameters must not have ThingName, which is made from agent.thing_name",
+        ),
+        (
+            {"agent": {"provisioning": {"rotate_after_days": 365}}},
+            "agent.provisioning.rotate_after_days needs agent.provisioning.rotation_template",
+        ),
+        (
+            {"agent": {"provisioning": {}, "authentication": {"method": "websocket"}}},
+            "agent.provisioning needs agent.authentication.method certificate, got websocket",
+        ),
         ({"agent": {"authentication": {"endpoint": "e"}}}, "agent.authentication.certificate is missing"),
         (
             {"agent": {"authentication": {"endpoint": "https://e"}}},

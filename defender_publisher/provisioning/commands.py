@@ -1,0 +1,122 @@
+"""The commands --provision and --rotate: one run at a time, tried again while that helps, with an exit status."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from time import sleep
+
+from defender_daemon import lock, logs
+from defender_daemon.backoff import Backoff
+from defender_daemon.config import Raw
+from defender_daemon.text import printable_lines
+from defender_publisher.provisioning.broker import Broker
+from defender_publisher.provisioning.claim import identities_of, is_provisioned, provision
+from defender_publisher.provisioning.errors import CONNECT, ProvisioningError
+from defender_publisher.provisioning.identities import Identities
+from defender_publisher.provisioning.journal import JournalFile
+from defender_publisher.provisioning.rotation import Rotation
+from defender_publisher.settings import Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+DONE, TRY_AGAIN, REFUSED = 0, 75, 77  # 0, EX_TEMPFAIL and EX_NOPERM of sysexits.h
+LOCK = "lock"
+# Seconds for which a run tries again. Where there is no connection the service manager starts it again; where AWS
+# answers, it is worth while: a fleet of thousands that starts at once is through its quota in some minutes.
+CONNECTING_WITHIN, ANSWERED_WITHIN = 60.0, 300.0
+
+Attempt = Callable[[], str]
+
+
+def provision_device(path: Path | None, overrides: Raw) -> int:
+    """Get this device its own certificate by its claim; return the exit status."""
+    logs.log_to_stderr(logging.WARNING)
+    settings = read_settings(path, overrides, credentials=False)
+    identities = identities_of(settings)
+    file, broker = JournalFile(identities.directory), Broker(settings)
+
+    def attempt() -> str:
+        return f"provisioned as {provision(settings, identities, file, broker)}"
+
+    try:
+        if _nothing_to_do(settings, identities, file):
+            print(f"already provisioned as {settings.thing_name}; nothing was changed")
+            return DONE
+        return _alone(identities, file, attempt)
+    except OSError as error:
+        return _say_which(error)
+
+
+def rotate_device(path: Path | None, overrides: Raw, if_due: bool) -> int:
+    """Replace this device's key and certificate, `if_due` only where there is a reason; return the exit status."""
+    logs.log_to_stderr(logging.WARNING)
+    settings = read_settings(path, overrides, credentials=False)
+    identities = identities_of(settings)
+    file = JournalFile(identities.directory)
+    rotation = Rotation(settings, identities, file, Broker(settings))
+    try:
+        rotation.check()
+        reason = rotation.reason(time.time())
+        if if_due and not reason:
+            print("not due: nobody asked for another certificate, and this one is not too old; nothing was changed")
+            return DONE
+        return _alone(identities, file, lambda: f"rotated to the certificate {rotation.rotate()}")
+    except OSError as error:
+        return _say_which(error)
+
+
+def _nothing_to_do(settings: Settings, identities: Identities, file: JournalFile) -> bool:
+    journal = file.read()
+    if journal is not None and journal.purpose == "claim":
+        return False
+    slot = identities.in_force
+    if not identities.configured and slot is not None and identities.has_pair(slot):
+        identities.show()  # somebody removed the links
+    return is_provisioned(settings, identities)
+
+
+def _alone(identities: Identities, file: JournalFile, attempt: Attempt) -> int:
+    """Keep other runs off, and try; return the exit status."""
+    identities.prepare()
+    try:
+        held = lock.take(identities.directory / LOCK)
+    except BlockingIOError:
+        return _say(f"another run is under way: it holds {identities.directory / LOCK}; wait for its end", TRY_AGAIN)
+    with held:
+        return _try(file, attempt, Backoff())
+
+
+def _try(file: JournalFile, attempt: Attempt, backoff: Backoff) -> int:
+    """Try for as long as it helps, with full jitter in between, and keep the last failure for the doctor."""
+    begun = time.monotonic()
+    while True:
+        try:
+            print(attempt())
+            return DONE
+        except ProvisioningError as error:
+            file.note_failure(error)
+            if error.final:
+                return _say(str(error), REFUSED)
+            wait = backoff.failed()
+            left = begun + (CONNECTING_WITHIN if error.step == CONNECT else ANSWERED_WITHIN) - time.monotonic()
+            if wait > left:
+                return _say(f"{error}; run this again", TRY_AGAIN)
+            log.warning("%s; next attempt in %.0f s", error, wait)
+            sleep(wait)
+
+
+def _say(text: str, status: int) -> int:
+    print(printable_lines(text), file=sys.stderr)
+    return status
+
+
+def _say_which(error: OSError) -> int:
+    """Say which file cannot be read or written; return the exit status."""
+    says = f"{error.filename or 'a file'}: {error.strerror or error}"
+    if isinstance(error, PermissionError):
+        return _say(f"{says}; run this with sudo", REFUSED)
+    return _say(f"{says}; look at the disk, and run this again", TRY_AGAIN)

@@ -1,0 +1,181 @@
+"""The rotation: another key and certificate replace those in force, and the device is never without a pair.
+
+The second pair is asked for with the first as the claim. It is in force once it was let in; then the device says so
+over a connection with it (the commitment), and the cloud's side makes the first certificate inactive.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Optional
+
+import msgspec
+
+from defender_daemon import files
+from defender_daemon.certificate import validity
+from defender_daemon.dates import minute_text
+from defender_publisher.errors import ConfigError, NotConnected, Problem, TransportError
+from defender_publisher.provisioning.broker import Broker, Pair
+from defender_publisher.provisioning.claim import is_provisioned, parameters_of
+from defender_publisher.provisioning.enrollment import Enrollment
+from defender_publisher.provisioning.errors import COMMIT, TEMPLATE, ProvisioningError
+from defender_publisher.provisioning.identities import Identities, Slot
+from defender_publisher.provisioning.journal import Journal, JournalFile
+from defender_publisher.provisioning.progress import done
+from defender_publisher.provisioning.refusals import not_let_in
+from defender_publisher.provisioning.wish import SHADOW, Wish, forget_wish, read_wish
+from defender_publisher.session import Session
+from defender_publisher.settings import Settings
+
+FULFILLED = "fulfilled.json"  # in etc/identities: the last wish that was fulfilled, which the daemon may hear again
+DAY = 86_400  # seconds
+
+
+class Rotation:
+    """The replacement of a device's pair, from wherever an earlier run was ended."""
+
+    def __init__(self, settings: Settings, identities: Identities, file: JournalFile, broker: Broker) -> None:
+        self._settings = settings
+        self._identities = identities
+        self._file = file
+        self._broker = broker
+        self._state = Path(str(settings.agent.state_directory))
+        self._fulfilled = identities.directory / FULFILLED
+
+    def check(self) -> None:
+        """Raise ConfigError where there is nothing to replace, or no template to do it by."""
+        given, path = self._settings.agent.provisioning, self._settings.path
+        if given is None or given.rotation_template is None:
+            raise ConfigError(["agent.provisioning.rotation_template is missing; it names the template that rotates"])
+        journal = self._file.read()
+        unfinished = journal is not None and journal.purpose == "claim"
+        if unfinished or not is_provisioned(self._settings, self._identities):
+            raise ConfigError([f"this device has no certificate to replace; run --provision {path} first"])
+
+    @property
+    def wish(self) -> Optional[str]:
+        """The wish that the daemon has heard, and that was not fulfilled yet."""
+        wish = read_wish(self._state)
+        return None if wish == self._last_fulfilled() else wish
+
+    def reason(self, now: float) -> str:
+        """Return why the pair is to be replaced now, empty where it is not due."""
+        if self._file.read() is not None:
+            return "an earlier run was not finished"
+        if self.wish is not None:
+            return f"it was asked for at {self.wish}"
+        return self._age(now)
+
+    def rotate(self) -> str:
+        """Replace the pair, and say so to the cloud's side; return the new certificate's ID.
+
+        Raises ProvisioningError.
+        """
+        journal = self._file.read()
+        if self._identities.take_over() or (journal is not None and not self._is_about_this(journal)):
+            self._file.remove()  # it was about the pair before
+            journal = None
+        journal = journal or self._begin()
+        session = None
+        if self._identities.in_force != journal.slot:
+            journal, session = self._replace(journal)
+        if not journal.turned:  # also where a run was ended between the turn and this
+            journal = self._file.note(journal, "turn noted", turned=True, failure=None)
+        self._commit(journal, session or self._connect(journal))
+        return self._finish(journal)
+
+    def _is_about_this(self, journal: Journal) -> bool:
+        endpoint = str(self._settings.agent.authentication.endpoint)
+        return journal.is_for("rotation", endpoint, self._settings.thing_name)
+
+    def _begin(self) -> Journal:
+        slot = self._identities.spare
+        self._identities.clear(slot)
+        endpoint = str(self._settings.agent.authentication.endpoint)
+        begun = Journal("rotation", slot, endpoint, self._settings.thing_name, self.wish)
+        return self._file.note(begun, "begun")
+
+    def _replace(self, journal: Journal) -> tuple[Journal, Session]:
+        thing, given = self._settings.thing_name, self._settings.agent.provisioning
+        assert given is not None  # it was checked
+        own = self._pair(self._in_force)
+        connect = partial(self._broker.asker, thing, own, str(given.rotation_template), rotates=True)
+        parameters = parameters_of(self._settings)
+        enrollment = Enrollment(self._identities, self._file, self._broker, connect, parameters)
+        journal, session = enrollment.obtain(journal)
+        if journal.thing_name != thing:
+            session.close()
+            says = f"{given.rotation_template} registered the certificate for {journal.thing_name}, not for {thing}"
+            raise ProvisioningError(
+                TEMPLATE, Problem(says, "let the template take ThingName for its thing"), final=True
+            )
+        self._identities.turn(journal.slot)
+        return journal, session
+
+    def _connect(self, journal: Journal) -> Session:
+        thing = self._settings.thing_name
+        try:
+            return self._broker.open_as(thing, self._pair(journal.slot))
+        except TransportError as error:
+            raise not_let_in(thing, error, self._file.path) from error
+
+    def _commit(self, journal: Journal, session: Session) -> None:
+        """Say over the new connection that its pair is in use; the cloud's side then ends the other certificates."""
+        reported = {"certificateId": self._identities.certificate_id(journal.slot)}
+        if journal.wish is not None:
+            reported["rotate"] = journal.wish
+        topic = f"{SHADOW.format(thing=self._settings.thing_name)}/update"
+        try:
+            session.deliver(topic, msgspec.json.encode({"state": {"reported": reported}}))
+        except NotConnected as error:
+            says = f"the new certificate is in use, and {topic} was not acknowledged: {error.problem.says}"
+            raise ProvisioningError(
+                COMMIT, Problem(says, f"let its policy allow iot:Publish on topic/{topic}")
+            ) from error
+        finally:
+            session.close()
+        done("committed")
+
+    def _finish(self, journal: Journal) -> str:
+        """Note that the wish is fulfilled, and which pair is not in force any more; the journal goes last."""
+        if journal.wish is not None:
+            files.replace(self._fulfilled, msgspec.json.encode(Wish(journal.wish)), sync=True, mode=0o644)
+            done("fulfilment noted")
+            if self._wish_is(journal.wish):
+                forget_wish(self._state)
+        self._identities.retire(self._identities.spare, minute_text(time.time()))
+        done("retired")
+        self._file.remove()
+        return self._identities.certificate_id(journal.slot)
+
+    def _wish_is(self, wish: str) -> bool:
+        return read_wish(self._state) == wish  # or there is another one by now
+
+    def _last_fulfilled(self) -> Optional[str]:
+        try:
+            return msgspec.json.decode(files.read(self._fulfilled), type=Wish).rotate
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+
+    def _age(self, now: float) -> str:
+        """Return how old the certificate is, if it is to be replaced for that."""
+        given, certificate = self._settings.agent.provisioning, self._settings.agent.authentication.certificate
+        dates = validity(str(certificate))
+        if given is None or given.rotate_after_days is None or dates is None:
+            return ""
+        days = int((now - dates[0]) // DAY)
+        due = days >= given.rotate_after_days
+        return (
+            f"it is {days} days old, and agent.provisioning.rotate_after_days is {given.rotate_after_days}"
+            if due
+            else ""
+        )
+
+    @property
+    def _in_force(self) -> Slot:
+        slot = self._identities.in_force
+        assert slot is not None  # whatever was there was taken over
+        return slot
+
+    def _pair(self, slot: Slot) -> Pair:
+        return Pair(self._identities.certificate(slot), self._identities.key(slot))
