@@ -9,13 +9,27 @@ import resource
 import stat
 import tarfile
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.fakes.emulator import Emulator
-from tests.infrastructure.claimant import COMMITTED, CSR, FLEET, REGISTER, ROTATE, Claimant, Pair, unpack
+from tests.infrastructure.claimant import (
+    COMMITTED,
+    CSR,
+    FLEET,
+    REGISTER,
+    ROTATE,
+    Claimant,
+    Machinery,
+    Pair,
+    place,
+    unpack,
+)
 from tests.infrastructure.deployment import Machine, Run, certificate_of, members_of
 from tests.infrastructure.test_deploy import NOTHING
 from tests.waiting import wait_until
@@ -372,3 +386,69 @@ def test_no_thing_is_called_as_the_claim_is(machine: Machine) -> None:
     write(machine.list("Claim"), "dev-1")
     run = machine.deploy_here("--yes", "--no-detect", "--claim", "--serials", "serials.txt")
     assert "no thing can be called Claim in a fleet whose devices provision themselves" in run.sentence
+
+
+SHOWN = 5  # differences between the moments at which a device asked again, to see that no two devices wait alike
+
+
+@pytest.mark.slow
+def test_two_hundred_devices_at_once_get_through_the_quota_and_none_asks_twice_a_second(machine: Machine) -> None:
+    things = [f"dev-{number:03}" for number in range(200)]
+    machine = machine.configure(agent=INSTANCE).list()
+    claim(machine, *things)
+    machine.account.register_at_most(10)
+    devices = [place(machine, thing) for thing in things]
+    with ThreadPoolExecutor(len(devices)) as pool:
+        assert {0} == set(pool.map(Machinery.provision, devices))
+    assert things == members_of(machine.account)
+    asked = machine.account.provisioning()
+    registrations = [each for each in asked if each["operation"] == "provision"]
+    throttled = Counter(each["client"] for each in registrations if each["code"] == "Throttled")
+    print(
+        f"{len(asked)} questions, {sum(throttled.values())} throttled, {max(throttled.values())} times the unluckiest"
+    )
+    assert 200 == len([each for each in registrations if each["verdict"] == "accepted"])
+    assert len(throttled) > 100
+    gaps = [later["at"] - sooner["at"] for one in by_client(asked) for sooner, later in pairwise(one)]
+    assert min(gaps) >= 1.0 - 0.1  # the emulator notes when it answers, not when it is asked
+    first = [one[1]["at"] - one[0]["at"] for one in by_client(registrations) if len(one) > 1]
+    assert len({round(each, 1) for each in first}) > SHOWN
+
+
+def by_client(asked: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return what each device asked, in its order."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for each in asked:
+        found.setdefault(each["client"], []).append(each)
+    return list(found.values())
+
+
+@pytest.mark.slow
+def test_the_publisher_itself_provisions_rotates_and_reports(machine: Machine) -> None:
+    machine = machine.configure(agent=INSTANCE).list()
+    claim(machine, "dev-1")
+    device = place(machine, "dev-1")
+    done = device.run("--provision")
+    assert (0, "provisioned as dev-1\n") == (done.returncode, done.stdout), done.stderr
+    assert 0 == device.run("--once").returncode
+    first = certificate_of(machine.account, "dev-1")
+    deploy(machine, "--rotate", "dev-1")
+    done = device.run("--rotate")
+    assert 0 == done.returncode, done.stderr
+    iot = machine.account.client("iot")
+
+    def statuses() -> dict[str, str]:
+        found = [each.rpartition("/")[2] for each in iot.list_thing_principals(thingName="dev-1")["principals"]]
+        return {
+            each: iot.describe_certificate(certificateId=each)["certificateDescription"]["status"] for each in found
+        }
+
+    assert wait_until(lambda: "INACTIVE" == statuses()[first])
+    assert ["ACTIVE", "INACTIVE"] == sorted(statuses().values())
+    machine.account.accept_reports_every(0)
+    done = device.run("--once")
+    assert 0 == done.returncode, done.stderr
+    assert ["dev-1", "dev-1"] == [each["thing"] for each in machine.account.reports() if each["accepted"]]
+    refused = place(machine, "stranger").run("--provision")
+    assert 77 == refused.returncode
+    assert "put its serial number on the list" in refused.stderr
