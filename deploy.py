@@ -31,6 +31,7 @@ if not missing_packages():
     from infrastructure.claimed import refuse_few
     from infrastructure.cloudwatch import device_config_for, refuse_lost_logs
     from infrastructure.destruction import destroy, find_strangers
+    from infrastructure.engine import FLINK, read_engine_wish
     from infrastructure.fleet import Fleet
     from infrastructure.greengrass import read_asked
     from infrastructure.handover import hand_over
@@ -47,7 +48,7 @@ if not missing_packages():
     from infrastructure.summary import show_account, show_destruction, show_plans
     from infrastructure.underway import read_idle
 
-CONFIGS, COMPONENT = HERE / "configs", HERE / "dist" / "greengrass"
+CONFIGS, COMPONENT, APPLICATION = HERE / "configs", HERE / "dist" / "greengrass", HERE / "dist" / "flink"
 ROOTS = HERE / "defender_publisher" / "roots" / "amazon-root-ca.pem"
 DONE, FAILED = 0, 1
 EMAIL_ADDRESS = re.compile(r"[^\s@{}\[\]]+@[^\s@{}\[\]]+")  # and none of what CloudFormation or aws_cdk would look up
@@ -110,6 +111,11 @@ def new_parser() -> argparse.ArgumentParser:
     )
     says = "make new keys and certificates for these things; ask those that provisioned themselves to do it"
     add("--rotate", metavar="THING", nargs="+", default=[], help=says)
+    says = "evaluate reports on Managed Service for Apache Flink, by `make flink-application`; aws ends that"
+    add("--detect-engine", choices=("flink", "aws"), help=says)
+    add("--flink-mode", choices=("process", "thread"), help="how Flink runs Python (default: process)")
+    says = "how many things it is to be sized for (default: those that are listed)"
+    add("--flink-things", metavar="N", type=number, help=says)
     add("--destroy", action="store_true", help="delete the whole fleet")
     return parser
 
@@ -141,7 +147,8 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
     """Provision the account from the list of things and the security profiles; return the exit status."""
     wishes = read_wishes(options)
     empty = wishes.greengrass is not None or wishes.claim is not None or bool(wishes.rotate)  # of others only
-    wanted = read_wanted(options.things, CONFIGS, detect=wishes.detect, may_be_empty=empty)
+    needs_profiles = wishes.detect or wishes.engine.engine == FLINK
+    wanted = read_wanted(options.things, CONFIGS, detect=needs_profiles, may_be_empty=empty)
     fleet = open_fleet(options, names)
     fleet.screen.say(f"things    {len(wanted.things)} in {wanted.source}\n")
     fleet, registry = read_idle(fleet)
@@ -159,7 +166,7 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
         agree(options, fleet.screen, "Do this?")
         with fleet.screen.bars():
             rollout = Rollout(fleet, store)
-            parts = (plans.cloudwatch, plans.greengrass, plans.claim)
+            parts = (plans.cloudwatch, plans.greengrass, plans.claim, plans.engine)
             problems += rollout.run(plans.things, plans.detect, plans.joining, *parts)
             for thing in ask(fleet.account, [wish.thing for wish in plans.rotating]):
                 fleet.screen.say(f"{thing} is asked to rotate by itself; --plan --rotate {thing} shows whether it has")
@@ -180,9 +187,12 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
 def read_wishes(options: argparse.Namespace) -> Wishes:
     """Return what the options ask for besides what is in the files."""
     asked = read_asked(options.greengrass, options.greengrass_group, options.no_greengrass)
+    email = options.alert_email
+    engine = read_engine_wish(options.detect_engine, options.flink_mode, options.flink_things, email)
     rotate = tuple(options.rotate)
     claim = read_claim_asked(options.claim, options.serials, options.end_claims)
-    return Wishes(rotate, not options.no_detect, options.alert_email, options.cloudwatch, asked, COMPONENT, claim)
+    detect, cloudwatch = not options.no_detect, options.cloudwatch
+    return Wishes(rotate, detect, email, cloudwatch, asked, COMPONENT, claim, engine, APPLICATION)
 
 
 def destroy_fleet(options: argparse.Namespace, names: Names) -> int:

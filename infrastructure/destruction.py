@@ -25,6 +25,7 @@ BUCKET = "AWS::S3::Bucket"
 TOLD = (
     *(METRIC, PROFILE, "AWS::IoT::Thing", "AWS::IoT::Policy", "AWS::IoT::ThingGroup"),
     *("AWS::IoT::RoleAlias", "AWS::Logs::LogGroup"),
+    *("AWS::IoT::TopicRule", "AWS::Kinesis::Stream", "AWS::KinesisAnalyticsV2::Application", "AWS::DynamoDB::Table"),
     *(BUCKET, "AWS::GreengrassV2::ComponentVersion", "AWS::GreengrassV2::Deployment"),
 )
 

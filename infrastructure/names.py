@@ -131,6 +131,41 @@ class Names:
         return f"{self.prefix.replace('-', '_')}_rotated"
 
     @property
+    def engine_bucket_stack(self) -> str:
+        """The stack of the bucket with the Flink application's code and rules, which must be there before it."""
+        return f"{self.prefix}-engine-bucket"
+
+    @property
+    def engine_stack(self) -> str:
+        """The stack of what evaluates reports on Apache Flink."""
+        return f"{self.prefix}-engine"
+
+    @property
+    def engine(self) -> str:
+        """The stream, the application and the table of alarms."""
+        return f"{self.prefix}-engine"
+
+    @property
+    def engine_rule(self) -> str:
+        """The rule of AWS IoT that puts reports into the stream; no hyphen may be in its name."""
+        return f"{self.prefix.replace('-', '_')}_engine"
+
+    @property
+    def engine_log(self) -> str:
+        """The log group of the application, and of reports that the rule could not deliver."""
+        return f"/aws/kinesis-analytics/{self.prefix}-engine"
+
+    @property
+    def engine_topic(self) -> str:
+        """The SNS topic of the engine's alarms, where that of alerts does not exist."""
+        return f"{self.prefix}-engine-alerts"
+
+    def engine_bucket(self, account: str, region: str) -> str:
+        """Return the name of the bucket with the engine's code and rules; no two fleets share one."""
+        end = f"-{hashlib.sha256(f'{self.prefix}/engine'.encode()).hexdigest()[:8]}-{account}-{region}"
+        return self.prefix.lower()[: _LONGEST_BUCKET - len(end)].rstrip("-") + end
+
+    @property
     def policy(self) -> str:
         """The IoT policy of every device."""
         return self.prefix

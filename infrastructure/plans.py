@@ -10,6 +10,7 @@ from infrastructure.claim import ClaimAsked, ClaimPlan, plan_claim
 from infrastructure.cloudwatch import CloudWatchPlan, plan_cloudwatch, read_wanted_sending
 from infrastructure.detect import DetectPlan, plan_detect
 from infrastructure.drift import Drift, find_drift, refuse_missing
+from infrastructure.engine import EnginePlan, EngineWish, plan_engine
 from infrastructure.fleet import Fleet
 from infrastructure.greengrass import Asked, GreengrassPlan, plan_greengrass
 from infrastructure.plan import Plan, make_plan
@@ -29,6 +30,8 @@ class Wishes:
     greengrass: Asked | None  # None leaves it as it is deployed
     component: Path  # where what `make component` built is
     claim: ClaimAsked | None = None  # None leaves it as it is deployed
+    engine: EngineWish = EngineWish()
+    application: Path = Path("dist/flink")  # where what `make flink-application` built is
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,14 @@ class Plans:
     detect: DetectPlan | None
     cloudwatch: CloudWatchPlan | None
     greengrass: GreengrassPlan | None
-    claim: ClaimPlan | None = None
+    claim: ClaimPlan | None
+    engine: EnginePlan | None
     rotating: Sequence[Wish] = ()  # things that are asked to rotate by themselves
 
     @property
     def changes(self) -> bool:
         """Whether anything is to be done at all."""
-        parts = (self.things, self.detect, self.cloudwatch, self.greengrass, self.claim)
+        parts = (self.things, self.detect, self.cloudwatch, self.greengrass, self.claim, self.engine)
         return bool(self.joining or self.rotating) or any(part is not None and part.changes for part in parts)
 
     @property
@@ -55,9 +59,8 @@ class Plans:
         """What was changed by hand, and this run does not repair."""
         rotated = self.things.rotated
         left: list[object] = [each for each in self.drift if each.thing not in rotated or not each.rotation_repairs]
-        return left + [
-            each for part in (self.cloudwatch, self.greengrass, self.claim) if part is not None for each in part.drift
-        ]
+        parts = (self.cloudwatch, self.greengrass, self.claim, self.engine)
+        return left + [each for part in parts if part is not None for each in part.drift]
 
 
 def make_plans(fleet: Fleet, registry: Registry, wanted: Wanted, wishes: Wishes) -> Plans:
@@ -70,8 +73,10 @@ def make_plans(fleet: Fleet, registry: Registry, wanted: Wanted, wishes: Wishes)
     detect = plan_detect(fleet, wanted.profiles, wanted.metrics, wishes.alert_email) if wishes.detect else None
     cloudwatch = plan_cloudwatch(fleet, sending, wanted.things)
     greengrass = plan_greengrass(fleet, wishes.greengrass, wanted.device_config, wanted.things, wishes.component)
+    engine = plan_engine(fleet, wishes.engine, wanted, detect, wishes.application)
     drift = find_drift(fleet, [fleet.deployed.things[thing] for thing in plan.kept], registry)
     deleted = {each.thing for each in drift if not each.rotation_repairs}
     joining = [thing for thing in wanted.things if thing not in registry.members and thing not in deleted]
     claim = plan_claim(fleet, wishes.claim, wanted.things, wanted.device_config, registry)
-    return Plans(plan, joining, drift, detect, cloudwatch, greengrass, claim, read_wishes(fleet.account, rotating))
+    asked = read_wishes(fleet.account, rotating)
+    return Plans(plan, joining, drift, detect, cloudwatch, greengrass, claim, engine, asked)

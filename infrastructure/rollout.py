@@ -15,6 +15,8 @@ from infrastructure.cloudwatch import CloudWatchPlan
 from infrastructure.deployed import certificates_of
 from infrastructure.description import FleetStack, StackDescription, ThingsStack
 from infrastructure.detect import DetectPlan, judge
+from infrastructure.engine import EnginePlan
+from infrastructure.engine_rollout import roll_out_engine
 from infrastructure.errors import DeployError
 from infrastructure.fleet import Fleet
 from infrastructure.greengrass import GreengrassPlan
@@ -50,9 +52,10 @@ class Rollout:
         cloudwatch: CloudWatchPlan | None = None,
         greengrass: GreengrassPlan | None = None,
         claim: ClaimPlan | None = None,
+        engine: EnginePlan | None = None,
     ) -> list[DeployError]:
         """Do what is planned; return what failed. Without the fleet's own stack nothing else is tried."""
-        templates = self._synthesize(plan, detect, cloudwatch, greengrass, claim)
+        templates = self._synthesize(plan, detect, cloudwatch, greengrass, claim, engine)
         errors: list[DeployError] = []
         if plan.fleet.changes:
             try:
@@ -76,6 +79,10 @@ class Rollout:
             errors += [error] if error is not None else []
         if detect is not None:
             errors += self._roll_out_detect(detect, templates)
+        if engine is not None and engine.changes:  # after the topic of alerts
+            roll_out = lambda stack: self._roll_out_stack(stack, templates)  # noqa: E731
+            error = attempt(lambda: roll_out_engine(self._fleet, engine, roll_out))
+            errors += [error] if error is not None else []
         return errors
 
     def _synthesize(
@@ -85,6 +92,7 @@ class Rollout:
         cloudwatch: CloudWatchPlan | None,
         greengrass: GreengrassPlan | None,
         claim: ClaimPlan | None,
+        engine: EnginePlan | None,
     ) -> dict[str, str]:
         """Return the templates of the stacks that change; only these cost time."""
         shared = FleetStack(self._fleet.names, plan.cloudwatch)
@@ -95,6 +103,7 @@ class Rollout:
         descriptions += greengrass.descriptions if greengrass is not None else []
         if claim is not None and claim.stack.changes:
             descriptions.append(claim.describe(self._fleet, self._store))
+        descriptions += engine.descriptions if engine is not None else []
         if not descriptions:
             return {}
         from infrastructure.synthesis import synthesize  # imports aws_cdk, which starts Node

@@ -9,6 +9,7 @@ from infrastructure.claim_summary import show_claim, show_wishes
 from infrastructure.cloudwatch import CloudWatchPlan
 from infrastructure.detect import DetectPlan, deployed_metrics, deployed_profiles
 from infrastructure.drift import Drift
+from infrastructure.engine_summary import LOST, show_engine
 from infrastructure.fleet import Fleet
 from infrastructure.greengrass import GreengrassPlan
 from infrastructure.log_groups import deployed_groups
@@ -46,6 +47,7 @@ def show_plans(plans: Plans, fleet: Fleet, wanted: Wanted) -> None:
     show_greengrass(fleet, plans.greengrass)
     show_claim(fleet, plans.claim)
     show_wishes(fleet.screen, plans.rotating)
+    show_engine(fleet, plans.engine, plans.detect)
 
 
 def show_plan(screen: Screen, plan: Plan, joining: Sequence[str], drift: Sequence[Drift]) -> None:
@@ -147,6 +149,8 @@ def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     screen.say_names("detached", strangers, why, all_of_them=fleet.names.claim_stack not in deployed.stacks)
     if fleet.names.greengrass_stack in deployed.stacks:
         screen.say(STAYS)
+    if fleet.names.engine_stack in deployed.stacks:
+        screen.say(f"engine    DELETED with it: {LOST}")
 
 
 def _show_stack(screen: Screen, stack: StackPlan) -> None:

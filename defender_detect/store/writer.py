@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HOUR = 3600  # seconds
 SAY_EVERY = 3600.0  # seconds between two lines about the same
 IN_ALARM = "in-alarm"
-MOST_NUMBERS = 200_000  # names whose numbers are remembered; about 30 MB
+MOST_NUMBERS = 200_000  # names whose numbers are remembered; about 30 MB. To look another one up takes 1 to 4 µs
 MOST_METRICS = 10_000  # different names that are kept; AWS takes 100 custom metrics for an account
 MOST_VARIABLES = 960  # in a statement; SQLite before 3.32 takes 999
 ROWS = "{rows}"  # where the rows go in a statement, each as (?, ?, ...)

@@ -13,6 +13,7 @@ from infrastructure.constructs.cloudwatch_access import CloudWatchAccess
 from infrastructure.constructs.custom_metric import CustomMetric
 from infrastructure.constructs.device import Device
 from infrastructure.constructs.device_policy import DevicePolicy
+from infrastructure.constructs.engine import Engine
 from infrastructure.constructs.fleet_group import FleetGroup
 from infrastructure.constructs.greengrass_deployment import GreengrassDeployment
 from infrastructure.constructs.log_group import LogGroup
@@ -23,6 +24,8 @@ from infrastructure.description import (
     ClaimStack,
     CloudWatchStack,
     DetectStack,
+    EngineBucketStack,
+    EngineStack,
     FleetStack,
     GreengrassStack,
     LogsStack,
@@ -88,6 +91,16 @@ def _fill_greengrass(description: GreengrassStack, stack: Stack) -> None:
 def _fill_claim(description: ClaimStack, stack: Stack) -> None:
     rotation = Rotation(stack, "Rotation", description.names)
     Claim(stack, "Claim", description, rotation.role_arn, rotation.log_group)
+
+
+@fill.register
+def _fill_engine_bucket(description: EngineBucketStack, stack: Stack) -> None:
+    ArtifactsBucket(stack, "Bucket", description.bucket)
+
+
+@fill.register
+def _fill_engine(description: EngineStack, stack: Stack) -> None:
+    Engine(stack, "Engine", description)
 
 
 def make_stack(app: App, description: StackDescription) -> Stack:

@@ -23,6 +23,7 @@ from tests.fakes.handler_permissions import find_resource, permissions_of
 LOOPBACK = "127.0.0.1"
 JSON_SERVICES = ("dynamodb", "iot", "logs", "monitoring")  # whose errors are JSON; those of the others are XML
 
+PASSED_TO = {"AWS::Lambda::Function": "lambda", "AWS::KinesisAnalyticsV2::Application": "kinesisanalytics"}
 HANDLER_ERROR = (
     'Resource handler returned message: "{} (Service: Iot, Status Code: {}, Request ID: 0)" (HandlerErrorCode: {})'
 )
@@ -58,7 +59,8 @@ def watch_requests(app: Any) -> None:
         if (named := greengrass.action_of(method, path)) is not None:
             return answer_greengrass(path, headers, query, named)
         service = detect_service(method, path, headers, parameters)
-        action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters) or service
+        action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters)
+        action = action or name_action(service, headers)
         account = get_account_id()
         calls[account][action] += 1
         caller.set(extract_access_key_id(headers, query))
@@ -79,6 +81,12 @@ def watch_requests(app: Any) -> None:
         return _error(fault["code"], message, fault["status"])
 
     app._dispatch_service_request = watch
+
+
+def name_action(service: str, headers: dict[str, str]) -> str:
+    """Return the action of a call whose service has none in ministack, as kinesisanalytics:DescribeApplication."""
+    called = headers.get("x-amz-target", "").partition(".")[2]
+    return f"{service.removesuffix('v2')}:{called}" if called else service
 
 
 def answer_greengrass(path: str, headers: dict[str, str], query: Any, action: str) -> Any:
@@ -145,8 +153,8 @@ def check_handler(what: str, kind: str, logical_id: str, physical_id: str, prope
         if fault := find_fault(account, action, subject, by_stack=True):
             message = describe(fault, action, resource)
             raise ValueError(HANDLER_ERROR.format(message, fault["status"], fault["code"]))
-        service = "lambda.amazonaws.com" if kind == "AWS::Lambda::Function" else "iot.amazonaws.com"
-        context = {"iam:PassedToService": service} if action == "iam:PassRole" else {}
+        service = PASSED_TO.get(kind, "iot")
+        context = {"iam:PassedToService": f"{service}.amazonaws.com"} if action == "iam:PassRole" else {}
         if action in ("iam:AttachRolePolicy", "iam:DetachRolePolicy"):
             context = {"iam:PolicyARN": properties["ManagedPolicyArns"][0]}
         allowed = caller.get() and enforce(caller.get(), action, action[:3], region, resource, context)

@@ -1,7 +1,7 @@
 """What CloudFormation's handlers call on behalf of who deploys, as AWS's own resource schemas list it.
 
-From aws-cloudformation/aws-cloudformation-resource-providers-iot, -logs, -s3 and -greengrassv2; the attachments,
-which have no schema there, and what tags and a certificate's end need besides, from the API that does it.
+From aws-cloudformation/aws-cloudformation-resource-providers-iot, -logs, -s3, -greengrassv2, -kinesis and the like; the
+attachments, which have no schema there, and what tags and a certificate's end need besides, from the API that does it.
 """
 
 from __future__ import annotations
@@ -134,6 +134,22 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
         "update": ["dynamodb:UpdateTable", "dynamodb:TagResource", "dynamodb:UntagResource", *TABLE],
         "delete": ["dynamodb:DeleteTable", "dynamodb:DescribeTable"],
     },
+    "AWS::Kinesis::Stream": {
+        "create": [
+            *("kinesis:AddTagsToStream", "kinesis:CreateStream", "kinesis:DescribeStreamSummary"),
+            *("kinesis:IncreaseStreamRetentionPeriod", "kinesis:ListTagsForStream", "kinesis:StartStreamEncryption"),
+            *("kinesis:TagResource", "kinesis:UpdateStreamMode"),
+        ],
+        "delete": ["kinesis:DeleteStream", "kinesis:DescribeStreamSummary", "kinesis:RemoveTagsFromStream"],
+    },
+    "AWS::KinesisAnalyticsV2::Application": {
+        "create": [
+            *("kinesisanalytics:CreateApplication", "kinesisanalytics:DescribeApplication"),
+            *("kinesisanalytics:ListTagsForResource", "kinesisanalytics:TagResource"),
+        ],
+        "update": ["kinesisanalytics:DescribeApplication", "kinesisanalytics:UpdateApplication"],
+        "delete": ["kinesisanalytics:DeleteApplication", "kinesisanalytics:DescribeApplication"],
+    },
     "AWS::SNS::Topic": {
         "create": ["sns:CreateTopic", "sns:TagResource", "sns:GetTopicAttributes"],
         "delete": ["sns:GetTopicAttributes", "sns:DeleteTopic"],
@@ -147,6 +163,7 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
 }
 PASSED = {"AWS::IoT::RoleAlias": "RoleArn", "AWS::IoT::ProvisioningTemplate": "ProvisioningRoleArn"}
 PASSED["AWS::Lambda::Function"] = "Role"
+PASSED["AWS::KinesisAnalyticsV2::Application"] = "ServiceExecutionRole"
 PASSING = {
     kind: ["iam:PassRole", "iam:GetRole"] for kind in ("AWS::IoT::RoleAlias", "AWS::IoT::ProvisioningTemplate")
 }  # what a role is looked at and passed on with
@@ -160,6 +177,11 @@ NAMES = {
     "AWS::IoT::ProvisioningTemplate": ("provisioningtemplate", "TemplateName"),
     "AWS::IoT::TopicRule": ("rule", "RuleName"),
 }
+ELSEWHERE = {  # than in AWS IoT: the service, what is before the name, and its key
+    "AWS::Kinesis::Stream": ("kinesis", "stream", "Name"),
+    "AWS::KinesisAnalyticsV2::Application": ("kinesisanalytics", "application", "ApplicationName"),
+    "AWS::DynamoDB::Table": ("dynamodb", "table", "TableName"),
+}
 
 
 def find_resource(kind: str, properties: dict[str, Any], physical_id: str, region: str, account: str) -> str:
@@ -168,6 +190,9 @@ def find_resource(kind: str, properties: dict[str, Any], physical_id: str, regio
     if kind in NAMES:
         part, name = NAMES[kind]
         return f"{start}{part}/{properties.get(name, physical_id)}"
+    if kind in ELSEWHERE:
+        service, part, name = ELSEWHERE[kind]
+        return f"arn:aws:{service}:{region}:{account}:{part}/{properties.get(name, physical_id)}"
     if kind == "AWS::IoT::Certificate":
         return f"{start}cert/{physical_id}" if physical_id else "*"
     if kind == "AWS::S3::Bucket":
@@ -183,8 +208,6 @@ def find_resource(kind: str, properties: dict[str, Any], physical_id: str, regio
         return f"arn:aws:lambda:{region}:{account}:function:{physical_id}"
     if kind == "AWS::Lambda::Permission":
         return str(properties["FunctionName"])
-    if kind == "AWS::DynamoDB::Table":
-        return f"arn:aws:dynamodb:{region}:{account}:table/{properties.get('TableName', physical_id)}"
     if kind == "AWS::SNS::Topic":
         return f"arn:aws:sns:{region}:{account}:{properties.get('TopicName', physical_id.rpartition(':')[2])}"
     if kind == "AWS::SNS::Subscription":
@@ -210,4 +233,6 @@ def permissions_of(kind: str, what: str, properties: dict[str, Any], resource: s
         return needed
     roles = [target["RoleArn"] for target in properties.get("AlertTargets", {}).values()]
     roles += [properties[PASSED[kind]]] if kind in PASSED else []
+    actions = properties.get("TopicRulePayload", {}).get("Actions", [])
+    roles += [each["RoleArn"] for action in actions for each in action.values() if "RoleArn" in each]
     return needed + [(action, str(role)) for role in roles for action in PASSING.get(kind, ["iam:PassRole"])]

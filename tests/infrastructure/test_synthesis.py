@@ -22,6 +22,8 @@ from infrastructure.description import (  # noqa: E402
     ClaimStack,
     CloudWatchStack,
     DetectStack,
+    EngineBucketStack,
+    EngineStack,
     FleetStack,
     GreengrassStack,
     LogsStack,
@@ -129,6 +131,9 @@ def texts(requests: dict[str, str], longest_requests: dict[str, str]) -> Iterato
         ClaimStack(Names(), requests["rpi-0001"], "pi"),
         ClaimStack(SECOND, None, "sys"),
         ClaimStack(LONGEST, requests["rpi-0001"], "sys"),
+        EngineBucketStack(SECOND, "second-engine"),
+        engine_of(SECOND, alert_email="ops@example.org"),
+        engine_of(LONGEST, alerts_exist=True),
         LogsStack(SECOND, 1, {"/fleet/rpi-0001": "rpi-0001", "/all": ""}, 30),
         LogsStack(LONGEST, 9999, {f"{i:x>512}": "t" * 128 for i in range(GROUPS_PER_STACK)}, None),
     ]
@@ -147,6 +152,11 @@ def deploy_to(group: str, own: bool, names: Names = SECOND) -> GreengrassStack:
     artifacts = {"com.example/0.1.0/x.zip": "ab" * 32}
     configuration = {"agent": {"publish_interval": 600}}
     return GreengrassStack(names, COMPONENT, "0.1.0", recipe("0.1.0"), artifacts, configuration, group, own)
+
+
+def engine_of(names: Names, alerts_exist: bool = False, alert_email: str | None = None) -> EngineStack:
+    code = ("second-engine", "code/0123.zip", "lib/connector.jar")
+    return EngineStack(names, *code, "process", 1_000_000, 0, 11, 300.0, alerts_exist, alert_email)
 
 
 def resources_of(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -407,6 +417,62 @@ def test_metrics_whose_names_are_much_alike_can_be_in_one_stack() -> None:
     assert {"AWS::IoT::CustomMetric": 3} == count_types(template)
 
 
+# The engine
+
+FLINK = "AWS::KinesisAnalyticsV2::Application"
+
+
+def allowed_to(template: dict[str, Any], service: str) -> dict[str, str]:
+    """Return what the role of a service may do: each action with the end of what it may be done to."""
+    (role,) = (
+        each
+        for each in resources_of(template, "IAM::Role").values()
+        if service == each["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]
+    )
+    trust = role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+    assert {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}} == trust["Condition"]
+    found = {}
+    for statement in role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        found |= {action: json.dumps(statement["Resource"]) for action in actions}
+    return found
+
+
+def test_the_rule_can_put_reports_into_the_stream_and_what_failed_into_the_log(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    template = templates["second-engine"]
+    may = allowed_to(template, "iot.amazonaws.com")
+    assert {"kinesis:PutRecord", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"} == set(may)
+    assert all('"Fn::GetAtt"' in resource for resource in may.values())
+    payload = properties_of(template, "IoT::TopicRule", RuleName="second_engine")["TopicRulePayload"]
+    assert ("${topic(3)}", False) == (payload["Actions"][0]["Kinesis"]["PartitionKey"], payload["RuleDisabled"])
+    assert "CloudwatchLogs" in payload["ErrorAction"]
+
+
+def test_the_application_can_read_its_stream_and_its_bucket_and_tell_of_alarms(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    may = allowed_to(templates["second-engine"], "kinesisanalytics.amazonaws.com")
+    writes = {action for action in may if not action.partition(":")[2].startswith(("Get", "List", "Describe"))}
+    assert {"sns:Publish", "dynamodb:PutItem", "logs:PutLogEvents"} == writes
+    assert {"logs:DescribeLogGroups"} == {action for action, where in may.items() if where.endswith(':*"}')}
+    (application,) = resources_of(templates["second-engine"], FLINK.removeprefix("AWS::")).values()
+    assert "FLINK-2_2" == application["Properties"]["RuntimeEnvironment"]
+    flink = application["Properties"]["ApplicationConfiguration"]["FlinkApplicationConfiguration"]
+    assert (11, 1) == (
+        flink["ParallelismConfiguration"]["Parallelism"], flink["ParallelismConfiguration"]["ParallelismPerKPU"]
+    )  # fmt: skip
+
+
+def test_alarms_go_to_a_topic_of_the_engines_own_only_where_there_is_no_other(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    longest = templates[f"{LONGEST.prefix}-engine"]
+    assert ({}, True) == (resources_of(longest, "SNS::Topic"), f":{LONGEST.topic}" in json.dumps(longest))
+    assert 1 == len(resources_of(templates["second-engine"], "SNS::Subscription"))
+
+
 # All stacks
 
 
@@ -436,7 +502,7 @@ def test_nothing_of_the_cdks_own_is_in_a_template(templates: dict[str, dict[str,
     assert not re.search("CDK::|CDKMetadata|aws:cdk|BootstrapVersion", json.dumps(templates))
     resources = [each for template in templates.values() for each in template["Resources"].values()]
     kinds = {each["Type"] for each in resources if "Metadata" in each}  # whose a group is, what a version is made of
-    assert {"AWS::Logs::LogGroup", "AWS::GreengrassV2::ComponentVersion"} == kinds
+    assert {"AWS::Logs::LogGroup", "AWS::GreengrassV2::ComponentVersion", FLINK} == kinds
     assert {NAME} == {key for each in resources for key in each.get("Metadata", {})}
 
 
@@ -445,6 +511,7 @@ def test_cfn_lint_finds_nothing_but_what_it_does_not_know(texts: dict[str, str])
 
     stacks = [f"{NAME}-{stack}" for stack in ("fleet", "things-1", "detect", "claim")]
     stacks += [f"second-{stack}" for stack in ("fleet", "cloudwatch", "logs-1", "artifacts", "greengrass")]
+    stacks += [f"second-{stack}" for stack in ("engine-bucket", "engine")]
     found = [str(match) for stack in stacks for match in lint(texts[stack])]
     # Device Defender takes IPv6 as well: its API's pattern for a CIDR has a colon.
     assert [] == [message for message in found if "is not a 'ipv4-network'" not in message]
