@@ -132,14 +132,17 @@ def _as_item(serial: Serial) -> dict[str, Any]:
 
 
 def _as_listed(item: Mapping[str, Any]) -> Listed:
-    text = lambda key: str(item.get(key, {}).get("S", ""))  # noqa: E731
-    serial = Serial(text("name") or text("serial"), text("thing"), text("again"))
-    return Listed(serial, text("took"), int(item.get("at", {}).get("N", 0)), text("used"))
+    serial = Serial(_text(item, "name") or _text(item, "serial"), _text(item, "thing"), _text(item, "again"))
+    return Listed(serial, _text(item, "took"), int(item.get("at", {}).get("N", 0)), _text(item, "used"))
 
 
 def _as_refusal(noted: Mapping[str, Any]) -> Refusal:
-    serial, thing, why = (str(noted.get(key, {}).get("S", "")) for key in ("serial", "thing", "why"))
+    serial, thing, why = (_text(noted, key) for key in ("serial", "thing", "why"))
     return Refusal(serial, thing, why, int(noted.get("at", {}).get("N", 0)))
+
+
+def _text(item: Mapping[str, Any], key: str) -> str:
+    return str(item.get(key, {}).get("S", ""))
 
 
 def _batches(requests: Iterable[Any]) -> Iterator[list[Any]]:

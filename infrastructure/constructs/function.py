@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aws_cdk import Aws, Fn
+from aws_cdk import Fn
 from aws_cdk.aws_iam import PolicyDocument, PolicyStatement, Role, ServicePrincipal
 from aws_cdk.aws_lambda import CfnFunction, CfnPermission
 from constructs import Construct
@@ -59,8 +59,7 @@ class Function(Construct):
             action="lambda:InvokeFunction",
             function_name=function.attr_arn,
             principal="iot.amazonaws.com",
-            source_account=Aws.ACCOUNT_ID,
-            source_arn=caller,
+            source_arn=caller,  # which has the account in it; AWS's page on hooks names no other condition
         )
         self.arn = function.attr_arn
 

@@ -7,6 +7,7 @@ import time
 import boto3
 
 AT_ONCE = 60  # seconds in which another certificate for a serial is a copy of the device
+LONGEST = 128  # characters of a serial or a name
 REFUSED, KEPT = " refused", 10  # where refusals are noted (no serial has a space), and how many
 PREFIX = os.environ["PREFIX"]
 iot = boto3.client("iot")
@@ -15,18 +16,19 @@ table = boto3.resource("dynamodb").Table(os.environ["TABLE"])
 
 def handler(event, context):
     asked = event.get("parameters", {})
-    serial, thing = (str(asked.get(key, ""))[:128] for key in ("SerialNumber", "ThingName"))
+    serial, thing = (str(asked.get(key, "")) for key in ("SerialNumber", "ThingName"))
     why = refuse(serial.lower(), thing, event["certificateId"])
     if why:
         logging.warning("refused %r as %r: %s", serial, thing, why)
-        note({"serial": serial, "thing": thing, "why": why, "at": int(time.time())})
+        note({"serial": serial[:LONGEST], "thing": thing[:LONGEST], "why": why, "at": int(time.time())})
     return {"allowProvisioning": not why}
 
 
 def refuse(serial, thing, certificate):
     """Return why the device may not register; with "" the serial is taken by its certificate."""
-    item = table.get_item(Key={"serial": serial}, ConsistentRead=True).get("Item") if serial.strip() else None
-    if item is None or serial == REFUSED:
+    known = 0 < len(serial) <= LONGEST and serial != REFUSED
+    item = table.get_item(Key={"serial": serial}, ConsistentRead=True).get("Item") if known else None
+    if item is None:
         return "the serial is not listed"
     listed = item.get("thing")
     names = [listed] if listed else [serial, f"{PREFIX}-{serial}".lower()]

@@ -19,7 +19,7 @@ REGION = "eu-west-1"
 LONGEST_START, LONGEST_END = 60.0, 5.0  # seconds
 CALLER = "arn:aws:sts::{account}:assumed-role/deployer/somebody"
 DENIED = f"User: {CALLER} is not authorized to perform: {{action}} on resource: {{resource}}"
-JSON_ACTIONS = ("iot:", "logs:")  # whose codes end in Exception
+JSON_ACTIONS = ("dynamodb:", "iot:", "logs:")  # whose codes end in Exception
 # What reads: every other call is a write, which --plan and a second run do not make.
 READS = ("Describe", "Get", "List", "Validate", "Detect", "Estimate", "Scan", "Search")
 

@@ -21,7 +21,7 @@ from tests.fakes.faults import describe, faults, find_fault, lag_of, lags, mend
 from tests.fakes.handler_permissions import find_resource, permissions_of
 
 LOOPBACK = "127.0.0.1"
-JSON_SERVICES = ("iot", "logs", "monitoring")  # whose errors are JSON; those of the others are XML
+JSON_SERVICES = ("dynamodb", "iot", "logs", "monitoring")  # whose errors are JSON; those of the others are XML
 
 PASSED_TO = {"AWS::Lambda::Function": "lambda", "AWS::KinesisAnalyticsV2::Application": "kinesisanalytics"}
 HANDLER_ERROR = (

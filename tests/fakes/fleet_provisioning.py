@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import time
@@ -21,6 +22,10 @@ PERIOD = 1.0  # seconds that the quota is for
 asked: list[dict[str, Any]] = []  # every question that was answered: account, client id, operation, when, how
 quotas: dict[str, int] = {}  # account to RegisterThing a second; AWS's default is 10
 _registered: dict[str, deque[float]] = defaultdict(deque)
+_waiting: dict[str, int] = defaultdict(int)  # account to registrations that are under way
+# Lambda starts as many copies of a hook as are called at once. Here they are processes on a machine of two cores, so
+# one copy, which is warm, answers one call after another.
+_hooks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 _parse, _reply = iot._parse_fleet_provisioning_topic, iot._fleet_provisioning_reply
 
 
@@ -37,7 +42,10 @@ async def answer(account: str, region: str, operation: str, template: Any, paylo
     elif operation == "provision" and is_throttled(account):
         verdict, document = iot._fleet_rejected("Throttled", "Rate exceeded", 429)
     else:
-        verdict, document = await _reply(account, region, operation, template, payload, peer)
+        _waiting[account] += 1
+        async with _hooks[account]:
+            verdict, document = await _reply(account, region, operation, template, payload, peer)
+        _waiting[account] -= 1
     asked.append({**note, "verdict": verdict, "code": document.get("errorCode")})
     return verdict, document
 
@@ -61,13 +69,13 @@ def sign(account: str, region: str, payload: bytes) -> tuple[str, dict[str, Any]
 
 
 def is_throttled(account: str) -> bool:
-    """Tell whether an account has used up its registrations of this second; a refused one does not count."""
+    """Tell whether an account has used up its registrations of this second, or that many are still under way."""
     if account not in quotas:
         return False
     last, now = _registered[account], time.monotonic()
     while last and last[0] <= now - PERIOD:
         last.popleft()
-    if len(last) >= quotas[account]:
+    if max(len(last), _waiting[account]) >= quotas[account]:
         return True
     last.append(now)
     return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from typing import Any
 from infrastructure.keys import KeyStore
 from tests.fakes.emulator import Account
 from tests.fakes.mqtt_client import MqttClient
-from tests.infrastructure.deployment import Machine
+from tests.infrastructure.deployment import LONGEST_RUN, PUBLISHER, Machine
 
 CSR = "$aws/certificates/create-from-csr/json"
 REGISTER = "$aws/provisioning-templates/{}/provision/json"
@@ -84,6 +86,47 @@ class Claimant:
         """Return what AWS IoT has of a certificate: PENDING_ACTIVATION, ACTIVE, INACTIVE."""
         answer = self.account.client("iot").describe_certificate(certificateId=pair.certificate_id)
         return str(answer["certificateDescription"]["status"])
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """A device as it is in the field: claim.tar below its etc, and the publisher's own commands."""
+
+    etc: Path
+    thing: str
+    account: Account
+
+    @property
+    def config(self) -> Path:
+        return self.etc / "amazon-defender-publisher.json"
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run the publisher."""
+        command = [sys.executable, str(PUBLISHER), *options, str(self.config)]
+        return subprocess.run(command, cwd=self.etc, capture_output=True, text=True, timeout=LONGEST_RUN)
+
+    def provision(self) -> int:
+        """Provision this device in this process, without what starts a program; return the exit status."""
+        from defender_publisher.provisioning.commands import provision_device
+
+        return provision_device(self.config, {})
+
+
+def place(machine: Machine, thing: str) -> Machinery:
+    """Bring a machine's claim to a device of a name, which reaches AWS where the emulator is."""
+    etc = machine.directory / "devices" / thing / "etc"
+    etc.mkdir(parents=True)
+    with tarfile.open(machine.directory / "fleet" / "claim.tar") as bundle:
+        bundle.extractall(etc)
+    device = Machinery(etc, thing, machine.account)
+    document = json.loads(device.config.read_text())
+    document["agent"] |= {"thing_name": thing, "state_directory": str(etc.parent / "state")}
+    (etc.parent / "state").mkdir()
+    document["agent"]["authentication"] |= {"endpoint": "localhost", "port": machine.account.emulator.mqtt_port}
+    document["agent"].pop("instance", None)
+    device.config.write_text(json.dumps(document))
+    (etc / "roots.pem").write_bytes(machine.account.emulator.authority.read_bytes())
+    return device
 
 
 def ask(client: MqttClient, topic: str, request: Mapping[str, Any]) -> tuple[str, Any]:

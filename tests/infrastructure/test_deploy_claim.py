@@ -9,13 +9,29 @@ import resource
 import stat
 import tarfile
 import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.fakes.emulator import Emulator
-from tests.infrastructure.claimant import COMMITTED, CSR, FLEET, REGISTER, ROTATE, Claimant, Pair, unpack
+from tests.infrastructure.claimant import (
+    COMMITTED,
+    CSR,
+    FLEET,
+    REGISTER,
+    ROTATE,
+    Claimant,
+    Machinery,
+    Pair,
+    place,
+    unpack,
+)
 from tests.infrastructure.deployment import Machine, Run, certificate_of, members_of
 from tests.infrastructure.test_deploy import NOTHING
 from tests.waiting import wait_until
@@ -320,6 +336,39 @@ def test_destroying_deletes_what_provisioned_itself_where_that_is_agreed_to(clai
 
 
 @pytest.mark.slow
+def test_serials_that_could_not_be_written_are_written_by_the_next_run(machine: Machine) -> None:
+    machine = machine.configure(agent=INSTANCE).list()
+    write(machine, "dev-1")
+    machine.account.deny("dynamodb:BatchWriteItem")
+    run = machine.deploy("--yes", "--no-detect", "--claim", "--serials", "serials.txt")
+    assert 1 == run.status
+    assert "the permission dynamodb:BatchWriteItem is missing" in run.sentence
+    assert "rejected" == unpack(machine).provision("dev-1")[0]
+    machine.account.mend()
+    assert f"table {FLEET}-serials: 1 serials written" in claim(machine, "dev-1").output
+    assert "accepted" == unpack(machine).provision("dev-1")[0]
+
+
+@pytest.mark.slow
+def test_a_template_that_cannot_be_made_leaves_the_rest_of_the_fleet_and_the_key_for_the_next_run(
+    machine: Machine,
+) -> None:
+    machine = machine.configure(agent=INSTANCE).list("rpi-0001")
+    write(machine, "dev-1")
+    machine.account.deny("iot:CreateProvisioningTemplate")
+    run = machine.deploy("--yes", "--no-detect", "--claim", "--serials", "serials.txt")
+    assert 1 == run.status
+    assert "the permission iot:CreateProvisioningTemplate is missing" in run.sentence
+    assert "deployer-claim-policy.json those for --claim" in run.sentence
+    assert ["rpi-0001"] == members_of(machine.account)
+    waiting = (machine.directory / "fleet" / "claim.d" / "private.key.new").read_bytes()
+    machine.account.mend()
+    claim(machine, "dev-1")
+    assert waiting == (machine.directory / "fleet" / "claim.d" / "private.key").read_bytes()
+    assert "accepted" == unpack(machine).provision("dev-1")[0]
+
+
+@pytest.mark.slow
 def test_ten_thousand_serials_are_written_in_a_minute_and_not_once_more(machine: Machine) -> None:
     machine = machine.configure(agent=INSTANCE).list()
     write(machine, *(f"serial-{number:05}" for number in range(10_000)))
@@ -327,7 +376,7 @@ def test_ten_thousand_serials_are_written_in_a_minute_and_not_once_more(machine:
     run = deploy(machine, "--claim", "--serials", "serials.txt")
     took = time.monotonic() - began
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"{took:.1f} s, {most:.0f} MB")
+    print(f"{took:.1f} s, {most:.0f} MB the larger one of Python and Node")
     assert "serials   10000 in serials.txt: 10000 new" in run.output, run.output
     device = unpack(machine)
     assert "accepted" == device.provision("serial-09999")[0]
@@ -372,3 +421,86 @@ def test_no_thing_is_called_as_the_claim_is(machine: Machine) -> None:
     write(machine.list("Claim"), "dev-1")
     run = machine.deploy_here("--yes", "--no-detect", "--claim", "--serials", "serials.txt")
     assert "no thing can be called Claim in a fleet whose devices provision themselves" in run.sentence
+
+
+TRY_AGAIN = 75  # the publisher's exit status
+SHOWN = 5  # different waits, in tenths of a second, of devices that were throttled: without jitter there would be one
+
+
+@pytest.mark.slow
+def test_two_hundred_devices_at_once_get_through_the_quota_and_none_asks_twice_a_second(machine: Machine) -> None:
+    things = [f"dev-{number:03}" for number in range(200)]
+    machine = machine.configure(agent=INSTANCE).list()
+    claim(machine, *things)
+    machine.account.register_at_most(10)
+    devices = [place(machine, thing) for thing in things]
+    with ThreadPoolExecutor(len(devices)) as pool, watched() as sent:
+        assert {0} == set(pool.map(until_done, devices))
+    assert things == members_of(machine.account)
+    asked = machine.account.provisioning()
+    registrations = [each for each in asked if each["operation"] == "provision"]
+    throttled = Counter(each["client"] for each in registrations if each["code"] == "Throttled")
+    print(
+        f"{len(asked)} questions, {sum(throttled.values())} throttled, {max(throttled.values())} times the unluckiest"
+    )
+    assert 200 == len([each for each in registrations if each["verdict"] == "accepted"])
+    assert len(throttled) > 100
+    assert {f"claim-{thing}" for thing in things} <= set(sent)
+    assert 1.0 <= min(later - sooner for times in sent.values() for sooner, later in pairwise(times))
+    waits = {round(times[2] - times[1], 1) for client, times in sent.items() if client in throttled}
+    assert len(waits) > SHOWN  # no two devices wait alike
+
+
+def until_done(device: Machinery) -> int:
+    """Provision a device as its unit does, which starts it again where that may help."""
+    status = TRY_AGAIN
+    while status == TRY_AGAIN:
+        status = device.provision()
+    return status
+
+
+@contextmanager
+def watched() -> Iterator[dict[str, list[float]]]:
+    """Note when each client ID asks a question, where it is asked: in what is sent to a broker, it waited already."""
+    from defender_publisher.session import Session
+
+    sent, send = dict[str, list[float]](), Session.send
+
+    def note(session: Session, topic: str, payload: bytes) -> None:
+        sent.setdefault(session._link.client_id, []).append(time.monotonic())
+        send(session, topic, payload)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "send", note)
+        yield sent
+
+
+@pytest.mark.slow
+def test_the_publisher_itself_provisions_rotates_and_reports(machine: Machine) -> None:
+    machine = machine.configure(agent=INSTANCE).list()
+    claim(machine, "dev-1")
+    device = place(machine, "dev-1")
+    done = device.run("--provision")
+    assert (0, "provisioned as dev-1\n") == (done.returncode, done.stdout), done.stderr
+    assert 0 == device.run("--once").returncode
+    first = certificate_of(machine.account, "dev-1")
+    deploy(machine, "--rotate", "dev-1")
+    done = device.run("--rotate")
+    assert 0 == done.returncode, done.stderr
+    iot = machine.account.client("iot")
+
+    def statuses() -> dict[str, str]:
+        found = [each.rpartition("/")[2] for each in iot.list_thing_principals(thingName="dev-1")["principals"]]
+        return {
+            each: iot.describe_certificate(certificateId=each)["certificateDescription"]["status"] for each in found
+        }
+
+    assert wait_until(lambda: "INACTIVE" == statuses()[first])
+    assert ["ACTIVE", "INACTIVE"] == sorted(statuses().values())
+    machine.account.accept_reports_every(0)
+    done = device.run("--once")
+    assert 0 == done.returncode, done.stderr
+    assert ["dev-1", "dev-1"] == [each["thing"] for each in machine.account.reports() if each["accepted"]]
+    refused = place(machine, "stranger").run("--provision")
+    assert 77 == refused.returncode
+    assert "put its serial number on the list" in refused.stderr

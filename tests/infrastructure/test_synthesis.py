@@ -744,7 +744,6 @@ def test_only_its_template_or_rule_may_call_a_function(templates: dict[str, dict
     rule = "rule/amazon_defender_publisher_rotated"
     assert [f"provisioningtemplate/{NAME}", f"provisioningtemplate/{NAME}-rotate", rule] == callers
     assert {"iot.amazonaws.com"} == {each["Principal"] for each in permissions}
-    assert [{"Ref": "AWS::AccountId"}] * 3 == [each["SourceAccount"] for each in permissions]
 
 
 def test_without_a_claim_in_force_there_is_no_certificate_and_all_else_stays(

@@ -11,6 +11,7 @@ from tests.infrastructure.deployer import skip_without
 
 skip_without("boto3")
 
+LONG = "c" * 128
 LONGEST_INLINE = 4096  # bytes of a function's code in a template
 
 
@@ -95,7 +96,7 @@ class Hook:
 def hook(monkeypatch: pytest.MonkeyPatch) -> Hook:
     import boto3
 
-    cloud = Cloud(a1={"name": "A1"}, b2={"thing": "Roof"})
+    cloud = Cloud(a1={"name": "A1"}, b2={"thing": "Roof"}, **{LONG: {}})
     monkeypatch.setenv("TABLE", "serials")
     monkeypatch.setenv("PREFIX", "pi")
     monkeypatch.setattr(boto3, "client", lambda name: cloud)
@@ -106,7 +107,9 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Hook:
     return made
 
 
-@pytest.mark.parametrize(("serial", "thing"), [("A1", "a1"), ("A1", "A1"), ("a1", "pi-a1"), ("B2", "Roof")])
+@pytest.mark.parametrize(
+    ("serial", "thing"), [("A1", "a1"), ("A1", "A1"), ("a1", "pi-a1"), ("B2", "Roof"), (LONG, LONG)]
+)
 def test_a_listed_serial_is_taken_by_its_certificate(hook: Hook, serial: str, thing: str) -> None:
     assert hook.ask(serial, thing)
     item = hook.cloud.items[serial.lower()]
@@ -118,6 +121,7 @@ def test_a_listed_serial_is_taken_by_its_certificate(hook: Hook, serial: str, th
     [
         ("c3", "c3", "the serial is not listed"),
         ("", "a1", "the serial is not listed"),
+        (LONG + "b", LONG, "the serial is not listed"),
         ("a1", "sys-a1", "the thing's name must be a1 or pi-a1"),
         ("a1", "", "the thing's name must be a1 or pi-a1"),
         ("b2", "roof", "the thing's name must be Roof"),
