@@ -32,7 +32,7 @@ from defender_detect.profiles import Behavior, Criteria
 UNKNOWN = b""  # the state of a thing of which nothing is remembered
 
 
-class Kept(msgspec.Struct, array_like=True):
+class Kept(msgspec.Struct, array_like=True, gc=False):
     """A thing's state, as it is packed; profiles may change without it, as it goes by the behaviors' names."""
 
     report_id: int  # of the last report
@@ -41,7 +41,7 @@ class Kept(msgspec.Struct, array_like=True):
     memory: Remembered
 
 
-class Unread(msgspec.Struct, array_like=True):
+class Unread(msgspec.Struct, array_like=True, gc=False):
     """The same, as far as it is read to judge a report."""
 
     report_id: int
