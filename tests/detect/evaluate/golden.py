@@ -116,7 +116,7 @@ def name_of(number: int) -> str:
 
 
 class Fleet:
-    """The reports of so many things in so many rounds; other rules come when it is `changed`, the last report at `end`."""
+    """The reports of so many things in so many rounds; other rules come at `changed`, the last report at `end`."""
 
     def __init__(self, things: int, rounds: int) -> None:
         chance = random.Random(18).random  # the only method that is the same in every Python
@@ -208,8 +208,11 @@ def by_replay(fleet: Fleet, directory: Path) -> Iterator[Event]:
     yield from replay(detector, late)
 
 
-def by_kernel(fleet: Fleet) -> Iterator[Event]:
-    """Evaluate as an engine does: by thing, bytes in and bytes out, rules as JSON, with timers and merged sketches."""
+def by_kernel(fleet: Fleet, late: float = 0.0) -> Iterator[Event]:
+    """Evaluate as an engine does: by thing, bytes in and bytes out, rules as JSON, with timers and merged sketches.
+
+    The timers fire so many seconds late, but for those before other rules come.
+    """
     engine = Engine(before(fleet.things).to_json())
     is_changed = False
     for line in fleet.lines:
@@ -219,9 +222,10 @@ def by_kernel(fleet: Fleet) -> Iterator[Event]:
             new = after(fleet.things)
             new.succeed(Rules.from_json(engine.rules_in_force), fleet.changed)
             engine.put_in_force(new.to_json())
-        yield from engine.elapse(line.time)
+        yield from engine.elapse(line.time, late)
         report = line.report
         yield from engine.observe(line.thing, metric_values(report), report.header.report_id, line.time)
+    yield from engine.elapse(fleet.end)
 
 
 class Engine:
@@ -250,13 +254,13 @@ class Engine:
             self._sketches[window].setdefault(zlib.crc32(thing.encode()) % WORKERS, Sketch()).add(value)
         yield from self._keep(thing, outcome)
 
-    def elapse(self, now: float) -> Iterator[Event]:
-        """Let the timers fire whose time has come."""
-        while self._timers and self._timers[0][0] <= now:
+    def elapse(self, now: float, late: float = 0.0) -> Iterator[Event]:
+        """Let the timers fire whose time has come, or had so many seconds ago."""
+        while self._timers and self._timers[0][0] + late <= now:
             due, thing = heapq.heappop(self._timers)
             if self._due.get(thing) == due:
                 del self._due[thing]
-                yield from self._keep(thing, kernel.elapse(self.states[thing], self._rules.of(thing), thing, due))
+                yield from self._keep(thing, kernel.elapse(self.states[thing], self._rules.of(thing), thing, now))
 
     def _keep(self, thing: str, outcome: kernel.Outcome) -> Sequence[Event]:
         self.states[thing] = outcome.state
