@@ -68,9 +68,9 @@ sums over up to an hour and a percentile) and the states of 100,000 things that 
 sends one report of {size:,} bytes (eight ports, ten connections, traffic, two custom metrics; one in a hundred raises
 an alarm), 3,500 a second, to mosquitto over TLS, which shares the cores with Detect and the sender. The delay of a
 verdict is from when its report was due to when its reply is there. Then others report 10,000 a second, twice: the
-second time the database is locked and nobody reads the log for the first ten seconds. Evaluating alone (`metric_values` and
-`Detector.observe`) is CPU time of one thread, with an hour of history. The replay is `--replay` of a file with three
-reports of each thing."""
+second time the database is locked and nobody reads the log for the first ten seconds. Evaluating alone
+(`metric_values` and `Detector.observe`) is CPU time of one thread, with an hour of history. The replay is `--replay` of
+a file with three reports of each thing."""
 
 Measured = dict[str, Any]
 
