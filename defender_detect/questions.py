@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
 
 from defender_detect.alerts.of_profiles import describe_outside
@@ -147,13 +148,17 @@ def replay(path: Path, config: Config) -> None:
 
 def print_stored(options: argparse.Namespace, config: Config) -> None:
     """Print what is kept, as a table or in the shape of AWS's API."""
-    from defender_detect.ask.queries import answer, as_json, as_table
+    from defender_detect.ask.queries import answer, as_json, as_table, things_as_json
     from defender_detect.store.reader import Reader
 
     if config.agent.state_directory is None:
         raise DetectError("give Detect's CONFIG with agent.state_directory, or --state-directory")
     about = {key: getattr(options, key) for key in ("days", "thing", "metric", "active") if hasattr(options, key)}
-    found = answer(Reader(Path(config.agent.state_directory)), options.question, time.time(), **about)
+    reader = Reader(Path(config.agent.state_directory))
+    if options.question == "things" and options.json:
+        sys.stdout.writelines(chain(things_as_json(reader), "\n"))
+        return
+    found = answer(reader, options.question, time.time(), **about)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # of a sparkline where there is no UTF-8
