@@ -44,6 +44,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DETECT = ROOT / "amazon-defender-detect"
 THINGS, RATE = 100_000, 3500.0  # each reports once, which takes 29 s; AWS's quota of reports a second
 FULL_RATE = 10_000.0  # reports a second, which are three million things at 300 s
+MOST_QUEUED = 20_000  # messages that mosquitto keeps for a client; of 1,000, its own, it drops those of a tenth second
 WRITTEN = 50_000  # states at once; the store has no room for a million that wait
 STALL = 10.0  # seconds in which the database takes nothing and nobody reads the log
 QUICK_THINGS = 10_000
@@ -284,7 +285,8 @@ def broker_command(authority: Authority, directory: Path, port: int) -> list[str
     config.write_text(
         f"listener {port} 127.0.0.1\ncafile {authority.certificate}\ncertfile {server.certificate}\n"
         f"keyfile {server.private_key}\nrequire_certificate true\nuse_identity_as_username true\n"
-        "set_tcp_nodelay true\nlog_type error\nlog_type warning\n" + ("user root\n" if os.geteuid() == 0 else "")
+        f"set_tcp_nodelay true\nmax_queued_messages {MOST_QUEUED}\nlog_type error\nlog_type warning\n"
+        + ("user root\n" if os.geteuid() == 0 else "")
     )
     return [mosquitto, "-c", str(config)]
 

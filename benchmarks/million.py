@@ -151,7 +151,8 @@ def progress(things: int, detect: subprocess.Popen[str]) -> Iterator[None]:
 
 def measure_questions(state: Path, things: int) -> Measured:
     """Return the seconds and the memory of questions, and the seconds of the console's pages, while Detect runs."""
-    thing = name_of(things // 2)
+    last = Summaries(state).last_report()
+    thing = last[0] if last else name_of(0)
     questions = {
         "things": ["things", "--json"],
         "active violations": ["violations", "--active"],
