@@ -85,8 +85,9 @@ def observe(
 ) -> Outcome:
     """Evaluate an accepted report that the broker received at `now`.
 
-    `thresholds` are the percentiles of the windows of `window_in_force`, None or nothing where one is not known. Raises
-    msgspec.DecodeError if the state is none.
+    `thresholds` are the percentiles of the windows of `window_in_force`, None or nothing where one is not known. A
+    report that is older than the last, with another id, is taken for one after the clock was set back: an engine that
+    knows better leaves it out. Raises msgspec.DecodeError if the state is none.
     """
     before, ended = _open(state, ruleset, thing, now)
     if before is not None:
