@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
@@ -131,7 +131,7 @@ class Service:
             found = chain(self._detector.find_silent(now, noticed=now), self._detector.expire(now))
             findings = list(islice(found, MOST_FINDINGS))
             self._keep(findings, now)
-        self._tell(findings)
+        self._tell_late(findings)
         self._keep_populations(now)
         self._keep_counts()
         self._say_whether_things_are_refused(now)
@@ -141,7 +141,7 @@ class Service:
         with self._lock:
             findings = self._detector.replace(rules, now)
             self._keep(findings, now)
-        self._tell(findings)
+        self._tell_late(findings)
 
     def close(self, now: float) -> None:
         """Write what is to be kept, and hand over what is to be told."""
@@ -170,9 +170,9 @@ class Service:
     def _invalidate_what_nothing_follows(self, now: float) -> None:
         """Invalidate the alarms of an earlier run whose behavior is gone, or whose thing has been silent for long."""
         active = self._store.active() if self._store is not None else ()
-        for finding in invalidate_forgotten(self._detector, active, now):
-            self._keep([finding], now)
-            self._tell([finding])
+        findings = list(invalidate_forgotten(self._detector, active, now))
+        self._keep(findings, now)
+        self._tell_late(findings)
 
     def _say_whether_things_are_refused(self, now: float) -> None:
         """Log an error while reports of new things are not evaluated, at once and then every hour."""
@@ -196,6 +196,11 @@ class Service:
         for each in findings:
             for event in each.events:
                 self._alerts.tell(event)
+
+    def _tell_late(self, findings: Sequence[Finding]) -> None:
+        """Tell findings of silence, some of whose events ended before others that have been told."""
+        with self._alerts.announced([event for each in findings for event in each.events]):
+            self._tell(findings)
 
     def _keep_populations(self, now: float) -> None:
         if self._store is not None and self._detector.rules.populations:
