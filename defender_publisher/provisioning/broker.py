@@ -95,6 +95,6 @@ class Broker:
         problem = problem_of_dates(link.certificate)
         if problem is not None:
             raise NotValidNow(*problem)
-        self._pace.wait(link.client_id)
         gc.collect()  # the SDK's clients are knots of references that hold three descriptors each
-        session.open(replies_required=self._settings.agent.topic is None)
+        with self._pace.apart(link.client_id):
+            session.open(replies_required=self._settings.agent.topic is None)
