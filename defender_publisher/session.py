@@ -38,7 +38,9 @@ REFUSED = 0x80  # the SUBACK code of a filter that is not allowed (MQTT 3.1.1, 3
 AT_MOST_ONCE, AT_LEAST_ONCE = 0, 1
 LARGEST_PACKET = 256 * 1024  # bytes; AWS IoT's largest message has 128 KB, and MQTT's 256 MB would fill a device
 NO_CONNECTION = "Error: 4"  # how the SDK's message ends when an operation found no connection
-OWN_WORDS = (1, 2, 4, 5)  # CONNACK codes that say more than "unavailable": asked again, the broker says the same
+# CONNACK codes that say more than "unavailable": asked again, the broker says the same. Not 1, which the SDK makes a
+# second try of, as it does of a connection that a busy broker closed before it answered.
+OWN_WORDS = (2, 4, 5)
 HUNG_UP = "the broker closed the connection"
 GONE = "the connection was lost ({})"
 WAS_RESET = "the connection was torn down while it was being made"

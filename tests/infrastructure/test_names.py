@@ -80,3 +80,17 @@ def test_stacks_of_log_groups_are_told_by_their_numbers() -> None:
     names = Names("lab")
     found = [names.logs_stack_number(name) for name in ("lab-logs-12", "lab-logs-0", "lab-logs-x", "other-logs-1")]
     assert [12, None, None, None] == found
+
+
+@pytest.mark.parametrize("prefix", ["lab", "amazon-defender-publisher", "x" * 29, "x" * 30, LONGEST])
+def test_a_template_has_a_name_that_aws_takes(prefix: str) -> None:
+    names = Names(prefix)
+    for name in (names.template, names.rotation_template):
+        assert re.fullmatch("[0-9A-Za-z_-]{1,36}", name)
+    assert (names.template == prefix) == (len(prefix) <= 29)
+    assert f"{names.template}-rotate" == names.rotation_template
+    assert re.fullmatch("[a-zA-Z0-9_]{1,128}", names.rotation_rule)
+
+
+def test_long_prefixes_that_begin_alike_have_different_templates() -> None:
+    assert Names("x" * 40 + "a").template != Names("x" * 40 + "b").template
