@@ -42,7 +42,7 @@ YOUNG = (
 COMPLAIN_EVERY = 3600.0  # seconds between two errors about the same
 TOO_MANY_THINGS = (
     "%d things have reported within two days, which is as many as detect.most_things allows: %d reports of others were "
-    "accepted but neither evaluated nor kept; raise detect.most_things, at about 1.3 KB of memory for each thing"
+    "accepted but neither evaluated nor kept; raise detect.most_things, at about 1.5 KB of memory for each thing"
 )
 
 log = logging.getLogger(__name__)

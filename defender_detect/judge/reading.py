@@ -26,6 +26,7 @@ from device_defender.report import (
     RemoteAddress,
     Report,
     address_of,
+    addresses_of,
     is_address,
 )
 from device_defender.validation import describe
@@ -97,7 +98,7 @@ def _check_addresses(report: Report, short: bool) -> None:
     tcp = report.metrics.tcp_connections if report.metrics else None
     established = tcp.established_connections if tcp else None
     connections = (established.connections if established else None) or ()
-    if None not in map(address_of, [each.remote_addr for each in connections]):
+    if None not in addresses_of([each.remote_addr for each in connections]):
         return
     for index, each in enumerate(connections):
         if address_of(each.remote_addr) is None:

@@ -1,4 +1,4 @@
-"""The receiver's connection takes messages apart from other packets, whole and in order, and sends whatever it is given."""
+"""The connection takes messages apart from other packets, whole and in order, and sends whatever it is given."""
 
 from __future__ import annotations
 
