@@ -41,7 +41,10 @@ def roll_out_engine(
 def start(account: Account, name: str, bar: Bar, look_every: float) -> None:
     """Start the application where it does not run, from its last snapshot, and wait until it runs."""
     client = account.client("kinesisanalyticsv2")
-    status = lambda: client.describe_application(ApplicationName=name)["ApplicationDetail"]["ApplicationStatus"]  # noqa: E731
+
+    def status() -> str:
+        return str(client.describe_application(ApplicationName=name)["ApplicationDetail"]["ApplicationStatus"])
+
     if status() == READY:
         client.start_application(ApplicationName=name, RunConfiguration=RESTORE)
         bar.say("starting")
