@@ -23,6 +23,8 @@ from botocore.exceptions import (
 from infrastructure.errors import DeployError, Refused
 
 PERMISSIONS = "infrastructure/deployer-policy.json has all that are needed: ask the account's administrator for them"
+FLINK_PERMISSIONS = PERMISSIONS.replace("deployer-policy", "deployer-policy-flink")
+OF_FLINK = ("kinesis", "kinesisanalytics", "dynamodb")  # services that only Detect on Apache Flink needs
 RENEW = "renew them, with `aws sso login` or `aws configure` for instance"
 
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
@@ -74,7 +76,8 @@ def missing_permission(message: str) -> str | None:
 
 def permission_sentence(action: str) -> str:
     """Return what to say where an action is not allowed."""
-    return f"the permission {action} is missing; {PERMISSIONS}"
+    is_flinks = action.partition(":")[0] in OF_FLINK or "TopicRule" in action
+    return f"the permission {action} is missing; {FLINK_PERMISSIONS if is_flinks else PERMISSIONS}"
 
 
 def _explain_answer(error: ClientError) -> DeployError:
