@@ -206,11 +206,11 @@ def test_two_detects_of_one_certificate_answer_the_things_of_their_shards(
         for each in several:
             stack.enter_context(each)
             each.wait()
-        for name in ("a", "door"):
+        for name in ("a", "rpi-1"):
             thing = Thing(broker.endpoint, credentials_of(authority, authority.issue(name)), name)
             its = topic_of(topic, name)
             assert thing.subscribe(f"{its}/+")
             thing.publish(report(7), its)
             assert "accepted" == thing.replies.get(timeout=PATIENCE)[0]
             thing.leave()
-    assert {0, 1} == {shard_of(name, 2) for name in ("a", "door")}
+    assert {0, 1} == {shard_of(name, 2) for name in ("a", "rpi-1")}
