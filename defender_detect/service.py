@@ -49,7 +49,7 @@ class Service:
     """Evaluates what is accepted; keeps it in the store, if there is one, and tells the alerts."""
 
     def __init__(self, rules: Rules, store: Store | None, alerts: Alerts, most_things: int = MOST_THINGS) -> None:
-        self._detector = Detector(rules, most_things=most_things)
+        self._detector = Detector(rules, most_things, hears_all=False)
         self._store = store
         self._alerts = alerts
         self._lock = threading.Lock()
@@ -84,7 +84,7 @@ class Service:
             if each.thing == POPULATIONS:
                 self._restore_populations(each.state or b"")
             else:
-                self._detector.restore(each.thing, each.state, each.accepted_at or 0.0, now)
+                self._detector.restore(each.thing, each.state, each.accepted_at or 0.0, now, each.report_id or 0)
                 remember(each.thing, each.report_id or 0, each.accepted_at or 0.0)
                 latest = max(latest, each.accepted_at or 0.0)
         self._detector.excuse(max(0.0, now - latest))  # while there was no Detect nobody could report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from defender_detect.metrics import FORGOTTEN_AFTER, METRICS, Value
 from defender_detect.profiles import Behavior
 
 IN_ALARM, ALARM_CLEARED, ALARM_INVALIDATED = "in-alarm", "alarm-cleared", "alarm-invalidated"
+VIOLATIONS = uuid.UUID("6f6d5b0e-3c5c-5d0f-9c7e-0f4f3d1c8a52")  # made up; the namespace of the violations' identifiers
 
 
 class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -111,18 +112,17 @@ class Subject(NamedTuple):
         )
 
 
-def new_violation_id() -> str:
-    """Return an identifier that no other violation has."""
-    return str(uuid.uuid4())
+def violation_id_of(thing: str, profile: str, behavior: str, time: float) -> str:
+    """Return the identifier of the violation that a thing's datapoint of that time begins.
+
+    Whoever evaluates the same report by the same rules gives the same one, so that a list of events holds none twice.
+    """
+    name = f"{thing}/{profile}/{behavior}/{time!r}"  # no name has a slash
+    return str(uuid.uuid5(VIOLATIONS, name.encode("utf-8", "backslashreplace").decode()))
 
 
 def step(
-    state: State,
-    subject: Subject,
-    conforms: bool | None,
-    now: float,
-    value: Value | None = None,
-    new_id: Callable[[], str] = new_violation_id,
+    state: State, subject: Subject, conforms: bool | None, now: float, value: Value | None = None
 ) -> tuple[State, Event | None]:
     """Return the alarm's state after a datapoint, and the event if it begins or is cleared.
 
@@ -137,7 +137,8 @@ def step(
     count = state.count + 1
     if count < subject.behavior.criteria.to_alarm:
         return State(count, now), None
-    alarm = State(0, now, new_id(), now, now)
+    violation_id = violation_id_of(subject.thing, subject.profile, subject.behavior.name, now)
+    alarm = State(0, now, violation_id, now, now)
     return alarm, subject.describe(IN_ALARM, alarm, now, value)
 
 
