@@ -20,7 +20,16 @@ from release.component import pack
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON, PLATFORM = "3.12", "Linux on x86-64"  # of Flink 2.2 there
 PARTS = ("defender_detect", "device_defender", "defender_daemon", "LICENSE")  # of the repository
-MAIN = b"from defender_detect.flink.job import main\n\nmain()\n"
+MAIN = b"""\
+import os
+
+os.chdir(os.path.dirname(os.path.realpath(__file__)))  # where rules.json is
+
+from defender_detect.flink.job import main
+
+if status := main([]):
+    raise SystemExit(status)
+"""
 JAR_CONTENT = "META-INF/MANIFEST.MF"  # what every jar has
 KINESIS = "kinesis"  # what the jar's name has in it
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from defender_detect.flink.properties import parse_properties
+from defender_detect.flink.rules import parse_rules
+
 yaml = pytest.importorskip("yaml")
 
 HERE = Path(__file__).resolve().parent.parent / "configs" / "flink"
@@ -115,8 +118,10 @@ def test_what_the_job_needs_is_there(documents: list[dict[str, Any]]) -> None:
     assert (mounted, True) == (properties.rpartition("/")[0], properties.rpartition("/")[2] in settings["data"])
 
 
-def test_the_properties_are_those_of_the_job(documents: list[dict[str, Any]]) -> None:
-    groups = json.loads(documents[0]["data"]["application_properties.json"])
-    assert {"detect", "source.kinesis", "alarms.sns"} == {each["PropertyGroupId"] for each in groups}
-    assert all(isinstance(value, str) for each in groups for value in each["PropertyMap"].values())
-    json.loads(documents[0]["data"]["rules.json"])
+def test_the_job_takes_the_properties_and_the_rules(documents: list[dict[str, Any]]) -> None:
+    filled = documents[0]["data"]["application_properties.json"]
+    for word, value in {"REGION": "eu-west-1", "ACCOUNT": "123456789012", "BUCKET": "bucket"}.items():
+        filled = filled.replace(word, value)
+    properties = parse_properties(json.loads(filled))
+    assert ("thread", "/etc/flink/rules.json") == (properties.job.execution_mode, properties.job.rules)
+    parse_rules(documents[0]["data"]["rules.json"], 1.0)

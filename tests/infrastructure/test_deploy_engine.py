@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from defender_detect.flink.properties import parse_properties
+from defender_detect.flink.rules import parse_rules
 from tests.fakes.emulator import ROOT, Account
 from tests.infrastructure.deployment import Machine
 from tests.infrastructure.test_application import GOOD, build
@@ -75,10 +77,12 @@ def test_reports_reach_an_application_that_runs_and_a_second_run_changes_nothing
     properties = properties_of(account)
     assert properties["source.kinesis"]["stream_arn"].endswith(f":stream/{ENGINE}")
     assert properties["alarms.sns"]["topic_arn"].endswith(f":{ENGINE}-alerts")
+    job = parse_properties([{"PropertyGroupId": name, "PropertyMap": each} for name, each in properties.items()])
+    assert ("process", 2) == (job.job.execution_mode, len(job.alarms)), "the job takes them"
     assert ("process", "300") == (properties["detect"]["execution_mode"], properties["detect"]["minimum_interval"])
     stored = objects_of(account)
     code, rules = sorted(stored)
-    assert json.loads(stored[rules])["attachments"]
+    assert parse_rules(stored[rules].decode(), 1.0).attachments, "the job compiles them"
     with zipfile.ZipFile(io.BytesIO(stored[code])) as packed:
         assert stored[rules] == packed.read("rules.json")
     assert f"{properties['detect']['updates']}".endswith("/rules/")
