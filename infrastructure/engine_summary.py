@@ -8,6 +8,7 @@ from infrastructure.description import EngineStack
 from infrastructure.detect import DetectPlan
 from infrastructure.engine import EnginePlan
 from infrastructure.fleet import Fleet
+from infrastructure.plan import UPDATE
 from infrastructure.sizing import PROCESS, QUOTA, THREAD, Size
 
 LOST = "its alarms' table, its log and its bucket with all that is in them, and its state"
@@ -41,7 +42,9 @@ def describe_engine(fleet: Fleet, plan: EnginePlan, detect: DetectPlan | None) -
     for stack, _ in plan.stacks:
         if stack.changes:
             yield f"stack     {stack.name}: {stack.change}"
-    if plan.starts:
+    if any(stack.change == UPDATE for stack, each in plan.stacks if each is what):
+        yield f"restarts  the application {plan.name} from a snapshot, if it runs"
+    elif plan.starts:
         yield f"starts    the application {plan.name}"
     for each in plan.drift:
         yield f"drift     {each}"

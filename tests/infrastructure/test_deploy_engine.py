@@ -151,6 +151,7 @@ def test_another_code_updates_the_application(built: Machine) -> None:
     build(built.program.parent / "dist" / "flink", {**GOOD, "main.py": "# another"})
     run = built.deploy("--yes", "--no-detect", "--detect-engine", "flink")
     assert (0, "") == (run.status, run.errors), run.text
+    assert f"restarts  the application {ENGINE} from a snapshot" in run.output
     (new,) = {key for key in objects_of(account) if key.startswith("code/")} - before
     described = application_of(account)["ApplicationConfigurationDescription"][
         "ApplicationCodeConfigurationDescription"

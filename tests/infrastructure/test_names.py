@@ -80,3 +80,12 @@ def test_stacks_of_log_groups_are_told_by_their_numbers() -> None:
     names = Names("lab")
     found = [names.logs_stack_number(name) for name in ("lab-logs-12", "lab-logs-0", "lab-logs-x", "other-logs-1")]
     assert [12, None, None, None] == found
+
+
+def test_the_engines_bucket_has_a_name_that_s3_takes_and_no_other_fleet_has() -> None:
+    prefixes = ("lab", "Lab", "n" * 100, "n" * 99 + "m", "a-", "amazon-defender-publisher")
+    found = [Names(prefix).engine_bucket("123456789012", "ap-southeast-1") for prefix in prefixes]
+    assert len(prefixes) == len(set(found))
+    assert all(re.fullmatch("[a-z][a-z0-9-]{2,62}", name) and "--" not in name for name in found)
+    assert not {*found} & {Names(prefix).bucket("123456789012", "ap-southeast-1") for prefix in prefixes}
+    assert "lab_two_engine" == Names("lab-two").engine_rule
