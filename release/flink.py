@@ -1,8 +1,9 @@
 """The zip for Managed Service for Apache Flink: the job, the packages that it needs, and a connector's jar.
 
 https://docs.aws.amazon.com/managed-flink/latest/java/how-python-creating.html. There is no pip there, so packages are
-unpacked at the root of the zip, for the Python and the processor that AWS has. Flink itself is there; the connector's
-jar, which no package index has, is given: `make flink-application JAR=flink-sql-connector-aws-kinesis-streams-....jar`.
+unpacked in the zip, for the Python and the processor that AWS has, in the directory that is its pyFiles. Flink itself
+is there; the connector's jar, which no package index has, is given:
+`make flink-application JAR=flink-sql-connector-aws-kinesis-streams-....jar`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from release.component import pack
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON, PLATFORM = "3.12", "Linux on x86-64"  # of Flink 2.2 there
 PARTS = ("defender_detect", "device_defender", "defender_daemon", "LICENSE")  # of the repository
+PACKAGES = "packages"  # the run option pyFiles, by which workers find them
 MAIN = b"""\
 import os
+import sys
 
-os.chdir(os.path.dirname(os.path.realpath(__file__)))  # where rules.json is
+HERE = os.path.dirname(os.path.realpath(__file__))
+os.chdir(HERE)  # where rules.json is
+sys.path.insert(0, os.path.join(HERE, "packages"))
 
 from defender_detect.flink.job import main
 
@@ -49,7 +54,7 @@ def main(arguments: list[str], directory: Path = ROOT / "dist" / "flink") -> int
         jar = read_jar(Path(arguments[0]))
         with tempfile.TemporaryDirectory() as wheels:
             fetch_packages(Path(wheels))
-            members = [*read_source(ROOT), *unpack(sorted(Path(wheels).glob("*.whl"))), jar]
+            members = [Member("main.py", MAIN), *read_source(ROOT), *unpack(sorted(Path(wheels).glob("*.whl"))), jar]
     except (ApplicationError, archive.ReleaseError, wheelhouse.WheelError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -61,11 +66,10 @@ def main(arguments: list[str], directory: Path = ROOT / "dist" / "flink") -> int
 
 
 def read_source(root: Path) -> Iterator[Member]:
-    """Yield what of the repository the job needs, and the program that AWS starts."""
-    yield Member("main.py", MAIN)
+    """Yield what of the repository the job needs."""
     for member in archive.read_tracked(root, PARTS):
         if not member.name.startswith("defender_detect/console/"):
-            yield member
+            yield Member(f"{PACKAGES}/{member.name}", member.content)
 
 
 def fetch_packages(directory: Path) -> None:
@@ -80,7 +84,8 @@ def unpack(wheels: Iterable[Path]) -> Iterator[Member]:
     """Yield the files of wheels, each once and with what says which version it is."""
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as packed:
-            yield from (Member(each.filename, packed.read(each)) for each in packed.infolist() if not each.is_dir())
+            files = [each for each in packed.infolist() if not each.is_dir()]
+            yield from (Member(f"{PACKAGES}/{each.filename}", packed.read(each)) for each in files)
 
 
 def read_jar(path: Path) -> Member:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -28,11 +29,23 @@ def test_the_source_is_the_job_and_what_it_imports() -> None:
         members = {member.name: member.content for member in flink.read_source(ROOT)}
     except archive.ReleaseError as error:
         pytest.skip(str(error))
-    assert b"from defender_detect.flink.job import main" in members["main.py"]
-    assert {"main.py", "LICENSE", "defender_daemon", "defender_detect", "device_defender"} == {
-        name.partition("/")[0] for name in members
+    assert {"LICENSE", "defender_daemon", "defender_detect", "device_defender"} == {
+        name.removeprefix("packages/").partition("/")[0] for name in members
     }
-    assert not [name for name in members if name.startswith("defender_detect/console/")]
+    assert "packages/defender_detect/flink/job.py" in members
+    assert not [name for name in members if "/console/" in name]
+
+
+def test_what_aws_starts_finds_packages_and_rules_from_any_directory(tmp_path: Path) -> None:
+    job = "import os, sys\ndef main(arguments):\n    print(os.path.exists('rules.json'), arguments)\n    return 78\n"
+    there = tmp_path / "packages" / "defender_detect" / "flink"
+    there.mkdir(parents=True)
+    for path, content in {there / "job.py": job, tmp_path / "rules.json": "{}"}.items():
+        path.write_text(content)
+    (tmp_path / "main.py").write_bytes(flink.MAIN)
+    command = [sys.executable, "-I", str(tmp_path / "main.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+    assert (78, "True []\n") == (done.returncode, done.stdout), done.stderr
 
 
 def test_wheels_are_unpacked_at_the_root_and_the_same_parts_make_the_same_zip(tmp_path: Path) -> None:
@@ -40,7 +53,8 @@ def test_wheels_are_unpacked_at_the_root_and_the_same_parts_make_the_same_zip(tm
     first, second = (pack(flink.unpack(wheels)) for _ in range(2))
     assert first == second
     with zipfile.ZipFile(io.BytesIO(first)) as packed:
-        assert ["a/__init__.py", "a.dist-info/METADATA", "b/__init__.py", "b.dist-info/METADATA"] == packed.namelist()
+        inside = ["a/__init__.py", "a.dist-info/METADATA", "b/__init__.py", "b.dist-info/METADATA"]
+        assert [f"packages/{name}" for name in inside] == packed.namelist()
 
 
 def test_a_connectors_jar_is_in_lib(tmp_path: Path) -> None:

@@ -184,7 +184,11 @@ class Engine(Construct):
             },
             "alarms.sns": {"topic_arn": self._topic_arn},
             "alarms.dynamodb": {"table": self._table.ref, "region": Aws.REGION},
-            "kinesis.analytics.flink.run.options": {"python": "main.py", "jarfile": what.jar},
+            "kinesis.analytics.flink.run.options": {
+                "python": "main.py",
+                "jarfile": what.jar,
+                "pyFiles": "packages/",
+            },
         }
 
     def _make_role(
