@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-million bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass clean bench-kernel
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component flink-application kit lock bench bench-quick bench-detect bench-million bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass bench-kernel clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -107,6 +107,9 @@ dist: $(VENV)/bin/python ## a release tar, a wheelhouse and their checksums (net
 
 component: $(VENV)/bin/python ## dist/greengrass/: the Greengrass V2 component (network)
 	@$(VENV)/bin/python -m release.component
+
+flink-application: $(VENV)/bin/python ## dist/flink/: the job for Managed Service for Apache Flink, with JAR=FILE (network)
+	@$(VENV)/bin/python -m release.flink $(JAR)
 
 kit: $(VENV)/bin/python ## one file a thing that installs it: make kit BUNDLES="fleet/*.tar"
 	@$(VENV)/bin/python -m release.kit $(BUNDLES)

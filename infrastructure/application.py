@@ -82,7 +82,7 @@ def read_application(directory: Path) -> Application:
 def make_rules(profiles: Sequence[Profile]) -> Rules:
     """Return the rules of security profiles, each for all things, as AWS has them for the fleet's group."""
     document: dict[str, Any] = {
-        "profiles": [{"profile": dict(profile.document), "targets": ["all"]} for profile in profiles],
+        "attachments": [{"profile": dict(profile.document), "targets": ["all"]} for profile in profiles],
         "groups": {},
     }
     return Rules((json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n").encode())

@@ -188,7 +188,7 @@ class EngineStack:
     things: int  # that it is sized for
     asked: int  # those that a deployer gave, 0 for those that are listed
     parallelism: int
-    interval: float  # seconds; reports of a thing that come sooner are rejected
+    interval: float  # seconds between two reports of a thing
     alerts_exist: bool  # whether alarms go to the topic of the security profiles' alerts
     alert_email: str | None = None  # who hears of the engine's own topic otherwise
 

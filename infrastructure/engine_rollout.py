@@ -41,7 +41,10 @@ def roll_out_engine(
 def start(account: Account, name: str, bar: Bar, look_every: float) -> None:
     """Start the application where it does not run, from its last snapshot, and wait until it runs."""
     client = account.client("kinesisanalyticsv2")
-    status = lambda: client.describe_application(ApplicationName=name)["ApplicationDetail"]["ApplicationStatus"]  # noqa: E731
+
+    def status() -> str:
+        return str(client.describe_application(ApplicationName=name)["ApplicationDetail"]["ApplicationStatus"])
+
     if status() == READY:
         client.start_application(ApplicationName=name, RunConfiguration=RESTORE)
         bar.say("starting")
@@ -61,12 +64,22 @@ def _upload(account: Account, plan: EnginePlan, bar: Bar) -> None:
     """Put rules and code into the bucket; no bucket of the name that somebody else made first."""
     put = partial(account.client("s3").put_object, Bucket=plan.bucket, ExpectedBucketOwner=account.id)
     if plan.uploads_rules:
-        put(Key=plan.rules.key_at(time.time()), Body=plan.rules.content, ContentType="application/json")
+        key = plan.rules.key_at(time.time())
+        put(Key=key, Body=plan.rules.content, ContentType="application/json")
+        _delete_older_rules(account, plan.bucket, key)
         bar.say("rules uploaded")
     if plan.application is not None:
         code, digest = plan.application, {DIGEST: plan.application.digest}
         put(Key=code.key, Body=code.with_rules(plan.rules), ContentType="application/zip", Metadata=digest)
         bar.say(f"{code.path.name} uploaded")
+
+
+def _delete_older_rules(account: Account, bucket: str, newest: str) -> None:
+    """Delete the other rules: a job that starts without any state reads all that there are, in no order."""
+    s3 = account.client("s3")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="rules/", ExpectedBucketOwner=account.id)
+    for key in [each["Key"] for page in pages for each in page.get("Contents", []) if each["Key"] != newest]:
+        s3.delete_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account.id)
 
 
 def _give_up(fleet: Fleet, plan: EnginePlan, roll_out_stack: Callable[[StackPlan], None]) -> None:

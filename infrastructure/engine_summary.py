@@ -8,17 +8,10 @@ from infrastructure.description import EngineStack
 from infrastructure.detect import DetectPlan
 from infrastructure.engine import EnginePlan
 from infrastructure.fleet import Fleet
+from infrastructure.plan import UPDATE
 from infrastructure.sizing import PROCESS, QUOTA, THREAD, Size
 
 LOST = "its alarms' table, its log and its bucket with all that is in them, and its state"
-
-
-def show_engine(fleet: Fleet, plan: EnginePlan | None, detect: DetectPlan | None) -> None:
-    """Show what happens to Detect on Apache Flink."""
-    if plan is None:
-        return
-    for line in describe_engine(fleet, plan, detect):
-        fleet.screen.say(line)
 
 
 def describe_engine(fleet: Fleet, plan: EnginePlan, detect: DetectPlan | None) -> Iterator[str]:
@@ -26,8 +19,6 @@ def describe_engine(fleet: Fleet, plan: EnginePlan, detect: DetectPlan | None) -
     if plan.size is None:
         yield "engine    is given up (--detect-engine aws): reports are evaluated by AWS's Detect or by nobody"
         yield f"DELETED   with the engine: {LOST}"
-        for stack, _ in plan.stacks:
-            yield f"stack     {stack.name} is deleted"
         return
     what = next(each for _, each in plan.stacks if isinstance(each, EngineStack))
     if plan.changes:
@@ -38,10 +29,9 @@ def describe_engine(fleet: Fleet, plan: EnginePlan, detect: DetectPlan | None) -
         yield f"uploads   {plan.application.path.name} to {plan.bucket}/{plan.application.key}"
     if plan.uploads_rules:
         yield "uploads   the security profiles, which the application takes within a minute and without a restart"
-    for stack, _ in plan.stacks:
-        if stack.changes:
-            yield f"stack     {stack.name}: {stack.change}"
-    if plan.starts:
+    if any(stack.change == UPDATE for stack, each in plan.stacks if each is what):
+        yield f"restarts  the application {plan.name} from a snapshot, if it runs"
+    elif plan.starts:
         yield f"starts    the application {plan.name}"
     for each in plan.drift:
         yield f"drift     {each}"

@@ -9,7 +9,8 @@ from infrastructure.claim_summary import show_claim, show_wishes
 from infrastructure.cloudwatch import CloudWatchPlan
 from infrastructure.detect import DetectPlan, deployed_metrics, deployed_profiles
 from infrastructure.drift import Drift
-from infrastructure.engine_summary import LOST, show_engine
+from infrastructure.engine import EnginePlan
+from infrastructure.engine_summary import LOST, describe_engine
 from infrastructure.fleet import Fleet
 from infrastructure.greengrass import GreengrassPlan
 from infrastructure.log_groups import deployed_groups
@@ -133,6 +134,19 @@ def show_greengrass(fleet: Fleet, plan: GreengrassPlan | None) -> None:
         screen.say(f"note      the cores' token exchange role must be allowed s3:GetObject on {objects}")
     for each in plan.drift:
         screen.say(f"drift     {each}")
+
+
+def show_engine(fleet: Fleet, plan: EnginePlan | None, detect: DetectPlan | None) -> None:
+    """Show what happens to Detect on Apache Flink, and what it costs."""
+    if plan is None:
+        return
+    for line in describe_engine(fleet, plan, detect):
+        fleet.screen.say(line)
+    for stack, _ in plan.stacks:
+        if stack.change == DELETE:
+            fleet.screen.say(f"stack     {stack.name} is deleted")
+        else:
+            _show_stack(fleet.screen, stack)
 
 
 def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:

@@ -64,7 +64,8 @@ class Readers:
 
     def verifications(self, violation_ids: Iterable[str]) -> dict[str, Verification]:
         """Return what people found of those violations that somebody judged; of two verdicts the later one."""
-        ids, found = list(violation_ids), {}
+        ids = list(violation_ids)
+        found: dict[str, Verification] = {}
         for each in self._readers:
             for name, verification in each.verifications(ids).items():
                 if name not in found or verification.time > found[name].time:

@@ -23,6 +23,7 @@ SQL = (  # encode carries CBOR as well as JSON; of the reserved topic the third 
 )
 THING = "${topic(3)}"  # the records of a thing stay in their order
 SQL_VERSION = "2016-03-23"
+SHORTEST_INTERVAL = 300.0  # seconds; reports of a thing that come sooner are rejected, as AWS does
 KEPT_HOURS = 24  # of reports in the stream: as long may the application stand still and lose none
 LOG_DAYS = 30
 READ_STREAM = [
@@ -172,7 +173,7 @@ class Engine(Construct):
             "detect": {
                 "rules": "rules.json",
                 "updates": f"s3://{what.bucket}/rules/",
-                "minimum_interval": f"{what.interval:g}",
+                "minimum_interval": f"{min(what.interval, SHORTEST_INTERVAL):g}",
                 "checkpoint_seconds": "0",
                 "execution_mode": what.mode,
             },
@@ -183,7 +184,11 @@ class Engine(Construct):
             },
             "alarms.sns": {"topic_arn": self._topic_arn},
             "alarms.dynamodb": {"table": self._table.ref, "region": Aws.REGION},
-            "kinesis.analytics.flink.run.options": {"python": "main.py", "jarfile": what.jar},
+            "kinesis.analytics.flink.run.options": {
+                "python": "main.py",
+                "jarfile": what.jar,
+                "pyFiles": "packages/",
+            },
         }
 
     def _make_role(

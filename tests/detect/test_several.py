@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -143,6 +144,16 @@ def test_the_doctor_says_once_what_they_have_in_common_and_of_each_what_is_its_o
     assert [f"shard {shard}: Detect is not running" for shard in range(3)] == running
 
 
+def test_a_support_bundle_has_the_health_of_each_and_why_a_status_cannot_be_had(site: Site, tmp_path: Path) -> None:
+    ended = run_here("support-bundle", str(tmp_path / "b.tar.gz"), str(site.directory.config))
+    assert 0 == ended.returncode, ended.stderr
+    with tarfile.open(tmp_path / "b.tar.gz") as packed:
+        found = {Path(each.name).name: packed.extractfile(each).read() for each in packed if each.isfile()}  # type: ignore[union-attr]
+    names = [f"shard {shard}" for shard in range(3)]
+    assert names == list(json.loads(found["health.json"])) == list(json.loads(found["status.json"]))
+    assert "No such file" in json.loads(found["status.json"])["shard 2"]
+
+
 def test_a_detect_without_its_shard_is_refused_with_what_to_do(site: Site) -> None:
     with pytest.raises(DetectError, match=r"--shard is missing \(agent.shard\): agent.topic has 3 shards"):
         check_shard(read_config(site.directory.config, {}))
@@ -206,11 +217,11 @@ def test_two_detects_of_one_certificate_answer_the_things_of_their_shards(
         for each in several:
             stack.enter_context(each)
             each.wait()
-        for name in ("a", "door"):
+        for name in ("a", "rpi-1"):
             thing = Thing(broker.endpoint, credentials_of(authority, authority.issue(name)), name)
             its = topic_of(topic, name)
             assert thing.subscribe(f"{its}/+")
             thing.publish(report(7), its)
             assert "accepted" == thing.replies.get(timeout=PATIENCE)[0]
             thing.leave()
-    assert {0, 1} == {shard_of(name, 2) for name in ("a", "door")}
+    assert {0, 1} == {shard_of(name, 2) for name in ("a", "rpi-1")}

@@ -64,7 +64,7 @@ def test_what_is_no_zip_or_not_there_is_said(tmp_path: Path) -> None:
 def test_rules_are_profiles_for_all_things_in_one_line() -> None:
     document = {"securityProfileName": "Büro", "behaviors": []}
     rules = make_rules([Profile("Büro", Path("x.json"), document)])
-    assert {"profiles": [{"profile": document, "targets": ["all"]}], "groups": {}} == json.loads(rules.content)
+    assert {"attachments": [{"profile": document, "targets": ["all"]}], "groups": {}} == json.loads(rules.content)
     assert 1 == rules.content.count(b"\n")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from defender_detect.flink.properties import parse_properties
+from defender_detect.flink.rules import parse_rules
 from tests.fakes.emulator import ROOT, Account
 from tests.infrastructure.deployment import Machine
 from tests.infrastructure.test_application import GOOD, build
@@ -75,10 +77,12 @@ def test_reports_reach_an_application_that_runs_and_a_second_run_changes_nothing
     properties = properties_of(account)
     assert properties["source.kinesis"]["stream_arn"].endswith(f":stream/{ENGINE}")
     assert properties["alarms.sns"]["topic_arn"].endswith(f":{ENGINE}-alerts")
+    job = parse_properties([{"PropertyGroupId": name, "PropertyMap": each} for name, each in properties.items()])
+    assert ("process", 2) == (job.job.execution_mode, len(job.alarms)), "the job takes them"
     assert ("process", "300") == (properties["detect"]["execution_mode"], properties["detect"]["minimum_interval"])
     stored = objects_of(account)
     code, rules = sorted(stored)
-    assert json.loads(stored[rules])["profiles"]
+    assert parse_rules(stored[rules].decode(), 1.0).attachments, "the job compiles them"
     with zipfile.ZipFile(io.BytesIO(stored[code])) as packed:
         assert stored[rules] == packed.read("rules.json")
     assert f"{properties['detect']['updates']}".endswith("/rules/")
@@ -132,11 +136,8 @@ def test_a_changed_profile_is_uploaded_and_the_application_goes_on(built: Machin
     run = built.deploy("--yes", "--detect-engine", "flink", "--no-detect")
     assert (0, "") == (run.status, run.errors), run.text
     assert "which the application takes within a minute and without a restart" in run.output
-    rules = [content for key, content in objects_of(account).items() if key.startswith("rules/")]
-    assert ([False, True], version) == (
-        sorted(b'"changed"' in content for content in rules),
-        application_of(account)["ApplicationVersionId"],
-    )
+    (rules,) = (content for key, content in objects_of(account).items() if key.startswith("rules/"))
+    assert (True, version) == (b'"changed"' in rules, application_of(account)["ApplicationVersionId"])
 
 
 @pytest.mark.slow
@@ -147,6 +148,7 @@ def test_another_code_updates_the_application(built: Machine) -> None:
     build(built.program.parent / "dist" / "flink", {**GOOD, "main.py": "# another"})
     run = built.deploy("--yes", "--no-detect", "--detect-engine", "flink")
     assert (0, "") == (run.status, run.errors), run.text
+    assert f"restarts  the application {ENGINE} from a snapshot" in run.output
     (new,) = {key for key in objects_of(account) if key.startswith("code/")} - before
     described = application_of(account)["ApplicationConfigurationDescription"][
         "ApplicationCodeConfigurationDescription"

@@ -94,3 +94,12 @@ def test_a_template_has_a_name_that_aws_takes(prefix: str) -> None:
 
 def test_long_prefixes_that_begin_alike_have_different_templates() -> None:
     assert Names("x" * 40 + "a").template != Names("x" * 40 + "b").template
+
+
+def test_the_engines_bucket_has_a_name_that_s3_takes_and_no_other_fleet_has() -> None:
+    prefixes = ("lab", "Lab", "n" * 100, "n" * 99 + "m", "a-", "amazon-defender-publisher")
+    found = [Names(prefix).engine_bucket("123456789012", "ap-southeast-1") for prefix in prefixes]
+    assert len(prefixes) == len(set(found))
+    assert all(re.fullmatch("[a-z][a-z0-9-]{2,62}", name) and "--" not in name for name in found)
+    assert not {*found} & {Names(prefix).bucket("123456789012", "ap-southeast-1") for prefix in prefixes}
+    assert "lab_two_engine" == Names("lab-two").engine_rule
