@@ -13,7 +13,7 @@ bring_python() {
     command -v "$python" >/dev/null 2>&1 && refuse_old_python
     if [ -n "$dry_run" ]; then foretell; fi
     [ "$(id -u)" -eq 0 ] || [ -n "$prefix" ] || { step=platform && fail "this needs root: sudo bash $0 ..."; }
-    [ -n "$prefix" ] || [ -d /run/systemd/system ] || { step=platform && fail "systemd does not run here"; }
+    [ -n "$prefix$first_boot" ] || [ -d /run/systemd/system ] || { step=platform && fail "systemd does not run here"; }
     name_packages
     transcript=$prefix/opt/aws/$name/install.log
     mkdir -p "${transcript%/*}" || fail "${transcript%/*} cannot be made"
@@ -78,6 +78,7 @@ tool() {
 foretell() {
     name_packages
     local number=3 each
+    [ -z "$claim" ] || later_steps=${later_steps/ service/ provision service}
     # shellcheck disable=SC2086 # they are words
     set -- $later_steps
     printf '%2d/%d  platform\n%2d/%d  python\n       + %s\n' 1 $(($# + 2)) 2 $(($# + 2)) "${advice/ && /$'\n       + '}"

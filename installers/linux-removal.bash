@@ -19,7 +19,8 @@ stop_service() {
     local unit
     for unit in "${units[@]}"; do
         if [ -f "$prefix$unit_directory/$unit" ]; then
-            system systemctl stop "$unit" || fail "the service cannot be stopped: $refused"
+            # of a template all that run
+            system systemctl stop "${unit/@./@*.}" || fail "the service cannot be stopped: $refused"
         fi
     done
 }
@@ -27,9 +28,9 @@ stop_service() {
 remove_service() {
     local unit
     for unit in "${units[@]}"; do
-        if [ -f "$prefix$unit_directory/$unit" ] || [ "$unit$dry_run" = "${units[0]}yes" ]; then
+        if [ -f "$prefix$unit_directory/$unit" ] || [ "$unit$dry_run" = "$name.serviceyes" ]; then
             system systemctl -q disable "$unit"
-            system systemctl reset-failed "$unit"
+            system systemctl reset-failed "${unit/@./@*.}"
             run rm -f "$prefix$unit_directory/$unit" "$prefix$unit_directory/$unit.new"
             system systemctl daemon-reload
         fi
@@ -44,6 +45,7 @@ purge_service() {
             run rm -rf "$prefix$unit_directory/$unit.d"
             system systemctl daemon-reload
         fi
+        case $unit in *.timer) remove_parts "$prefix/var/lib/systemd/timers/stamp-$unit" ;; esac
     done
 }
 

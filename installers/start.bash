@@ -30,12 +30,13 @@ print_help() {
 
 # Read those options that matter before there is a Python; which there are, the help knows.
 read_options() {
-    python='' prefix='' dry_run='' wheelhouse='' update_lists=''
+    python='' prefix='' dry_run='' wheelhouse='' update_lists='' claim='' first_boot=''
     while [ $# -gt 0 ]; do
         case $1 in
         --help) print_help "$help" && exit 0 ;;
         --dry-run) dry_run=yes ;;
         --update-lists) update_lists=yes ;;
+        --first-boot) first_boot=yes ;;
         --*=*) take_option "${1%%=*}" "${1#*=}" ;;
         *)
             grep -q -e "^  $1 \{1,\}[A-Z]\{1,\} " "$here/$help" && {
@@ -53,6 +54,7 @@ take_option() {
     --python) python=$2 ;;
     --prefix) prefix=$2 ;;
     --wheelhouse) wheelhouse=$2 ;;
+    --claim) claim=$2 ;;
     esac
 }
 

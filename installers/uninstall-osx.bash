@@ -15,7 +15,7 @@ name=amazon-defender-publisher
 . "$here/mac-python.bash"
 service_user=_amazon-defender
 state_directory=/opt/aws/$name/state
-labels="com.amazonaws.$name com.amazonaws.amazon-defender-cloudwatch"
+labels="com.amazonaws.amazon-defender-rotation com.amazonaws.$name com.amazonaws.amazon-defender-cloudwatch"
 service_manager=launchctl
 leaves_within=30 # seconds in which a job that was booted out is gone; launchd kills it after 20 (ExitTimeOut)
 
@@ -57,7 +57,7 @@ remove_service() {
             if [ -f "$file" ]; then run rm -f "$file"; fi
         done
     done
-    for file in "$root"/stderr.log* "$root"/stderr-cloudwatch.log*; do
+    for file in "$root"/stderr.log* "$root"/stderr-cloudwatch.log* "$root"/stderr-rotation.log* "$root"/stopped-to-rotate; do
         if [ -f "$file" ]; then run rm -f "$file"; fi
     done
 }

@@ -6,7 +6,10 @@ unset CDPATH BASH_ENV ENV "${!PYTHON@}"
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # the system's tools, and where userdel is, which a plain su leaves out
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 name=amazon-defender-publisher
-units=(amazon-defender-publisher.service amazon-defender-cloudwatch.service)
+units=( # what starts others first, so that nothing is started again
+    amazon-defender-rotation.path amazon-defender-rotation.timer amazon-defender-rotation.service
+    amazon-defender-provision.service amazon-defender-publisher.service amazon-defender-cloudwatch.service
+)
 elsewhere="; on macOS there is uninstall-osx.bash"
 # shellcheck source=installers/removal.bash
 . "$here/removal.bash"

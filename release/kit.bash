@@ -1,6 +1,6 @@
 #!/bin/bash
-# Makes a device the thing @THING@: sudo bash THIS FILE [options of the installer, as --dry-run]
-# What follows the script is a tar: amazon-defender-publisher @VERSION@, its packages, and the thing's bundle with its
+# Makes a device @WHAT@: sudo bash THIS FILE [options of the installer, as --dry-run]
+# What follows the script is a tar: amazon-defender-publisher @VERSION@, its packages, and the thing's bundle, or the fleet's claim, with a
 # private key. So keep this file to yourself, and delete it when the device is installed.
 [ -n "${BASH_VERSION-}" ] || { echo "this needs bash: sudo bash $0" >&2; exit 2; }
 
@@ -43,7 +43,7 @@ main() {
     [ "$(digest "$kit/tar")" = "$sha256" ] || fail "$0 is damaged: copy it again"
     tar -xof "$kit/tar" -C "$kit" || fail "it cannot be unpacked in /var/tmp"
     if have_packages; then options=(--wheelhouse "$kit/kit/wheelhouse" --update-lists); fi
-    bash "$kit/kit/source/installers/$installer" --bundle "$kit/kit/bundle.tar" ${options[@]+"${options[@]}"} "$@"
+    bash "$kit/kit/source/installers/$installer" @OPTION@ "$kit/kit/bundle.tar" ${options[@]+"${options[@]}"} "$@"
 }
 
 main "$@"; exit $?

@@ -1,5 +1,7 @@
 """A kit: one file that makes a device one thing, with the release, the packages and the thing's bundle in it.
 
+Of a fleet's claim it makes each device that it is run on a thing of that fleet.
+
     scp fleet/install-rpi-0001.bash pi:
     ssh -t pi sudo bash install-rpi-0001.bash
 
@@ -10,9 +12,11 @@ into a directory that only root can enter, and goes when it is done.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +31,7 @@ PARTS = (  # of the repository that a device needs
     "LICENSE",
 )  # fmt: skip
 SOURCE, WHEELS, BUNDLE = "source", "wheelhouse", "bundle.tar"  # where they are in the tar
+CLAIM_KEY = "claim-private.key"  # which no thing's bundle holds
 LONGEST_BUNDLE = 4_065_536  # bytes; the installers take no larger one
 THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 
@@ -53,8 +58,11 @@ def compose(thing: str, bundle: bytes, wheels: Path, root: Path) -> bytes:
     members = [Member(f"{SOURCE}/{each.name}", each.content, each.executable) for each in read_source(root)]
     members += [Member(f"{WHEELS}/{each.name}", each.content) for each in archive.members_of(wheels.glob("*.whl"))]
     tar = archive.pack("kit", [*members, Member(BUNDLE, bundle)], archive.commit_time(root))
+    claim = is_claim(bundle)
     values = {
         "THING": thing,
+        "WHAT": "a thing of its fleet" if claim else f"the thing {thing}",
+        "OPTION": "--claim" if claim else "--bundle",
         "VERSION": archive.read_version(root),
         "SHA256": hashlib.sha256(tar).hexdigest(),
         "LENGTH": str(len(tar)),
@@ -80,6 +88,15 @@ def read_bundle(path: Path) -> bytes:
     if len(content) > LONGEST_BUNDLE or content[257:262] != b"ustar":
         raise KitError(f"{path} is no bundle of a thing")
     return content
+
+
+def is_claim(bundle: bytes) -> bool:
+    """Whether a bundle is a fleet's claim; what cannot be read is for the installer to refuse."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(bundle), mode="r:") as tar:
+            return CLAIM_KEY in tar.getnames()
+    except tarfile.TarError:
+        return False
 
 
 def ensure_wheels(directory: Path = ROOT / "dist") -> Path:

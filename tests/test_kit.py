@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from release import kit
+from tests.installers.test_claim import claim
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT = Path("/var/tmp")
@@ -85,6 +86,17 @@ def test_a_kit_installs_its_bundle_with_its_packages(made: Path, tmp_path: Path)
     assert "rpi-0001 at e, from " in done.stdout
     assert ("/kit/wheelhouse --requirement" in done.stdout) == (os.uname().machine in ("x86_64", "aarch64"))
     assert f" {tmp_path}/prefix/opt/aws/" in done.stdout
+
+
+def test_one_kit_of_a_claim_is_for_all_devices_of_a_fleet(wheels: Path, tmp_path: Path) -> None:
+    made = kit.write_kit(claim(tmp_path / "claim.tar"), wheels)
+    assert "# Makes a device a thing of its fleet: " in made.read_bytes()[:200].decode()
+    (tmp_path / "prefix").mkdir()
+    for thing in ("pump-1", "pump-2"):
+        done = run(made.name, "--dry-run", "--prefix", "prefix", "--thing-name", thing, directory=tmp_path)
+        assert (0, "") == (done.returncode, done.stderr)
+        assert f"{thing} at e, from " in done.stdout
+        assert " --provision " in done.stdout
 
 
 def test_a_bundle_below_a_directory_with_a_blank_is_one_word_to_make_too(

@@ -78,12 +78,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     stage.set_defaults(do=stage_files)
     for option in ("--into", "--etc", "--template"):
         stage.add_argument(option, type=Path, required=True)
-    for option in ("--bundle", "--config", "--certificate", "--private-key", "--root-ca"):
+    for option in ("--bundle", "--claim", "--config", "--certificate", "--private-key", "--root-ca"):
         stage.add_argument(option, type=Path)
-    for option in ("--endpoint", "--thing-name", "--state-directory", "--logfile"):
+    for option in ("--endpoint", "--thing-name", "--serial", "--state-directory", "--logfile"):
         stage.add_argument(option)
     stage.add_argument("--port", type=int)
-    for option in ("--replace", "--ask", "--dry-run"):
+    for option in ("--replace", "--ask", "--dry-run", "--first-boot"):
         stage.add_argument(option, action="store_true")
     return parser.parse_args(argv)
 

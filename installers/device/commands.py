@@ -83,6 +83,20 @@ class Commands:
         )  # fmt: skip
         return done.returncode == 0, done.stdout.decode("utf-8", "replace")
 
+    def answer(self, *words: object, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+        """Run a command that changes something and says what came of it; return its status and its last line."""
+        self.tell(*words)
+        if self.dry_run:
+            return 0, ""
+        done = subprocess.run(
+            list(map(str, words)), check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, cwd="/", env=environment or self.environment, umask=CLOSED,
+        )  # fmt: skip
+        said = done.stdout.decode("utf-8", "replace")
+        with open(self.transcript or os.devnull, "a", encoding="utf-8") as transcript:
+            transcript.write(said)
+        return done.returncode, next((line for line in reversed(said.splitlines()) if line.strip()), "")
+
     def ask_system(self, tool: str, *words: object) -> str | None:
         """Ask the system something; below a prefix only a tool that is installed there is asked."""
         return self.ask(tool if self.prefix is None else self.prefix / "bin" / tool, *words)

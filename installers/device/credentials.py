@@ -10,6 +10,8 @@ from typing import Any
 from identity import ask
 
 CERTIFICATE, KEY, ROOTS = "certificate.pem", "private.key", "roots.pem"
+CLAIM_CERTIFICATE, CLAIM_KEY = "claim-certificate.pem", "claim-private.key"  # with which a device asks for its own
+CLAIM_PATHS = {"claim_certificate": CLAIM_CERTIFICATE, "claim_private_key": CLAIM_KEY}  # keys of agent.provisioning
 PATHS = {"certificate": CERTIFICATE, "private_key": KEY, "root_ca": ROOTS}  # keys of agent.authentication
 
 

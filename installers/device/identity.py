@@ -22,10 +22,21 @@ def take_identity(config: dict[str, Any], other: dict[str, Any]) -> dict[str, An
     """Give a configuration the identity of another one: who the device is, and where it reports."""
     if other:
         agent, there = section(config, "agent"), section(other, "agent")
-        for key in ("thing_name", "instance", "client_id", "authentication", "proxy"):
+        for key in ("thing_name", "instance", "client_id", "authentication", "provisioning", "proxy"):
             agent.pop(key, None)
             if key in there:
                 agent[key] = there[key]
+    return config
+
+
+def take_name(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Give a configuration the thing's name of another one, which a template may have made."""
+    agent, there = section(config, "agent"), section(other, "agent")
+    for key in ("thing_name", "instance"):
+        if key in there:
+            agent[key] = there[key]  # where it is, so that the same file comes of it
+        else:
+            agent.pop(key, None)
     return config
 
 
@@ -47,6 +58,9 @@ def answer(
     if arguments.thing_name:
         agent["thing_name"] = arguments.thing_name
         agent.pop("instance", None)
+    if arguments.serial:
+        section(agent, "instance")["serial"] = arguments.serial
+        agent.pop("thing_name", None)
     if "endpoint" not in authentication:
         asked = ask(arguments, "--endpoint HOST", "the account's endpoint (aws iot describe-endpoint "
                     "--endpoint-type iot:Data-ATS)")  # fmt: skip

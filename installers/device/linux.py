@@ -23,6 +23,7 @@ class Linux:
 
     service_manager = "systemctl"
     keeps_wheels = False
+    has_first_boot = True
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -33,7 +34,10 @@ class Linux:
         second = self.product.companion
         self.companion_before = second if second and self._unit(second.unit).exists() else None
         self.companion = session.companion(self.companion_before is not None)
+        there = tuple(each for each in self.product.oneshots if self._unit(each.units[0]).exists())
+        self.oneshots = self.oneshots_before = there
         self.started_at = 0.0
+        self.shards = 0
 
     @property
     def template(self) -> str:
@@ -63,12 +67,26 @@ class Linux:
     @property
     def service_file(self) -> Path:
         """The unit that is told of."""
-        return self._unit(self.product.units[-1])
+        return self._unit(self._files[0])
 
     @property
     def units(self) -> list[str]:
         """The units of all services, in the order of their start."""
-        return [*self.product.units, *([self.companion.unit] if self.companion else [])]
+        own = self.product.units
+        if self.shards:
+            own = tuple(self.product.template.replace("@", f"@{shard}") for shard in range(self.shards))
+        return [*own, *([self.companion.unit] if self.companion else [])]
+
+    @property
+    def _files(self) -> list[str]:
+        """The files of these units: of all shards it is one."""
+        own = (self.product.template,) if self.shards else self.product.units
+        return [*own, *([self.companion.unit] if self.companion else [])]
+
+    @property
+    def beside(self) -> list[str]:
+        """The units that start oneshots."""
+        return [unit for each in self.oneshots for unit in each.enabled]
 
     def describe(self) -> str:
         """Return what this is; fail if it is not for this installer."""
@@ -76,7 +94,7 @@ class Linux:
         number = re.match(r"systemd (\d+)", said or "")
         version = int(number[1]) if number else 0
         if self.commands.prefix is None:
-            if not SYSTEMD_RUNS.is_dir() and not self.session.dry_run:
+            if not SYSTEMD_RUNS.is_dir() and not (self.session.dry_run or self.session.options.first_boot):
                 self.session.fail("systemd does not run here")
             if version < OLDEST_SYSTEMD:
                 self.session.fail(f"systemd {OLDEST_SYSTEMD} or later is needed, not {version or 'none'}")
@@ -123,13 +141,17 @@ class Linux:
         units = self.session.places.below(UNITS)
         self.commands.make_open(units)
         self._drop_companion(version)
-        for unit in self.units:
+        self._drop_others(units)
+        self._drop_oneshots(version)
+        for unit in [*self._files, *(unit for each in self.oneshots for unit in each.units)]:
             new = units / f"{unit}.new"
             self.commands.copy(version / "installers" / unit, new)
             self.commands.change_mode(0o644, new)
             self.commands.move(new, units / unit)
-        self.session.require(self._systemctl("daemon-reload"), "systemd does not take the unit")
-        self.session.require(self._systemctl("-q", "enable", *self.units), "the unit cannot be enabled")
+        if self.commands.prefix is not None or SYSTEMD_RUNS.is_dir():
+            self.session.require(self._systemctl("daemon-reload"), "systemd does not take the unit")
+        done = self._systemctl("-q", "enable", *self.units, *self.beside)
+        self.session.require(done, "the unit cannot be enabled")
 
     def _drop_companion(self, version: Path) -> None:
         second = self.product.companion
@@ -141,6 +163,29 @@ class Linux:
             self._systemctl("-q", "disable", "--now", second.unit)
             self.commands.remove(self._unit(second.unit))
 
+    def _drop_others(self, units: Path) -> None:
+        """Stop what is not to run any more where there are shards now, or none, or fewer than before."""
+        template = self.product.template
+        if not template:
+            return
+        enabled = [each.name for each in units.glob(f"*.wants/{template.replace('@', '@*')}")]
+        others = sorted({*enabled, *(unit for unit in self.product.units if self._unit(unit).exists())} - {*self.units})
+        if others:
+            self._systemctl("-q", "disable", "--now", *others)
+        gone = template if not self.shards else self.product.units[0]
+        if self._unit(gone).exists():
+            self.commands.remove(self._unit(gone))
+
+    def _drop_oneshots(self, version: Path) -> None:
+        """Remove the oneshots that nobody wants, or of which a version knows nothing."""
+        units = version / "installers"
+        if not self.session.dry_run:
+            self.oneshots = tuple(each for each in self.oneshots if (units / each.units[0]).exists())
+        for each in self.product.oneshots:
+            if each not in self.oneshots and self._unit(each.units[0]).exists():
+                self._systemctl("-q", "disable", "--now", *each.enabled)
+                self.commands.remove(*map(self._unit, each.units))
+
     def _can_run(self, version: Path, second: Companion) -> bool:
         """Whether a version has a second program's unit, and the packages that only that one needs."""
         words = (version / "venv" / "bin" / "python", "-I", "-c", f"import {', '.join(second.imports)}")
@@ -149,7 +194,7 @@ class Linux:
 
     def start(self) -> bool:
         """Start the service again, and wait until it is ready."""
-        return self._systemctl("restart", *self.units)
+        return self._systemctl("restart", *self.units) and (not self.beside or self._systemctl("restart", *self.beside))
 
     def lives(self) -> bool:
         """Whether the service still runs."""

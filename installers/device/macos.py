@@ -13,7 +13,7 @@ from pathlib import Path
 from account import Account
 from files import read_end
 from problem import Problem
-from product import ROOT
+from product import ROOT, Oneshot
 from session import Session
 
 DAEMONS = Path("/Library/LaunchDaemons")
@@ -31,6 +31,7 @@ class Macos:
 
     service_manager = "launchctl"
     keeps_wheels = True
+    has_first_boot = False
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -38,9 +39,12 @@ class Macos:
         self.commands = session.commands
         self.places = session.places
         self.started_at = 0.0
+        self.shards = 0  # there is no Detect for a Mac
         second = self.product.companion
         self.companion_before = second if second and self._plist(second.label).exists() else None
         self.companion = session.companion(self.companion_before is not None)
+        labelled = (each for each in self.product.oneshots if each.label)
+        self.oneshots = self.oneshots_before = tuple(each for each in labelled if self._plist(each.label).exists())
         self._started: dict[str, str] = {}
 
     @property
@@ -121,6 +125,7 @@ class Macos:
         """Put the plists of a version in place, and remove one that it does not have or nobody wants."""
         self._own(self.places.etc / "private.key")
         self._drop_companion(version)
+        self._drop_oneshots(version)
         for errors in self.errors:
             self.commands.copy(Path("/dev/null"), errors)
             self.commands.change_mode(0o600, errors)
@@ -130,6 +135,22 @@ class Macos:
             self.session.require(self.commands.system("plutil", "-lint", "-s", plist), f"{label}.plist is damaged")
             self._put(plist, self._plist(label))
             self._put(version / "installers" / f"{label}.conf", self._rotation(label))
+        for oneshot in self.oneshots:
+            plist = version / "installers" / f"{oneshot.label}.plist"
+            done = self.commands.system("plutil", "-lint", "-s", plist)
+            self.session.require(done, f"{oneshot.label}.plist is damaged")
+            self._put(plist, self._plist(oneshot.label))
+            self._put(version / "installers" / f"{oneshot.label}.conf", self._rotation(oneshot.label))
+
+    def _drop_oneshots(self, version: Path) -> None:
+        """Remove the oneshots that nobody wants, or of which a version knows nothing."""
+        plists = version / "installers"
+        if not self.session.dry_run:
+            self.oneshots = tuple(each for each in self.oneshots if (plists / f"{each.label}.plist").exists())
+        for each in self.product.oneshots:
+            if each.label and each not in self.oneshots and self._plist(each.label).exists():
+                self._stop(each.label)
+                self.commands.remove(self._plist(each.label), self._rotation(each.label))
 
     def _drop_companion(self, version: Path) -> None:
         second = self.product.companion
@@ -153,7 +174,12 @@ class Macos:
 
     def start(self) -> bool:
         """Start the service again, and wait until it runs."""
-        return all(self._start(label) for label in self.labels)
+        return all(self._start(label) for label in self.labels) and all(map(self._watch, self.oneshots))
+
+    def _watch(self, oneshot: Oneshot) -> bool:
+        """Let launchd know a job that it starts when its time has come."""
+        self._stop(oneshot.label)
+        return self._launchctl("enable", f"system/{oneshot.label}") and self._bootstrap(oneshot.label)
 
     def _start(self, label: str) -> bool:
         self._stop(label)

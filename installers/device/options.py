@@ -12,6 +12,7 @@ MISUSE = 2  # exit status
 FLAGS = {
     "--dry-run": "dry_run", "--replace": "replace", "--non-interactive": "non_interactive",
     "--update-lists": "update_lists", "--cloudwatch": "companion", "--no-cloudwatch": "no_companion",
+    "--first-boot": "first_boot", "--forget-claim": "forget_claim",
     "--console": "companion", "--no-console": "no_companion", "--beside-greengrass": "beside_greengrass",
 }  # fmt: skip
 NO_OPTION = {"called_from", "installed", *FLAGS.values()}
@@ -23,8 +24,10 @@ class Options:
     """What an installation was told; paths are as given, from the directory of whoever installs."""
 
     bundle: Path | None = None
+    claim: Path | None = None
     endpoint: str | None = None
     thing_name: str | None = None
+    serial: str | None = None
     certificate: Path | None = None
     private_key: Path | None = None
     root_ca: Path | None = None
@@ -40,6 +43,8 @@ class Options:
     companion: bool = False  # the product's second program, by whichever name it has there
     no_companion: bool = False
     beside_greengrass: bool = False
+    first_boot: bool = False  # an image is made, whose devices ask for their certificates when they boot first
+    forget_claim: bool = False  # the claim is removed once there is a certificate
     directory: Path | None = None
     called_from: Path = Path("/")
     installed: str = ""  # what was installed of the system before there was a Python
@@ -99,13 +104,28 @@ def check(options: Options, given: dict[str, str | None]) -> None:
     for wanted, refused in ((each, f"--no-{each[2:]}") for each in given):
         if refused in given:
             raise Problem(f"give {wanted} or {refused}, not both\ntry --help", MISUSE)
-    if options.bundle and options.config:
-        raise Problem("give --bundle or --config, not both\ntry --help", MISUSE)
+    refuse_pairs(options)
     if options.wheelhouse and not options.wheelhouse.is_dir():
         raise Problem(f"--wheelhouse must be a directory, got {given['--wheelhouse']}\ntry --help", MISUSE)
-    for name in ("bundle", "certificate", "private_key", "root_ca", "config"):
+    for name in ("bundle", "claim", "certificate", "private_key", "root_ca", "config"):
         path = getattr(options, name)
         if path is not None and not path.exists():
             raise Problem(f"there is no file {given['--' + name.replace('_', '-')]}\ntry --help", MISUSE)
     if options.prefix and not options.prefix.is_dir():
         raise Problem(f"--prefix must be a directory that is there, got {given['--prefix']}\ntry --help", MISUSE)
+
+
+def refuse_pairs(options: Options) -> None:
+    """Raise Problem for options that contradict each other."""
+    pair = {"--certificate": options.certificate, "--private-key": options.private_key}
+    own = {"--thing-name": options.thing_name, "--serial": options.serial}
+    excluded = {
+        "--bundle": (options.bundle, {"--config": options.config, "--claim": options.claim}),
+        "--claim": (options.claim, {"--config": options.config, **pair}),
+        "--thing-name": (options.thing_name, {"--serial": options.serial}),
+        "--first-boot": (options.first_boot, {"--bundle": options.bundle, "--config": options.config, **pair, **own}),
+    }
+    for option, (given, others) in excluded.items():
+        for other, also in others.items():
+            if given and also:
+                raise Problem(f"give {option} or {other}, not both\ntry --help", MISUSE)

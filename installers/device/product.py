@@ -24,6 +24,15 @@ class Companion:
 
 
 @dataclass(frozen=True)
+class Oneshot:
+    """What runs beside a service now and then and ends: put in place where a configuration or an option wants it."""
+
+    units: tuple[str, ...]  # of systemd
+    enabled: tuple[str, ...]  # of them, what starts the others
+    label: str = ""  # of a job of launchd; empty where there is none
+
+
+@dataclass(frozen=True)
 class Product:
     """A program with its service; everything that one program's installation has other than another's."""
 
@@ -41,11 +50,20 @@ class Product:
     groups: tuple[str, ...] = ()  # that the user is in besides its own
     examples: tuple[str, str] = ("", "")  # of a configuration that the installer writes, for Linux and macOS
     companion: Companion | None = None
+    template: str = ""  # the unit in place of the others where the configuration has shards
+    oneshots: tuple[Oneshot, ...] = ()  # all that there can be
     requirements: str = "requirements.txt"  # in the source tree
     lock: str = "packages"  # of the packages that an index has
     retagged: str = "retagged"  # the lock of those whose wheels say Python 2; empty for none
     says_state: bool = True  # whether its configuration names the directory of its state
 
+
+PROVISION = Oneshot(("amazon-defender-provision.service",), ("amazon-defender-provision.service",))
+ROTATION = Oneshot(
+    ("amazon-defender-rotation.service", "amazon-defender-rotation.timer", "amazon-defender-rotation.path"),
+    ("amazon-defender-rotation.timer", "amazon-defender-rotation.path"),
+    label="com.amazonaws.amazon-defender-rotation",
+)
 
 PUBLISHER = Product(
     name="amazon-defender-publisher",
@@ -58,8 +76,9 @@ PUBLISHER = Product(
     imports=("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop"),
     compiled=("defender_start.py", "device_defender", "defender_daemon", "defender_publisher", "defender_cloudwatch"),
     options=(
-        "--bundle", "--endpoint", "--thing-name", "--certificate", "--private-key", "--root-ca", "--port", "--config",
-        "--replace", "--cloudwatch", "--no-cloudwatch", "--beside-greengrass", *COMMON,
+        "--bundle", "--claim", "--first-boot", "--forget-claim", "--endpoint", "--thing-name", "--serial",
+        "--certificate", "--private-key", "--root-ca", "--port", "--config", "--replace", "--cloudwatch",
+        "--no-cloudwatch", "--beside-greengrass", *COMMON,
     ),
     user="amazon-defender-publisher",
     units=("amazon-defender-publisher.service",),
@@ -70,6 +89,7 @@ PUBLISHER = Product(
     companion=Companion(
         "amazon-defender-cloudwatch", "amazon-defender-cloudwatch.service", "com.amazonaws.amazon-defender-cloudwatch"
     ),
+    oneshots=(PROVISION, ROTATION),
 )  # fmt: skip
 
 DETECT = Product(
@@ -84,6 +104,7 @@ DETECT = Product(
     options=("--directory", "--console", "--no-console", *COMMON),
     user="amazon-defender-detect",
     units=("amazon-defender-detect.service",),
+    template="amazon-defender-detect@.service",
     account="",  # there is no installer for a Mac
     labels=(),
     comment="Device Defender Detect",

@@ -10,13 +10,13 @@ import shlex
 import shutil
 from pathlib import Path
 
-from files import write
+from files import sync_directory, write
 from problem import Problem
 from product import PRODUCTS, Product
 
 SUFFIXES = {
-    ".py", ".pem", ".json", ".txt", ".lock", ".sh", ".bash", ".service", ".plist", ".conf", ".typed", "",
-    ".html", ".css", ".js", ".svg",
+    ".py", ".pem", ".json", ".txt", ".lock", ".sh", ".bash", ".service", ".timer", ".path", ".plist", ".conf", ".typed",
+    ".html", ".css", ".js", ".svg", "",
 }  # fmt: skip
 DIGEST_LENGTH = 8  # hexadecimal digits; enough to tell two states of one checkout apart
 
@@ -92,6 +92,7 @@ def link(name: Path, target: Path | str) -> None:
         new.unlink()
     new.symlink_to(target)
     os.replace(new, name)
+    sync_directory(name.parent)
 
 
 def write_launcher(arguments: argparse.Namespace) -> None:

@@ -36,7 +36,7 @@ class Session:
         )
         self.places = Places(product, self.commands.prefix or Path("/"))
         self.step = "options"
-        self._steps = steps
+        self.steps = steps
         self._number = 0
 
     @property
@@ -58,26 +58,26 @@ class Session:
         self.step = step
         self._number += 1
         if self.dry_run:
-            say(f"{self._number:2}/{self._steps}  {step}")
+            say(f"{self._number:2}/{self.steps}  {step}")
 
     def finish(self, text: str) -> None:
         """Say in a line what a step has done."""
         if not self.dry_run:
-            say(f"{self._number:2}/{self._steps}  {self.step:14} {text}")
+            say(f"{self._number:2}/{self.steps}  {self.step:14} {text}")
 
-    def fail(self, text: str) -> NoReturn:
+    def fail(self, text: str, status: int = 1) -> NoReturn:
         """End it with a sentence about the step."""
         words = self.commands.last_words()
-        raise Problem(f"{self.step}: {text}" + (f"\n{words}" if words else ""))
+        raise Problem(f"{self.step}: {text}" + (f"\n{words}" if words else ""), status)
 
     def fail_after(self, said: str, text: str) -> NoReturn:
         """End it with a sentence about the step, after what was said about it."""
         raise Problem(f"{said}{self.step}: {text}")
 
-    def require(self, done: bool, otherwise: str) -> None:
+    def require(self, done: bool, otherwise: str, status: int = 1) -> None:
         """Go on only if something was done."""
         if not done:
-            self.fail(otherwise)
+            self.fail(otherwise, status)
 
     def open_transcript(self) -> None:
         """Begin to write down what commands say, after what was said before there was a Python."""

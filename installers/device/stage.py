@@ -6,16 +6,19 @@ import argparse
 import os
 from dataclasses import dataclass
 
-from bundle import read_bundle
+from bundle import CLAIM, read_bundle
 from certificate import is_newer
+from claim import CLAIM_PAIR, PAIR, is_by_claim, prepare
 from configuration import CONFIG, compose, parse, section
 from credentials import CERTIFICATE, KEY, PATHS, source_of
 from etc import read_kept, write_stage
 from files import read_file
-from identity import answer, identity_of, take_identity
+from identity import answer, identity_of, take_identity, take_name
 from problem import Problem
 
-GIVEN = ("bundle", "config", "endpoint", "thing_name", "certificate", "private_key", "root_ca", "port")  # options
+GIVEN = (  # options
+    "bundle", "claim", "config", "endpoint", "thing_name", "serial", "certificate", "private_key", "root_ca", "port",
+)  # fmt: skip
 SCHEMA = "../current/configs/schema.json"  # as seen from the configuration, for editors
 
 
@@ -41,7 +44,9 @@ def stage_files(arguments: argparse.Namespace) -> str:
 def gather(arguments: argparse.Namespace) -> Stage:
     """Return what etc is going to hold; nothing is written."""
     kept, given = read_kept(arguments), read_given(arguments)
-    if not kept or arguments.replace:
+    if arguments.claim and set(kept) >= PAIR:
+        return beside_identity(kept, given, arguments)
+    if not kept or arguments.replace or arguments.claim:
         return Stage(kept, given, dict(given))
     files = {**kept, **beside(kept, given)}
     if not renews(kept, given):
@@ -50,6 +55,16 @@ def gather(arguments: argparse.Namespace) -> Stage:
         files[name] = given[name]
         files.pop(f"{name}.new", None)
     return Stage(kept, given, files, renewed=True)
+
+
+def beside_identity(kept: dict[str, bytes], given: dict[str, bytes], arguments: argparse.Namespace) -> Stage:
+    """Return what etc is going to hold where a claim is given to a device that has its certificate: that stays."""
+    given = {**given, CONFIG: compose(take_name(parse(given[CONFIG], CONFIG), parse(kept[CONFIG], CONFIG)))}
+    replaced = {name for name in CLAIM_PAIR if name in kept and arguments.replace}  # not one that was forgotten
+    given = {name: content for name, content in given.items() if name not in CLAIM_PAIR - replaced}
+    if arguments.replace:
+        return Stage(kept, given, {**kept, **given})
+    return Stage(kept, given, {**kept, **beside(kept, given)})
 
 
 def renews(kept: dict[str, bytes], given: dict[str, bytes]) -> bool:
@@ -63,9 +78,11 @@ def read_given(arguments: argparse.Namespace) -> dict[str, bytes]:
     """Return what was given this time, completed from what is there; raises Problem for what is still missing."""
     files: dict[str, bytes] = {}
     origin, carried_in = arguments.etc, True
-    if arguments.bundle:
-        files = read_bundle(arguments.bundle)
-        config = parse(files[CONFIG], f"{arguments.bundle}: {CONFIG}")
+    by_claim = is_by_claim(arguments)
+    if arguments.claim or arguments.bundle:
+        carried = arguments.claim or arguments.bundle
+        files = read_bundle(carried, CLAIM) if arguments.claim else read_bundle(carried)
+        config = parse(files[CONFIG], f"{carried}: {CONFIG}")
     else:
         there = arguments.etc / CONFIG
         identity = parse(read_file(there), str(there)) if there.exists() and not arguments.config else {}
@@ -73,11 +90,17 @@ def read_given(arguments: argparse.Namespace) -> dict[str, bytes]:
         origin = arguments.etc if identity else base.parent
         carried_in = bool(identity or arguments.config)
         config = take_identity(parse(read_file(base), str(base)), identity)
+    if by_claim:
+        carried_in = prepare(config, arguments)
+    elif arguments.first_boot:
+        raise Problem("missing: --claim FILE; --first-boot is for an image whose devices ask for their certificates", 2)
     agent = section(config, "agent")
     authentication = section(agent, "authentication")
     answer(arguments, agent, authentication, carried_in)
     missing = []
     for key, name in PATHS.items():
+        if by_claim and name in PAIR:
+            continue
         path = source_of(arguments, key, authentication.get(key), origin, name in files)
         if path is not None and not (arguments.dry_run and not os.access(path, os.R_OK)):
             files[name] = read_file(path)
@@ -114,13 +137,16 @@ def same(name: str, one: bytes | None, other: bytes) -> bool:
 def describe(stage: Stage, arguments: argparse.Namespace) -> str:
     """Return the line about identity; raises Problem for a bundle that is another thing's."""
     mine, theirs = (identity_of(each) if each else None for each in (stage.kept, stage.given))
+    if not set(stage.kept) >= PAIR and is_by_claim(arguments):
+        mine = None  # it is nobody yet
     if mine and theirs and mine[0] != theirs[0] and not arguments.replace:
         raise Problem(
             f"this device is {mine[0]}, and what was given is for {theirs[0]}; --replace lets it become that one"
         )
     name, endpoint = identity_of(stage.files)
-    origin = arguments.bundle or arguments.config or "you"
-    from_where = "kept" if mine and not arguments.replace else f"from {origin}"
+    origin = arguments.bundle or arguments.claim or arguments.config or "you"
+    kept = stage.kept and not arguments.replace and (mine or not arguments.claim)
+    from_where = "kept" if kept else f"from {origin}"
     renewed = f", with the newer certificate and key from {origin}" if stage.renewed else ""
     new = [each for each in stage.files if each.endswith(".new")]
     what = "what was given" if any(getattr(arguments, each) for each in GIVEN) else "a new default"

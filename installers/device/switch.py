@@ -29,8 +29,11 @@ class Switch:
         self.under_way = False
         self._old = ""
 
-    def start(self, version: Path) -> bool:
-        """Let a version be in force and start it; return whether there is a service that could be started."""
+    def start(self, version: Path, at_next_boot: bool = False) -> bool:
+        """Let a version be in force and start it; return whether there is a service that could be started.
+
+        `at_next_boot` is for a service that has no identity before that.
+        """
         session, places = self.session, self.places
         session.begin("start")
         self.version, self._old = version, readlink(places.previous) or readlink(places.current)
@@ -39,6 +42,11 @@ class Switch:
         if self._old and places.root / self._old != version:
             self._point(places.previous, self._old)
         self._point(places.current, f"versions/{version.name}")
+        if at_next_boot:
+            self.under_way = False
+            self._forget_old()
+            session.finish("at the first boot")
+            return False
         if not self.commands.has(self.platform.service_manager):
             self.under_way = False
             session.finish("not below a prefix")
@@ -61,6 +69,7 @@ class Switch:
         if self._old and old != self.version and old.is_dir():
             self._point(self.places.current, self._old)
             self.platform.companion = self.platform.companion_before
+            self.platform.oneshots = self.platform.oneshots_before
             self.platform.write_service(old)
             self.version, back = old, old.name
         said = f"{words.rstrip()}\n" if words else ""

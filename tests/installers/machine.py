@@ -19,6 +19,7 @@ LOOK_AGAIN = 0.1  # seconds
 BOOTED = ("running", "degraded")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb"}
+CONTAINERS = {**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}  # the environment of systemd-nspawn
 HOSTS = "127.0.0.1 localhost\n"
 
 
@@ -56,29 +57,34 @@ class Machine:
 
     def boot(self) -> None:
         """Switch it on, and wait until its systemd has started everything."""
-        command = ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=read-only"]
+        with self.console.open("ab") as console:
+            self._process = subprocess.Popen(
+                self._container("--boot", "--console=read-only"),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env=CONTAINERS,
+            )
+        self._wait_until_booted()
+
+    def run_unbooted(self, *command: object, within: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run a command as root in its files while it is off, as those do who make an image: no systemd runs there."""
+        return subprocess.run(
+            self._container("--as-pid2", "--pipe", *command), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=within, check=False, env=CONTAINERS,
+        )  # fmt: skip
+
+    def _container(self, *words: object) -> list[str]:
+        """Return the command line of systemd-nspawn with these words, on the overlay that is mounted for it."""
+        command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--drop-capability=CAP_SYS_TIME"]
         command += [f"--directory={self._directory / 'root'}", f"--machine=m{os.getpid()}"]
         command += [f"--bind-ro={path}:{there}" for path, there in self._shared.items()]
         if self._network is not None:
             command.append(f"--network-namespace-path=/proc/{os.getpid()}/fd/{self._network.descriptor}")
         options = f"lowerdir={':'.join(map(str, self.layers[1:]))},upperdir={self.upper},workdir={self._directory}/work"
         mount = ["mount", "-t", "overlay", "overlay", "-o", options, str(self._directory / "root")]
-        with self.console.open("ab") as console:
-            self._process = subprocess.Popen(
-                [
-                    *WITH_ITS_PARENT,
-                    "unshare",
-                    "--mount",
-                    "sh",
-                    "-c",
-                    f"{shlex.join(mount)} && exec {shlex.join(command)}",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                env={**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
-            )
-        self._wait_until_booted()
+        script = f"{shlex.join(mount)} && exec {shlex.join([*command, *map(str, words)])}"
+        return [*WITH_ITS_PARENT, "unshare", "--mount", "sh", "-c", script]
 
     def run(
         self, *command: object, within: float = 60.0, check: bool = False, **environment: str

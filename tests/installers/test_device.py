@@ -120,6 +120,19 @@ def test_none_of_its_modules_stands_before_one_of_the_standard_library(path: Pat
     assert path.stem not in sys.stdlib_module_names
 
 
+def test_a_file_is_there_after_a_power_cut_with_its_name(
+    tmp_path: Path, files_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in it goes to the disk before it has its name, and the name before the next thing is done."""
+    synced: list[tuple[bool, bool]] = []
+    file, sync = tmp_path / "private.key", os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: synced.append((stat.S_ISDIR(os.fstat(fd).st_mode), file.exists())) or sync(fd)
+    )
+    files_module.write(file, b"secret", 0o600)
+    assert [(False, False), (True, True)] == synced
+
+
 # Bundles
 
 

@@ -77,6 +77,9 @@ def add_tools(prefix: Path, **tools: str) -> Path:
         (["--wheelhouse", "/nowhere"], "--wheelhouse must be a directory, got /nowhere"),
         (["--prefix", "/nowhere"], "--prefix must be a directory that is there, got /nowhere"),
         (["--bundle", "/etc/passwd", "--config", "/etc/passwd"], "give --bundle or --config, not both"),
+        (["--claim", "/nowhere"], "there is no file /nowhere"),
+        (["--claim", "/etc/passwd", "--private-key", "/etc/passwd"], "give --claim or --private-key, not both"),
+        (["--first-boot", "--serial", "7"], "give --first-boot or --serial, not both"),
         (["--purge"], "there is no option --purge"),
     ],
 )
@@ -328,37 +331,65 @@ def a_linux(prefix: Path) -> Any:
 # The unit
 
 
-def test_the_unit_is_verified_without_a_word(tmp_path: Path) -> None:
+ROTATION = [f"amazon-defender-rotation.{kind}" for kind in ("service", "timer", "path")]
+EXPOSED = {"publisher": 15, "provision": 23, "rotation": 23}  # tenths; what makes keys is root's
+
+
+@pytest.mark.parametrize("name", [UNIT.name, "amazon-defender-provision.service", *ROTATION])
+def test_the_unit_is_verified_without_a_word(tmp_path: Path, name: str) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    text = UNIT.read_text().replace("/opt/aws/amazon-defender-publisher/current/venv/bin/python", str(program))
-    (tmp_path / UNIT.name).write_text(text)
-    done = subprocess.run(["systemd-analyze", "verify", str(tmp_path / UNIT.name)], capture_output=True, text=True)
-    said = [line for line in done.stderr.splitlines() if UNIT.name in line]
+    for unit in (name, "amazon-defender-rotation.service"):
+        text = (ROOT / "installers" / unit).read_text()
+        text = text.replace("/opt/aws/amazon-defender-publisher/current/venv/bin/python", str(program))
+        (tmp_path / unit).write_text(text)
+    done = subprocess.run(["systemd-analyze", "verify", str(tmp_path / name)], capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if name in line]
     assert (0, []) == (done.returncode, said)
 
 
-def test_the_unit_is_hardly_exposed() -> None:
+@pytest.mark.parametrize("name", EXPOSED)
+def test_the_unit_is_hardly_exposed(name: str) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", str(UNIT)]
+    unit = str(ROOT / "installers" / f"amazon-defender-{name}.service")
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSED[name]}", unit]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "unrecognized option" in done.stderr:
         pytest.skip("this systemd is too old to look at a unit that it does not run")
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
-def test_the_unit_knows_nothing_that_systemd_247_does_not() -> None:
+def test_what_makes_keys_is_tried_again_unless_it_was_refused_for_good() -> None:
+    for name in ("provision", "rotation"):
+        lines = (ROOT / "installers" / f"amazon-defender-{name}.service").read_text().splitlines()
+        assert {"Restart=on-failure", "RestartPreventExitStatus=77 78", "NoNewPrivileges=yes"} <= {*lines}
+        assert "Environment=AMAZON_DEFENDER_COMMANDS_AS=amazon-defender-publisher" in lines, "root runs no such command"
+        assert "User=" not in "".join(lines)
+
+
+def test_the_service_waits_for_a_key_and_not_in_vain() -> None:
+    for name in ("publisher", "cloudwatch"):
+        lines = directives(name)
+        assert {"After=amazon-defender-provision.service"} < lines
+        assert "ConditionPathExists=/opt/aws/amazon-defender-publisher/etc/private.key" in lines
+    assert "Before=amazon-defender-publisher.service amazon-defender-cloudwatch.service" in directives("provision")
+
+
+@pytest.mark.parametrize("name", [UNIT.name, "amazon-defender-provision.service", *ROTATION])
+def test_the_unit_knows_nothing_that_systemd_247_does_not(name: str) -> None:
     """It would be ignored there, with a warning at each boot."""
     later = {"ExecPaths", "NoExecPaths", "PrivateIPC", "ExtensionImages", "RestrictFileSystems", "ImportCredential"}
+    later |= {"OnSuccess", "RestartSteps", "TriggerLimitIntervalSec"}
+    text = (ROOT / "installers" / name).read_text()
     parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(UNIT.read_text())
-    assert set() == later & set(parser["Service"])
-    assert "%d" not in UNIT.read_text()
+    parser.read_string(text)
+    assert set() == later & {key for section in parser.sections() for key in parser[section]}
+    assert "%d" not in text
 
 
 def test_the_unit_goes_on_for_ever_is_watched_and_gets_its_key_from_systemd() -> None:
@@ -374,7 +405,7 @@ def test_the_unit_goes_on_for_ever_is_watched_and_gets_its_key_from_systemd() ->
 
 
 def directives(name: str) -> set[str]:
-    """The directives of a unit, a line each."""
+    """The directives of a service, a line each."""
     lines = (ROOT / "installers" / f"amazon-defender-{name}.service").read_text().splitlines()
     return {line for line in lines if "=" in line and not line.startswith("#")}
 

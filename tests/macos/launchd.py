@@ -114,8 +114,8 @@ def print_job(state, target):
 
 def start(plist):
     """Start the program of a job, below the directory that stands for /; return its id, 0 if it cannot be started."""
-    if not (STATE / "dscl" / "Users" / plist.get("UserName", "")).is_dir():
-        return 0
+    if "UserName" in plist and not (STATE / "dscl" / "Users" / plist["UserName"]).is_dir():
+        return 0  # without an account it is root's
     words = [
         str(ROOT) + word if word.startswith("/") and (ROOT / word[1:]).exists() else word
         for word in plist["ProgramArguments"]

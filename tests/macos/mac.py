@@ -21,7 +21,7 @@ SHELLS = {
 }
 BSD_TOOLS = """
     awk basename cat chmod cmp cp cut date df diff dirname du env expr find grep head install kill ln ls mkdir mktemp mv
-    printf ps readlink rm rmdir sed sleep sort stat tail tar tee touch tr uniq wc xargs
+    openssl printf ps readlink rm rmdir sed sleep sort stat tail tar tee touch tr uniq wc xargs
 """  # that is all: what Linux has besides, as getent, sha256sum or realpath, is not found
 NAME = "amazon-defender-publisher"
 LABEL = f"com.amazonaws.{NAME}"
