@@ -1,4 +1,4 @@
-"""An image whose devices get their certificates by their fleet's claim, in machines with a real systemd: to an accepted report.
+"""An image whose devices get their certificates by their fleet's claim, up to an accepted report, in machines with systemd.
 
 AWS IoT is a double, in a network that only the test and the machine have.
 """
@@ -122,32 +122,31 @@ def test_devices_of_one_image_become_things_of_their_own_and_report(
     fleet: Fleet, new_device: Callable[[str], Machine]
 ) -> None:
     for serial in ("0001", "0002"):
-        machine = new_device(serial)
-        thing = f"pump-{serial}"
-        assert wait_until(lambda: reports_of(fleet, thing) > 0), status_of(machine, PROVISION) + status_of(machine)
-        assert 1 == len(fleet.cloud.of(thing, ACTIVE))
-        assert "600 root" == says(machine, "stat", "-L", "-c", "%a %U", str(KEY))
-        left = {
-            "amazon-defender-publisher.json",
-            "certificate.pem",
-            "identities",
-            "identity",
-            "private.key",
-            "roots.pem",
-        }
-        assert left == {*says(machine, "ls", "-A", str(ETC)).split()}, "the claim is forgotten"
-        assert wait_until(lambda: machine.run(COMMAND, "--status").returncode == 0)
-        before = says(machine, "sh", "-c", f"find {ETC} -type f -o -type l | xargs stat -c '%n %y %s'")
-        machine.switch_off()
-        asked = len(fleet.cloud.kept.asked)
-        machine.boot()
-        reported = reports_of(fleet, thing)
-        assert wait_until(lambda: reports_of(fleet, thing) > reported), status_of(machine)
-        assert asked == len(fleet.cloud.kept.asked), "the second boot asks for nothing"
-        assert before == says(machine, "sh", "-c", f"find {ETC} -type f -o -type l | xargs stat -c '%n %y %s'")
-        machine.switch_off()
+        become_a_thing(fleet, new_device(serial), f"pump-{serial}")
     assert 2 == fleet.cloud.keys, "each has made a key of its own"
     assert b"PRIVATE KEY" not in fleet.cloud.kept.traffic
+
+
+def become_a_thing(fleet: Fleet, machine: Machine, thing: str) -> None:
+    """See a device provision itself at its first boot, and only report at its second; switch it off."""
+    assert wait_until(lambda: reports_of(fleet, thing) > 0), status_of(machine, PROVISION) + status_of(machine)
+    assert 1 == len(fleet.cloud.of(thing, ACTIVE))
+    assert "600 root" == says(machine, "stat", "-L", "-c", "%a %U", str(KEY))
+    left = {"amazon-defender-publisher.json", "certificate.pem", "identities", "identity", "private.key", "roots.pem"}
+    assert left == {*says(machine, "ls", "-A", str(ETC)).split()}, "the claim is forgotten"
+    assert wait_until(lambda: machine.run(COMMAND, "--status").returncode == 0)
+    before, asked = files_of(machine), len(fleet.cloud.kept.asked)
+    machine.switch_off()
+    machine.boot()
+    reported = reports_of(fleet, thing)
+    assert wait_until(lambda: reports_of(fleet, thing) > reported), status_of(machine)
+    assert (before, asked) == (files_of(machine), len(fleet.cloud.kept.asked)), "the second boot asks for nothing"
+    machine.switch_off()
+
+
+def files_of(machine: Machine) -> str:
+    """Return what is in etc, with sizes and times."""
+    return says(machine, "sh", "-c", f"find {ETC} -type f -o -type l | sort | xargs stat -c '%n %y %s'")
 
 
 def test_a_device_without_a_network_waits_for_it_and_the_service_with_it(

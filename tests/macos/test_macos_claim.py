@@ -1,8 +1,9 @@
-"""A Mac that gets its certificate by its fleet's claim, and has it replaced: the whole way, against a double of AWS IoT."""
+"""A Mac that gets its certificate by its fleet's claim, and has it replaced, against a double of AWS IoT."""
 
 from __future__ import annotations
 
 import os
+import plistlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.fakes.provisioning import ACTIVE, DENIED, INACTIVE, ProvisioningBroke
 from tests.installers.claims import write_claim
 from tests.macos.mac import ACCOUNT, LABEL, ROOT, Mac
 from tests.macos.test_macos_cloudwatch import jobs_of
-from tests.macos.test_macos_quick import MADE, STEPS, steps_of
+from tests.macos.test_macos_quick import MADE, STEPS
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -115,8 +116,6 @@ def said(mac: Mac) -> str:
 
 
 def test_the_job_that_rotates_is_roots_and_looks_once_a_day_and_at_each_wish() -> None:
-    import plistlib
-
     job = plistlib.loads((ROOT / "installers" / f"{ROTATION}.plist").read_bytes())
     assert (86400, False) == (job["StartInterval"], "UserName" in job)
     assert ["/opt/aws/amazon-defender-publisher/state/rotation-wanted.json"] == job["WatchPaths"]
