@@ -1,4 +1,4 @@
-"""An image whose devices get their certificates by their fleet's claim, up to an accepted report, in machines with systemd.
+"""An image whose devices get their certificates by a claim, up to an accepted report, in machines with a real systemd.
 
 AWS IoT is a double, in a network that only the test and the machine have.
 """
