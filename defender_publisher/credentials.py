@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 from defender_daemon import certificate as pem
-from defender_daemon.config import Authentication
+from defender_daemon.config import Agent, Authentication
 from defender_publisher.errors import Problem
 from defender_publisher.transports import method_of
 
@@ -14,6 +17,17 @@ from defender_publisher.transports import method_of
 def credential_problems(authentication: Authentication) -> list[str]:
     """Return a sentence for everything that keeps the files from being used (their dates are `validity_problem`)."""
     return [str(each) for each in file_problems(authentication) or content_problems(authentication)]
+
+
+def missing_identity(agent: Agent, path: Path | None) -> Problem | None:
+    """Return what to run where the device has no certificate yet, and a claim by which it gets one; else None."""
+    if agent.provisioning is None or agent.provisioning.template is None:
+        return None
+    files = (agent.authentication.certificate, agent.authentication.private_key)
+    if any(each is None or os.path.exists(each) for each in files):
+        return None
+    command = f"run: sudo amazon-defender-publisher --provision {shlex.quote(str(path))}"
+    return Problem("this device has no certificate yet", command)
 
 
 def file_problems(authentication: Authentication) -> list[Problem]:

@@ -23,7 +23,7 @@ from defender_daemon.health import (
     problem_lines,
     span,
 )
-from defender_publisher.credentials import file_problems
+from defender_publisher.credentials import file_problems, missing_identity
 from defender_publisher.endpoint import service_at
 from defender_publisher.errors import Problem
 from defender_publisher.settings import Settings
@@ -97,6 +97,9 @@ def _is_in_time(status: Status, accepted_ago: float | None) -> bool:
 
 def _problem(settings: Settings, running: bool) -> Problem | None:
     """Return the first thing that keeps a daemon from running, or one that runs from writing what it knows."""
+    to_come = None if running else missing_identity(settings.agent, settings.path)
+    if to_come is not None:
+        return to_come
     missing = [] if running else file_problems(settings.agent.authentication)
     found = next((each for each in missing if each.advice != AS_OWNER), None)  # whoever asks may have fewer rights
     return found or files.writing_problem(str(settings.agent.state_directory))

@@ -12,7 +12,7 @@ from pathlib import Path
 from defender_daemon import logs
 from defender_daemon.config import Raw
 from defender_daemon.text import printable_lines
-from defender_publisher.errors import TooSoon
+from defender_publisher.errors import ConfigError, TooSoon
 from defender_publisher.settings import Settings, read_settings
 from defender_publisher.transports import open_transport
 
@@ -30,14 +30,34 @@ def answer(options: argparse.Namespace, path: Path | None, overrides: Raw) -> in
         return write_bundle(options.support_bundle, path, overrides)
     if options.provision or options.rotate:
         return change_certificate(options, path, overrides)
-    settings = read_settings(path, overrides)
     if options.check_config:
-        print(*settings.check(), sep="\n")
-    elif options.once:
+        print(*check(path, overrides), sep="\n")
+        return DONE
+    settings = read_settings(path, overrides)
+    if options.once:
         publish_once(settings)
     else:
         dry_run(settings, options.samples, options.interval or FIRST_GROWTH)
     return DONE
+
+
+def check(path: Path | None, overrides: Raw) -> list[str]:
+    """Return what a configuration amounts to, also of a device whose certificate is still to come.
+
+    Raises ConfigError where it cannot be used.
+    """
+    from defender_publisher.credentials import missing_identity
+
+    settings = read_settings(path, overrides, credentials=False)
+    missing = None if settings.agent.dry_run else missing_identity(settings.agent, path)
+    if missing is None:
+        return read_settings(path, overrides).check()
+    from defender_publisher.provisioning.claim import claim_problems
+
+    problems = claim_problems(settings.agent.provisioning)
+    if problems:
+        raise ConfigError([f"{path}: {each}" for each in problems])
+    return [str(missing), *settings.lines()]
 
 
 def change_certificate(options: argparse.Namespace, path: Path | None, overrides: Raw) -> int:

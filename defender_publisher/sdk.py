@@ -9,7 +9,7 @@ import AWSIoTPythonSDK
 from defender_daemon.backoff import Backoff
 from defender_publisher.errors import ConfigError
 from defender_publisher.mqtt import MqttTransport
-from defender_publisher.session import Session
+from defender_publisher.session import Companion, Session
 from defender_publisher.settings import Settings
 from defender_publisher.tcp import open_socket
 from defender_publisher.transport import Link, Watcher
@@ -22,14 +22,25 @@ def open_mqtt(settings: Settings, link: Link, watcher: Watcher | None = None) ->
     check_sdk(AWSIoTPythonSDK.__version__)
     agent = settings.agent
     make_socket = partial(open_socket, link.host, link.port, agent.proxy)
+    companion = _wish_listener(settings)
     return MqttTransport(
         link,
-        lambda: Session(link, make_socket),
+        lambda: Session(link, make_socket, companion),
         agent.format,
         answered=agent.topic is None,
         backoff=Backoff(agent.publish_interval),
         watcher=watcher,
     )
+
+
+def _wish_listener(settings: Settings) -> Companion | None:
+    """Return what hears that another certificate is wished for, where the device can get one."""
+    given = settings.agent.provisioning
+    if given is None or given.rotation_template is None:
+        return None
+    from defender_publisher.provisioning.wish import WishListener  # here, because most do without
+
+    return WishListener(settings.thing_name, str(settings.agent.state_directory))
 
 
 def check_sdk(version: str) -> None:

@@ -25,6 +25,7 @@ DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
 RESERVED_TOPIC = "$aws/things/{thing_name}/defender/metrics/"
 AMAZON_ROOTS = Path(__file__).with_name("roots") / "amazon-root-ca.pem"  # Amazon Root CA 1 and 3
 HIDDEN = "(hidden)"
+OF_TEMPLATE = "agent.provisioning.parameters."
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -85,7 +86,7 @@ def read_settings(path: Path | None, overrides: Raw, credentials: bool = True) -
         config, origins = read_as_written(path, overrides)
         name = thing_name_of(config.agent, unknown_allowed=config.agent.dry_run)
         if credentials and not config.agent.dry_run:
-            _check_credentials(config.agent)
+            _check_credentials(config.agent, path)
         return settle(config, name, path, origins)
     except ConfigError as error:
         raise ConfigError([where + problem for problem in error.problems]) from error.__cause__
@@ -131,10 +132,11 @@ def _checked(raw: Any) -> Config:
     return config
 
 
-def _check_credentials(agent: Agent) -> None:
-    from defender_publisher.credentials import credential_problems  # here: a dry run does without TLS
+def _check_credentials(agent: Agent, path: Path | None) -> None:
+    from defender_publisher.credentials import credential_problems, missing_identity  # here: a dry run does without TLS
 
-    problems = credential_problems(agent.authentication)
+    missing = missing_identity(agent, path)
+    problems = [str(missing)] if missing is not None else credential_problems(agent.authentication)
     if problems:
         raise ConfigError(problems)
 
@@ -181,11 +183,20 @@ def _described(metric: CustomMetric, key: str) -> str:
     return f"{found.type}, the {'built-in' if source in BUILT_INS else 'metric'} {source}"
 
 
+def _is_secret(key: str) -> bool:
+    """Whether a value is not to be shown: a proxy's password, or a template's parameter of such a name."""
+    if key.startswith(OF_TEMPLATE):
+        from defender_daemon.redaction import SECRET_KEY  # here, because few have such parameters
+
+        return SECRET_KEY.search(key.removeprefix(OF_TEMPLATE)) is not None
+    return key.endswith("password")
+
+
 def _value_lines(value: Any, key: str, origins: Mapping[str, str]) -> Iterator[str]:
     if isinstance(value, CustomMetric):
         yield f"{key} = {_described(value, key)} ({origins.get(key, 'default')})"
     elif isinstance(value, msgspec.Struct):
         yield from _lines(value, key, origins)
     elif value is not None:
-        text = HIDDEN if key.endswith("password") else json.dumps(msgspec.to_builtins(value))
+        text = HIDDEN if _is_secret(key) else json.dumps(msgspec.to_builtins(value))
         yield f"{key} = {text} ({origins.get(key, 'default')})"

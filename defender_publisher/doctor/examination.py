@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from defender_daemon import ladder
 from defender_daemon.identity import COMMAND_TIMEOUT
 from defender_daemon.ladder import Rung, Step
-from defender_publisher.doctor import daemon, local, mqtt, network, nucleus
+from defender_publisher.doctor import claim, daemon, local, mqtt, network, nucleus
 from defender_publisher.doctor.case import Case
 
 RUNGS = (
@@ -30,9 +30,20 @@ RUNGS = (
 )
 
 
+CLAIM = Rung("claim", claim.check_claim, longest=claim.CONNECT_WITHIN)  # comes before the files that it brings
+
+
 def examine(case: Case) -> Iterator[Step]:
     """Climb the ladder and yield each step as it is known; whatever was opened for it is closed at the end."""
     try:
-        yield from ladder.climb(RUNGS, case, overruling=daemon.proof_that_reports_arrive)
+        yield from ladder.climb(_rungs_for(case), case, overruling=daemon.proof_that_reports_arrive)
     finally:
         case.close()
+
+
+def _rungs_for(case: Case) -> Iterator[Rung]:
+    """Yield the rungs, and the claim's where there is one, which is known once the configuration has been read."""
+    for rung in RUNGS:
+        if rung.attempt is local.find_files and claim.has_claim(case):
+            yield CLAIM
+        yield rung

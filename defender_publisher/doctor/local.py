@@ -8,7 +8,7 @@ from defender_daemon import rungs
 from defender_daemon.certificate import AS_OWNER, common_name
 from defender_daemon.identity import thing_name_of
 from defender_daemon.ladder import Doubted, Failed
-from defender_publisher.credentials import content_problems, file_problems
+from defender_publisher.credentials import content_problems, file_problems, missing_identity
 from defender_publisher.doctor.case import Case
 from defender_publisher.endpoint import is_aws, is_data_endpoint
 from defender_publisher.errors import ConfigError, DefenderError
@@ -54,6 +54,9 @@ def find_thing_name(case: Case) -> str:
 
 def find_files(case: Case) -> str:
     """See that certificate, key and authorities can be read, and the key by nobody else."""
+    missing = missing_identity(case.settings.agent, case.path)
+    if missing is not None:
+        raise Failed(*missing)
     problems = file_problems(case.authentication)
     if problems:
         raise Failed("\n".join(each.says for each in problems), problems[0].advice)

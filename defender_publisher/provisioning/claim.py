@@ -103,14 +103,15 @@ def provision(settings: Settings, identities: Identities, file: JournalFile, bro
     if journal is None:
         identities.clear(identities.spare)
         journal = file.note(Journal("claim", identities.spare, endpoint, settings.thing_name), "begun")
-    enrollment = Enrollment(identities, file, broker, _connection(settings, broker), parameters_of(settings))
+    enrollment = Enrollment(identities, file, broker, connection(settings, broker), parameters_of(settings))
     journal, session = enrollment.obtain(journal)
     session.close()
     _put_in_place(settings, identities, file, journal)
     return str(journal.thing_name)
 
 
-def _connection(settings: Settings, broker: Broker) -> Callable[[], AbstractContextManager[Asker]]:
+def connection(settings: Settings, broker: Broker) -> Callable[[], AbstractContextManager[Asker]]:
+    """Return what connects with the claim, to ask; raises ProvisioningError."""
     given = settings.agent.provisioning or Provisioning()
     claim = Pair(Path(str(given.claim_certificate)), Path(str(given.claim_private_key)))
     return partial(broker.asker, CLIENT_ID.format(thing=settings.thing_name), claim, str(given.template), rotates=False)

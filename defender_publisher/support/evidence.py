@@ -115,11 +115,15 @@ def _known_secrets(findings: Findings) -> list[str]:
     """Return what is known to be secret: in the configuration, in the environment, and in the key's file."""
     secrets = secrets_of(findings.raw) + secrets_of(findings.case.overrides)
     secrets += [os.environ[name] for name in SECRET_VARIABLES if os.environ.get(name)]
-    path = _in(findings.raw, "agent", "authentication", "private_key")
+    keys = (("authentication", "private_key"), ("provisioning", "claim_private_key"))
+    return secrets + [line for each in keys for line in _lines_of_key(_in(findings.raw, "agent", *each))]
+
+
+def _lines_of_key(path: Any) -> list[str]:
     try:
-        return secrets + key_lines(files.read(Path(str(path))).decode("utf-8", "replace"))
+        return key_lines(files.read(Path(os.path.realpath(str(path)))).decode("utf-8", "replace"))
     except (OSError, ValueError):  # ValueError: a path with a null byte in it
-        return secrets
+        return []
 
 
 def _in(raw: Any, *keys: str) -> Any:

@@ -1,7 +1,8 @@
-"""What the tests of the publisher share: a Greengrass component, with a nucleus that is a fake."""
+"""What the tests of the publisher share: a Greengrass component with a fake nucleus, a device that has a claim."""
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from defender_publisher import session
+from defender_publisher.provisioning import calls, commands
+from demo.authority import Authority
 from tests.conftest import PUBLISHER
 from tests.fakes.nucleus import TOKEN, Nucleus
+from tests.fakes.provisioning import ProvisioningBroker
+from tests.publisher.provisioning.device import Device, Say
 from tests.waiting import PATIENCE
 
 SOON = {"agent": {"publish_interval": 2, "allow_short_interval": True}}
@@ -58,3 +64,49 @@ def daemon(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.P
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path) as process:
         yield process
         process.kill()
+
+
+@pytest.fixture
+def aws(tmp_path: Path, authority: Authority) -> Iterator[ProvisioningBroker]:
+    """Fleet provisioning on loopback."""
+    broker = ProvisioningBroker(tmp_path, authority)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def device(tmp_path: Path, aws: ProvisioningBroker, restored_log: None) -> Device:
+    """A device that has a claim and no certificate."""
+    return Device(tmp_path / "device", aws)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that would have been waited between two attempts; nobody waits here."""
+    waited: list[float] = []
+    monkeypatch.setattr(calls, "APART", 0.0)
+    monkeypatch.setattr(commands, "sleep", waited.append)
+    monkeypatch.setattr(session, "DISPATCH_INTERVAL", 0.05)
+    return waited
+
+
+@pytest.fixture
+def restored_log() -> Iterator[None]:
+    """Leave logging as it was: the program sends it to a standard error that is this test's own."""
+    root = logging.getLogger()
+    handlers, level, publishers = root.handlers[:], root.level, logging.getLogger("defender_publisher").level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("defender_publisher").setLevel(publishers)
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Say:
+    """What was said since, on both outputs."""
+
+    def said() -> str:
+        captured = capsys.readouterr()
+        return captured.out + captured.err
+
+    return said

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.fakes.provisioning import ACTIVE, DENIED, LOST, THROTTLED, ProvisioningBroker
-from tests.publisher.provisioning.conftest import Device, Say
+from tests.publisher.provisioning.device import Device, Say
 
 pytestmark = pytest.mark.usefixtures("waits")
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
+from defender_publisher import questions
 from defender_publisher.provisioning import commands
+from defender_publisher.snapshot import Counters
+from tests.fakes.host import COUNTERS_ONLY, ONE, Host, growth_of
 from tests.fakes.provisioning import ACTIVE, INACTIVE, LOST, THROTTLED, ProvisioningBroker, fingerprint
-from tests.publisher.provisioning.conftest import Device, Say
+from tests.publisher.provisioning.device import Device, Say, make_plain
 
 WISH = "2026-11-30T10:00:00Z"
 
@@ -151,12 +155,20 @@ def test_what_cannot_be_rotated_is_said(device: Device, said: Say, change: dict[
     assert expected in said()
 
 
-def make_plain(device: Device) -> None:
-    """Let the device have two plain files, as an installation from a bundle has them."""
-    for name in ("private.key", "certificate.pem"):
-        content = (device.etc / name).read_bytes()
-        (device.etc / name).unlink()
-        (device.etc / name).write_bytes(content)
-        (device.etc / name).chmod(0o600)
-    (device.etc / "identity").unlink()
-    shutil.rmtree(device.etc / "identities")
+def test_no_byte_is_lost_or_counted_twice_over_rotations(
+    provisioned: Device, aws: ProvisioningBroker, tmp_path: Path, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "FIRST_GROWTH", 0.0)
+    host = Host(tmp_path)
+    raw = json.loads(provisioned.config.read_text())
+    raw["agent"].update(procfs_path=str(host.path), short_names=True)
+    provisioned.config.write_text(json.dumps({**raw, "metrics": COUNTERS_ONLY, "custom_metrics": ONE}))
+    for number in range(4):
+        host.count(Counters(*(1000 + 700 * number + each for each in range(4))))
+        assert 0 == provisioned.run("--once"), said()
+        host.count(Counters(*(1300 + 700 * number + each for each in range(4))))
+        if number % 2:
+            aws.next_answers["commit"] = [LOST]
+        assert 0 == provisioned.run("--rotate"), said()
+    grown = [growth_of(payload) for topic, payload, _ in aws.seen.publishes if topic.endswith("/defender/metrics/json")]
+    assert [None, *[Counters(700, 700, 700, 700)] * 3] == grown

@@ -1,24 +1,22 @@
-"""A device below a directory of its own, and fleet provisioning on loopback for it."""
+"""A device below a directory of its own, on which the program is run in this process."""
 
 from __future__ import annotations
 
 import json
-import logging
+import shutil
 import ssl
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from defender_publisher import session
 from defender_publisher.__main__ import main
-from defender_publisher.provisioning import calls, commands
-from demo.authority import Authority
 from tests.fakes.provisioning import ACTIVE, ProvisioningBroker, fingerprint
 
 CONFIG = "amazon-defender-publisher.json"
+
+
+Say = Callable[[], str]
 
 
 class Device:
@@ -86,48 +84,12 @@ class Device:
         return "" if fits else f"{found}"
 
 
-@pytest.fixture
-def aws(tmp_path: Path, authority: Authority) -> Iterator[ProvisioningBroker]:
-    broker = ProvisioningBroker(tmp_path, authority)
-    yield broker
-    broker.close()
-
-
-@pytest.fixture
-def device(tmp_path: Path, aws: ProvisioningBroker) -> Device:
-    return Device(tmp_path / "device", aws)
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that would have been waited between two attempts; nobody waits here."""
-    waited: list[float] = []
-    monkeypatch.setattr(calls, "APART", 0.0)
-    monkeypatch.setattr(commands, "sleep", waited.append)
-    monkeypatch.setattr(session, "DISPATCH_INTERVAL", 0.05)
-    return waited
-
-
-@pytest.fixture(autouse=True)
-def restored_log() -> Iterator[None]:
-    """Leave logging as it was: the program sends it to a standard error that is this test's own."""
-    root = logging.getLogger()
-    handlers, level, publishers = root.handlers[:], root.level, logging.getLogger("defender_publisher").level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("defender_publisher").setLevel(publishers)
-
-
-Say = Callable[[], str]
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Say:
-    """What was said since, on both outputs."""
-
-    def said() -> str:
-        captured = capsys.readouterr()
-        return captured.out + captured.err
-
-    return said
+def make_plain(device: Device) -> None:
+    """Let the device have two plain files, as an installation from a bundle has them."""
+    for name in ("private.key", "certificate.pem"):
+        content = (device.etc / name).read_bytes()
+        (device.etc / name).unlink()
+        (device.etc / name).write_bytes(content)
+        (device.etc / name).chmod(0o600)
+    (device.etc / "identity").unlink()
+    shutil.rmtree(device.etc / "identities")

@@ -1,0 +1,111 @@
+"""The commands end with a status that says whether to try again, and the other modes know a device without a pair."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from defender_daemon import lock
+from defender_publisher.provisioning import commands, key
+from tests.fakes.provisioning import LOST, ProvisioningBroker
+from tests.publisher.provisioning.device import Device, Say
+
+pytestmark = pytest.mark.usefixtures("waits")
+
+RUN_THIS = "this device has no certificate yet; run: sudo amazon-defender-publisher --provision "
+
+
+def test_a_run_gives_up_with_75_where_there_is_no_connection(
+    device: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.close()
+    monkeypatch.setattr(commands, "CONNECTING_WITHIN", 0.0)
+    assert 75 == device.run("--provision")
+    assert "connect: as claim-rpi-0001: localhost refused the connection; " in said()
+
+
+def test_a_run_gives_up_with_75_where_answers_are_lost(
+    device: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.next_answers["csr"] = [LOST]
+    monkeypatch.setattr(commands, "ANSWERED_WITHIN", 0.0)
+    assert 75 == device.run("--provision")
+    assert "CSR: the connection was closed after the question on $aws/certificates/create-from-csr/json" in said()
+
+
+def test_two_runs_at_once_are_one_too_many(device: Device, aws: ProvisioningBroker, said: Say) -> None:
+    with lock.take(device.etc / "identities" / "lock"):
+        assert 75 == device.run("--provision")
+    assert "another run is under way" in said()
+    assert [] == aws.seen.connects
+
+
+def test_a_device_without_openssl_is_told_what_to_install(
+    device: Device, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(device.etc))
+    assert 78 == device.run("--provision")
+    assert f"{key.MISSING}\n" == said()
+
+
+def test_a_directory_that_cannot_be_written_is_said(device: Device, said: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(device.etc / "identities"))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert 77 == device.run("--provision")
+    assert f"{device.etc / 'identities'}: Permission denied; run this with sudo\n" == said()
+
+
+def test_if_due_goes_with_rotate_only(device: Device, said: Say) -> None:
+    with pytest.raises(SystemExit):
+        device.run("--provision", "--if-due")
+    assert "--if-due goes with --rotate" in said()
+
+
+@pytest.mark.parametrize("options", [[], ["--once"]])
+def test_without_a_certificate_the_daemon_says_what_is_to_be_run(device: Device, said: Say, options: list[str]) -> None:
+    assert 78 == device.run(*options)
+    assert f"{device.config}: {RUN_THIS}{device.config}" in said()
+
+
+def test_the_check_of_a_configuration_takes_one_whose_certificate_is_to_come(device: Device, said: Say) -> None:
+    device.configure(parameters={"Site": "Leeds", "Bootstrap-Secret": "s3cr3t"})
+    assert 0 == device.run("--check-config")
+    shown = said()
+    assert shown.startswith(f"{RUN_THIS}{device.config}\n")
+    assert 'agent.provisioning.template = "fleet" (file)\n' in shown
+    assert 'agent.provisioning.parameters.Site = "Leeds"' in shown
+    assert "agent.provisioning.parameters.Bootstrap-Secret = (hidden)" in shown
+    device.configure(claim_certificate="gone.pem")
+    assert 78 == device.run("--check-config")
+    assert "agent.provisioning.claim_certificate must be a readable file" in said()
+
+
+def test_the_status_of_a_device_without_a_certificate_says_what_is_to_be_run(device: Device, said: Say) -> None:
+    assert 3 == device.run("--status")
+    shown = said()
+    assert "this device has no certificate yet" in shown
+    assert f"--provision {device.config}" in shown
+
+
+def test_a_support_bundle_has_neither_the_claims_key_nor_the_devices(
+    device: Device, aws: ProvisioningBroker, tmp_path: Path
+) -> None:
+    assert 0 == device.run("--provision")
+    private = [device.etc / "private.key", aws.claim.private_key]
+    device.configure(parameters={"Note": " ".join(private[1].read_text().splitlines()[1:3])})
+    logfile = tmp_path / "publisher.log"
+    logfile.write_text("".join(path.read_text() for path in private))
+    raw = json.loads(device.config.read_text())
+    raw["agent"]["logfile"] = str(logfile)
+    device.config.write_text(json.dumps(raw))
+    device.run(f"--support-bundle={tmp_path / 'bundle.tar'}")
+    with tarfile.open(tmp_path / "bundle.tar") as tar:
+        content = b"".join(member.read() for each in tar if (member := tar.extractfile(each)))
+    lines = [line for path in private for line in path.read_text().splitlines()[1:-1]]
+    assert b"publisher.log" in content
+    assert [] == [line for line in lines if line.encode() in content]
