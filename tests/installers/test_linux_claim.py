@@ -64,8 +64,8 @@ def fleet(
     network = Network()
     with network.cloud.entered():
         listener = socket.create_server((CLOUD_ADDRESS, PORT))
-    cloud = ProvisioningBroker(authority, CLOUD_ADDRESS, listener)
     directory = tmp_path_factory.mktemp("claim")
+    cloud = ProvisioningBroker(directory, authority, CLOUD_ADDRESS, listener)
     write_claim(directory / "claim.tar", cloud, CLOUD_ADDRESS, PORT, instance=INSTANCE)
     yield Fleet(network, cloud, {source: SOURCE, wheels: WHEELS, directory: BUNDLE})
     cloud.close()

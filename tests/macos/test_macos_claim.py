@@ -26,9 +26,9 @@ OWN = f"{ACCOUNT}:{ACCOUNT}"
 
 
 @pytest.fixture
-def cloud(authority: Authority) -> Iterator[ProvisioningBroker]:
+def cloud(tmp_path: Path, authority: Authority) -> Iterator[ProvisioningBroker]:
     """AWS IoT on loopback, as far as a device that provisions itself sees it."""
-    broker = ProvisioningBroker(authority)
+    broker = ProvisioningBroker(tmp_path, authority)
     yield broker
     broker.close()
 
