@@ -28,7 +28,7 @@ WORDS = {  # for an option, where a word comes first: amazon-defender-publisher 
     "version": ("--version",),
     "help": ("--help",),
 }
-QUESTIONS = ("once", "check_config", "status", "doctor", "support_bundle", "provision", "rotate")
+QUESTIONS = ("once", "check_config", "status", "doctor", "support_bundle", "provision", "rotate", "rotation_due")
 FIRST_AGENTS = {  # the spellings of AWS's first Device Defender agent (agent.py), and those of this program so far
     "--rootCA": "--root-ca",
     "--cert": "--certificate",
@@ -126,4 +126,6 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     claim = "get this device its own certificate by its claim; once it has one nothing is changed"
     add("--provision", action="store_true", help=claim)
     add("--rotate", action="store_true", help="replace this device's key and certificate by new ones")
+    due = "say whether --rotate --if-due would do that now (exit status 0), or not (1); connect to nothing"
+    add("--rotation-due", action="store_true", help=due)
     add("--version", action="version", version=f"%(prog)s {__version__}")

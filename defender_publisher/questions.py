@@ -28,7 +28,7 @@ def answer(options: SimpleNamespace, path: Path | None, overrides: Raw) -> int:
         return examine(path, overrides, options.json)
     if options.support_bundle:
         return write_bundle(options.support_bundle, path, overrides)
-    if options.provision or options.rotate:
+    if options.provision or options.rotate or options.rotation_due:
         return change_certificate(options, path, overrides)
     if options.check_config:
         print(*check(path, overrides), sep="\n")
@@ -64,6 +64,8 @@ def change_certificate(options: SimpleNamespace, path: Path | None, overrides: R
     """Get this device a certificate, its first or another one; return the exit status."""
     from defender_publisher.provisioning import commands
 
+    if options.rotation_due:
+        return commands.say_whether_due(path, overrides)
     if options.rotate:
         return commands.rotate_device(path, overrides, options.if_due)
     return commands.provision_device(path, overrides)

@@ -16,7 +16,8 @@ mark=$root/stopped-to-rotate # the service is to be started again, also after th
 spread=3600                  # seconds over which the Macs of a fleet that were started together are spread
 leaves_within=30             # seconds in which a job that was booted out is gone; launchd kills it after 20 (ExitTimeOut)
 bootstraps=20                # how often a bootstrap is tried, once a second: after a bootout it fails for 5 s and more
-export AMAZON_DEFENDER_COMMANDS_AS=_amazon-defender # whose the commands of a configuration are
+account=_amazon-defender
+export AMAZON_DEFENDER_COMMANDS_AS=$account # whose the commands of a configuration are
 
 say() {
     printf '%s\n' "$*" >&2 # which is stderr-rotation.log
@@ -43,6 +44,7 @@ stop() {
 
 start() {
     local tried=0
+    chown $account:$account "$root/etc/private.key" # of the pair that is in force: launchd hands over no key
     until is_loaded || launchctl bootstrap system "$prefix/Library/LaunchDaemons/$label.plist"; do
         tried=$((tried + 1))
         if [ $tried -ge $bootstraps ]; then

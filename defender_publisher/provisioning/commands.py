@@ -23,7 +23,8 @@ from defender_publisher.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
 
-DONE, TRY_AGAIN, REFUSED = 0, 75, 77  # 0, EX_TEMPFAIL and EX_NOPERM of sysexits.h
+DONE, FAILED, TRY_AGAIN, REFUSED = 0, 1, 75, 77  # 75 and 77 are EX_TEMPFAIL and EX_NOPERM of sysexits.h
+NOT_DUE = "not due: nobody asked for another certificate, and this one is not too old"
 LOCK = "lock"
 # Seconds for which a run tries again. Where there is no connection the service manager starts it again; where AWS
 # answers, it is worth while: a fleet of thousands that starts at once is through its quota in some minutes.
@@ -62,11 +63,27 @@ def rotate_device(path: Path | None, overrides: Raw, if_due: bool) -> int:
         rotation.check()
         reason = rotation.reason(time.time())
         if if_due and not reason:
-            print("not due: nobody asked for another certificate, and this one is not too old; nothing was changed")
+            print(f"{NOT_DUE}; nothing was changed")
             return DONE
-        return _alone(identities, file, lambda: f"rotated to the certificate {rotation.rotate()}")
+        # Who asks whether it is due tries again by itself, and has stopped the daemon until this ends.
+        return _alone(identities, file, lambda: f"rotated to the certificate {rotation.rotate()}", once=if_due)
     except OSError as error:
         return _say_which(error)
+
+
+def say_whether_due(path: Path | None, overrides: Raw) -> int:
+    """Say why this device's key and certificate are to be replaced now; return 0, or 1 where they are not."""
+    logs.log_to_stderr(logging.WARNING)
+    settings = read_settings(path, overrides, credentials=False)
+    identities = identities_of(settings)
+    rotation = Rotation(settings, identities, JournalFile(identities.directory), Broker(settings))
+    try:
+        rotation.check()
+        reason = rotation.reason(time.time())
+    except OSError as error:
+        return _say_which(error)
+    print(f"due: {reason}" if reason else NOT_DUE)
+    return DONE if reason else FAILED
 
 
 def _nothing_to_do(settings: Settings, identities: Identities, file: JournalFile) -> bool:
@@ -79,7 +96,7 @@ def _nothing_to_do(settings: Settings, identities: Identities, file: JournalFile
     return is_provisioned(settings, identities)
 
 
-def _alone(identities: Identities, file: JournalFile, attempt: Attempt) -> int:
+def _alone(identities: Identities, file: JournalFile, attempt: Attempt, *, once: bool = False) -> int:
     """Keep other runs off, and try; return the exit status."""
     identities.prepare()
     try:
@@ -87,11 +104,11 @@ def _alone(identities: Identities, file: JournalFile, attempt: Attempt) -> int:
     except BlockingIOError:
         return _say(f"another run is under way: it holds {identities.directory / LOCK}; wait for its end", TRY_AGAIN)
     with held:
-        return _try(file, attempt, Backoff())
+        return _try(file, attempt, Backoff(), once=once)
 
 
-def _try(file: JournalFile, attempt: Attempt, backoff: Backoff) -> int:
-    """Try for as long as it helps, with full jitter in between, and keep the last failure for the doctor."""
+def _try(file: JournalFile, attempt: Attempt, backoff: Backoff, *, once: bool = False) -> int:
+    """Try for as long as it helps, with full jitter in between, or once; keep the last failure for the doctor."""
     begun = time.monotonic()
     while True:
         try:
@@ -103,7 +120,7 @@ def _try(file: JournalFile, attempt: Attempt, backoff: Backoff) -> int:
                 return _say(str(error), REFUSED)
             wait = backoff.failed()
             left = begun + (CONNECTING_WITHIN if error.step == CONNECT else ANSWERED_WITHIN) - time.monotonic()
-            if wait > left:
+            if once or wait > left:
                 return _say(f"{error}; run this again", TRY_AGAIN)
             log.warning("%s; next attempt in %.0f s", error, wait)
             sleep(wait)

@@ -35,7 +35,8 @@ class Identities:
         """Make the directories."""
         for path in (self.directory, *(self.directory / slot for slot in SLOTS)):
             if not path.is_dir():
-                path.mkdir(mode=0o755)
+                path.mkdir()
+                path.chmod(0o755)  # whatever the umask of root's is: the daemon reads its certificate there
                 files.sync_directory(path.parent)
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import socket
 import ssl
 import struct
 import time
@@ -82,7 +83,14 @@ class ProvisioningBroker(ScriptedBroker):
 
     template, rotation_template = "fleet", "fleet-rotate"
 
-    def __init__(self, directory: Path, authority: Authority) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        authority: Authority,
+        address: str = "localhost",
+        listener: socket.socket | None = None,
+    ) -> None:
+        """Be AWS IoT at an address, where a `listener` may be that is in another network."""
         self.authority = authority
         self.claim = authority.issue("claim")
         self.claim_id = fingerprint(self.claim.certificate.read_text())
@@ -93,8 +101,10 @@ class ProvisioningBroker(ScriptedBroker):
         self.hook: Callable[[dict[str, str]], bool] = lambda parameters: True
         self.name_of: Callable[[dict[str, str]], str] = lambda parameters: parameters["ThingName"]
         self.shadow: dict[str, Any] | None = None
-        files = authority.issue("localhost", ["localhost"])
-        super().__init__(files.certificate, files.private_key, authority.certificate, wrap=self._recorded)
+        files = authority.issue(address, [address])
+        super().__init__(
+            files.certificate, files.private_key, authority.certificate, wrap=self._recorded, listener=listener
+        )
 
     def of(self, thing: str, status: str = ACTIVE) -> list[str]:
         """Return the certificates of a thing with this status."""

@@ -16,7 +16,7 @@ from tests.namespaces import Namespace
 
 BOOT_WITHIN, END_WITHIN = 60.0, 30.0  # seconds; it takes one or two
 LOOK_AGAIN = 0.1  # seconds
-BOOTED = ("running", "degraded")
+BOOTED = ("running", "degraded", "active")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb"}
 CONTAINERS = {**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}  # the environment of systemd-nspawn
@@ -55,8 +55,8 @@ class Machine:
             self.close()
         return None
 
-    def boot(self) -> None:
-        """Switch it on, and wait until its systemd has started everything."""
+    def boot(self, target: str = "") -> None:
+        """Switch it on, and wait until its systemd has started everything, or has reached a target."""
         with self.console.open("ab") as console:
             self._process = subprocess.Popen(
                 self._container("--boot", "--console=read-only"),
@@ -65,7 +65,7 @@ class Machine:
                 stderr=console,
                 env=CONTAINERS,
             )
-        self._wait_until_booted()
+        self._wait_until_booted(["is-active", target] if target else ["is-system-running"])
 
     def run_unbooted(self, *command: object, within: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command as root in its files while it is off, as those do who make an image: no systemd runs there."""
@@ -121,7 +121,7 @@ class Machine:
             self._process.wait()
             self._process = None
 
-    def _wait_until_booted(self) -> None:
+    def _wait_until_booted(self, question: Sequence[str]) -> None:
         assert self._process is not None
         self.leader, deadline, state = 0, time.monotonic() + BOOT_WITHIN, ""
         while state not in BOOTED:
@@ -131,7 +131,7 @@ class Machine:
             self.leader = first_child(self._process.pid)
             if self.leader:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    state = self.run("systemctl", "is-system-running", within=10).stdout.strip()
+                    state = self.run("systemctl", *question, within=10).stdout.strip()
 
 
 def first_child(pid: int) -> int:

@@ -373,10 +373,10 @@ def test_what_makes_keys_is_tried_again_unless_it_was_refused_for_good() -> None
 
 def test_the_service_waits_for_a_key_and_not_in_vain() -> None:
     for name in ("publisher", "cloudwatch"):
-        lines = directives(name)
-        assert {"After=amazon-defender-provision.service"} < lines
-        assert "ConditionPathExists=/opt/aws/amazon-defender-publisher/etc/private.key" in lines
-    assert "Before=amazon-defender-publisher.service amazon-defender-cloudwatch.service" in directives("provision")
+        assert "ConditionPathExists=/opt/aws/amazon-defender-publisher/etc/private.key" in directives(name)
+    assert "DefaultDependencies=no" in directives("provision"), "or a boot without a network would wait for it"
+    text = (ROOT / "installers" / "amazon-defender-provision.service").read_text()
+    assert "for unit in amazon-defender-publisher.service amazon-defender-cloudwatch.service; do" in text
 
 
 @pytest.mark.parametrize("name", [UNIT.name, "amazon-defender-provision.service", *ROTATION])

@@ -124,11 +124,13 @@ def start(plist):
         **{key: os.environ[key] for key in os.environ if key != "MAC_KILLED_AT"},
         **plist.get("EnvironmentVariables", {}),
     }
-    with (ROOT / plist["StandardErrorPath"].lstrip("/")).open("ab") as errors:
+    said = plist["StandardOutPath"]
+    said = said if said == os.devnull else ROOT / said.lstrip("/")
+    with (ROOT / plist["StandardErrorPath"].lstrip("/")).open("ab") as errors, open(said, "ab") as output:
         process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=output,
             stderr=errors,
             cwd=str(ROOT) + plist.get("WorkingDirectory", "/"),
             env=environment,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import tarfile
 from pathlib import Path
 
@@ -10,11 +12,12 @@ import pytest
 
 from defender_daemon import lock
 from defender_publisher.provisioning import commands, key
-from tests.fakes.provisioning import LOST, ProvisioningBroker
+from tests.fakes.provisioning import LOST, THROTTLED, ProvisioningBroker
 from tests.publisher.provisioning.device import Device, Say
 
 pytestmark = pytest.mark.usefixtures("waits")
 
+WISH = "2026-12-01T09:00:00Z"
 RUN_THIS = "this device has no certificate yet; run: sudo amazon-defender-publisher --provision "
 
 
@@ -58,6 +61,38 @@ def test_a_directory_that_cannot_be_written_is_said(device: Device, said: Say, m
     monkeypatch.setattr(Path, "mkdir", refuse)
     assert 77 == device.run("--provision")
     assert f"{device.etc / 'identities'}: Permission denied; run this with sudo\n" == said()
+
+
+def test_whether_a_rotation_is_due_is_said_without_a_connection(
+    device: Device, aws: ProvisioningBroker, said: Say
+) -> None:
+    assert 78 == device.run("--rotation-due"), "there is nothing to replace yet"
+    assert 0 == device.run("--provision")
+    said()
+    connects = len(aws.seen.connects)
+    assert (1, f"{commands.NOT_DUE}\n") == (device.run("--rotation-due"), said())
+    (device.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
+    assert (0, f"due: it was asked for at {WISH}\n") == (device.run("--rotation-due"), said())
+    assert connects == len(aws.seen.connects)
+
+
+def test_whoever_asks_whether_it_is_due_is_to_try_again(device: Device, aws: ProvisioningBroker, said: Say) -> None:
+    """The unit has stopped the daemon meanwhile."""
+    assert 0 == device.run("--provision")
+    (device.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
+    aws.next_answers["csr"] = [THROTTLED]
+    assert (75, 1) == (device.run("--rotate", "--if-due"), sum(call == "csr" for call, *_ in aws.kept.asked) - 1)
+    assert 0 == device.run("--rotate", "--if-due"), said()
+
+
+def test_the_services_user_can_read_the_certificate_whatever_roots_umask_is(device: Device) -> None:
+    before = os.umask(0o077)
+    try:
+        assert 0 == device.run("--provision")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (device.etc / "identities").glob("**/*")}
+    assert {"a": 0o755, "b": 0o755, "certificate.pem": 0o644, "private.key": 0o600, "lock": modes["lock"]} == modes
 
 
 def test_if_due_goes_with_rotate_only(device: Device, said: Say) -> None:
