@@ -87,8 +87,8 @@ class Identities:
         return certificate_id(str(self.certificate(slot)))
 
     def put_key(self, slot: Slot, pem: bytes) -> None:
-        """Keep a key in a slot; nobody else can read it from its first byte on."""
-        files.replace(self.key(slot), pem, sync=True, mode=0o600)
+        """Keep a key in a slot for whom the one in force belongs to; nobody else can read it, from its first byte on."""
+        files.replace(self.key(slot), pem, sync=True, mode=0o600, owner=self._owner())
 
     def put_certificate(self, slot: Slot, pem: bytes) -> None:
         """Keep a certificate in a slot."""
@@ -134,6 +134,14 @@ class Identities:
             self.turn(slot)
         self.show()
         return new
+
+    def _owner(self) -> tuple[int, int] | None:
+        """Return user and group of the key in force: on macOS the service's own account reads it."""
+        try:
+            found = self._paths[KEY].stat()
+        except FileNotFoundError:
+            return None
+        return (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
 
     def _pairs(self) -> list[tuple[str, Path]]:
         return list(self._paths.items())

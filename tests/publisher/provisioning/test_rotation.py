@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -153,6 +154,17 @@ def test_what_cannot_be_rotated_is_said(device: Device, said: Say, change: dict[
     device.configure(**change)
     assert 78 == device.run("--rotate")
     assert expected in said()
+
+
+def test_the_next_key_belongs_to_whom_the_one_before_belongs_to(
+    provisioned: Device, unprivileged: int, said: Say
+) -> None:
+    make_plain(provisioned)
+    os.chown(provisioned.etc / "private.key", unprivileged, unprivileged)
+    for _ in range(2):
+        assert 0 == provisioned.run("--rotate"), said()
+        found = (provisioned.etc / "private.key").stat()
+        assert (unprivileged, unprivileged, 0o600) == (found.st_uid, found.st_gid, found.st_mode & 0o777)
 
 
 def test_no_byte_is_lost_or_counted_twice_over_rotations(
