@@ -56,8 +56,8 @@ MOST_BYTES = 1600  # of memory, a thing; the documentation says 1.5 KB
 
 METHOD = """\
 Written by `make bench-million`. As above, with one `amazon-defender-detect` for 100,000 things and another one for
-1,000,000, whose states it restores; each thing reports once, {rate:,.0f} a second, to mosquitto over TLS. Then Detect is
-ended by SIGTERM and started again. Start and restart are from the command to "is ready", with the CPU time of the
+1,000,000, whose states it restores; each thing reports once, {rate:,.0f} a second, to mosquitto over TLS. Then Detect
+is ended by SIGTERM and started again. Start and restart are from the command to "is ready", with the CPU time of the
 process. The questions are commands of their own, with what Python takes to start; the pages are made once, without
 HTTP."""
 
