@@ -161,8 +161,10 @@ class Client(mqtt.Client):
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         self._answer(connection)
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
-        while result == MQTTErrorCode.MQTT_ERR_SUCCESS and self.socket() is connection and connection.has_others:
+        while result == MQTTErrorCode.MQTT_ERR_SUCCESS and connection.has_others:
             result = super().loop_read(max_packets)
+            if self.socket() is not connection:
+                break
         return result
 
     def _answer(self, connection: BufferedSocket) -> None:
@@ -249,7 +251,7 @@ def encode_message(topic: str, payload: bytes) -> bytes:
         head.append(length & 0x7F | 0x80)
         length >>= 7
     head.append(length)
-    return b"%b%b%b%b" % (head, len(name).to_bytes(2, "big"), name, payload)
+    return b"%b%b%b%b" % (bytes(head), len(name).to_bytes(2, "big"), name, payload)
 
 
 class Deafness:
