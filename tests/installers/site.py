@@ -50,7 +50,58 @@ class Host(Namespace):
         self.descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
 
 
-class Site:
+class Operator:
+    """What an operator does on a machine who installs and removes the service there."""
+
+    machine: Machine
+
+    def install(
+        self, *options: object, source: str = SOURCE, within: float = INSTALL_WITHIN, **environment: str
+    ) -> Run:
+        """Run the installer as an operator does, who has the wheelhouse and no network."""
+        command = ["bash", f"{source}/installers/install-rpi.bash", "--wheelhouse", WHEELS, *options]
+        return self.machine.run(*command, within=within, **environment)
+
+    def begin_install(
+        self, *options: object, source: str = SOURCE, script: str = "install-rpi.bash", wheels: str = WHEELS
+    ) -> None:
+        """Start an installer, and do not wait for it."""
+        command = ["bash", f"{source}/installers/{script}", "--wheelhouse", wheels, *options]
+        self.machine.run("rm", "-f", INSTALLER_SAYS, check=True)
+        self.machine.run("systemctl", "reset-failed", INSTALLER)
+        output = [f"--property=Standard{stream}=append:{INSTALLER_SAYS}" for stream in ("Output", "Error")]
+        self.machine.run("systemd-run", f"--unit={INSTALLER}", *output, *command, check=True)
+
+    def wait_for_step(self, step: str) -> None:
+        """Wait until the installer that was started has done a step."""
+        deadline = time.monotonic() + STEP_WITHIN
+        while f"  {step} " not in self.machine.run("cat", INSTALLER_SAYS).stdout:
+            assert time.monotonic() < deadline, self.read(INSTALLER_SAYS)
+            time.sleep(LOOK_AGAIN)
+
+    def end_install(self, name: str) -> str:
+        """Send the installer and all that it has started a signal; return what it said until its end."""
+        self.machine.run("systemctl", "kill", f"--signal={name}", INSTALLER, check=True)
+        deadline = time.monotonic() + STEP_WITHIN
+        while self.machine.run("systemctl", "is-active", INSTALLER).stdout.strip() in ("active", "deactivating"):
+            assert time.monotonic() < deadline, self.read(INSTALLER_SAYS)
+            time.sleep(LOOK_AGAIN)
+        return self.read(INSTALLER_SAYS)
+
+    def uninstall(self, *options: object) -> Run:
+        """Run the uninstaller."""
+        return self.machine.run("bash", f"{SOURCE}/installers/uninstall-rpi.bash", *options)
+
+    def read(self, path: Path | str) -> str:
+        """Return a file's text."""
+        return self.machine.run("cat", path, check=True).stdout
+
+    def write(self, path: Path | str, text: str) -> None:
+        """Write a file, as root does."""
+        subprocess.run(self.machine.entering("tee", path), input=text, text=True, stdout=subprocess.DEVNULL, check=True)
+
+
+class Site(Operator):
     """A machine and its cloud; what is installed there is up to the test."""
 
     def __init__(
@@ -110,51 +161,6 @@ class Site:
         found = re.search(r"report (\d+)", line.text)
         assert found is not None
         return int(found[1])
-
-    def install(
-        self, *options: object, source: str = SOURCE, within: float = INSTALL_WITHIN, **environment: str
-    ) -> Run:
-        """Run the installer as an operator does, who has the wheelhouse and no network."""
-        command = ["bash", f"{source}/installers/install-rpi.bash", "--wheelhouse", WHEELS, *options]
-        return self.machine.run(*command, within=within, **environment)
-
-    def begin_install(
-        self, *options: object, source: str = SOURCE, script: str = "install-rpi.bash", wheels: str = WHEELS
-    ) -> None:
-        """Start an installer, and do not wait for it."""
-        command = ["bash", f"{source}/installers/{script}", "--wheelhouse", wheels, *options]
-        self.machine.run("rm", "-f", INSTALLER_SAYS, check=True)
-        self.machine.run("systemctl", "reset-failed", INSTALLER)
-        output = [f"--property=Standard{stream}=append:{INSTALLER_SAYS}" for stream in ("Output", "Error")]
-        self.machine.run("systemd-run", f"--unit={INSTALLER}", *output, *command, check=True)
-
-    def wait_for_step(self, step: str) -> None:
-        """Wait until the installer that was started has done a step."""
-        deadline = time.monotonic() + STEP_WITHIN
-        while f"  {step} " not in self.machine.run("cat", INSTALLER_SAYS).stdout:
-            assert time.monotonic() < deadline, self.read(INSTALLER_SAYS)
-            time.sleep(LOOK_AGAIN)
-
-    def end_install(self, name: str) -> str:
-        """Send the installer and all that it has started a signal; return what it said until its end."""
-        self.machine.run("systemctl", "kill", f"--signal={name}", INSTALLER, check=True)
-        deadline = time.monotonic() + STEP_WITHIN
-        while self.machine.run("systemctl", "is-active", INSTALLER).stdout.strip() in ("active", "deactivating"):
-            assert time.monotonic() < deadline, self.read(INSTALLER_SAYS)
-            time.sleep(LOOK_AGAIN)
-        return self.read(INSTALLER_SAYS)
-
-    def uninstall(self, *options: object) -> Run:
-        """Run the uninstaller."""
-        return self.machine.run("bash", f"{SOURCE}/installers/uninstall-rpi.bash", *options)
-
-    def read(self, path: Path | str) -> str:
-        """Return a file's text."""
-        return self.machine.run("cat", path, check=True).stdout
-
-    def write(self, path: Path | str, text: str) -> None:
-        """Write a file, as root does."""
-        subprocess.run(self.machine.entering("tee", path), input=text, text=True, stdout=subprocess.DEVNULL, check=True)
 
     def pid(self) -> int:
         """Return the daemon's process id in the machine, 0 if it does not run."""

@@ -434,3 +434,21 @@ def test_a_release_from_before_rotation_removes_its_units(tmp_path: Path) -> Non
     told = story(tmp_path)
     told.platform.write_service(version)
     assert [SERVICE] == [path.name for path in (tmp_path / "etc" / "systemd" / "system").iterdir()]
+
+
+def test_a_version_that_is_taken_back_has_the_units_that_there_were(tmp_path: Path) -> None:
+    wanted_units(tmp_path, provisioning={"template": "fleet"})
+    told = story(tmp_path, "--claim", str(claim(tmp_path / "c.tar", thing_name=None, instance=COMMAND)))
+    told._gather_identity()
+    told._install_keys()
+    told.platform.write_service(Path(__file__).resolve().parent.parent.parent)
+    units = tmp_path / "etc" / "systemd" / "system"
+    assert {SERVICE, *ROTATION} == {path.name for path in units.iterdir()}
+    old = told.places.versions / "old"
+    (old / "installers").mkdir(parents=True)
+    for name in (SERVICE, *ROTATION):
+        (old / "installers" / name).write_text("[Unit]\n")
+    told.switch._old, told.switch.version = "versions/old", told.places.versions / "new"
+    with pytest.raises(load()["problem"].Problem):
+        told.switch.restore("does not start")
+    assert [SERVICE] == [path.name for path in units.iterdir()]

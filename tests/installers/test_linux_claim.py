@@ -28,9 +28,11 @@ from tests.installers.site import (
     PORT,
     SOURCE,
     STATE,
+    STEPS,
     UNIT,
     WHEELS,
     WITHIN,
+    Operator,
 )
 from tests.waiting import wait_until
 
@@ -38,7 +40,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(WITHIN)]
 
 PROVISION, ROTATION = "amazon-defender-provision.service", "amazon-defender-rotation.service"
 SERIAL = "/etc/device-serial"
-INSTANCE = {"prefix": "pump", "command": f"cat {SERIAL} && id -un >/tmp/asked-by"}
+# It says nothing to root, who must not run what a claim brings.
+INSTANCE = {"prefix": "pump", "command": f'[ "$(id -un)" = amazon-defender-publisher ] && cat {SERIAL}'}
+CLAIM = ("--claim", f"{BUNDLE}/claim.tar")
+CLAIMED = (*STEPS[:7], "provision", *STEPS[7:])
 INSTALL = ("bash", f"{SOURCE}/installers/install-rpi.bash", "--wheelhouse", WHEELS)
 NewDevice = Callable[..., Machine]
 
@@ -76,8 +81,7 @@ def fleet(
 def image(minimal_root: Path, tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> list[Path]:
     """The layers of an image that was made in the files of a machine that is off."""
     machine = fleet.machine(tmp_path_factory.mktemp("image"), minimal_root)
-    claim = ("--claim", f"{BUNDLE}/claim.tar", "--first-boot", "--forget-claim")
-    done = machine.run_unbooted(*INSTALL, *claim, within=INSTALL_WITHIN)
+    done = machine.run_unbooted(*INSTALL, *CLAIM, "--first-boot", "--forget-claim", within=INSTALL_WITHIN)
     assert 0 == done.returncode, done.stdout + done.stderr
     assert [] == fleet.cloud.kept.asked, "nobody was asked"
     assert " 8/11  provision      at the first boot, by amazon-defender-provision.service\n" in done.stdout
@@ -221,10 +225,10 @@ def test_a_purge_leaves_nothing_of_what_a_claim_brought(fleet: Fleet, new_device
 def test_an_image_that_became_a_thing_is_no_image_any_more(fleet: Fleet, new_device: NewDevice) -> None:
     machine = new_device("0007")
     assert wait_until(lambda: reports_of(fleet, "pump-0007") > 0), status_of(machine)
-    done = machine.run(*INSTALL, "--claim", f"{BUNDLE}/claim.tar", "--first-boot", within=INSTALL_WITHIN)
+    done = machine.run(*INSTALL, *CLAIM, "--first-boot", within=INSTALL_WITHIN)
     assert 1 == done.returncode
     assert "an image must have no identity, but identities, identity, private.key, certificate.pem is in" in done.stderr
-    done = machine.run(*INSTALL, "--claim", f"{BUNDLE}/claim.tar", within=INSTALL_WITHIN)
+    done = machine.run(*INSTALL, *CLAIM, within=INSTALL_WITHIN)
     assert 0 == done.returncode, done.stderr
     assert "already provisioned as pump-0007" in done.stdout
     assert "not-found" == says(machine, "systemctl", "show", "-P", "LoadState", PROVISION), (
@@ -232,3 +236,35 @@ def test_an_image_that_became_a_thing_is_no_image_any_more(fleet: Fleet, new_dev
     )
     config = json.loads(says(machine, "cat", f"{ETC}/amazon-defender-publisher.json"))
     assert INSTANCE == config["agent"]["instance"]
+
+
+class Technician(Operator):
+    """Who installs by a claim on a device that has no image."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+
+def test_an_installation_by_claim_that_is_killed_at_every_step_ends_with_one_key_and_one_certificate(
+    fleet: Fleet, minimal_root: Path, tmp_path: Path
+) -> None:
+    machine, thing = fleet.machine(tmp_path / "device", minimal_root), "pump-0008"
+    try:
+        machine.boot()
+        technician = Technician(machine)
+        technician.write(SERIAL, "0008\n")
+        keys = fleet.cloud.keys
+        for step in CLAIMED[:-2]:
+            technician.begin_install(*CLAIM)
+            technician.wait_for_step(step)
+            technician.end_install("KILL")
+        done = technician.install(*CLAIM)
+        assert 0 == done.returncode, done.stdout + done.stderr
+        assert (keys + 1, 1) == (fleet.cloud.keys, len(fleet.cloud.of(thing, ACTIVE)))
+        before = files_of(machine)
+        done = technician.install(*CLAIM)
+        assert 0 == done.returncode, done.stdout + done.stderr
+        assert [*CLAIMED] == re.findall(r"^ ?\d+/11  (\S+)", done.stdout, re.MULTILINE)
+        assert before == files_of(machine), "a second run changes nothing"
+    finally:
+        machine.close()
