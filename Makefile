@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-kernel bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -121,6 +121,10 @@ bench-alarms: $(VENV)/installed-bench ## how few messages 10,000 alarms in a min
 bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over TLS
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.detect
+
+# AGAINST=DIRECTORY measures another checkout, too.
+bench-kernel: $(VENV)/installed-bench ## what the kernel takes beside the single process, and a thing's state
+	$(VENV)/bin/python -m benchmarks.kernel $(if $(AGAINST),--against $(AGAINST))
 
 # AGAINST=DIRECTORY measures another checkout, too.
 bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in JSON and CBOR
