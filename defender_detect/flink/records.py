@@ -11,7 +11,7 @@ from __future__ import annotations
 import binascii
 import json
 import zlib
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -83,7 +83,7 @@ def time_of(line: str) -> float:
         return 0.0
 
 
-def read_record(line: str, latest: float, arrived: float | None = None) -> Union[Record, Refused]:
+def read_record(line: str, latest: float, arrived: float | None = None) -> Record | Refused:
     """Return what a record holds, or why that is nothing to be judged.
 
     `latest` is the largest time that is believed, `arrived` the time where the record has none of its own.
