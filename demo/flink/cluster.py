@@ -135,6 +135,15 @@ class Cluster:
         is_partly = found["state"] == "RUNNING" and not tasks <= {"RUNNING", "FINISHED"}
         return "STARTING" if is_partly else str(found["state"])
 
+    @property
+    def address(self) -> str:
+        """Where the JobManager that led first shows its pages."""
+        return f"http://127.0.0.1:{self._rest[0]}"
+
+    def is_gone(self, job: str) -> bool:
+        """Whether a job has ended, however that was."""
+        return self.state_of(job) in GONE
+
     def workers_of(self, job: str) -> set[str]:
         """Return the names of the TaskManagers that work for a job."""
         tasks = self.get(f"/jobs/{job}")["vertices"]
@@ -156,7 +165,7 @@ class Cluster:
 
     def wait_until_done(self, job: str, seconds: float = 600.0) -> None:
         """Wait until a job has finished; raise ClusterError if it failed."""
-        self.wait_for(lambda: self.state_of(job) in GONE, f"job {job}", seconds)
+        self.wait_for(lambda: self.is_gone(job), f"job {job}", seconds)
         if (state := self.state_of(job)) != "FINISHED":
             exceptions = self.get(f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
             raise ClusterError(f"job {job} is {state}: {[each['stacktrace'][:3000] for each in exceptions[:1]]}")
@@ -175,7 +184,7 @@ class Cluster:
             raise ClusterError(
                 f"no savepoint of job {job}: {found['operation']['failure-cause']['stack-trace'][:3000]}"
             )
-        self.wait_for(lambda: self.state_of(job) in GONE, f"the end of job {job}")
+        self.wait_for(lambda: self.is_gone(job), f"the end of job {job}")
         return str(found["operation"]["location"])
 
     def wait_for(self, condition: Callable[[], object], what: str, seconds: float = STARTS_WITHIN) -> None:
