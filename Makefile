@@ -137,9 +137,6 @@ bench-flink: $(VENV)/installed-bench $(VENV)/flink/installed ## what the job tak
 bench-kernel: $(VENV)/installed-bench ## what the kernel takes beside the single process, and a thing's state
 	$(VENV)/bin/python -m benchmarks.kernel $(if $(AGAINST),--against $(AGAINST))
 
-bench-flink: $(VENV)/installed-bench $(VENV)/flink/installed ## what the job takes on Apache Flink, and how long a kill holds it up (ten minutes)
-	$(VENV)/bin/python -m benchmarks.flink
-
 # AGAINST=DIRECTORY measures another checkout, too.
 bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in JSON and CBOR
 	$(VENV)/bin/python -m benchmarks.reports $(if $(AGAINST),--against $(AGAINST))

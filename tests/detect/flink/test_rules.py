@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from defender_detect.__main__ import main
 from defender_detect.errors import ProfileError
 from defender_detect.flink.rules import begin, dump, in_force, only_ranked, parse_rules, start_with, succeed
 from demo.flink.reports import make_document, make_percentile_profile, make_profile
@@ -87,6 +89,18 @@ def test_an_invalid_document_changes_nothing() -> None:
 def test_datapoints_are_found_by_the_behaviors_with_a_percentile_only() -> None:
     rules = only_ranked(parse_rules(make_document(make_profile(), make_percentile_profile()))[0])
     assert ("percentile/packets-in",) == rules.of("lathe-7").names
+
+
+def test_the_rules_of_a_configuration_are_a_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fleet.json").write_text(json.dumps(make_profile(), indent=2))
+    (tmp_path / "groups.json").write_text(json.dumps({"mills": ["mill-1"]}))
+    profiles = [{"path": "fleet.json", "targets": ["mills"]}]
+    config = {"agent": {}, "detect": {"profiles": profiles, "thing_groups": "groups.json"}}
+    (tmp_path / "detect.json").write_text(json.dumps(config))
+    assert 0 == main(["rules", str(tmp_path / "detect.json")])
+    (line,) = capsys.readouterr().out.splitlines()
+    rules, _ = parse_rules(line)
+    assert (10, 0) == (len(rules.of("mill-1").names), len(rules.of("lathe-7").names))
 
 
 def limit_of(rules: Any) -> Any:
