@@ -35,9 +35,9 @@ PERCENTILES = {"ten behaviors": "off", "ten behaviors, and one with a percentile
 METHOD = """\
 Written by `make bench-flink`. A JobManager and one TaskManager of Apache Flink's wheel on loopback, thread mode,
 RocksDB, a checkpoint every 10 s; {reports:,} reports of {things:,} things with ten behaviors, from a file, as the
-records that a rule of AWS IoT makes, base64 included. CPU is that of the TaskManager's process from the job's start to its end, after
-another job has warmed its JVM; all reports come at once, so that those with a percentile all wait for its threshold,
-which few do that come as they arise. A restart is counted from the kill to a job all of whose tasks run, with records
+records that a rule of AWS IoT makes, base64 included. CPU is that of the TaskManager's process from the job's start to
+its end, after another job has warmed its JVM; all reports come at once, so that those with a percentile all wait for
+its threshold, which few do that come as they arise. A restart is counted from the kill to a job all of whose tasks run, with records
 taken; a TaskManager or a JobManager stands by. The load of the machine was {load:.1f} on {cores} cores."""
 
 Bar = tuple[str, str, str, bool]
@@ -103,7 +103,7 @@ def measure_kills(directory: Path) -> Iterator[tuple[str, float, bool]]:
                 seconds.append(time_restart(cluster, job, who))
                 cluster.wait_for_task_managers(2)
             scene.add(scene.records, "rest.jsonl", rest)
-            scene.let_pass(cluster, job, 0.0)
+            scene.let_pass(cluster)
             cluster.stop_with_savepoint(job, drain=True)
         is_same = scene.alarms() == expected
         for each in seconds:

@@ -109,7 +109,7 @@ class Following(KeyedBroadcastProcessFunction):
 
     def _read(self, value: str, context: Any) -> Record | Refused:
         arrived = context.timestamp()
-        return self._worker.read(value, None if arrived is None else arrived / 1000)
+        return self._worker.read(value, arrived / 1000 if arrived and arrived > 0 else None)
 
     def _keep(self, taken: Taken, timers: Any) -> None:
         if taken.kept is None:

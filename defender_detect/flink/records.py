@@ -8,7 +8,7 @@ code and a sentence, and costs nobody else anything.
 
 from __future__ import annotations
 
-import binascii
+import base64
 import json
 import zlib
 from typing import Any, NamedTuple
@@ -117,8 +117,8 @@ def _open(envelope: Envelope, latest: float, arrived: float | None) -> Record | 
     if envelope.format not in (None, *ENCODINGS):
         return NO_ENVELOPE, f"format must be json or cbor, got {shown(envelope.format)}"
     try:
-        payload = binascii.a2b_base64(envelope.payload.encode("ascii"))
-    except (AttributeError, ValueError) as error:
+        payload = base64.b64decode(envelope.payload, validate=True)
+    except (TypeError, ValueError) as error:
         why = "it is missing" if envelope.payload is None else str(error)
         return BAD_BASE64, f"payload must be the report in base64: {why}"
     encoding = envelope.format or ("json" if payload.lstrip()[:1] == b"{" else "cbor")

@@ -47,17 +47,15 @@ class Scene:
         path.write_text(json.dumps([{"PropertyGroupId": name, "PropertyMap": each} for name, each in groups.items()]))
         return path
 
-    def let_pass(self, cluster: Cluster, job: str, time: float) -> None:
+    def let_pass(self, cluster: Cluster, time: float = 0.0) -> None:
         """Let time pass, for whoever goes by the records' times, once all records so far have been evaluated for good.
 
-        A record of nobody does that; it is refused, and what was refused is written down with the next checkpoint. It
-        has to come after the records: files that are found together are read in any order.
+        A record of nobody does that; it is refused, and what was refused is written down with the next checkpoint.
+        Files that are found together are read in any order: so one without a time has to be done before.
         """
-        cluster.wait_for(lambda: cluster.taken_by(job, "evaluate"), "the first record")
-        nobody = json.dumps({"thing": "", "t": time, "payload": ""})
-        for _ in range(2):  # the watermark comes after the first
+        for each in (0.0, time):
             number = self._passed()
-            self.add(self.records, f"z{number}.jsonl", [nobody])
+            self.add(self.records, f"z{number}.jsonl", [json.dumps({"thing": "", "t": each, "payload": ""})])
             cluster.wait_for(lambda number=number: self._passed() > number, "the last record")
 
     def _passed(self) -> int:

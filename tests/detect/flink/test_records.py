@@ -70,6 +70,7 @@ def test_seconds_are_taken_to_the_last_bit_and_without_a_time_that_of_the_arriva
         (line(payload=None), "BadBase64", "it is missing"),
         (line(payload="é"), "BadBase64", "payload must be the report in base64"),
         (line(payload="abc"), "BadBase64", "payload must be the report in base64"),
+        (line(payload="***"), "BadBase64", "payload must be the report in base64"),
         (line(payload=[1]), "BadBase64", "payload must be the report in base64"),
     ],
 )
