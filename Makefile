@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component flink-application kit lock bench bench-quick bench-detect bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass clean
+.PHONY: help install install-detect install-flink demo flink-demo test test-under-load test-slow test-console test-deploy test-flink test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component flink-application kit lock bench bench-quick bench-detect bench-flink bench-kernel bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -28,6 +28,11 @@ install-detect: $(VENV)/installed-demo ## what amazon-defender-detect needs, wit
 
 demo: $(VENV)/installed-demo ## an authority, a broker, Detect and this machine as the device, on loopback
 	@$(VENV)/bin/python -m demo.run $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+install-flink: $(VENV)/flink/installed ## Apache Flink, 850 MB, into .venv/flink (Java 17; Debian: openjdk-17-jre-headless)
+
+flink-demo: $(VENV)/flink/installed ## Detect on a cluster of Apache Flink on loopback: 200,000 reports (three minutes)
+	$(VENV)/bin/python -m demo.flink.run $(if $(THINGS),--things $(THINGS))
 
 # More workers than a small machine has cores: many tests wait for programs that they start.
 PYTEST := $(VENV)/bin/python -m pytest -n 5 --dist worksteal
@@ -43,7 +48,7 @@ test-under-load: $(VENV)/installed-test ## the tests, three times, while every c
 	$(VENV)/bin/python -m tests.under_load $(or $(TIMES),3) $(PYTEST)
 
 # The slow tests of these have a target of their own.
-ELSEWHERE := chaos infrastructure installers macos readme
+ELSEWHERE := chaos detect/flink infrastructure installers macos readme
 
 test-slow: $(VENV)/installed-test ## properties with all their examples, and what takes longer
 	@sh tests/install-alertmanager.sh
@@ -53,6 +58,9 @@ test-console: $(VENV)/installed-test ## the console's pages in a browser, and Pr
 	@sh tests/install-chromium.sh
 	@$(PIP) -r tests/console-requirements.txt
 	$(VENV)/bin/python -m pytest tests/detect/console -m "slow or not slow"
+
+test-flink: $(VENV)/installed-test $(VENV)/flink/installed ## the job on clusters of Apache Flink, and what kills do to it (fifteen minutes)
+	$(VENV)/bin/python -m pytest tests/detect/flink -m "slow or not slow"
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
 	$(VENV)/bin/python -m pytest tests/fakes/test_emulator.py tests/infrastructure -m "slow or not slow" -n 2
@@ -125,6 +133,13 @@ bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over 
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.detect
 
+bench-flink: $(VENV)/installed-bench $(VENV)/flink/installed ## what the job takes on Apache Flink, and how long a kill holds it up (ten minutes)
+	$(VENV)/bin/python -m benchmarks.flink
+
+# AGAINST=DIRECTORY measures another checkout, too.
+bench-kernel: $(VENV)/installed-bench ## what the kernel takes beside the single process, and a thing's state
+	$(VENV)/bin/python -m benchmarks.kernel $(if $(AGAINST),--against $(AGAINST))
+
 # AGAINST=DIRECTORY measures another checkout, too.
 bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in JSON and CBOR
 	$(VENV)/bin/python -m benchmarks.reports $(if $(AGAINST),--against $(AGAINST))
@@ -158,6 +173,13 @@ $(VENV)/bench/reference/installed: benchmarks/requirements.txt
 $(VENV)/bench/cloudwatch/installed: benchmarks/cloudwatch-requirements.txt
 $(VENV)/bench/greengrass/installed: benchmarks/greengrass-requirements.txt
 $(VENV)/bench/%/installed:
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(VENV)/flink/installed: defender_detect/flink-requirements.txt $(VENV)/installed-demo
+	@java -version 2>/dev/null || { echo "Flink needs Java 17; on Debian and Ubuntu: sudo apt-get install openjdk-17-jre-headless"; exit 1; }
+	@echo "installing Apache Flink into $(@D) (850 MB) ..."
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

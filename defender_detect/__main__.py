@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from defender_daemon.errors import DefenderError
-from defender_detect.arguments import CONSOLE, EXIT_CONFIG, IMPORT, PROGRAM, read_arguments
+from defender_detect.arguments import CONSOLE, EXIT_CONFIG, IMPORT, PROGRAM, RULES, read_arguments
 from defender_detect.errors import BrokerError, BrokerUnavailable, DetectError, ListenError, StoreUnavailable
 from defender_detect.logs import start_logging
 
@@ -60,6 +60,11 @@ def run(options: argparse.Namespace) -> int:
         from defender_detect import account
 
         return print_lines(account.carry_out(vars(options)))
+    if options.command == RULES:
+        from defender_detect.attachments import read_rules
+        from defender_detect.config import read_config
+
+        return print_lines([read_rules(read_config(options.config, {})).to_json().decode()])
     if options.command:
         from defender_detect import home
 

@@ -23,11 +23,12 @@ QUESTIONS = {  # instead of a configuration
     "things": "List the things that reported",
     "suggest": "Print a security profile of what was normal in the reports that are kept",
 }
-CONSOLE, IMPORT = console.CONSOLE, "import"
+CONSOLE, IMPORT, RULES = console.CONSOLE, "import", "rules"
 COMMANDS = {  # what else is done than to answer reports or questions
     **authority.COMMANDS,
     CONSOLE: console.DESCRIPTION,
     IMPORT: "Read an AWS account's security profiles, whom they are for, and the thing groups, into files",
+    RULES: "Print a configuration's profiles and thing groups as one line of JSON, for the job on Apache Flink",
 }
 WORD = re.compile(r"[a-z][a-z-]{1,30}")  # what could be one of these, and is hardly a configuration's name
 NO_MODE = {"check_config": False, "replay": None, "status": False, "doctor": False, "support_bundle": None}
@@ -123,7 +124,7 @@ def new_parser() -> Parser:
         "to query stored data: %(prog)s violations | metrics THING METRIC | things | suggest (%(prog)s things --help); "
         "to look at it in a browser: %(prog)s console; "
         "certificates of one's own: %(prog)s init | add THING | remove THING | renew THING | list; "
-        "who comes from AWS: %(prog)s import DIR"
+        "who comes from AWS: %(prog)s import DIR; for Apache Flink: %(prog)s rules CONFIG"
     )
     parser = Parser(
         prog=PROGRAM,
@@ -176,6 +177,8 @@ def command_parser(command: str) -> Parser:
         console.add_arguments(parser)
     elif command == IMPORT:
         _add_import(parser)
+    elif command == RULES:
+        parser.add_argument("config", metavar="CONFIG", type=Path, help="Detect's configuration (JSON)")
     else:
         authority.fill(parser, command)
     return parser

@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {  # Detect's, from the ground up: the rooms that e
     "alerts": {"evaluate", "judge"},
     "ask": {"evaluate", "store", "judge", "alerts"},
     "console": {"evaluate", "store"},
+    "flink": {"evaluate", "judge", "alerts"},
     "api": {"evaluate", "store", "ask"},
 }
 IN_ROOMS = [path for path in DETECT if path.parent.name in ROOMS]
@@ -83,6 +84,8 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
     "defender_detect/api": {"answers", "app", "faults", "inputs", "paging", "signature"},
     # test_queue.py, test_webhook.py
     "defender_detect/alerts": {"posting"},
+    # on a cluster: test_cluster.py; arguments by test_job.py, lines by test_worker.py
+    "defender_detect/flink": {"arguments", "connectors", "functions", "graph", "lines"},
     # test_doctor.py, test_service.py, test_script.py
     "defender_detect": {"health", "reminder", "showing", "status"},
     # test_detector.py

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 import msgspec
 
@@ -14,6 +14,8 @@ from defender_detect.profiles import Behavior
 
 IN_ALARM, ALARM_CLEARED, ALARM_INVALIDATED = "in-alarm", "alarm-cleared", "alarm-invalidated"
 VIOLATIONS = uuid.UUID("6f6d5b0e-3c5c-5d0f-9c7e-0f4f3d1c8a52")  # made up; the namespace of the violations' identifiers
+
+OrNone = Union[float, None]  # msgspec evaluates annotations, and Python 3.9 has no X | Y
 
 
 class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -35,6 +37,46 @@ class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 NORMAL = State()
+
+
+class PackedState(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A state as it is packed: whole, as earlier releases did, or shorter."""
+
+    count: int = 0
+    updated: float = -1.0
+    violation_id: str = ""
+    started: float = 0.0
+    violated: OrNone = None  # None: as `updated`
+    packed_id: bytes = b""  # instead of the violation's id
+
+    def unpack(self) -> State:
+        """Return the state."""
+        name = str(uuid.UUID(bytes=self.packed_id)) if self.packed_id else self.violation_id
+        if not name:
+            return State(self.count, self.updated) if self.count else NORMAL
+        return State(
+            self.count, self.updated, name, self.started, self.updated if self.violated is None else self.violated
+        )
+
+
+def pack_state(state: State) -> tuple[object, ...]:
+    """Return a state to be packed, and read as a PackedState: 40 bytes for an alarm, 11 for a count."""
+    if not state.violation_id:
+        return state.count, state.updated
+    name = _uuid_of(state.violation_id)
+    if name is None:
+        return state.count, state.updated, state.violation_id, state.started, state.violated
+    violated = None if state.violated == state.updated else state.violated
+    return state.count, state.updated, "", state.started, violated, name
+
+
+def _uuid_of(violation_id: str) -> bytes | None:
+    """Return the 16 bytes of an id; None if it is not written as UUIDs are."""
+    try:
+        found = uuid.UUID(violation_id)
+    except ValueError:
+        return None
+    return found.bytes if str(found) == violation_id else None
 
 
 class Group(NamedTuple):

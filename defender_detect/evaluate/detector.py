@@ -13,7 +13,7 @@ from msgspec import structs
 from defender_detect.evaluate.alarms import Event, Lasting, is_silent
 from defender_detect.evaluate.kernel import catch_up, end_alarms, is_redelivered
 from defender_detect.evaluate.rules import ALL_THINGS, Attachment, Rules
-from defender_detect.evaluate.ruleset import NO_THRESHOLDS, Memory, Ruleset, forget, recall, unpack
+from defender_detect.evaluate.ruleset import NO_THRESHOLDS, Memory, Ruleset, forget, rearrange, unpack
 from defender_detect.evaluate.silence import Watch, look, next_look
 from defender_detect.metrics import FORGOTTEN_AFTER, Value, metric_values
 from defender_detect.profiles import Profile
@@ -99,7 +99,7 @@ class Detector:
         memory, events, lasting, datapoints = ruleset.observe(
             thing, before or forget(ruleset.names), values, now, thresholds, report_id or 0
         )
-        self.rules.count(datapoints, now)
+        self.rules.count(datapoints)
         self._things[thing] = memory
         self._things.move_to_end(thing)
         if before is None:
@@ -187,9 +187,7 @@ class Detector:
             old, new = before.of(thing), rules.of(thing)
             if old.names != new.names:
                 gone = [(rule, state) for rule, state in zip(old.rules, memory.states) if rule.name not in new.names]
-                self._things[thing] = after = recall(
-                    memory.by_name(old.names), new.names, memory.reported, memory.report_id, memory.looked
-                )
+                self._things[thing] = after = rearrange(memory, old.names, new.names)
                 if events := end_alarms(thing, gone, min(now, memory.reported + FORGOTTEN_AFTER)):
                     findings.append(Finding(thing, None, events, state=after.pack(new.names)))
         self._watch.clear()

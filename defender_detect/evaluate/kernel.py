@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from defender_detect.evaluate.alarms import Event, Lasting, State, Subject, invalidate, is_silent
+from defender_detect.evaluate.alarms import Event, Lasting, OrNone, State, Subject, invalidate, is_silent
 from defender_detect.evaluate.ruleset import (
     NO_THRESHOLDS,
     Memory,
@@ -37,7 +37,7 @@ class Kept(msgspec.Struct, array_like=True):
 
     report_id: int  # of the last report
     accepted_at: float  # seconds since the epoch
-    looked: float  # when it was looked at for its silence since then; 0 if it was not
+    looked: OrNone  # when it was looked at for its silence since then; None if it was not
     memory: Remembered
 
 
@@ -46,7 +46,7 @@ class Unread(msgspec.Struct, array_like=True):
 
     report_id: int
     accepted_at: float
-    looked: float
+    looked: OrNone
     memory: msgspec.Raw
 
 
@@ -128,7 +128,7 @@ def last_report(state: bytes) -> tuple[int, float] | None:
 
 def adopt(report_id: int, accepted_at: float, packed: bytes | None) -> bytes:
     """Return the state of a thing that a single process kept in its store."""
-    return ENCODER.encode(Unread(report_id, accepted_at, 0.0, msgspec.Raw(packed or NOTHING_REMEMBERED)))
+    return ENCODER.encode(Unread(report_id, accepted_at, None, msgspec.Raw(packed or NOTHING_REMEMBERED)))
 
 
 def is_redelivered(memory: Memory, report_id: int, now: float) -> bool:
@@ -138,10 +138,12 @@ def is_redelivered(memory: Memory, report_id: int, now: float) -> bool:
 
 def catch_up(ruleset: Ruleset, thing: str, memory: Memory, now: float, hears_all: bool = True) -> CaughtUp:
     """Do what is due of a thing's silence until a time, each at its own; unless somebody may have been deaf to it."""
+    due = next_look(ruleset, memory) if hears_all else None
+    if (due is None or due > now) and not is_silent(memory.reported, now):
+        return CaughtUp(memory)
     end = memory.reported + FORGOTTEN_AFTER
     events: tuple[Event, ...] = ()
     lasting: tuple[Lasting, ...] = ()
-    due = next_look(ruleset, memory) if hears_all else None
     while due is not None and due <= now and due < end:
         memory, more, lasting, due = look(thing, memory, ruleset, due)
         events += more
@@ -165,8 +167,9 @@ def end_alarms(thing: str, alarms: Iterable[tuple[Rule, State]], time: float) ->
 
 def end_gone(ruleset: Ruleset, thing: str, remembered: Remembered, time: float) -> tuple[Event, ...]:
     """Return the events of the alarms that are on, but of no behavior for the thing any more."""
-    gone = [(name, state) for name, (_, state) in remembered.items() if name not in ruleset.names]
-    return tuple(filter(None, (invalidate(state, _whose(ruleset, thing, name), time) for name, state in gone)))
+    gone = {name: each for name, each in remembered.items() if name not in ruleset.names}
+    alarms = [(name, each[1].unpack()) for name, each in gone.items() if isinstance(each, tuple)]
+    return tuple(filter(None, (invalidate(state, _whose(ruleset, thing, name), time) for name, state in alarms)))
 
 
 def _whose(ruleset: Ruleset, thing: str, name: Name) -> Subject:
@@ -183,7 +186,7 @@ def _open(state: bytes, ruleset: Ruleset, thing: str, now: float) -> tuple[Memor
     if not state:
         return None, ()
     kept = READ(state)
-    memory = recall(kept.memory, ruleset.names, kept.accepted_at, kept.report_id, kept.looked)
+    memory = recall(kept.memory, ruleset.names, kept.accepted_at, kept.report_id, kept.looked or 0.0)
     if ruleset.has_all(kept.memory):
         return memory, ()
     end = min(ruleset.since or now, kept.accepted_at + FORGOTTEN_AFTER)
@@ -199,4 +202,6 @@ def _time_of(event: Event) -> float:
 
 
 def _pack(memory: Memory, ruleset: Ruleset) -> bytes:
-    return ENCODER.encode(Kept(memory.report_id, memory.reported, memory.looked, memory.by_name(ruleset.names)))
+    """Return what `Kept` reads."""
+    remembered = memory.by_name(ruleset.names)
+    return ENCODER.encode((memory.report_id, memory.reported, memory.looked or None, remembered))

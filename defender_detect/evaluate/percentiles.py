@@ -12,14 +12,16 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import msgspec
+
+from defender_detect.evaluate.alarms import OrNone
 
 MOST_VALUES = 65_536  # of a weight, 0.5 MB; up to so many values a percentile is exact, beyond them see Sketch
 SETTLED_AFTER = 30.0  # seconds after a window's end, from which on its percentile is in force
 SIZE = struct.calcsize("<d")  # bytes of a value
-Known = Union[float, None]  # msgspec evaluates annotations, and Python 3.9 has no X | Y
+FULL = MOST_VALUES * SIZE  # bytes of a level
 
 _pack = struct.Struct("<d").pack
 
@@ -91,7 +93,7 @@ class Sketch(msgspec.Struct, array_like=True):
         """Add a value."""
         level = self.levels[0]
         level += _pack(value)
-        if len(level) >= MOST_VALUES * SIZE:
+        if len(level) >= FULL:
             self._halve(0)
 
     def merge(self, other: Sketch) -> None:
@@ -116,7 +118,7 @@ class Sketch(msgspec.Struct, array_like=True):
             self.levels.append(bytearray())
             self.turns.append(False)
         self.levels[height] += packed
-        if len(self.levels[height]) >= MOST_VALUES * SIZE:
+        if len(self.levels[height]) >= FULL:
             self._halve(height)
 
     def _halve(self, height: int) -> None:
@@ -160,13 +162,13 @@ class Population(msgspec.Struct, array_like=True):
     statistic: str
     duration: float  # seconds
     window: int = -1  # the number of the present window since the epoch
-    threshold: Known = None  # the percentile over the window before; None if nothing is known of that
+    threshold: OrNone = None  # the percentile over the window before; None if nothing is known of that
     seen: int = 0  # as an earlier release kept them: datapoints, of how many one was kept, and those
     stride: int = 1
     values: list[float] = []
     least: float = math.inf
     most: float = -math.inf
-    earlier: Known = None  # the percentile over the window before that one
+    earlier: OrNone = None  # the percentile over the window before that one
     sketch: Sketch = msgspec.field(default_factory=Sketch)  # of the present window
 
     def __post_init__(self) -> None:
@@ -190,9 +192,9 @@ class Population(msgspec.Struct, array_like=True):
 
     def advance(self, now: float) -> float | None:
         """Return the threshold in force: the percentile over the last window that ended at least 30 s ago."""
-        window = window_of(now, self.duration)
+        window = now // self.duration  # as a call for each report would cost
         if window > self.window or window < self.window - 1:  # less: the clock was set back
-            self._begin(window)
+            self._begin(int(window))
         return self.threshold if now - self.window * self.duration >= SETTLED_AFTER else self.earlier
 
     def _begin(self, window: int) -> None:

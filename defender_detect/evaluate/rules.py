@@ -117,7 +117,7 @@ class Rules:
         """Return the percentiles in force for one of the rulesets."""
         return {name: self.populations[name].advance(now) for name in ruleset.ranked}
 
-    def count(self, datapoints: Sequence[tuple[Name, float]], now: float) -> None:
-        """Count what a report brought for the percentiles to come."""
+    def count(self, datapoints: Sequence[tuple[Name, float]]) -> None:
+        """Count what a report of the time of the last `thresholds` brought for the percentiles to come."""
         for name, datapoint in datapoints:
-            self.populations[name].add(datapoint, now)
+            self.populations[name].sketch.add(datapoint)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import msgspec
 
-from defender_detect.evaluate.alarms import NORMAL, Event, Lasting, State, Subject, step
+from defender_detect.evaluate.alarms import NORMAL, Event, Lasting, PackedState, State, Subject, pack_state, step
 from defender_detect.evaluate.behaviors import NO_HISTORY, Evaluation, History, compile_behavior
 from defender_detect.evaluate.percentiles import Ranking
 from defender_detect.metrics import SILENCE, Value
@@ -16,14 +16,14 @@ from defender_detect.profiles import Behavior, Profile
 
 Name = str  # of a behavior: its profile's name, "/" and its own, which have no "/"
 Thresholds = Mapping[Name, Optional[float]]  # the percentiles in force, of the behaviors that have a Ranking
-Remembered = dict[Name, tuple[bytes, State]]  # what is packed of a thing: what is normal and needs no history is not
+# What is packed of a thing: histories, each with the state where that is not NORMAL; without either nothing.
+Remembered = dict[Name, Union[bytes, tuple[bytes, PackedState]]]
 # Of a report for one rule, with the datapoint if there is a Ranking; a plain tuple, for speed.
 Turn = tuple[History, State, Optional[Event], Optional[Lasting], Optional[float]]
 
 ENCODER = msgspec.msgpack.Encoder()
 DECODER = msgspec.msgpack.Decoder(Remembered)
 NO_THRESHOLDS: Thresholds = {}
-NOTHING_SPECIAL = (NO_HISTORY, NORMAL)
 
 
 class Memory(msgspec.Struct, frozen=True, gc=False):  # no work for the garbage collector: there are many of them
@@ -48,12 +48,12 @@ class Memory(msgspec.Struct, frozen=True, gc=False):  # no work for the garbage 
         """Return it by the behaviors' names, so that it outlives a change of the profiles, without what is normal."""
         return ENCODER.encode(self.by_name(names))
 
-    def by_name(self, names: Sequence[Name]) -> Remembered:
-        """Return what is not normal of it, by the behaviors' names."""
+    def by_name(self, names: Sequence[Name]) -> dict[Name, object]:
+        """Return what is not normal of it, by the behaviors' names, to be packed and read as Remembered."""
         return {
-            name: (history, state)
+            name: history if state is NORMAL else (history, pack_state(state))
             for name, history, state in zip(names, self.histories, self.states)
-            if history or (state is not NORMAL and state != NORMAL)
+            if history or state is not NORMAL
         }
 
 
@@ -98,7 +98,8 @@ class Ruleset:
         self._known = frozenset(self.names)
         self.silences = tuple(index for index, rule in enumerate(self.rules) if rule.silence is not None)
         self.first_look = min((rule.silence for rule in self.rules if rule.silence is not None), default=None)
-        self.ranked = tuple(rule.name for rule in self.rules if rule.ranking is not None)
+        self._places = tuple(place for place, rule in enumerate(self.rules) if rule.ranking is not None)
+        self.ranked = tuple(self.names[place] for place in self._places)
         self.retained = frozenset[str]().union(*(profile.metrics for profile in profiles))
 
     def has_all(self, names: Collection[Name]) -> bool:
@@ -122,7 +123,7 @@ class Ruleset:
         if not turns:
             return Observation(Memory((), (), now, report_id), (), ())
         histories, states, events, lasting, points = zip(*turns)
-        datapoints = tuple((name, x) for name, x in zip(self.names, points) if x is not None) if self.ranked else ()
+        datapoints = tuple([(self.names[each], points[each]) for each in self._places if points[each] is not None])
         after = Memory(histories, states, now, report_id)
         return Observation(after, tuple(filter(None, events)), tuple(filter(None, lasting)), datapoints)
 
@@ -189,6 +190,18 @@ def recall(
     remembered: Remembered, names: Sequence[Name], reported: float, report_id: int, looked: float = 0.0
 ) -> Memory:
     """Return a thing's memory of what is remembered of it, in the order of the behaviors there are now."""
-    entries = [remembered.get(name, NOTHING_SPECIAL) for name in names]
-    states = tuple([NORMAL if state == NORMAL else state for _, state in entries])
-    return Memory(tuple([History(history) for history, _ in entries]), states, reported, report_id, looked)
+    entries = [
+        (entry, NORMAL) if isinstance(entry, bytes) else (entry[0], entry[1].unpack())
+        for entry in [remembered.get(name, NO_HISTORY) for name in names]
+    ]
+    histories, states = zip(*entries) if entries else ((), ())
+    return Memory(histories, states, reported, report_id, looked)
+
+
+def rearrange(memory: Memory, before: Sequence[Name], names: Sequence[Name]) -> Memory:
+    """Return a thing's memory in the order of the behaviors there are now, without those that are gone."""
+    places = {name: place for place, name in enumerate(before)}
+    kept = [places.get(name) for name in names]
+    histories = tuple(NO_HISTORY if place is None else memory.histories[place] for place in kept)
+    states = tuple(NORMAL if place is None else memory.states[place] for place in kept)
+    return Memory(histories, states, memory.reported, memory.report_id, memory.looked)

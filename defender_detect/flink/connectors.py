@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Union
+from typing import Any
 
 from pyflink.common import Configuration, Duration, Encoder, SimpleStringSchema
 from pyflink.datastream.connectors.base import DeliveryGuarantee
@@ -44,7 +44,7 @@ def make_source(place: Any) -> Any:
     return {Files: _read_files, Kinesis: _read_kinesis, Kafka: _read_kafka}[type(place)](place)
 
 
-def make_sink(place: Union[Files, Kinesis, Kafka]) -> Any:
+def make_sink(place: Files | Kinesis | Kafka) -> Any:
     """Return a sink of lines."""
     check_jar(type(place))
     if isinstance(place, Files):

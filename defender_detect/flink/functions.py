@@ -15,18 +15,18 @@ from pyflink.datastream import KeyedBroadcastProcessFunction, KeyedProcessFuncti
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor, ValueStateDescriptor
 
 from defender_detect.errors import ProfileError
-from defender_detect.evaluate.percentiles import Sketch, window_of
+from defender_detect.evaluate.percentiles import Ranking, Sketch, window_of
 from defender_detect.flink import lines, rules
 from defender_detect.flink.deliveries import Delivery
 from defender_detect.flink.records import BAD_RULES, Record, Refused, begin, time_of
 from defender_detect.flink.thresholds import end_of
-from defender_detect.flink.worker import Worker
+from defender_detect.flink.worker import Taken, Worker
 
 # PRIMITIVE_ARRAY(BYTE) cannot be read in thread mode while it is empty.
 KEPT = ValueStateDescriptor("thing", Types.PICKLED_BYTE_ARRAY())
 HELD = ListStateDescriptor("held", Types.STRING())
 BROADCAST = MapStateDescriptor("broadcast", Types.STRING(), Types.STRING())
-RULES = "rules"  # the key in the broadcast state that is no behavior's name, which has a "/"
+RULES, THRESHOLDS = "rules", "thresholds"  # the keys of the broadcast state
 SHARES = 16  # of a window's datapoints, so that no one worker counts all; thread mode says nobody's number
 CODES = ValueStateDescriptor("count", Types.PICKLED_BYTE_ARRAY())
 
@@ -53,56 +53,76 @@ class Gate(KeyedProcessFunction):
 
     def process_element(self, value: str, context: Any) -> Iterator[str]:
         """Check a document."""
-        if not value.strip():
+        kept = self._kept.value()
+        if not value.strip() and kept is not None:
             return
         try:
-            after = rules.succeed(self._kept.value(), self._start, value, time.time())
+            is_first = not value.strip()  # what the job was started with is broadcast, to be known after a restart
+            after = rules.begin(self._start) if is_first else rules.succeed(kept, self._start, value, time.time())
         except ProfileError as error:
             sentence = "; ".join(error.problems)
             log.error("keeping the current rules; the new ones are invalid: %s", sentence)
             yield lines.of_refused(Refused(BAD_RULES, sentence, "", begin(value)))
             return
-        log.info("going on with new rules")
         self._kept.update(after)
         yield lines.RULES + after
 
 
 class Following(KeyedBroadcastProcessFunction):
-    """Goes by the rules and the thresholds that are broadcast."""
+    """Goes by the rules and the thresholds that are broadcast, and keeps a state and one timer for each thing."""
 
     def __init__(self, start: rules.Start, minimum_interval: float) -> None:
         self._start, self._minimum_interval = start, minimum_interval
 
     def open(self, context: RuntimeContext) -> None:
-        """Begin with the rules that the job was started with; what was broadcast before is read with the first."""
+        """Begin with the rules that the job was started with."""
         self._worker = Worker(self._compile(None), self._minimum_interval)
-        self._is_restored = False
-
-    def _compile(self, kept: str | None) -> rules.Rules:
-        return rules.in_force(kept, self._start)
-
-    def _restore(self, context: Any) -> None:
-        """Read what was broadcast before a restart; nothing does so by itself, and each look costs a call to Java."""
-        self._is_restored = True
-        for key, value in context.get_broadcast_state(BROADCAST).items():
-            if key == RULES:
-                self._worker.rules = self._compile(value)
-            else:
-                self._worker.thresholds.restore(key, value)
+        self._kept, self._is_caught_up = context.get_state(KEPT), False
+        self._passed = 0  # the watermark when it was read last; in thread mode a broadcast element cannot ask for it
 
     def process_broadcast_element(self, value: str, context: Any) -> Iterator[str]:
         """Go on with other rules, or with a threshold."""
-        if not self._is_restored:
-            self._restore(context)
+        self._catch_up(context)
         state = context.get_broadcast_state(BROADCAST)
         if value[0] == lines.RULES:
             self._worker.rules = self._compile(value[1:])
             state.put(RULES, value[1:])
         elif value[0] == lines.THRESHOLD:
-            name, window, threshold = json.loads(value[1:])
-            self._worker.thresholds.put(name, window, threshold)
-            state.put(name, self._worker.thresholds.to_json(name))
+            name, statistic, duration, window, threshold = json.loads(value[1:])
+            self._worker.thresholds.put(name, Ranking(statistic, duration), window, threshold, self._passed / 1000)
+            state.put(THRESHOLDS, self._worker.thresholds.to_json())
         yield from ()
+
+    def _compile(self, kept: str | None) -> rules.Rules:
+        return rules.in_force(kept, self._start)
+
+    def _catch_up(self, context: Any) -> None:
+        """Read what was broadcast before a restart: once, because each look costs a call to Java."""
+        if self._is_caught_up:
+            return
+        self._is_caught_up = True
+        for key, value in context.get_broadcast_state(BROADCAST).items():
+            if key == RULES:
+                self._worker.rules = self._compile(value)
+            else:
+                self._worker.thresholds.restore(value)
+
+    def _read(self, value: str, context: Any) -> Record | Refused:
+        arrived = context.timestamp()
+        return self._worker.read(value, None if arrived is None else arrived / 1000)
+
+    def _keep(self, taken: Taken, timers: Any) -> None:
+        if taken.kept is None:
+            self._kept.clear()
+        else:
+            self._kept.update(taken.kept)
+        if taken.timer is not None:
+            timers.register_event_time_timer(int(taken.timer * 1000) + 1)
+
+    def _elapse(self, timestamp: int, context: Any) -> Taken:
+        taken = self._worker.elapse(context.get_current_key(), self._kept.value(), timestamp / 1000)
+        self._keep(taken, context.timer_service())
+        return taken
 
 
 class Evaluate(Following):
@@ -111,69 +131,51 @@ class Evaluate(Following):
     def open(self, context: RuntimeContext) -> None:
         """Take up what is kept."""
         super().open(context)
-        self._kept, self._held = context.get_state(KEPT), context.get_list_state(HELD)
+        self._held = context.get_list_state(HELD)
         self._refused = context.get_metrics_group().counter("refused")
 
     def process_element(self, value: str, context: Any) -> Iterator[str]:
         """Evaluate a record, or hold it back until the threshold that it is compared with is known to everybody."""
-        if not self._is_restored:
-            self._restore(context)
-        arrived = context.timestamp()
-        record = self._worker.read(value, None if arrived is None else arrived / 1000)
-        if isinstance(record, Refused):
-            yield from self._refuse(record)
-            return
-        settled = int(self._worker.settled_at(record) * 1000)
-        timers = context.timer_service()
-        if settled and (timers.current_watermark() < settled or any(self._held.get())):
-            self._held.add(value)
-            timers.register_event_time_timer(settled)
-            return
+        self._catch_up(context)
+        record, timers = self._read(value, context), context.timer_service()
+        settled = 0 if isinstance(record, Refused) else int(self._worker.settled_at(record) * 1000)
+        if settled:
+            self._passed = timers.current_watermark()
+            if self._passed < settled or any(self._held.get()):
+                self._held.add(value)
+                timers.register_event_time_timer(settled)
+                return
         yield from self._take(record, value, timers)
 
     def on_timer(self, timestamp: int, context: Any) -> Iterator[str]:
         """Evaluate what was held back, and what follows from silence."""
-        if not self._is_restored:
-            self._restore(context)
-        timers = context.timer_service()
-        yield from self._release(timestamp, timers)
-        taken = self._worker.elapse(context.get_current_key(), self._kept.value(), timestamp / 1000)
-        if taken.kept is None:
-            self._kept.clear()
+        self._catch_up(context)
+        self._passed = timestamp
+        if held := list(self._held.get()):
+            yield from self._release(held, timestamp, context)
+        yield from map(lines.of_event, self._elapse(timestamp, context).events)
+
+    def _release(self, held: list[str], timestamp: int, context: Any) -> Iterator[str]:
+        """Evaluate what was held back until now; what comes after a record that has to wait, waits with it."""
+        records = [(value, self._worker.read(value, timestamp / 1000)) for value in held]
+        settled = [0 if isinstance(each, Refused) else int(self._worker.settled_at(each) * 1000) for _, each in records]
+        ready = next((index for index, each in enumerate(settled) if each > timestamp), len(held))
+        for value, record in records[:ready]:
+            yield from self._take(record, value, context.timer_service())
+        self._held.update(held[ready:])
+
+    def _take(self, record: Record | Refused, value: str, timers: Any) -> Iterator[str]:
+        if isinstance(record, Refused):
+            refused: Refused | None = record
         else:
-            self._kept.update(taken.kept)
-        if taken.timer is not None:
-            timers.register_event_time_timer(int(taken.timer * 1000) + 1)
-        yield from map(lines.of_event, taken.events)
-
-    def _release(self, timestamp: int, timers: Any) -> Iterator[str]:
-        held = list(self._held.get())
-        if not held:
-            return
-        left = []
-        for value in held:
-            record = self._worker.read(value)
-            if isinstance(record, Refused):
-                yield from self._refuse(record)
-            elif left or self._worker.settled_at(record) * 1000 > timestamp:
-                left.append(value)
-            else:
-                yield from self._take(record, value, timers)
-        self._held.update(left)
-
-    def _take(self, record: Record, value: str, timers: Any) -> Iterator[str]:
-        taken = self._worker.take(record, self._kept.value(), value)
-        if taken.refused is not None:
-            yield from self._refuse(taken.refused)
-            return
-        self._kept.update(taken.kept)
-        if taken.timer is not None:
-            timers.register_event_time_timer(int(taken.timer * 1000) + 1)
-        yield from map(lines.of_event, taken.events)
-
-    def _refuse(self, refused: Refused) -> Iterator[str]:
-        self._refused.inc()
-        yield lines.of_refused(refused)
+            taken = self._worker.take(record, self._kept.value(), value)
+            refused = taken.refused
+            if refused is None:
+                self._keep(taken, timers)
+                yield from map(lines.of_event, taken.events)
+        if refused is not None:
+            self._refused.inc()
+            yield lines.of_refused(refused)
 
 
 class Sample(Following):
@@ -182,41 +184,26 @@ class Sample(Following):
     def _compile(self, kept: str | None) -> rules.Rules:
         return rules.only_ranked(super()._compile(kept))
 
-    def open(self, context: RuntimeContext) -> None:
-        """Take up what is kept."""
-        super().open(context)
-        self._kept = context.get_state(KEPT)
-
     def process_element(self, value: str, context: Any) -> Iterator[str]:
         """Put out a record's datapoints, each with its behavior, its window and one of SHARES."""
-        if not self._is_restored:
-            self._restore(context)
+        self._catch_up(context)
         ranked = self._worker.rules.ranked
-        if not ranked:
-            return
-        record = self._worker.read(value, (context.timestamp() or 0) / 1000)
-        if isinstance(record, Refused):
+        record = self._read(value, context) if ranked else None
+        if not isinstance(record, Record):
             return
         taken = self._worker.take(record, self._kept.value(), value)
-        if taken.kept is not None and taken.refused is None:
-            self._kept.update(taken.kept)
-        if taken.timer is not None:
-            context.timer_service().register_event_time_timer(int(taken.timer * 1000) + 1)
+        if taken.refused is not None:
+            return
+        self._keep(taken, context.timer_service())
+        share = zlib.crc32(record.topic.thing.encode()) % SHARES
         for name, datapoint in taken.datapoints:
-            duration, statistic = ranked[name].duration, ranked[name].statistic
-            window = window_of(taken.time, duration)
-            share = zlib.crc32(record.topic.thing.encode()) % SHARES
-            yield json.dumps([name, window, duration, statistic, share, datapoint])
+            statistic, duration = ranked[name]
+            yield json.dumps([name, statistic, duration, window_of(record.time, duration), share, datapoint])
 
     def on_timer(self, timestamp: int, context: Any) -> Iterator[str]:
         """Forget a thing that is silent."""
-        taken = self._worker.elapse(context.get_current_key(), self._kept.value(), timestamp / 1000)
-        if taken.kept is None:
-            self._kept.clear()
-        else:
-            self._kept.update(taken.kept)
-        if taken.timer is not None:
-            context.timer_service().register_event_time_timer(int(taken.timer * 1000) + 1)
+        self._catch_up(context)
+        self._elapse(timestamp, context)
         yield from ()
 
 
@@ -229,7 +216,7 @@ class Condense(KeyedProcessFunction):
 
     def process_element(self, value: str, context: Any) -> Iterator[Any]:
         """Count a datapoint, unless its window has been counted."""
-        _, window, duration, _, _, datapoint = json.loads(value)
+        _, _, duration, window, _, datapoint = json.loads(value)
         end = int(end_of(window, duration) * 1000)
         if context.timer_service().current_watermark() < end:
             self._values.add(float(datapoint))
@@ -260,16 +247,16 @@ class Merge(KeyedProcessFunction):
         if kept is not None:
             sketch.merge(Sketch.from_bytes(kept))
         self._sketch.update(sketch.to_bytes())
-        _, window, duration, _ = json.loads(key)
+        _, _, duration, window = json.loads(key)
         context.timer_service().register_event_time_timer(int(end_of(window, duration) * 1000))
         yield from ()
 
     def on_timer(self, timestamp: int, context: Any) -> Iterator[str]:
         """Put out the threshold."""
-        name, window, _, statistic = json.loads(context.get_current_key())
+        name, statistic, duration, window = json.loads(context.get_current_key())
         sketch = Sketch.from_bytes(self._sketch.value())
         self._sketch.clear()
-        yield lines.of_threshold(name, window, sketch.percentile(statistic))
+        yield lines.of_threshold(name, Ranking(statistic, duration), window, sketch.percentile(statistic))
 
 
 class Count(KeyedProcessFunction):

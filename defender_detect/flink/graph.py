@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pyflink.common import Configuration, Duration, Types, WatermarkStrategy
@@ -12,7 +14,15 @@ from defender_detect.flink import lines
 from defender_detect.flink.connectors import make_sink, make_source, read_files
 from defender_detect.flink.deliveries import Delivery, Table, Topic
 from defender_detect.flink.functions import (
-    BROADCAST, Condense, Count, Deliver, Evaluate, Gate, Merge, Sample, Times,
+    BROADCAST,
+    Condense,
+    Count,
+    Deliver,
+    Evaluate,
+    Gate,
+    Merge,
+    Sample,
+    Times,
 )  # fmt: skip
 from defender_detect.flink.properties import Files, Job, Place, Properties, Sns
 from defender_detect.flink.properties import Table as TableGroup
@@ -58,26 +68,37 @@ def read_reports(environment: StreamExecutionEnvironment, place: Place) -> Any:
     order = WatermarkStrategy.for_bounded_out_of_orderness(Duration.of_seconds(int(OUT_OF_ORDER)))
     order = order.with_idleness(Duration.of_seconds(int(IDLE)))
     source = make_source(place)
-    if isinstance(place, Files):  # which are read one after the other, and say nothing of times
-        records = environment.from_source(source, WatermarkStrategy.no_watermarks(), "reports")
-        records = records.set_parallelism(1).uid("reports")
-        stamped = records.assign_timestamps_and_watermarks(order.with_timestamp_assigner(Times()))
-        records = stamped.set_parallelism(1).uid("times")
-    else:  # each of the source's parts has its own time
+    if not isinstance(place, Files):  # each of the source's parts has its own time
         records = environment.from_source(source, order, "reports").uid("reports")
-    return records.key_by(key_of, key_type=Types.STRING())
+        return records.key_by(key_of, key_type=Types.STRING())
+    with one_after_the_other(environment):  # files say nothing of times
+        records = environment.from_source(source, WatermarkStrategy.no_watermarks(), "reports").uid("reports")
+        stamped = records.assign_timestamps_and_watermarks(order.with_timestamp_assigner(Times()))
+        return stamped.key_by(key_of, key_type=Types.STRING())
 
 
 def read_updates(environment: StreamExecutionEnvironment, job: Job, start: Start) -> Any:
     """Return the stream of rules that were checked, and of sentences about those that were refused."""
-    if job.updates is None:
-        documents = environment.from_collection([""], type_info=LINES).uid("no updates")
-    else:
-        never = WatermarkStrategy.no_watermarks().with_idleness(Duration.of_seconds(1))  # it has no time of its own
-        documents = environment.from_source(read_files(job.updates, UPDATES_EVERY), never, "rules")
-        documents = documents.set_parallelism(1).uid("updates")
-    checked = documents.key_by(lambda _: "", key_type=Types.STRING()).process(Gate(start), LINES)
-    return checked.set_parallelism(1).name("check rules").uid("check rules")
+    with one_after_the_other(environment):
+        documents = environment.from_collection([""], type_info=LINES).uid("first rules")
+        if job.updates is not None:
+            never = WatermarkStrategy.no_watermarks().with_idleness(Duration.of_seconds(1))  # they have no time
+            updates = environment.from_source(read_files(job.updates, UPDATES_EVERY), never, "rules")
+            documents = documents.union(updates.uid("updates"))
+        checked = documents.key_by(lambda _: "", key_type=Types.STRING()).process(Gate(start), LINES)
+        return checked.name("check rules").uid("check rules")
+
+
+@contextlib.contextmanager
+def one_after_the_other(environment: StreamExecutionEnvironment) -> Iterator[None]:
+    """Let operators be made that keep the order of all records: of each there is one, whatever the job has of others.
+
+    Python adds operators of its own between those that are named, and they are of as many as the environment says.
+    """
+    parallelism = environment.get_parallelism()
+    environment.set_parallelism(1)
+    yield
+    environment.set_parallelism(parallelism)
 
 
 def find_thresholds(reports: Any, rules: Any, start: Start, interval: float) -> Any:

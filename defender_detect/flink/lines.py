@@ -6,7 +6,6 @@ A timer's output cannot go to a side output in thread mode, and so everything le
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from defender_detect.evaluate.shapes import alert_body
@@ -14,6 +13,7 @@ from defender_detect.flink.records import Refused
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
+    from defender_detect.evaluate.percentiles import Ranking
 
 ALARM, QUIET, REFUSED = "A", "Q", "R"  # an event to be told, one that nobody is to be notified of, a refused record
 RULES, THRESHOLD = "U", "T"  # what is broadcast
@@ -29,16 +29,11 @@ def of_refused(refused: Refused) -> str:
     return REFUSED + json.dumps(refused)
 
 
-def of_threshold(name: str, window: int, value: float | None) -> str:
+def of_threshold(name: str, ranking: Ranking, window: int, value: float | None) -> str:
     """Return a percentile as a line."""
-    return THRESHOLD + json.dumps([name, window, value])
+    return THRESHOLD + json.dumps([name, *ranking, window, value])
 
 
 def read_refused(line: str) -> Refused:
     """Return the refused record of a line."""
     return Refused(*json.loads(line[1:]))
-
-
-def select(lines: Iterator[str], kinds: str) -> Iterator[str]:
-    """Yield what lines of some kinds hold."""
-    return (line[1:] for line in lines if line[0] in kinds)

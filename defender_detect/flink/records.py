@@ -11,7 +11,7 @@ from __future__ import annotations
 import binascii
 import json
 import zlib
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,7 @@ LONGEST_SHOWN = 1000  # characters of a refused record that are kept
 
 NO_ENVELOPE, BAD_TIME, BAD_NAME, BAD_BASE64 = "NoEnvelope", "BadTime", "BadThingName", "BadBase64"
 LATE, REDELIVERED = "Late", "Redelivered"  # not newer than the thing's last report: out of order, or the same again
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)  # what a record of a stranger raises
 BAD_RULES = "InvalidRules"  # a rules document, not a report
 
 
@@ -71,7 +72,7 @@ def key_of(line: str) -> str:
     """Return the key that a record is evaluated under: its thing; one of some others where it names none."""
     try:
         return _read_key(line).thing
-    except (msgspec.DecodeError, UnicodeError):
+    except UNREADABLE:
         return f"$nobody/{zlib.crc32(line[-64:].encode(errors='replace')) % NOBODY}"
 
 
@@ -79,18 +80,18 @@ def time_of(line: str) -> float:
     """Return the broker's time of a record, in seconds since the epoch; 0 if it has none."""
     try:
         return _seconds(_read_envelope(line).t) or 0.0
-    except (msgspec.DecodeError, UnicodeError):
+    except UNREADABLE:
         return 0.0
 
 
-def read_record(line: str, latest: float, arrived: float | None = None) -> Union[Record, Refused]:
+def read_record(line: str, latest: float, arrived: float | None = None) -> Record | Refused:
     """Return what a record holds, or why that is nothing to be judged.
 
     `latest` is the largest time that is believed, `arrived` the time where the record has none of its own.
     """
     try:
         envelope = _read_envelope(line)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except UNREADABLE as error:
         return Refused(NO_ENVELOPE, f"the record must be JSON with thing, t and payload: {error}", "", begin(line))
     found = _open(envelope, latest, arrived)
     if isinstance(found, Record):

@@ -48,8 +48,11 @@ class InForce(NamedTuple):
     rules: str
 
 
-def parse_rules(text: str, now: float) -> Rules:
-    """Compile a rules document; raise ProfileError with everything that is wrong with it."""
+def parse_rules(text: str) -> tuple[Rules, float]:
+    """Compile a rules document, and return when it is to come into force, 0 for at once.
+
+    Raises ProfileError with everything that is wrong with it.
+    """
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -62,19 +65,24 @@ def parse_rules(text: str, now: float) -> Rules:
     groups = raw.get("groups", {})
     if problems := [*_find_shared_names(attachments), *_find_wrong_targets(attachments, groups)]:
         raise ProfileError(problems)
-    return Rules(attachments, groups, since=raw.get("since") or now)
+    return Rules(attachments, groups), raw.get("since", 0.0)
 
 
 class Start(NamedTuple):
-    """What the job is started with: rules as JSON, and a mark that another document does not have."""
+    """What the job is started with: rules as JSON, and a mark that another document does not have.
+
+    `since` is when they come into force where there were others before.
+    """
 
     mark: str
     rules: str
+    since: float
 
 
 def start_with(text: str, now: float) -> Start:
     """Return what a job is started with; raise ProfileError with everything that is wrong with the document."""
-    return Start(hashlib.sha256(text.encode()).hexdigest()[:16], dump(parse_rules(text, now)))
+    rules, since = parse_rules(text)
+    return Start(hashlib.sha256(text.encode()).hexdigest()[:16], dump(rules), since or now)
 
 
 def load(text: str) -> Rules:
@@ -92,13 +100,18 @@ def in_force(kept: str | None, start: Start) -> Rules:
     if kept is None:
         return load(start.rules)
     mark, rules = json.loads(kept)
-    return load(rules) if mark == start.mark else _follow(load(start.rules), load(rules))
+    return load(rules) if mark == start.mark else _follow(load(start.rules), load(rules), start.since)
+
+
+def begin(start: Start) -> str:
+    """Return what is kept of the rules that a job is started with, for the ones that it is started with next."""
+    return json.dumps(InForce(start.mark, start.rules))
 
 
 def succeed(kept: str | None, start: Start, text: str, now: float) -> str:
     """Return what is kept once a document is in force; raise ProfileError if it is not to be."""
-    rules = _follow(parse_rules(text, now), in_force(kept, start))
-    return json.dumps(InForce(start.mark, dump(rules)))
+    rules, since = parse_rules(text)
+    return json.dumps(InForce(start.mark, dump(_follow(rules, in_force(kept, start), since or now))))
 
 
 def only_ranked(rules: Rules) -> Rules:
@@ -111,8 +124,8 @@ def only_ranked(rules: Rules) -> Rules:
     return Rules(attachments, rules.groups)
 
 
-def _follow(rules: Rules, before: Rules) -> Rules:
-    rules.succeed(before, rules.since)
+def _follow(rules: Rules, before: Rules, since: float) -> Rules:
+    rules.succeed(before, since)
     return rules
 
 

@@ -15,7 +15,6 @@ from defender_detect.evaluate.ruleset import Name
 
 OUT_OF_ORDER = 20.0  # seconds that a record may be behind one that came before it
 COUNTED_AFTER = SETTLED_AFTER - OUT_OF_ORDER  # seconds after a window's end, by the watermark
-KEPT = 3  # windows of each behavior whose thresholds are remembered
 
 
 def end_of(window: int, duration: float) -> float:
@@ -29,26 +28,28 @@ def known_at(now: float, duration: float) -> float:
 
 
 class Thresholds:
-    """The percentiles of the last windows, by behavior."""
+    """The percentiles of the last windows, by behavior and what is asked of it."""
 
     def __init__(self) -> None:
-        self._known: dict[Name, dict[int, float | None]] = {}
+        self._known: dict[tuple[Name, str, float], dict[int, float | None]] = {}
 
-    def put(self, name: Name, window: int, value: float | None) -> None:
-        """Remember a window's percentile, and forget those of windows long past."""
-        windows = self._known.setdefault(name, {})
-        windows[window] = value
-        for each in sorted(windows)[:-KEPT]:
-            del windows[each]
+    def put(self, name: Name, ranking: Ranking, window: int, value: float | None, watermark: float) -> None:
+        """Remember a window's percentile, and forget those that no record can be compared with any more."""
+        oldest = window_in_force(watermark - OUT_OF_ORDER, ranking.duration)
+        kept = {each: known for each, known in self._find(name, ranking).items() if each >= oldest}
+        self._known[(name, *ranking)] = {**kept, window: value}
 
     def at(self, now: float, names: Iterable[Name], ranked: Mapping[Name, Ranking]) -> Mapping[Name, float | None]:
         """Return the thresholds in force at a time; None for a window of which nothing is known."""
-        return {name: self._known.get(name, {}).get(window_in_force(now, ranked[name].duration)) for name in names}
+        return {name: self._find(name, ranked[name]).get(window_in_force(now, ranked[name].duration)) for name in names}
 
-    def to_json(self, name: Name) -> str:
-        """Return a behavior's thresholds as text, for `restore`."""
-        return json.dumps(list(self._known.get(name, {}).items()))
+    def to_json(self) -> str:
+        """Return them as text, for `restore`."""
+        return json.dumps([[key, list(windows.items())] for key, windows in self._known.items()])
 
-    def restore(self, name: Name, text: str) -> None:
-        """Go on with a behavior's thresholds."""
-        self._known[name] = {window: value for window, value in json.loads(text)}
+    def restore(self, text: str) -> None:
+        """Go on with what `to_json` returned."""
+        self._known = {tuple(key): dict(windows) for key, windows in json.loads(text)}
+
+    def _find(self, name: Name, ranking: Ranking) -> dict[int, float | None]:
+        return self._known.get((name, *ranking), {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from defender_detect.evaluate import kernel
 from defender_detect.evaluate.alarms import Event
@@ -26,12 +26,11 @@ NOTHING = TIMER.pack(0.0)
 class Taken(NamedTuple):
     """What came of a record or a timer: what is to be kept (None: nothing), and what is to be told."""
 
-    kept: Optional[bytes]
+    kept: bytes | None
     events: tuple[Event, ...] = ()
-    refused: Optional[Refused] = None
+    refused: Refused | None = None
     datapoints: tuple[tuple[Name, float], ...] = ()
-    time: float = 0.0  # of the report
-    timer: Optional[float] = None  # to be set, if it is not yet
+    timer: float | None = None  # to be set, if it is not yet
 
 
 class Worker:
@@ -91,7 +90,7 @@ def _keep(kept: bytes, outcome: kernel.Outcome, reported: float) -> Taken:
     due = reported + FORGOTTEN_AFTER if outcome.due is None else outcome.due
     is_set = 0 < timer <= due
     after = (kept[: TIMER.size] if is_set else TIMER.pack(due)) + outcome.state
-    return Taken(after, outcome.events, None, outcome.datapoints, reported, None if is_set else due)
+    return Taken(after, outcome.events, None, outcome.datapoints, None if is_set else due)
 
 
 def _describe_late(verdict: Accepted, last: tuple[int, float], line: str) -> Refused:

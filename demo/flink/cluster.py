@@ -24,7 +24,8 @@ STARTS_WITHIN = 120.0  # seconds; a JVM takes three on an idle machine
 LOOK = 0.1  # seconds between two looks
 SESSION = 4000  # milliseconds after which ZooKeeper takes a JobManager for dead
 JOB_ID = re.compile(r"JobID ([0-9a-f]{32})")
-GONE = ("FAILED", "CANCELED", "FINISHED", "SUSPENDED")
+GONE = ("FAILED", "CANCELED", "FINISHED")
+Process = subprocess.Popen[bytes]
 
 
 class ClusterError(Exception):
@@ -43,9 +44,9 @@ class Cluster:
             self._zookeeper = find_free_port()
             settings |= self._make_highly_available()
         make_home(self.home, find_wheel(python), python, settings)
-        self.job_managers: list[subprocess.Popen[bytes]] = []
-        self.task_managers: list[subprocess.Popen[bytes]] = []
-        self._others: list[subprocess.Popen[bytes]] = []
+        self.job_managers: dict[int, Process] = {}  # by their REST ports; the first one leads
+        self.task_managers: dict[str, Process] = {}  # by their names
+        self._others: list[Process] = []
 
     def __enter__(self) -> Cluster:
         return self
@@ -57,33 +58,46 @@ class Cluster:
         """Start everything, and wait until the TaskManagers have registered."""
         try:
             if self._stands_by:
-                self._others.append(self._start("zookeeper.sh", "start-foreground", "1"))
+                self._write_zookeepers()
+                self._others.append(self._start("zookeeper.sh", "1"))
             for port in self._rest:
-                self.add_job_manager(port)
+                self._add_job_manager(port)
+                self.wait_for(lambda: self.get("/overview"), "the JobManager")  # it leads before the next one is there
             for _ in range(task_managers):
                 self.add_task_manager()
-            self.wait_for(lambda: self.get("/overview")["taskmanagers"] >= task_managers, "TaskManagers")
+            self.wait_for_task_managers(task_managers)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """End every process that was started here."""
-        processes = [*self.task_managers, *self.job_managers, *self._others]
+        processes = [*self.task_managers.values(), *self.job_managers.values(), *self._others]
         for process in processes:
             process.kill()
         for process in processes:
             process.wait()
 
-    def add_job_manager(self, port: int | None = None) -> None:
-        """Start a JobManager; the second one stands by."""
-        port = self._rest[0] if port is None else port
-        arguments = ["-D", f"rest.port={port}", "-D", f"rest.bind-port={port}"]
-        self.job_managers.append(self._start("jobmanager.sh", "start-foreground", *arguments))
-
     def add_task_manager(self) -> None:
         """Start a TaskManager with one slot."""
-        self.task_managers.append(self._start("taskmanager.sh", "start-foreground"))
+        name = f"task-manager-{len(self.task_managers) + 1}"
+        self.task_managers[name] = self._start("taskmanager.sh", f"taskmanager.resource-id={name}")
+
+    def wait_for_task_managers(self, number: int) -> None:
+        """Wait until as many TaskManagers have registered."""
+        self.wait_for(lambda: self.get("/overview")["taskmanagers"] >= number, f"{number} TaskManagers")
+
+    def kill_worker(self, job: str) -> None:
+        """Kill a TaskManager that works for a job, as a machine does that loses its power; start another one."""
+        names = sorted(self.workers_of(job))
+        if not names:
+            raise ClusterError(f"nobody works for job {job}")
+        kill(self.task_managers[names[0]])
+        self.add_task_manager()
+
+    def kill_leader(self) -> None:
+        """Kill the JobManager that leads; the other one takes over."""
+        kill(self.job_managers[self._rest[0]])
 
     def submit(self, properties: Path, savepoint: str | None = None, parallelism: int = 1) -> str:
         """Start the job with a file of properties; return its id."""
@@ -100,7 +114,7 @@ class Cluster:
     def get(self, path: str, data: Mapping[str, Any] | None = None) -> Any:
         """Return what the REST interface of a JobManager that is alive answers, to GET or, with data, to POST."""
         error: Exception = ClusterError("no JobManager runs")
-        for port, process in zip(self._rest, self.job_managers[-len(self._rest) :]):
+        for port, process in self.job_managers.items():
             if process.poll() is not None:
                 continue
             body = None if data is None else json.dumps(data).encode()
@@ -121,9 +135,37 @@ class Cluster:
         is_partly = found["state"] == "RUNNING" and not tasks <= {"RUNNING", "FINISHED"}
         return "STARTING" if is_partly else str(found["state"])
 
+    @property
+    def address(self) -> str:
+        """Where the JobManager that led first shows its pages."""
+        return f"http://127.0.0.1:{self._rest[0]}"
+
+    def is_gone(self, job: str) -> bool:
+        """Whether a job has ended, however that was."""
+        return self.state_of(job) in GONE
+
+    def workers_of(self, job: str) -> set[str]:
+        """Return the names of the TaskManagers that work for a job."""
+        tasks = self.get(f"/jobs/{job}")["vertices"]
+        found = [self.get(f"/jobs/{job}/vertices/{each['id']}/taskmanagers")["taskmanagers"] for each in tasks]
+        return {each["taskmanager-id"] for managers in found for each in managers}
+
+    def taken_by(self, job: str, operator: str) -> int:
+        """Return how many records an operator of a job has been given since it was started last."""
+        tasks = [each for each in self.get(f"/jobs/{job}")["vertices"] if each["name"].startswith(operator)]
+        return sum(each["metrics"]["read-records"] for each in tasks)
+
+    def restored(self, job: str) -> int:
+        """Return how often a job has begun again at a checkpoint."""
+        return int(self.get(f"/jobs/{job}/checkpoints")["counts"]["restored"])
+
+    def completed(self, job: str) -> int:
+        """Return how many checkpoints of a job there are since a JobManager leads it."""
+        return int(self.get(f"/jobs/{job}/checkpoints")["counts"]["completed"])
+
     def wait_until_done(self, job: str, seconds: float = 600.0) -> None:
         """Wait until a job has finished; raise ClusterError if it failed."""
-        self.wait_for(lambda: self.state_of(job) in GONE, f"job {job}", seconds)
+        self.wait_for(lambda: self.is_gone(job), f"job {job}", seconds)
         if (state := self.state_of(job)) != "FINISHED":
             exceptions = self.get(f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
             raise ClusterError(f"job {job} is {state}: {[each['stacktrace'][:3000] for each in exceptions[:1]]}")
@@ -139,15 +181,17 @@ class Cluster:
 
         self.wait_for(is_done, f"the savepoint of job {job}")
         if "location" not in found["operation"]:
-            raise ClusterError(f"no savepoint of job {job}: {found['operation']['failure-cause']['stack-trace'][:3000]}")
-        self.wait_for(lambda: self.state_of(job) in GONE, f"the end of job {job}")
+            raise ClusterError(
+                f"no savepoint of job {job}: {found['operation']['failure-cause']['stack-trace'][:3000]}"
+            )
+        self.wait_for(lambda: self.is_gone(job), f"the end of job {job}")
         return str(found["operation"]["location"])
 
     def wait_for(self, condition: Callable[[], object], what: str, seconds: float = STARTS_WITHIN) -> None:
         """Wait until a condition holds, whatever the REST interface says meanwhile; raise ClusterError otherwise."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.job_managers and all(each.poll() is not None for each in self.job_managers):
+            if self.job_managers and all(each.poll() is not None for each in self.job_managers.values()):
                 raise ClusterError(f"no JobManager runs any more; the logs are in {self.home / 'log'}")
             with contextlib.suppress(OSError, ValueError, KeyError, ClusterError):
                 if condition():
@@ -158,7 +202,9 @@ class Cluster:
     def complaints(self) -> Iterator[str]:
         """Yield the last lines of every log that speak of an error."""
         for path in sorted((self.home / "log").glob("*.log")):
-            lines = [line for line in path.read_text(errors="replace").splitlines() if "ERROR" in line or "WARN" in line]
+            lines = [
+                line for line in path.read_text(errors="replace").splitlines() if "ERROR" in line or "WARN" in line
+            ]
             yield from (f"{path.name}: {line}" for line in lines[-5:])
 
     def _make_highly_available(self) -> dict[str, Any]:
@@ -170,15 +216,22 @@ class Cluster:
             "high-availability.zookeeper.client.connection-timeout": f"{SESSION} ms",
         }
 
-    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        if program == "zookeeper.sh":
-            self._write_zookeepers()
-        output = (self.home / "log" / f"{program}.out").open("ab")
-        command = [str(self.home / "bin" / program), *arguments]
-        return subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=self._environment(), cwd=self.home,
-            start_new_session=True,
-        )  # fmt: skip
+    def _add_job_manager(self, port: int) -> None:
+        self.job_managers[port] = self._start("jobmanager.sh", f"rest.port={port}", f"rest.bind-port={port}")
+
+    def _start(self, program: str, *settings: str) -> Process:
+        """Start one of Flink's programs; its process is Java's in the end, and is in a group of its own."""
+        options = [part for each in settings for part in (("-D", each) if "=" in each else (each,))]
+        command = [str(self.home / "bin" / program), "start-foreground", *options]
+        with (self.home / "log" / f"{program}.out").open("ab") as output:
+            return subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                cwd=self.home,
+                start_new_session=True,
+            )
 
     def _write_zookeepers(self) -> None:
         lines = {
@@ -205,7 +258,7 @@ class Cluster:
         }
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process at once, as a machine that loses its power does."""
+def kill(process: Process) -> None:
+    """Kill a process at once, and wait until it is gone."""
     process.send_signal(signal.SIGKILL)
     process.wait()

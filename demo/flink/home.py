@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 HEARTBEAT, PATIENCE = 1000, 4000  # milliseconds; Flink's own 10 and 50 s would delay a restart by as much
+FETCHED = 500  # milliseconds after which the REST interface asks the workers for their numbers again, not 10 s
 RESTARTS = 20  # of a job, half a second apart
 JOB_MANAGER, TASK_MANAGER = "1024m", "1600m"  # of memory, each a JVM
 JAVA = "openjdk-17-jre-headless"  # Debian's package
@@ -73,6 +74,7 @@ def make_settings(home: Path, python: Path) -> dict[str, Any]:
         "taskmanager.numberOfTaskSlots": 1,  # the interpreter's lock is one for all that a JVM runs
         "rest.address": "127.0.0.1",
         "rest.bind-address": "127.0.0.1",
+        "metrics.fetcher.update-interval": FETCHED,
         "heartbeat.interval": HEARTBEAT,
         "heartbeat.timeout": PATIENCE,
         "restart-strategy.type": "fixed-delay",

@@ -88,11 +88,8 @@ def make_record(thing: str, time: float, payload: bytes) -> str:
 
 def write_records(path: Path, things: int, rounds: int) -> int:
     """Write a fleet's records into a file, and return how many there are."""
-    number = 0
     with path.open("w") as file:
-        for number, record in enumerate(make_records(things, rounds), 1):
-            file.write(f"{record}\n")
-    return number
+        return sum(1 for record in make_records(things, rounds) if file.write(f"{record}\n"))
 
 
 def _next_oddity(odd: int, chance: random.Random) -> int:

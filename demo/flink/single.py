@@ -21,14 +21,14 @@ def evaluate(records: Iterable[str], documents: Sequence[tuple[float, str]]) -> 
     `documents` are rules, each with the time from which on it holds; the first holds from the beginning.
     """
     (_, first), *others = documents
-    detector, last = Detector(parse_rules(first, 0.0)), LastReports()
+    detector, last = Detector(parse_rules(first)[0]), LastReports()
     for line in records:
         record = read_record(line, FOREVER)
         if not isinstance(record, Record):
             continue
         while others and others[0][0] <= record.time:
             since, document = others.pop(0)
-            yield from _alarms(detector.replace(parse_rules(document, since), since))
+            yield from _alarms(detector.replace(parse_rules(document)[0], since))
         yield from _alarms(_silent(detector, record.time))
         yield from _alarms(_report(detector, last, record))
     yield from _alarms(_silent(detector, FOREVER))

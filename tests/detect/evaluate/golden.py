@@ -116,7 +116,7 @@ def name_of(number: int) -> str:
 
 
 class Fleet:
-    """The reports of so many things in so many rounds; other rules come when it is `changed`, the last report at `end`."""
+    """The reports of so many things in so many rounds; other rules come at `changed`, the last report at `end`."""
 
     def __init__(self, things: int, rounds: int) -> None:
         chance = random.Random(18).random  # the only method that is the same in every Python

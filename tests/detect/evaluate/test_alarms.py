@@ -16,10 +16,12 @@ from defender_detect.evaluate.alarms import (
     IN_ALARM,
     NORMAL,
     Event,
+    PackedState,
     State,
     Subject,
     invalidate,
     is_silent,
+    pack_state,
     step,
     violation_id_of,
 )
@@ -193,6 +195,24 @@ def test_what_is_normal_takes_no_room() -> None:
     assert b"\x80" == forget(["p/a", "p/b"]).pack(["p/a", "p/b"])
 
 
-def test_a_state_goes_through_msgspec_unchanged() -> None:
-    state = State(2, NOW, ID, NOW, NOW)
-    assert state == msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)
+@pytest.mark.parametrize(
+    ("state", "size"),
+    [
+        (State(2, NOW), 11),
+        (State(0, NOW, ID, NOW - 300, NOW), 40),
+        (State(3, NOW, ID, NOW - 900, NOW - 300), 48),
+        (State(0, -1.0, ID, NOW, NOW), 48),
+        (State(1, NOW, "violation-1", NOW, NOW), 41),
+        (State(1, NOW, ID.upper(), NOW, NOW), 67),
+        (State(1, NOW, ID.replace("-", ""), NOW, NOW), 63),
+    ],
+)
+def test_a_state_is_packed_short_and_read_as_it_was_as_is_one_of_an_earlier_release(state: State, size: int) -> None:
+    packed = msgspec.msgpack.encode(pack_state(state))
+    assert size == len(packed)
+    for each in (packed, msgspec.msgpack.encode(state)):
+        assert state == msgspec.msgpack.decode(each, type=PackedState).unpack()
+
+
+def test_the_normal_state_of_an_earlier_release_is_the_shared_one() -> None:
+    assert NORMAL is msgspec.msgpack.decode(msgspec.msgpack.encode(NORMAL), type=PackedState).unpack()

@@ -46,7 +46,8 @@ def test_other_rules_go_on_with_the_percentiles_of_the_same_statistic_and_window
         return Rules([attach(profile("p", ranked(name, "cpu", "less-than", statistic)))])
 
     kept = rules("p50")
-    kept.count([("p/b", 5.0)], NOW)
+    kept.thresholds(kept.of("a"), NOW)
+    kept.count([("p/b", 5.0)])
     for others, number in ((rules("p50"), 1), (rules("p90"), 0), (rules("p50", "c"), 0)):
         others.restore_populations(kept.populations)
         assert [number] == [len(each.sketch) for each in others.populations.values()]
