@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect install-flink demo flink-demo test test-under-load test-slow test-console test-deploy test-flink test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component flink-application kit lock bench bench-quick bench-detect bench-flink bench-kernel bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass clean
+.PHONY: help install install-detect install-flink demo flink-demo test test-under-load test-slow test-console test-deploy test-flink test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component flink-application kit lock bench bench-quick bench-detect bench-flink bench-kernel bench-million bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -135,6 +135,10 @@ bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over 
 
 bench-flink: $(VENV)/installed-bench $(VENV)/flink/installed ## what the job takes on Apache Flink, and how long a kill holds it up (ten minutes)
 	$(VENV)/bin/python -m benchmarks.flink
+
+bench-million: $(VENV)/installed-bench ## what Detect takes with a million things (fifteen minutes)
+	@sh tests/install-mosquitto.sh
+	$(VENV)/bin/python -m benchmarks.million
 
 # AGAINST=DIRECTORY measures another checkout, too.
 bench-kernel: $(VENV)/installed-bench ## what the kernel takes beside the single process, and a thing's state

@@ -244,7 +244,7 @@ class Detect(Section, frozen=True):
         Meta(
             ge=1,
             le=LARGEST,
-            description="How many things are remembered, at about 1.3 KB of memory each: those that reported within "
+            description="How many things are remembered, at about 1.5 KB of memory each: those that reported within "
             "two days. Reports of more things than that are accepted, but not evaluated, and the log says so.",
         ),
         that(None, f"a whole number from 1 to {LARGEST}"),

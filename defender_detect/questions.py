@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
 
 from defender_detect.alerts.of_profiles import describe_outside
@@ -182,9 +183,12 @@ def print_stored(options: argparse.Namespace, detects: Sequence[One]) -> int:
 
 def print_answer(options: argparse.Namespace, reader: AnyReader) -> None:
     """Print what is kept, as a table or in the shape of AWS's API."""
-    from defender_detect.ask.queries import answer, as_json, as_table
+    from defender_detect.ask.queries import answer, as_json, as_table, things_as_json
 
     about = {key: getattr(options, key) for key in ("days", "thing", "metric", "active") if hasattr(options, key)}
+    if options.question == "things" and options.json:
+        sys.stdout.writelines(chain(things_as_json(reader), "\n"))
+        return
     found = answer(reader, options.question, time.time(), **about)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if isinstance(sys.stdout, TextIOWrapper):

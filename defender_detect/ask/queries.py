@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from defender_daemon.text import printable
@@ -14,7 +15,7 @@ from defender_detect.evaluate.shapes import behavior_of, kind_of, metric_value
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event, Violation
-    from defender_detect.store.reader import Verification
+    from defender_detect.store.reader import Thing, Verification
     from defender_detect.store.several import AnyReader
 
 DAY = 24 * 3600.0  # seconds
@@ -86,16 +87,26 @@ def list_metric_values(reader: AnyReader, thing: str, metric: str, start: float,
 
 def list_things(reader: AnyReader) -> dict[str, Any]:
     """Return the things that reported, by name, with what is known of each."""
+    return {"things": [describe_thing(thing) for thing in reader.things()]}
+
+
+def things_as_json(reader: AnyReader) -> Iterator[str]:
+    """Yield the same for a program, thing by thing: a million of them are not to be in memory at once."""
+    between = "\n"
+    yield '{\n  "things": ['
+    for thing in reader.things():
+        yield between + indent(json.dumps(describe_thing(thing), indent=2), "    ")
+        between = ",\n"
+    yield "]\n}" if between == "\n" else "\n  ]\n}"
+
+
+def describe_thing(thing: Thing) -> dict[str, Any]:
+    """Return what is known of a thing."""
     return {
-        "things": [
-            {
-                "thingName": thing.name,
-                "lastReportId": thing.report_id,
-                "lastReportTime": thing.accepted_at,
-                "activeViolations": thing.active_violations,
-            }
-            for thing in reader.things()
-        ]
+        "thingName": thing.name,
+        "lastReportId": thing.report_id,
+        "lastReportTime": thing.accepted_at,
+        "activeViolations": thing.active_violations,
     }
 
 
