@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.dates import seconds_of
 from defender_publisher import questions
 from defender_publisher.provisioning import commands
 from defender_publisher.snapshot import Counters
@@ -141,6 +142,15 @@ def test_a_certificate_that_is_old_enough_is_due(
     monkeypatch.setattr("defender_publisher.provisioning.commands.time.time", lambda: now)
     assert 0 == provisioned.run("--rotate", "--if-due")
     assert 1 == len(aws.kept.committed)
+
+
+def test_a_certificate_that_ends_soon_is_due(
+    provisioned: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weeks_before = seconds_of("Nov 20 00:00:00 2049 GMT")
+    monkeypatch.setattr("defender_publisher.provisioning.commands.time.time", lambda: weeks_before)
+    assert 0 == provisioned.run("--rotation-due")
+    assert "due: the certificate ends on 2049-12-31 23:59 UTC\n" == said().splitlines(keepends=True)[-1]
 
 
 @pytest.mark.parametrize(
