@@ -14,6 +14,7 @@ from defender_daemon.dates import seconds_of
 from defender_publisher import questions
 from defender_publisher.provisioning import commands
 from defender_publisher.snapshot import Counters
+from defender_publisher.state import StateFile
 from tests.fakes.host import COUNTERS_ONLY, ONE, Host, growth_of
 from tests.fakes.provisioning import ACTIVE, INACTIVE, LOST, THROTTLED, ProvisioningBroker, fingerprint
 from tests.publisher.provisioning.device import Device, Say, make_plain
@@ -142,6 +143,14 @@ def test_a_certificate_that_is_old_enough_is_due(
     monkeypatch.setattr("defender_publisher.provisioning.commands.time.time", lambda: now)
     assert 0 == provisioned.run("--rotate", "--if-due")
     assert 1 == len(aws.kept.committed)
+
+
+def test_a_daemon_that_runs_is_said(provisioned: Device, said: Say) -> None:
+    with StateFile(provisioned.state):
+        assert 0 == provisioned.run("--rotate")
+    assert "the daemon is running as rpi-0001, and its connection is ended; stop it first" in said()
+    assert 0 == provisioned.run("--rotate")
+    assert "the daemon is running" not in said()
 
 
 def test_a_certificate_that_ends_soon_is_due(
