@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component kit lock bench bench-quick bench-detect bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass clean
+.PHONY: help install install-detect demo test test-under-load test-slow test-console test-deploy test-readme test-greengrass test-installers chaos fuzz-broker lint docs site dist component flink-application kit lock bench bench-quick bench-detect bench-million bench-alarms bench-reports bench-console bench-deploy bench-cloudwatch bench-greengrass bench-kernel clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -32,9 +32,13 @@ demo: $(VENV)/installed-demo ## an authority, a broker, Detect and this machine 
 # More workers than a small machine has cores: many tests wait for programs that they start.
 PYTEST := $(VENV)/bin/python -m pytest -n 5 --dist worksteal
 
+# In a fresh checkout each worker would compile all tests for itself, which takes twenty seconds longer.
+COLLECT := $(VENV)/bin/python -m pytest --collect-only -qq >/dev/null
+
 test: $(VENV)/installed-test ## the tests (two minutes)
 	@sh tests/install-mosquitto.sh
 	@sh tests/install-agent.sh $(PYTHON)
+	@$(COLLECT) tests/detect & $(COLLECT) tests --ignore tests/detect; wait
 	$(PYTEST)
 
 test-under-load: $(VENV)/installed-test ## the tests, three times, while every core is busy with something else
@@ -104,6 +108,9 @@ dist: $(VENV)/bin/python ## a release tar, a wheelhouse and their checksums (net
 component: $(VENV)/bin/python ## dist/greengrass/: the Greengrass V2 component (network)
 	@$(VENV)/bin/python -m release.component
 
+flink-application: $(VENV)/bin/python ## dist/flink/: the job for Managed Service for Apache Flink, with JAR=FILE (network)
+	@$(VENV)/bin/python -m release.flink $(JAR)
+
 kit: $(VENV)/bin/python ## one file a thing that installs it: make kit BUNDLES="fleet/*.tar"
 	@$(VENV)/bin/python -m release.kit $(BUNDLES)
 
@@ -121,6 +128,14 @@ bench-alarms: $(VENV)/installed-bench ## how few messages 10,000 alarms in a min
 bench-detect: $(VENV)/installed-bench ## what Detect takes, from mosquitto over TLS
 	@sh tests/install-mosquitto.sh
 	$(VENV)/bin/python -m benchmarks.detect
+
+bench-million: $(VENV)/installed-bench ## what Detect takes with a million things (fifteen minutes)
+	@sh tests/install-mosquitto.sh
+	$(VENV)/bin/python -m benchmarks.million
+
+# AGAINST=DIRECTORY measures another checkout, too.
+bench-kernel: $(VENV)/installed-bench ## what the kernel takes beside the single process, and a thing's state
+	$(VENV)/bin/python -m benchmarks.kernel $(if $(AGAINST),--against $(AGAINST))
 
 # AGAINST=DIRECTORY measures another checkout, too.
 bench-reports: $(VENV)/installed-bench ## what a verdict on a report takes, in JSON and CBOR

@@ -25,8 +25,13 @@ if not missing_packages():
     from botocore.exceptions import BotoCoreError, ClientError
 
     from infrastructure.account import open_account
+    from infrastructure.claim import provisioned_things, read_claim_asked, refuse_lost_serials
+    from infrastructure.claim_handover import hand_over_claim, show_claim_handover
+    from infrastructure.claim_summary import show_left
+    from infrastructure.claimed import refuse_few
     from infrastructure.cloudwatch import device_config_for, refuse_lost_logs
     from infrastructure.destruction import destroy, find_strangers
+    from infrastructure.engine import FLINK, read_engine_wish
     from infrastructure.fleet import Fleet
     from infrastructure.greengrass import read_asked
     from infrastructure.handover import hand_over
@@ -37,12 +42,13 @@ if not missing_packages():
     from infrastructure.plans import Wishes, make_plans
     from infrastructure.refusals import explain
     from infrastructure.rollout import Rollout
+    from infrastructure.rotation import ask
     from infrastructure.screen import Screen
     from infrastructure.sources import read_wanted
     from infrastructure.summary import show_account, show_destruction, show_plans
     from infrastructure.underway import read_idle
 
-CONFIGS, COMPONENT = HERE / "configs", HERE / "dist" / "greengrass"
+CONFIGS, COMPONENT, APPLICATION = HERE / "configs", HERE / "dist" / "greengrass", HERE / "dist" / "flink"
 ROOTS = HERE / "defender_publisher" / "roots" / "amazon-root-ca.pem"
 DONE, FAILED = 0, 1
 EMAIL_ADDRESS = re.compile(r"[^\s@{}\[\]]+@[^\s@{}\[\]]+")  # and none of what CloudFormation or aws_cdk would look up
@@ -97,7 +103,19 @@ def new_parser() -> argparse.ArgumentParser:
     add("--greengrass", metavar="CORE", nargs="+", default=[], help=says)
     add("--greengrass-group", metavar="GROUP", help="deploy it to this thing group instead")
     add("--no-greengrass", action="store_true", help="delete component, deployment and thing group of the cores")
-    add("--rotate", metavar="THING", nargs="+", default=[], help="make new keys and certificates for these things")
+    says = "let the devices whose serials are listed provision themselves with one claim, which is made (claim.tar)"
+    add("--claim", action="store_true", help=says)
+    add("--serials", metavar="FILE", type=Path, help="with --claim: a serial a line, or a table with a column `serial`")
+    add(
+        "--end-claims", action="store_true", help="delete the claim's certificate: no device provisions itself any more"
+    )
+    says = "make new keys and certificates for these things; ask those that provisioned themselves to do it"
+    add("--rotate", metavar="THING", nargs="+", default=[], help=says)
+    says = "evaluate reports on Managed Service for Apache Flink, by `make flink-application`; aws ends that"
+    add("--detect-engine", choices=("flink", "aws"), help=says)
+    add("--flink-mode", choices=("process", "thread"), help="how Flink runs Python (default: process)")
+    says = "how many things it is to be sized for (default: those that are listed)"
+    add("--flink-things", metavar="N", type=number, help=says)
     add("--destroy", action="store_true", help="delete the whole fleet")
     return parser
 
@@ -128,8 +146,9 @@ def run(options: argparse.Namespace) -> int:
 def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
     """Provision the account from the list of things and the security profiles; return the exit status."""
     wishes = read_wishes(options)
-    empty = wishes.greengrass is not None  # a fleet of cores only
-    wanted = read_wanted(options.things, CONFIGS, detect=wishes.detect, may_be_empty=empty)
+    empty = wishes.greengrass is not None or wishes.claim is not None or bool(wishes.rotate)  # of others only
+    needs_profiles = wishes.detect or wishes.engine.engine == FLINK
+    wanted = read_wanted(options.things, CONFIGS, detect=needs_profiles, may_be_empty=empty)
     fleet = open_fleet(options, names)
     fleet.screen.say(f"things    {len(wanted.things)} in {wanted.source}\n")
     fleet, registry = read_idle(fleet)
@@ -139,6 +158,7 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
     if options.yes or options.delete_at_most is not None:
         refuse_mass_deletion(plans.things, fleet.deployed, options.delete_at_most)
         refuse_lost_logs(plans.cloudwatch, plans.things.gone, options.delete_at_most)
+        refuse_lost_serials(plans.claim, options.delete_at_most)
     if options.plan:
         return DONE
     problems, before, store = plans.problems, fleet.deployed, KeyStore(options.output)
@@ -146,7 +166,10 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
         agree(options, fleet.screen, "Do this?")
         with fleet.screen.bars():
             rollout = Rollout(fleet, store)
-            problems += rollout.run(plans.things, plans.detect, plans.joining, plans.cloudwatch, plans.greengrass)
+            parts = (plans.cloudwatch, plans.greengrass, plans.claim, plans.engine)
+            problems += rollout.run(plans.things, plans.detect, plans.joining, *parts)
+            for thing in ask(fleet.account, [wish.thing for wish in plans.rotating]):
+                fleet.screen.say(f"{thing} is asked to rotate by itself; --plan --rotate {thing} shows whether it has")
         with telling(problems):
             fleet = fleet.read()
     elif plans.detect is not None and plans.detect.problem is not None:
@@ -154,28 +177,36 @@ def deploy_fleet(options: argparse.Namespace, names: Names) -> int:
     with telling(problems), fleet.screen.bars():
         device_config = device_config_for(fleet, wanted, plans.cloudwatch)
         handover = hand_over(fleet, store, wanted.things, device_config, ROOTS)
+        claim = hand_over_claim(fleet, store, device_config, ROOTS)
     rotated = find_rotated(plans.things, before, fleet.deployed)
     show_handover(fleet.screen, handover, rotated, cloudwatch=plans.things.cloudwatch)
+    show_claim_handover(fleet.screen, claim)
     return end(fleet.screen, [*problems, *handover.problems])
 
 
 def read_wishes(options: argparse.Namespace) -> Wishes:
     """Return what the options ask for besides what is in the files."""
     asked = read_asked(options.greengrass, options.greengrass_group, options.no_greengrass)
+    email = options.alert_email
+    engine = read_engine_wish(options.detect_engine, options.flink_mode, options.flink_things, email)
     rotate = tuple(options.rotate)
-    return Wishes(rotate, not options.no_detect, options.alert_email, options.cloudwatch, asked, COMPONENT)
+    claim = read_claim_asked(options.claim, options.serials, options.end_claims)
+    detect, cloudwatch = not options.no_detect, options.cloudwatch
+    return Wishes(rotate, detect, email, cloudwatch, asked, COMPONENT, claim, engine, APPLICATION)
 
 
 def destroy_fleet(options: argparse.Namespace, names: Names) -> int:
     """Delete all that is deployed of a fleet; return the exit status."""
-    fleet, _ = read_idle(open_fleet(options, names))
-    strangers = find_strangers(fleet)
+    fleet, registry = read_idle(open_fleet(options, names))
+    strangers, own = find_strangers(fleet), sorted(provisioned_things(fleet, registry))
     show_destruction(fleet, strangers)
+    show_left(fleet.screen, own, deleted=options.delete_at_most is not None)
+    refuse_few(own, options.delete_at_most)
     if options.plan or not fleet.deployed.stacks:
         return DONE
     agree(options, fleet.screen, "Delete all of this?")
     with fleet.screen.bars():
-        problems = destroy(fleet, strangers)
+        problems = destroy(fleet, strangers, provisioned=own if options.delete_at_most is not None else ())
     fleet.screen.say(f"Keys and bundles in {options.output} are of no further use; nothing there was touched.")
     return end(fleet.screen, problems)
 

@@ -89,9 +89,9 @@ def pem_options(authority: Authority, files: Files) -> list[str]:
 
 
 def start_ours(stack: contextlib.ExitStack, authority: Authority, directory: Path) -> int:
-    """Start this project's daemon with the reference agent's options; return its process id."""
+    """Start this project's daemon with the reference agent's options, and one arena as in its unit; return its id."""
     command = [OURS, str(PUBLISHER), *agent_options(authority, "ours")]
-    return start(stack, command, STATE_DIRECTORY=str(directory / "state"))
+    return start(stack, command, STATE_DIRECTORY=str(directory / "state"), MALLOC_ARENA_MAX="1")
 
 
 def start_reference(stack: contextlib.ExitStack, authority: Authority) -> int:

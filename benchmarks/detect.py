@@ -43,6 +43,10 @@ from device_defender.report import Report
 ROOT = Path(__file__).resolve().parent.parent
 DETECT = ROOT / "amazon-defender-detect"
 THINGS, RATE = 100_000, 3500.0  # each reports once, which takes 29 s; AWS's quota of reports a second
+FULL_RATE = 10_000.0  # reports a second, which are three million things at 300 s
+MOST_QUEUED = 20_000  # messages that mosquitto keeps for a client; of 1,000, its own, it drops those of a tenth second
+WRITTEN = 50_000  # states at once; the store has no room for a million that wait
+STALL = 10.0  # seconds in which the database takes nothing and nobody reads the log
 QUICK_THINGS = 10_000
 INTERVAL = 300.0  # seconds between two reports of a thing
 HISTORY = 12  # reports of each thing before the benchmark: an hour of them
@@ -64,9 +68,10 @@ Written by `make bench-detect`. One `amazon-defender-detect` with a profile of t
 sums over up to an hour and a percentile) and the states of 100,000 things that have reported for an hour. Each of them
 sends one report of {size:,} bytes (eight ports, ten connections, traffic, two custom metrics; one in a hundred raises
 an alarm), 3,500 a second, to mosquitto over TLS, which shares the cores with Detect and the sender. The delay of a
-verdict is from when its report was due to when its reply is there. Evaluating alone (`metric_values` and
-`Detector.observe`) is CPU time of one thread, with an hour of history. The replay is `--replay` of a file with three
-reports of each thing."""
+verdict is from when its report was due to when its reply is there. Then others report 10,000 a second, twice: the
+second time the database is locked and nobody reads the log for the first ten seconds. Evaluating alone
+(`metric_values` and `Detector.observe`) is CPU time of one thread, with an hour of history. The replay is `--replay` of
+a file with three reports of each thing."""
 
 Measured = dict[str, Any]
 
@@ -85,8 +90,14 @@ def main() -> int:
         things = QUICK_THINGS if arguments.quick else THINGS
         replayed = measure_replay(Path(directory), profile, things, arguments.program)
         print(f"replays {REPLAYED * things:,} reports in {replayed['cpu']:.0f} s of CPU time ...", flush=True)
-        measured = measure_serving(Path(directory), profile, things, arguments.program)
+        measured = measure_serving(Path(directory) / "quota", profile, things, arguments.program)
+        print(f"took {RATE:,.0f} reports a second ...", flush=True)
+        full = measure_serving(Path(directory) / "full", profile, things, arguments.program, FULL_RATE)
+        print(f"took {full['accepted']:,} of {things:,} at {FULL_RATE:,.0f} a second ...", flush=True)
+        stalled = measure_serving(Path(directory) / "stalled", profile, things, arguments.program, FULL_RATE, STALL)
     measured.update({f"replay {name}": value for name, value in replayed.items()})
+    measured.update({f"full {name}": value for name, value in full.items()})
+    measured.update({f"stalled {name}": value for name, value in stalled.items()})
     bars = list(judge(evaluated, measured, things))
     section = "\n".join([*describe(evaluated, measured, load), *describe_bars(bars)])
     print("\n" + section)
@@ -167,8 +178,14 @@ def measure_replay(directory: Path, profile: Path, things: int, program: str) ->
     return {"cpu": cpu, "peak": after.ru_maxrss * 1024}  # the largest child so far: nothing else has been run yet
 
 
-def measure_serving(directory: Path, profile: Path, things: int, program: str) -> Measured:
-    """Let a fleet report to mosquitto, and Detect answer; return what was measured of all three."""
+def measure_serving(
+    directory: Path, profile: Path, things: int, program: str, rate: float = RATE, stall: float = 0.0
+) -> Measured:
+    """Let a fleet report to mosquitto, and Detect answer; return what was measured of all three.
+
+    For the first `stall` seconds the database is locked, and nobody reads Detect's log.
+    """
+    directory.mkdir()
     state = directory / "state"
     keep_states(state, profile, things)
     authority, port = Authority(directory / "authority"), find_free_port()
@@ -181,7 +198,8 @@ def measure_serving(directory: Path, profile: Path, things: int, program: str) -
         wait_for_line(detect, log, "is ready on")
         restored = psutil.Process(detect.pid).memory_info().rss
         before = [cpu_seconds(process.pid) for process in (detect, broker)]
-        measured = run_fleet(authority, port, things)
+        with stalled(state / DATABASE, log, stall):
+            measured = run_fleet(authority, port, things, rate)
         after = [cpu_seconds(process.pid) for process in (detect, broker)]
         memory = psutil.Process(detect.pid).memory_info().rss, peak_memory(detect.pid)
         detect.terminate()
@@ -201,9 +219,43 @@ def keep_states(state: Path, profile: Path, things: int) -> None:
     with Store(state) as store:
         for number in range(things):
             store.add(name_of(number), now, {}, state=packed, report_id=1)
+            if number % WRITTEN == 0:
+                store.flush()
 
 
-def start(stack: contextlib.ExitStack, command: list[str]) -> tuple[subprocess.Popen[str], list[str]]:
+class Log(list[str]):
+    """The lines of a program's log, as far as it is read: while `flows` is not set nobody does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flows = threading.Event()
+        self.flows.set()
+
+
+@contextlib.contextmanager
+def stalled(database: Path, log: Log, seconds: float) -> Iterator[None]:
+    """Meanwhile let neither the database nor the log take anything, for so many seconds."""
+    if not seconds:
+        yield
+        return
+    log.flows.clear()
+    blocker = sqlite3.connect(database, isolation_level=None, check_same_thread=False, timeout=READY_WITHIN)
+    blocker.execute("BEGIN IMMEDIATE")
+
+    def go_on() -> None:
+        blocker.execute("COMMIT")
+        log.flows.set()
+
+    timer = threading.Timer(seconds, go_on)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+        blocker.close()
+
+
+def start(stack: contextlib.ExitStack, command: list[str]) -> tuple[subprocess.Popen[str], Log]:
     """Start a program that is ended with the stack; return it, and the list that its log's lines go to.
 
     The log is a pipe, as it is below systemd: a file would let the program wait for the disk now and then.
@@ -211,14 +263,15 @@ def start(stack: contextlib.ExitStack, command: list[str]) -> tuple[subprocess.P
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     stack.callback(process.wait)
     stack.callback(process.kill)
-    lines: list[str] = []
+    lines = Log()
     threading.Thread(target=collect, args=[process.stdout, lines], daemon=True).start()
     return process, lines
 
 
-def collect(pipe: IO[str], lines: list[str]) -> None:
-    """Append what comes out of a pipe to a list."""
+def collect(pipe: IO[str], lines: Log) -> None:
+    """Append what comes out of a pipe to a log, while that flows."""
     for line in pipe:
+        lines.flows.wait()
         lines.append(line)  # and not extend: others read the list meanwhile
 
 
@@ -232,7 +285,8 @@ def broker_command(authority: Authority, directory: Path, port: int) -> list[str
     config.write_text(
         f"listener {port} 127.0.0.1\ncafile {authority.certificate}\ncertfile {server.certificate}\n"
         f"keyfile {server.private_key}\nrequire_certificate true\nuse_identity_as_username true\n"
-        "set_tcp_nodelay true\nlog_type error\nlog_type warning\n" + ("user root\n" if os.geteuid() == 0 else "")
+        f"set_tcp_nodelay true\nmax_queued_messages {MOST_QUEUED}\nlog_type error\nlog_type warning\n"
+        + ("user root\n" if os.geteuid() == 0 else "")
     )
     return [mosquitto, "-c", str(config)]
 
@@ -245,9 +299,9 @@ def pem_options(authority: Authority, files: Files) -> list[str]:
     ]  # fmt: skip
 
 
-def run_fleet(authority: Authority, port: int, things: int) -> Measured:
+def run_fleet(authority: Authority, port: int, things: int, rate: float) -> Measured:
     """Let the fleet report, in a process of its own; return what it measured."""
-    options = ["--port", str(port), "--things", str(things), "--rate", str(RATE)]
+    options = ["--port", str(port), "--things", str(things), "--rate", str(rate)]
     command = [sys.executable, "-m", "benchmarks.fleet", *options, *pem_options(authority, authority.issue("fleet"))]
     before = os.times()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
@@ -274,9 +328,9 @@ def wait_for_port(port: int) -> None:
     sys.exit("mosquitto does not start")
 
 
-def wait_for_line(process: subprocess.Popen[str], log: list[str], part: str) -> None:
+def wait_for_line(process: subprocess.Popen[str], log: list[str], part: str, patience: float = READY_WITHIN) -> None:
     """Wait until a program has logged a line."""
-    deadline = time.monotonic() + READY_WITHIN
+    deadline = time.monotonic() + patience
     while not any(part in line for line in list(log)):
         if process.poll() is not None or time.monotonic() > deadline:
             sys.exit(f"Detect does not start:\n{''.join(log)}")
@@ -332,6 +386,12 @@ def describe(evaluated: float, measured: Measured, load: float) -> Iterator[str]
     for name, title in (("detect cpu", "Detect"), ("broker cpu", "mosquitto"), ("fleet cpu", "the sender")):
         yield f"| CPU µs for a report: {title} | {1e6 * measured[name] / measured['sent']:.0f} |"
     yield f"| CPU µs for a report: evaluating alone | {1e6 / evaluated:.0f} |"
+    for name, title in (("full", "10,000 a second"), ("stalled", "10,000 a second, log and database blocked for 10 s")):
+        yield f"| {title}: accepted, kept | {measured[name + ' accepted']:,}, {measured[name + ' kept']:,} |"
+        yield f"| {title}: publish to verdict, p99, ms | {1e3 * measured[name + ' p99']:.0f} |"
+        cpu = measured[f"{name} detect cpu"] / max(1, measured[f"{name} accepted"])
+        yield f"| {title}: CPU µs for a report: Detect | {1e6 * cpu:.0f} |"
+        yield f"| {title}: peak RSS, MB | {measured[name + ' peak'] / 1e6:.0f} |"
     yield f"| replay of {REPLAYED} reports of each thing: CPU s | {measured['replay cpu']:.0f} |"
     yield f"| replay: peak RSS, MB | {measured['replay peak'] / 1e6:.0f} |"
     for name, title in (("restored", "restored"), ("rss", "after the reports"), ("peak", "peak")):
@@ -345,6 +405,11 @@ def judge(evaluated: float, measured: Measured, things: int) -> Iterator[tuple[s
     for name, key in (("reports accepted", "accepted"), ("reports kept", "kept")):
         yield name, f"= {things:,}", f"{measured[key]:,}", measured[key] == things
     yield "publish to verdict, p99, ms", "< 250", f"{1e3 * measured['p99']:.0f}", measured["p99"] < 0.25
+    for name, title in (("full", "10,000 a second"), ("stalled", "10,000 a second, log and database blocked for 10 s")):
+        kept = min(measured[f"{name} accepted"], measured[f"{name} kept"])
+        yield f"{title}: accepted and kept", f"= {things:,}", f"{kept:,}", kept == things
+    spent = measured["full detect cpu"] / max(1, measured["full accepted"])
+    yield "10,000 a second: reports for a CPU second", ">= 10,000", f"{1 / spent:,.0f}", spent <= 1e-4
     yield "evaluated a second on one core", ">= 20,000", f"{evaluated:,.0f}", evaluated >= 20_000
     yield (
         f"replay of {REPLAYED * things:,} reports, CPU s",

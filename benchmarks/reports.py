@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,10 @@ HEADING = "## Judging a report"
 CONNECTIONS = 50
 ROUNDS, CALLS = 60, 40  # of each form; a round takes a few milliseconds
 TURNS = 5  # of each checkout
-LARGEST_RATIO = 3.0  # of CBOR to JSON, with the same names
+LARGEST_RATIO = 3.0  # of CBOR to JSON, with the same names, of the verdict alone
+LARGEST_WHOLE_RATIO = 2.0  # of all that is done for a report: the verdict, ten behaviors, the reply
+WHOLE = ", evaluated and answered"
+INTERVAL = 300.0  # seconds
 SHORT = {
     "header": "hed", "report_id": "rid", "version": "v", "metrics": "met", "custom_metrics": "cmet",
     "tcp_connections": "tc", "established_connections": "ec", "connections": "cs", "remote_addr": "rad",
@@ -31,7 +35,8 @@ SHORT = {
 }  # fmt: skip
 METHOD = f"""\
 Written by `make bench-reports`. The time of `judge` for a report of {CONNECTIONS} connections, eight ports, traffic and
-two custom metrics, in one process and in turns; the fastest of {ROUNDS} rounds of {CALLS} calls."""
+two custom metrics, in one process and in turns; the fastest of {ROUNDS} rounds of {CALLS} calls. Below it the same with
+all that follows: ten behaviors with an hour of history, and the reply."""
 
 Measured = dict[str, float]  # microseconds by form, "cbor, short names" for instance
 
@@ -92,7 +97,8 @@ def measure() -> Measured:
     for names, document in (("long", make_document()), ("short", shorten(make_document()))):
         payloads[f"json, {names} names"] = ReportTopic("thing", "json"), json.dumps(document).encode()
         payloads[f"cbor, {names} names"] = ReportTopic("thing", "cbor"), cbor2.dumps(document)
-    taken = dict.fromkeys(payloads, float("inf"))
+    taken = dict.fromkeys([*payloads, *(f"{form}{WHOLE}" for form in payloads)], float("inf"))
+    detector = make_detector()
     for _ in range(ROUNDS):
         for form, (topic, payload) in payloads.items():
             start = time.perf_counter()
@@ -100,7 +106,27 @@ def measure() -> Measured:
                 verdict = judge(topic, payload, 1.0)
             taken[form] = min(taken[form], 1e6 * (time.perf_counter() - start) / CALLS)
             assert isinstance(verdict, Accepted)  # noqa: S101 - what is refused takes another time
+    for now in range(ROUNDS):
+        for form, (topic, payload) in payloads.items():
+            start = time.perf_counter()
+            for each in range(CALLS):
+                verdict = judge(topic, payload, 1e9 + INTERVAL * now)
+                assert isinstance(verdict, Accepted)  # noqa: S101
+                detector.observe(f"{form}-{each}", verdict.report, 1e9 + INTERVAL * now)
+                verdict.reply()
+            whole = f"{form}{WHOLE}"
+            taken[whole] = min(taken[whole], 1e6 * (time.perf_counter() - start) / CALLS)
     return taken
+
+
+def make_detector() -> Any:
+    """Return a detector of ten behaviors."""
+    from benchmarks.detect import write_profile
+    from defender_detect.evaluate.detector import Detector
+    from defender_detect.profiles import read_profile
+
+    with tempfile.TemporaryDirectory() as directory:
+        return Detector.of([read_profile(write_profile(Path(directory)))])
 
 
 def make_document() -> dict[str, Any]:
@@ -144,6 +170,9 @@ def judge_bars(ours: Measured, theirs: Measured | None) -> Iterator[tuple[str, s
     for names in ("long", "short"):
         ratio = ours[f"cbor, {names} names"] / ours[f"json, {names} names"]
         yield f"CBOR over JSON, {names} names", f"<= {LARGEST_RATIO:g}", f"{ratio:.2f}", ratio <= LARGEST_RATIO
+        ratio = ours[f"cbor, {names} names{WHOLE}"] / ours[f"json, {names} names{WHOLE}"]
+        title, most = f"CBOR over JSON, {names} names{WHOLE}", LARGEST_WHOLE_RATIO
+        yield title, f"<= {most:g}", f"{ratio:.2f}", ratio <= most
     for form in ours if theirs else ():
         ratio = ours[form] / (theirs or {})[form]
         yield f"{form}, over the other checkout", "<= 1", f"{ratio:.2f}", ratio <= 1

@@ -198,10 +198,10 @@ def judge(scenes: dict[str, Scene], daemon: dict[str, Any]) -> Iterator[tuple[st
     yield at_most("daemon's USS over AWS's agent's", 0.65, memory["ours"]["uss"] / memory["reference"]["uss"])
     yield at_most("start-up CPU over AWS's agent's", 0.9, start["ours"] / start["reference"])
     yield at_most("CBOR short over JSON long", 0.5, daemon["bytes"]["cbor, short"] / daemon["bytes"]["json, long"])
-    yield at_most("wake-ups a minute", 150, daemon["wakeups"]["ours"])
+    yield at_most("wake-ups a minute", 20, daemon["wakeups"]["ours"])
 
 
-CPU_OVER_LIMIT = {"100": 3.5, "1000": 2.2, "10000": 1.25, "50000": 1.25}
+CPU_OVER_LIMIT = {"100": 2.0, "1000": 1.5, "10000": 1.15, "50000": 1.05}
 REFERENCE_OVER = {
     "10": 8, "100": 25, "1000": 100, "10000": 350, "50000": 1000, "processes": 500, "interfaces": 400, "timewait": 250
 }  # fmt: skip

@@ -209,6 +209,7 @@ class Agent(Section, frozen=True):
         Optional[str],
         Meta(
             description="An MQTT topic of your own, with `{thing_name}` in it, for pipelines of your own. "
+            "`{shard:16}` in it becomes the thing's shard, 0 to 15, for several receivers. "
             "Default: Device Defender's reserved topic."
         ),
     ] = None

@@ -30,8 +30,34 @@ def prepare(loop: Any) -> None:
     loop.logger.setLevel(logging.WARNING)
 
 
-def add_job(loop: Any, guard: Guard, step: Callable[[], float], first: float) -> None:
-    """Add a job that runs `step` after `first` seconds, and again after as many as it returned each time."""
+class Bell(threading.Event):
+    """What a job of timeloop waits on between two turns: set, it ends the job; rung, it only ends the wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rung = threading.Event()
+
+    def ring(self) -> None:
+        """End the wait that is under way, or else the next one; from any thread."""
+        self._rung.set()
+
+    def set(self) -> None:
+        """End the job."""
+        super().set()
+        self._rung.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait so many seconds, or until it is rung or set; tell whether it is set."""
+        self._rung.wait(timeout)
+        self._rung.clear()
+        return self.is_set()
+
+
+def add_job(loop: Any, guard: Guard, step: Callable[[], float], first: float) -> Callable[[], None]:
+    """Add a job that runs `step` after `first` seconds, and again after as many as it returned each time.
+
+    What is returned, called from any thread, brings the next turn forward to now.
+    """
 
     def run() -> None:
         try:
@@ -46,7 +72,9 @@ def add_job(loop: Any, guard: Guard, step: Callable[[], float], first: float) ->
     loop.job(interval=datetime.timedelta(seconds=first))(run)
     job = loop.jobs[-1]
     job.name = step.__name__
+    job.stopped = bell = Bell()
     guard.watchdog.beat(job, first)
+    return bell.ring
 
 
 def wait_for_signal(

@@ -51,6 +51,7 @@ OPTIONS = {  # the configuration's keys that an option stands for; an option is 
     "agent.embedded_broker": "--embedded-broker",
     "agent.minimum_interval": "--minimum-interval",
     "agent.state_directory": "--state-directory",
+    "agent.shard": "--shard",
     "agent.debug": "--debug",
     "detect.profiles": "--profiles",
 }
@@ -74,14 +75,23 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
         return command_parser(words[0]).parse_args(words[1:], argparse.Namespace(command=words[0], debug=False))
     if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
         question = argparse.Namespace(question=words[0], command=None, debug=False, **NO_MODE)
-        return question_parser(words[0]).parse_intermixed_args(words[1:], question)
+        return with_directories(question_parser(words[0]).parse_intermixed_args(words[1:], question))
     if words and words[0] in WORDS:
         words[:1] = [WORDS[words[0]]]
     elif words and (near := meant_by(words[0])):
         new_parser().error(f"there is no command and no file {words[0]}: did you mean {near}?")
-    options = new_parser().parse_args(words, argparse.Namespace(question=None, command=None))
+    options = with_directories(new_parser().parse_args(words, argparse.Namespace(question=None, command=None)))
+    if len(options.state_directories) > 1 and not (options.doctor or options.status):
+        new_parser().error("--state-directory may be given once, or more often with --status, --doctor and queries")
     if options.json and not (options.doctor or options.status):
         new_parser().error("--json goes with --doctor and --status, or behind a query")
+    return options
+
+
+def with_directories(options: argparse.Namespace) -> argparse.Namespace:
+    """Have the state directories that were given beside the first of them, which is the one of the configuration."""
+    options.state_directories = options.state_directory or []
+    options.state_directory = options.state_directories[0] if options.state_directories else None
     return options
 
 
@@ -143,6 +153,7 @@ def _add_keys(parser: Parser) -> None:
     endpoint = "the broker's name or address; with --embedded-broker where to listen (default then: 127.0.0.1)"
     interval = "reject reports that come sooner after the thing's last one, in seconds (default: 300)"
     profiles = "a security profile or a directory of them, for all things; may be given more than once"
+    kept = "where to keep what is found; with --status and --doctor it may be given more than once"
     parser.add_argument("--endpoint", metavar="HOST", type=host, help=endpoint)
     parser.add_argument("--port", type=int, help="its port (default: 8883); 0 to listen on a free one")
     parser.add_argument("--root-ca", metavar="FILE", help="the authorities to trust (PEM)")
@@ -153,7 +164,8 @@ def _add_keys(parser: Parser) -> None:
         "--embedded-broker", action="store_true", default=None, help="also run the built-in MQTT broker"
     )
     parser.add_argument("--profiles", metavar="PATH", action="append", help=profiles)
-    parser.add_argument("--state-directory", metavar="DIR", help="where to keep what is found")
+    parser.add_argument("--state-directory", metavar="DIR", action="append", help=kept)
+    parser.add_argument("--shard", metavar="N", type=shard, help="the shard of agent.topic to answer, from 0")
     parser.add_argument("--debug", action="store_true", default=None, help="log much more, every report included")
 
 
@@ -182,7 +194,9 @@ def question_parser(question: str) -> Parser:
         parser.add_argument("thing", metavar="THING", help="the thing's name")
         parser.add_argument("metric", metavar="METRIC", help="aws:all-bytes-in for instance, or a custom one")
     parser.add_argument("config", nargs="?", metavar="CONFIG", type=Path, help="Detect's configuration (JSON)")
-    parser.add_argument("--state-directory", metavar="DIR", help="its state directory, instead")
+    kept = "its state directory, instead; may be given more than once, for the answer of several Detects"
+    parser.add_argument("--state-directory", metavar="DIR", action="append", help=kept)
+    parser.add_argument("--shard", metavar="N", type=shard, help="only one shard of agent.topic (default: all)")
     if question == "violations":
         parser.add_argument("--active", action="store_true", help="only the alarms that are on")
         parser.add_argument("--thing", "--thing-name", metavar="NAME", help="only those of one thing")
@@ -227,6 +241,13 @@ def seconds(text: str) -> float:
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number of seconds of at least 0, got {text}")
     return value
+
+
+def shard(text: str) -> int:
+    """Read the number of a shard, written as a topic and a directory have it."""
+    if not (text.isascii() and text.isdigit()) or str(int(text)) != text:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 on, without zeros before it, got {text}")
+    return int(text)
 
 
 def days(text: str) -> float:

@@ -5,7 +5,7 @@ the reference (`reference.tables`). `agent` is who Detect is and where, `detect`
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, Union
 from urllib.parse import urlsplit
@@ -21,8 +21,10 @@ from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.judge.topics import THING_LEVEL
 from defender_detect.receive.endpoint import is_host
 from defender_detect.store.store import MOST_BYTES
-from device_defender.validation import Invalid, find_problems, read, read_json
-from device_defender.wording import that
+from device_defender.shards import EXAMPLE, broken_rules, shards_of, with_shard
+from device_defender.shards import MOST as MOST_SHARDS
+from device_defender.validation import Invalid, Rules, find_problems, read, read_json
+from device_defender.wording import shown, that
 
 if TYPE_CHECKING:
     Alert = Target
@@ -38,6 +40,7 @@ PATH_KEYS = (  # whose relative values start at the file's directory
     "certificate",
     "private_key",
     "revoked",
+    "authority",
     "state_directory",
     "thing_groups",
     "path",
@@ -102,6 +105,25 @@ class Authentication(Section, frozen=True):
     ] = None
 
 
+class Renewal(Section, frozen=True):
+    """Things may renew their certificates over the air, with the built-in broker."""
+
+    authority: Annotated[
+        PathName,
+        Meta(
+            description="The directory of the authority that `amazon-defender-detect init` made. Its key must have no "
+            "pass phrase; a service is given it as the systemd credential `authority.key`."
+        ),
+    ] = "authority"
+    days: Annotated[
+        Optional[Annotated[float, Meta(ge=7, le=36_500)]],
+        Meta(
+            description="How many days a certificate lasts that is issued over the air. The thing renews it when less "
+            "than eight weeks of it are left, or its last third. Default: as long as the authority."
+        ),
+    ] = None
+
+
 class Agent(Section, frozen=True):
     """Who Detect is, where, and where it keeps what it finds."""
 
@@ -109,13 +131,28 @@ class Agent(Section, frozen=True):
         default_factory=Authentication
     )
     embedded_broker: Annotated[bool, Meta(description="Also run the built-in MQTT broker.")] = False
+    renewal: Annotated[
+        Optional[Renewal],
+        Meta(
+            description="With the built-in broker: things may renew their certificates over the air. Without it none "
+            "is issued."
+        ),
+    ] = None
     topic: Annotated[
         Optional[
             Annotated[str, that(is_topic, f"a topic with {THING_LEVEL} as one of its levels, and without + and #")]
         ],
         Meta(
-            description=f"A topic that reports arrive on, with `{THING_LEVEL}` as one of its levels. Default: Device "
+            description=f"A topic that reports arrive on, with `{THING_LEVEL}` as one of its levels. `{EXAMPLE}` in "
+            "it, as in the publisher's `agent.topic`, stands for the shards of several Detects. Default: Device "
             "Defender's reserved topics, and no other with the built-in broker."
+        ),
+    ] = None
+    shard: Annotated[
+        Optional[Annotated[int, Meta(ge=0, le=MOST_SHARDS - 1)]],
+        Meta(
+            description="Which shard of `topic` this Detect answers, from 0. It keeps what it finds in a directory of "
+            "this number below `state_directory`."
         ),
     ] = None
     minimum_interval: Annotated[
@@ -130,6 +167,13 @@ class Agent(Section, frozen=True):
         ),
     ] = None
     debug: Annotated[bool, Meta(description="Log much more, every report included.")] = False
+
+    @property
+    def own_topic(self) -> Optional[str]:
+        """The topic that reports arrive on, with the shard in it; those of all shards where none is chosen."""
+        if self.topic is None or self.shard is None:
+            return self.topic
+        return with_shard(self.topic, self.shard)
 
 
 class Source(Section, frozen=True):
@@ -227,7 +271,7 @@ class Detect(Section, frozen=True):
         Meta(
             ge=1,
             le=LARGEST,
-            description="How many things are remembered, at about 1.3 KB of memory each: those that reported within "
+            description="How many things are remembered, at about 1.5 KB of memory each: those that reported within "
             "two days. Reports of more things than that are accepted, but not evaluated, and the log says so.",
         ),
         that(None, f"a whole number from 1 to {LARGEST}"),
@@ -266,6 +310,13 @@ class Config(Section, frozen=True):
     detect: Annotated[Detect, Meta(description="What is normal, and who is told.")] = field(default_factory=Detect)
 
 
+def topic_problems(agent: Agent, path: str) -> Iterator[str]:
+    """Yield what is wrong with the shards of a topic."""
+    if agent.topic is not None:
+        yield from (f"{path}.topic {rule}, got {shown(agent.topic)}" for rule in broken_rules(agent.topic))
+
+
+ALL_RULES: Rules = {**RULES, Agent: (topic_problems,)}
 S = TypeVar("S", bound=Section)
 
 
@@ -280,8 +331,25 @@ def read_config(path: Optional[Path], options: Mapping[str, Any]) -> Config:
         raise ConfigError([f"{path}: {problem}" for problem in str(error).splitlines()]) from error
     config = _laid_over(config, {key: value for key, value in options.items() if value is not None})
     if config.agent.state_directory is None and os.environ.get("STATE_DIRECTORY"):
-        return _laid_over(config, {"state_directory": os.environ["STATE_DIRECTORY"].split(":")[0]})  # systemd's
-    return config
+        config = _laid_over(config, {"state_directory": os.environ["STATE_DIRECTORY"].split(":")[0]})  # systemd's
+    return _of_its_shard(config)
+
+
+def _of_its_shard(config: Config) -> Config:
+    """Return the configuration of a shard, which keeps its state apart from the others'; raise ConfigError."""
+    agent = config.agent
+    if agent.shard is None:
+        return config
+    shards = shards_of(agent.topic)
+    if shards is None:
+        raise ConfigError([f"agent.shard (--shard) goes with an agent.topic that has {EXAMPLE} in it, for instance"])
+    if agent.shard >= shards:
+        raise ConfigError(
+            [f"agent.shard (--shard) must be from 0 to {shards - 1}, as agent.topic says, got {agent.shard}"]
+        )
+    if agent.state_directory is None:
+        return config
+    return _laid_over(config, {"state_directory": str(Path(agent.state_directory) / str(agent.shard))})
 
 
 def read_groups(path: Path) -> dict[str, list[str]]:
@@ -301,7 +369,7 @@ def read_groups(path: Path) -> dict[str, list[str]]:
 
 def _read_file(path: Path) -> Config:
     raw = read_json(path)
-    return _with_absolute_paths(read(raw, _definition_for(raw), RULES), path.parent.resolve())
+    return _with_absolute_paths(read(raw, _definition_for(raw), ALL_RULES), path.parent.resolve())
 
 
 def _definition_for(raw: Any) -> type[Config]:

@@ -28,11 +28,12 @@ from defender_detect.evaluate.detector import Rules
 from defender_detect.logs import start_logging
 from defender_detect.mailbox import Mailbox
 from defender_detect.pulse import Pulse
-from defender_detect.questions import check_endpoint, find_credentials
+from defender_detect.questions import check_endpoint, check_shard, find_credentials
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver
 from defender_detect.reminder import Reminder, own_certificates
+from defender_detect.renewing import check_renewal, make_renewal
 from defender_detect.service import TURN, Service, open_store
 from defender_detect.status import StatusFile, open_status
 from defender_detect.store.documents import Documents
@@ -51,6 +52,8 @@ def run_until_stopped(read: Callable[[], Config], config_file: Path | None = Non
     start_logging(config.agent.debug)
     rules = read_rules(config)
     check_endpoint(config)
+    check_shard(config)
+    check_renewal(config)
     for sentence in describe_outside(rules):
         log.info("%s", sentence)
     with queued_log():  # a log that nobody reads must not cost reports
@@ -99,7 +102,8 @@ def broker_of(config: Config, credentials: Credentials, rules: Rules) -> Iterato
     from defender_detect.receive.broker import EmbeddedBroker  # here, because only it needs amqtt
 
     revoked = Path(authentication.revoked) if authentication.revoked else None
-    broker = EmbeddedBroker(endpoint, credentials, alert_topics(config, rules), revoked)
+    renewal = make_renewal(config)
+    broker = EmbeddedBroker(endpoint, credentials, alert_topics(config, rules), revoked, answerer=renewal)
     broker.start()
     try:
         yield broker.endpoint, broker.lives
@@ -120,7 +124,7 @@ def make_receiver(
 
     return Receiver(
         endpoint.reachable, credentials, interval, tell_ready, mailbox.put,
-        config.agent.topic, most_things=config.detect.most_things,
+        config.agent.own_topic, most_things=config.detect.most_things,
     )  # fmt: skip
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from defender_daemon import files, ladder, rungs
 from defender_daemon.certificate import file_problems, pair_problems
 from defender_daemon.dates import moment
@@ -28,6 +30,8 @@ from defender_detect.evaluate.detector import Rules
 from defender_detect.questions import check_endpoint, check_files_and_targets, find_credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.reminder import ends_soon, own_certificates
+from defender_detect.renewing import check_renewal
+from defender_detect.several import One, each_of
 
 CONNECT_WITHIN = 10.0  # seconds
 START = "start it: sudo systemctl start amazon-defender-detect, or amazon-defender-detect CONFIG by hand"
@@ -66,6 +70,7 @@ def read_configuration(case: Case) -> str:
     with failing():
         case.config = read_config(case.path, case.options)
         check_endpoint(case.config)
+        check_renewal(case.config)
     return str(case.path or "the command line")
 
 
@@ -106,18 +111,21 @@ def check_dates(case: Case) -> str:
 def check_things(case: Case) -> str:
     """See that no thing's certificate ends soon, where the authority is here and may be looked into."""
     from defender_detect.authority.directory import Directory
-    from defender_detect.authority.expiry import soon, thing_endings
+    from defender_detect.authority.expiry import read_waiting, soon, thing_endings
     from defender_detect.authority.record import read_record
+    from defender_detect.authority.renewals import read_renewals
+    from defender_detect.renewing import state_of
 
     directory = Directory(case.authority)
     try:
-        record = read_record(directory.record)
+        record, renewals = read_record(directory.record), read_renewals(state_of(case.config))
+        waiting = read_waiting(directory, record, renewals)
     except AuthorityError as error:
         raise NotTried(f"not known here: {error}") from error
-    endings = list(thing_endings(directory, record))
+    endings = list(thing_endings(directory, record, renewals))
     ending = soon(endings, moment(case.clock()))
-    if ending:
-        raise Doubted("\n".join(ending), "amazon-defender-detect list has all of them")
+    if ending or waiting:
+        raise Doubted("\n".join([*ending, *waiting]), "amazon-defender-detect list has all of them")
     return f"{health.counted(len(endings), 'thing')} with one, and none ends soon"
 
 
@@ -208,13 +216,15 @@ def ask_reports(case: Case) -> str:
     return f"{says}; {health.counted(found.things, 'thing')} reported within two days"
 
 
-RUNGS = (
+COMMON = (  # to several Detects of one configuration
     Rung("config", read_configuration),
     Rung("profiles", read_profiles),
     Rung("key and certificate", check_files),
     Rung("valid today", check_dates),
     Rung("things' certificates", check_things),
     Rung("clock", check_clock),
+)
+OWN = (
     Rung("disk", check_disk),
     Rung("alert targets", check_alerts),
     Rung("running", ask_running),
@@ -223,11 +233,36 @@ RUNGS = (
     Rung("alerts", ask_waiting),
     Rung("reports", ask_reports),
 )
+RUNGS = (*COMMON, *OWN)
 
 
 def examine(case: Case) -> Iterator[Step]:
-    """Climb the ladder and yield each step as it is known."""
-    return ladder.climb(RUNGS, case)
+    """Climb the ladder and yield each step as it is known; of several Detects first what they have in common."""
+    detects = _detects_of(case)
+    if len(detects) < 2:
+        yield from ladder.climb(RUNGS, case)
+        return
+    failed = False
+    for step in ladder.climb(COMMON, case):
+        failed = failed or step.verdict == ladder.FAIL
+        yield step
+    for detect in () if failed else detects:
+        yield from _examine_one(case, detect)
+
+
+def _detects_of(case: Case) -> list[One]:
+    try:
+        return each_of(case.path, case.options)
+    except DetectError:  # which the first rung says
+        return []
+
+
+def _examine_one(case: Case, detect: One) -> Iterator[Step]:
+    """Yield what is one of several Detects' own; what is wrong with one keeps nothing from being known of the next."""
+    own = Case(case.path, detect.options, case.clock)
+    own.config, own.rules = detect.config, case.rules
+    for step in ladder.climb(OWN, own):
+        yield msgspec.structs.replace(step, says=f"{detect.name}: {step.says}" if step.says else detect.name)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,14 @@ class AuthorityError(DetectError):
     """The authority cannot do what it was asked for; nothing is half done, and the same command may be run again."""
 
 
+class RequestRefused(DetectError):
+    """A thing's request for a certificate is refused, with what AWS's fleet provisioning answers."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
 class BrokerError(DetectError):
     """The built-in broker cannot start."""
 

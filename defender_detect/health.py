@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,9 +33,9 @@ from defender_detect.errors import DetectError
 from defender_detect.metrics import FORGOTTEN_AFTER
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.status import LOOKED_EVERY, Status, config_hash, read_status
-from defender_detect.store.reader import Reader
 from defender_detect.store.schema import DATABASE
 from defender_detect.store.store import LOCK_FILE
+from defender_detect.store.summaries import Summaries
 
 DOCTOR = f"{PROGRAM} doctor"
 PATIENCE = 2  # intervals in which no thing at all reported, after which something is wrong
@@ -49,6 +51,15 @@ class LastReport(msgspec.Struct, frozen=True):
     thing: str
     report_id: int | None
     time: float
+
+
+class Kept(NamedTuple):
+    """What the store says: things that reported within two days, those that are silent, and how many alarms are on."""
+
+    things: int
+    silent: list[str]
+    last: LastReport | None
+    alarms: int
 
 
 class Certificates(msgspec.Struct, frozen=True):
@@ -86,16 +97,13 @@ def examine(config: Config, now: float | None = None) -> Health:
         raise DetectError("agent.state_directory is missing, without which nobody can see Detect's health")
     directory = Path(config.agent.state_directory)
     status, running = read_status(directory), is_running(directory / LOCK_FILE)
-    reports, alarms = _read_kept(directory)
     interval = max(config.agent.minimum_interval, SHORTEST_INTERVAL)
-    expected = [each for each in reports if now - each.time < FORGOTTEN_AFTER]
-    silent = [each.thing for each in expected if now - each.time > SILENT_AFTER * interval]
-    last = reports[-1] if reports else None
-    in_time = not expected or now - expected[-1].time <= PATIENCE * interval
+    kept = _read_kept(directory, now, SILENT_AFTER * interval)
+    in_time = not kept.things or (kept.last is not None and now - kept.last.time <= PATIENCE * interval)
     health = NOT_RUNNING if not running else HEALTHY if in_time and _is_well(status, now) else LATE
     return Health(
         health, str(directory), status is not None and status.config_hash != config_hash(config), status,
-        len(expected), silent, last, alarms, certificates_of(config), *_sizes(directory),
+        kept.things, kept.silent, kept.last, kept.alarms, certificates_of(config), *_sizes(directory),
         files.writing_problem(str(directory)),
     )  # fmt: skip
 
@@ -121,6 +129,12 @@ def describe(health: Health, config: Config) -> Iterator[str]:
     yield error_line(status.last_error)
     yield from problem_lines(health.health, health.problem, doctor)
     yield from configuration_lines(status, alive and health.config_changed)
+
+
+def as_json(found: Sequence[Health]) -> list[str]:
+    """Return the lines of the health as one JSON object, of several Detects as an array of them."""
+    encoded = msgspec.json.encode(found[0] if len(found) == 1 else found)
+    return msgspec.json.format(encoded).decode().splitlines()
 
 
 def certificates_of(config: Config) -> Certificates:
@@ -153,13 +167,14 @@ def _is_well(status: Status | None, now: float) -> bool:
     return status is not None and status.connection.connected and now - status.looked < HANGS_AFTER
 
 
-def _read_kept(directory: Path) -> tuple[list[LastReport], int]:
-    """Return the last report of each thing, the oldest first, and how many alarms are on."""
+def _read_kept(directory: Path, now: float, silent_after: float) -> Kept:
     if not (directory / DATABASE).exists():
-        return [], 0
-    found = list(Reader(directory).things())
-    reports = [LastReport(each.name, each.report_id, each.accepted_at or 0.0) for each in found]
-    return sorted(reports, key=lambda each: each.time), sum(each.active_violations for each in found)
+        return Kept(0, [], None, 0)
+    reader, forgotten = Summaries(directory), now - FORGOTTEN_AFTER
+    counts, last = reader.count(math.nextafter(forgotten, math.inf)), reader.last_report()
+    newest = None if last is None else LastReport(*last)
+    silent = reader.silent(forgotten, now - silent_after)
+    return Kept(counts.things - counts.silent, silent, newest, sum(reader.alarmed().values()))
 
 
 def _sizes(directory: Path) -> tuple[int, int]:

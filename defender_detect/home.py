@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,15 +16,17 @@ from defender_detect.arguments import PROGRAM
 from defender_detect.authority import mosquitto, things
 from defender_detect.authority.certificates import hosts_of
 from defender_detect.authority.directory import DEFAULT, Directory
-from defender_detect.authority.expiry import Ending, own_endings, thing_endings
+from defender_detect.authority.expiry import Ending, own_endings, read_waiting, thing_endings
 from defender_detect.authority.hosts import EVERYWHERE, LOCAL, is_loopback
 from defender_detect.authority.initialization import Wish, initialize
 from defender_detect.authority.passphrase import Passphrase
 from defender_detect.authority.record import Record, date, read_record
+from defender_detect.authority.renewals import Renewals, read_renewals
 from defender_detect.authority.serving import detect_certificate
 from defender_detect.authority.things import Wanted
 from defender_detect.config import Config, read_config
 from defender_detect.errors import AuthorityError
+from defender_detect.renewing import WITH_MOSQUITTO, state_of
 
 CONF_D = "/etc/mosquitto/conf.d/"  # what Debian's mosquitto.conf includes
 
@@ -38,13 +40,15 @@ def carry_out(options: Mapping[str, Any]) -> Iterator[str]:
         return
     passphrase = Passphrase(options["passphrase_file"], options.get("passphrase", False))
     if command == "init":
-        wish = Wish(options["listen"], options["port"], options["mosquitto"])
+        wish = Wish(options["listen"], options["port"], options["mosquitto"], options["renewal"])
         yield from init(directory, wish, now, passphrase)
     elif command == "remove":
         yield from remove(directory, options["thing"], now, passphrase)
     elif options.get("server"):
         yield from things.renew_server(directory, now, passphrase)
         yield f"{PROGRAM}{' and mosquitto' if mosquitto.is_used(directory) else ''} must be restarted to use it"
+    elif options.get("over_the_air") or options.get("all"):
+        yield from ask_to_renew(directory, options["over_the_air"], now)
     else:
         yield from issue(command, directory, options, now, passphrase)
 
@@ -57,7 +61,13 @@ def init(directory: Directory, wish: Wish, now: datetime, passphrase: Passphrase
         yield line
     if is_complete:
         yield f"{directory.path} is complete, nothing was changed"
-    yield from say_what_next(directory, read_config(directory.config, {}))
+    config = read_config(directory.config, {})
+    if wish.renewal and config.agent.renewal is None:  # which is somebody's own to edit
+        name = directory.authority.name
+        yield f'add "renewal": {{"authority": "{name}"}} to agent in {directory.config}, and restart Detect'
+    if config.agent.renewal is not None:
+        yield f"the service is given the key in {directory.authority_key} to renew certificates: see docs/security.md"
+    yield from say_what_next(directory, config)
 
 
 def issue(
@@ -66,15 +76,28 @@ def issue(
     """Write a thing's bundle, and say what is to be done with it."""
     if not directory.config.exists():
         raise AuthorityError(f"there is no {directory.config}: run {PROGRAM} init {directory.path} first")
-    port = read_config(directory.config, {}).agent.authentication.port
+    agent = read_config(directory.config, {}).agent
+    port, renews = agent.authentication.port, agent.renewal is not None
     if not port:
         raise AuthorityError(f"{directory.config}: agent.authentication.port must be the port that things connect to")
-    wanted = Wanted(options["thing"], port, options["output"], options["endpoint"])
+    wanted = Wanted(options["thing"], port, options["output"], options["endpoint"], renews)
     do = things.add if command == "add" else things.renew
     yield from do(directory, wanted, now, passphrase)
     name = shlex.quote(wanted.path.name)
     yield f"bring it to the device and install it there: sudo installers/install-rpi.bash --bundle {name}"
     yield "it holds the device's private key, which is nowhere else: remove it here when the device reports"
+
+
+def ask_to_renew(directory: Directory, names: Sequence[str], now: datetime) -> Iterator[str]:
+    """Let things renew their certificates over the air, where the configuration allows it."""
+    if mosquitto.is_used(directory):
+        raise AuthorityError(f"{WITH_MOSQUITTO}; `renew THING` issues a bundle")
+    if read_config(directory.config, {}).agent.renewal is None:
+        raise AuthorityError(
+            f"{directory.config} has no agent.renewal, which allows it: run {PROGRAM} init --renewal {directory.path}, "
+            "or issue a bundle (renew THING)"
+        )
+    yield from things.renew_over_the_air(directory, names, now)
 
 
 def remove(directory: Directory, thing: str, now: datetime, passphrase: Passphrase) -> Iterator[str]:
@@ -89,10 +112,14 @@ def remove(directory: Directory, thing: str, now: datetime, passphrase: Passphra
 def list_certificates(directory: Directory, now: datetime, as_json: bool) -> Iterator[str]:
     """Yield a line for each certificate, or one JSON object."""
     record, moment = read_record(directory.record), now.replace(tzinfo=None)
-    own, others = list(own_endings(directory)), {each.whose: each for each in thing_endings(directory, record)}
+    renewals = read_renewals(state_of(read_config(directory.config, {}))) if directory.config.exists() else Renewals()
+    own = list(own_endings(directory))
+    others = {each.whose: each for each in thing_endings(directory, record, renewals)}
     if as_json:
         found = {each.whose: {"ends": f"{each.ends.isoformat()}Z", "days": each.days(moment)} for each in own}
-        yield json.dumps({**found, "things": [msgspec.to_builtins(each) for each in record.certificates]}, indent=2)
+        issued = [msgspec.to_builtins(each) for each in record.certificates]
+        air = {thing: msgspec.to_builtins(each) for thing, each in renewals.things.items()}
+        yield json.dumps({**found, "things": issued, "over_the_air": air}, indent=2)
         return
     width = max(len(each) for each in [*record.things(), "the authority"])
     for each in own:
@@ -100,6 +127,10 @@ def list_certificates(directory: Directory, now: datetime, as_json: bool) -> Ite
     yield f"{'':{width}}  Detect is reached by {', '.join(hosts_of(detect_certificate(directory)))}"
     for thing in record.things():
         yield f"{thing:{width}}  {until(others[thing], moment) if thing in others else removed(record, thing)}"
+        committed = renewals.of(thing).committed
+        if committed is not None and thing in others:
+            yield f"{'':{width}}  renewed over the air on {date(committed)}"
+    yield from read_waiting(directory, record, renewals)
 
 
 def until(ending: Ending, now: datetime) -> str:

@@ -7,7 +7,7 @@ from typing import Union
 
 from device_defender.metrics import DEVICE_SIDE as METRICS
 from device_defender.metrics import LARGEST_COUNT, SILENCE, SUMMED
-from device_defender.report import Connections, ListeningPorts, Report, address_of
+from device_defender.report import Connections, ListeningPorts, Report, addresses_of
 
 __all__ = ["LARGEST_COUNT", "METRICS", "SILENCE", "SUMMED", "Value", "as_count", "metric_values"]
 
@@ -49,7 +49,7 @@ def _add_connections(values: dict[str, Value], established: Connections | None) 
     """Add the addresses that the thing is connected to, each once, and how many connections there are."""
     if established:
         if established.connections is not None:
-            addresses = [address_of(each.remote_addr) for each in established.connections]
+            addresses = addresses_of([each.remote_addr for each in established.connections])
             values["aws:destination-ip-addresses"] = tuple(dict.fromkeys(filter(None, addresses)))
         _add_total(values, "aws:num-established-tcp-connections", established.total, established.connections)
 

@@ -7,8 +7,9 @@ import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
 
 from defender_detect.alerts.of_profiles import describe_outside
@@ -16,6 +17,10 @@ from defender_detect.attachments import read_rules
 from defender_detect.config import Config, read_config
 from defender_detect.errors import AuthorityError, DetectError
 from defender_detect.receive.credentials import Credentials
+from defender_detect.renewing import check_renewal
+from defender_detect.several import One, each_of, open_all, show_problems
+from defender_detect.store.several import AnyReader
+from device_defender.shards import shards_of
 
 DONE, FAILED = 0, 1
 USUAL_CONFIG = Path("/etc/amazon-defender-detect/amazon-defender-detect.json")  # what `init` makes
@@ -28,14 +33,12 @@ def answer(options: argparse.Namespace) -> int:
         return examine(path, options)
     if options.support_bundle:
         return write_bundle(options.support_bundle, path, options)
-    config = read_config(path, vars(options))
     if options.status:
-        return print_status(config, options.json)
-    if options.question == "suggest":
-        print_suggestion(options, config)
-    elif options.question:
-        print_stored(options, config)
-    elif options.check_config:
+        return print_status(path, options)
+    config = read_config(path, vars(options))
+    if options.question:
+        return print_stored(options, each_of(path, vars(options)))
+    if options.check_config:
         # Profiles can be checked alone, without a broker.
         print(*check(config, whole=options.config is not None), sep="\n")
     else:
@@ -51,15 +54,22 @@ def config_of(options: argparse.Namespace) -> Path | None:
     return options.config  # type: ignore[no-any-return]
 
 
-def print_status(config: Config, for_program: bool) -> int:
-    """Print the running Detect's health; return the exit status that says so."""
-    from defender_daemon.health import EXIT_HEALTH, as_json
+def print_status(path: Path | None, options: argparse.Namespace) -> int:
+    """Print the health of the Detect that runs, or of each of several; return the exit status of the worst."""
+    from defender_daemon.health import EXIT_HEALTH
     from defender_daemon.text import printable_lines
     from defender_detect import health
 
-    found = health.examine(config)
-    print(*(as_json(found) if for_program else map(printable_lines, health.describe(found, config))), sep="\n")
-    return EXIT_HEALTH[found.health]
+    detects = each_of(path, vars(options))
+    found = [health.examine(each.config) for each in detects]
+    if options.json:
+        print(*health.as_json(found), sep="\n")
+    else:
+        for each, its in zip(detects, found):
+            if each.name:
+                print(f"{each.name}:")
+            print(*map(printable_lines, health.describe(its, each.config)), sep="\n")
+    return max(EXIT_HEALTH[its.health] for its in found)
 
 
 def examine(path: Path | None, options: argparse.Namespace) -> int:
@@ -85,12 +95,16 @@ def check(config: Config, whole: bool) -> Iterator[str]:
     rules = read_rules(config)
     if whole:
         check_endpoint(config)
+        check_renewal(config)
         yield from check_files_and_targets(config)
     for each in rules.attachments:
         number, targets = len(each.profile.behaviors), ", ".join(sorted(each.targets))
         yield f"{each.profile.name}: {number} behavior{'s'[: number != 1]}, for {targets}"
     yield from describe_outside(rules)
-    kept = config.agent.state_directory
+    shards, kept = shards_of(config.agent.topic), config.agent.state_directory
+    if shards is not None:
+        which = f"shard {config.agent.shard} of" if config.agent.shard is not None else "all of"
+        yield f"reports arrive on {config.agent.own_topic}, {which} {shards}"
     yield f"kept in {kept}" if kept else "nothing is kept: no state directory"
 
 
@@ -113,6 +127,16 @@ def check_endpoint(config: Config) -> None:
     if is_broker and agent.topic is not None:
         raise DetectError(
             "agent.topic needs a broker of your own: the built-in one keeps things apart on the reserved topics only"
+        )
+
+
+def check_shard(config: Config) -> None:
+    """Raise DetectError where there are several shards, and it is not said which one this Detect answers."""
+    shards = shards_of(config.agent.topic)
+    if shards is not None and config.agent.shard is None:
+        raise DetectError(
+            f"--shard is missing (agent.shard): agent.topic has {shards} shards, and a Detect answers one, from 0 to "
+            f"{shards - 1}; as a service: systemctl start amazon-defender-detect@0"
         )
 
 
@@ -140,48 +164,69 @@ def replay(path: Path, config: Config) -> None:
     rules = read_rules(config)
     if not rules.attachments:
         raise DetectError("there is nothing to evaluate reports by: --profiles is missing (detect.profiles)")
-    with open_recording(path, Topics(config.agent.topic)) as recording:
+    with open_recording(path, Topics(config.agent.own_topic)) as recording:
         for line in tell_replay(Detector(rules, most_things=config.detect.most_things), recording):
             print(line)
 
 
-def print_stored(options: argparse.Namespace, config: Config) -> None:
-    """Print what is kept, as a table or in the shape of AWS's API."""
-    from defender_detect.ask.queries import answer, as_json, as_table
-    from defender_detect.store.reader import Reader
+def print_stored(options: argparse.Namespace, detects: Sequence[One]) -> int:
+    """Print what one Detect keeps, or several; return the exit status, which says whether that was all of them."""
+    if options.question == "suggest" and options.recorded is not None:
+        print_suggestion(options, detects[0].config, options.recorded)
+        return DONE
+    reader, problems = open_all(detects, ", or --recorded" if options.question == "suggest" else "")
+    if options.question == "suggest":
+        print_suggestion(options, detects[0].config, reader)
+    else:
+        print_answer(options, reader, detects[0].config)
+    show_problems(problems, len(detects))
+    return FAILED if problems else DONE
 
-    if config.agent.state_directory is None:
-        raise DetectError("give Detect's CONFIG with agent.state_directory, or --state-directory")
+
+def print_answer(options: argparse.Namespace, reader: AnyReader, config: Config) -> None:
+    """Print what is kept, as a table or in the shape of AWS's API."""
+    from defender_detect.ask.queries import answer, as_json, as_table, things_as_json
+
     about = {key: getattr(options, key) for key in ("days", "thing", "metric", "active") if hasattr(options, key)}
-    found = answer(Reader(Path(config.agent.state_directory)), options.question, time.time(), **about)
+    if options.question == "things" and options.json:
+        sys.stdout.writelines(chain(things_as_json(reader), "\n"))
+        return
+    found = answer(reader, options.question, time.time(), **about)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # of a sparkline where there is no UTF-8
     print(f"{as_json(found)}\n" if options.json else as_table(options.question, found, width), end="")
     if options.question == "things" and not options.json and options.config is not None:
-        print_what_ends_soon(options.config)
+        print_what_ends_soon(options.config, config)
 
 
-def print_what_ends_soon(config: Path) -> None:
-    """Print which things need another certificate before long, where the authority is beside a configuration."""
+def print_what_ends_soon(path: Path, config: Config) -> None:
+    """Print which things need another certificate before long, or were asked to renew theirs and have not yet.
+
+    That is known where the authority is beside a configuration.
+    """
     from defender_daemon.dates import moment
     from defender_detect.authority.directory import Directory
     from defender_detect.authority.record import read_record
+    from defender_detect.authority.renewals import read_renewals
+    from defender_detect.renewing import state_of
 
-    directory = Directory(config.absolute().parent)
+    directory = Directory(path.absolute().parent)
     with contextlib.suppress(AuthorityError):  # it is elsewhere, or not for whoever asks
-        record = read_record(directory.record)
-        from defender_detect.authority.expiry import soon, thing_endings
+        record, renewals = read_record(directory.record), read_renewals(state_of(config))
+        from defender_detect.authority.expiry import read_waiting, soon, thing_endings
 
-        for sentence in soon(thing_endings(directory, record), moment(time.time())):
+        for sentence in soon(thing_endings(directory, record, renewals), moment(time.time())):
+            print(sentence)
+        for sentence in read_waiting(directory, record, renewals):
             print(sentence)
 
 
-def print_suggestion(options: argparse.Namespace, config: Config) -> None:
+def print_suggestion(options: argparse.Namespace, config: Config, source: AnyReader | Path) -> None:
     """Print a profile of what was normal, and on standard error what a person needs to know of it."""
     from defender_detect.suggest import suggest
 
-    suggest(config, options.name, options.days, options.group, options.recorded)
+    suggest(config, source, options.name, options.days, options.group)
 
 
 def _publish_nothing(topic: str, payload: bytes, retain: bool = False) -> None:

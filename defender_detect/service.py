@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
@@ -35,11 +35,14 @@ from defender_detect.store.store import DAY, Store
 POPULATIONS = "$populations"  # what is kept of all things together; no thing can have this name
 TURN = 60.0  # seconds between two looks for silent things
 LONGEST_TURN = 5 * TURN  # longer: this machine slept, or its clock was set
-MOST_FINDINGS = 10_000  # of a look: the store has room for 50,000 events at once; the next look goes on
+MOST_FINDINGS = 10_000  # of a look: the store has room for 150,000 events at once; the next look goes on
+YOUNG = (
+    20_000  # objects that make a garbage collection; with 700, Python's own, it takes 3 % of the time under full load
+)
 COMPLAIN_EVERY = 3600.0  # seconds between two errors about the same
 TOO_MANY_THINGS = (
     "%d things have reported within two days, which is as many as detect.most_things allows: %d reports of others were "
-    "accepted but neither evaluated nor kept; raise detect.most_things, at about 1.3 KB of memory for each thing"
+    "accepted but neither evaluated nor kept; raise detect.most_things, at about 1.5 KB of memory for each thing"
 )
 
 log = logging.getLogger(__name__)
@@ -49,7 +52,7 @@ class Service:
     """Evaluates what is accepted; keeps it in the store, if there is one, and tells the alerts."""
 
     def __init__(self, rules: Rules, store: Store | None, alerts: Alerts, most_things: int = MOST_THINGS) -> None:
-        self._detector = Detector(rules, most_things=most_things)
+        self._detector = Detector(rules, most_things, hears_all=False)
         self._store = store
         self._alerts = alerts
         self._lock = threading.Lock()
@@ -84,7 +87,7 @@ class Service:
             if each.thing == POPULATIONS:
                 self._restore_populations(each.state or b"")
             else:
-                self._detector.restore(each.thing, each.state, each.accepted_at or 0.0, now)
+                self._detector.restore(each.thing, each.state, each.accepted_at or 0.0, now, each.report_id or 0)
                 remember(each.thing, each.report_id or 0, each.accepted_at or 0.0)
                 latest = max(latest, each.accepted_at or 0.0)
         self._detector.excuse(max(0.0, now - latest))  # while there was no Detect nobody could report
@@ -95,6 +98,7 @@ class Service:
         behaviors = sum(len(profile.behaviors) for profile in profiles)
         where = f"kept in {self._store.path.parent}" if self._store is not None else "nothing is kept"
         rules = f"security profiles: {len(profiles)}, behaviors: {behaviors}"
+        gc.set_threshold(YOUNG)
         gc.freeze()  # what was restored stays, and looking through it again and again would hold reports up
         return f"{rules}, things known: {len(self._detector)}, {where}"
 
@@ -127,7 +131,7 @@ class Service:
             found = chain(self._detector.find_silent(now, noticed=now), self._detector.expire(now))
             findings = list(islice(found, MOST_FINDINGS))
             self._keep(findings, now)
-        self._tell(findings)
+        self._tell_late(findings)
         self._keep_populations(now)
         self._keep_counts()
         self._say_whether_things_are_refused(now)
@@ -137,7 +141,7 @@ class Service:
         with self._lock:
             findings = self._detector.replace(rules, now)
             self._keep(findings, now)
-        self._tell(findings)
+        self._tell_late(findings)
 
     def close(self, now: float) -> None:
         """Write what is to be kept, and hand over what is to be told."""
@@ -166,9 +170,9 @@ class Service:
     def _invalidate_what_nothing_follows(self, now: float) -> None:
         """Invalidate the alarms of an earlier run whose behavior is gone, or whose thing has been silent for long."""
         active = self._store.active() if self._store is not None else ()
-        for finding in invalidate_forgotten(self._detector, active, now):
-            self._keep([finding], now)
-            self._tell([finding])
+        findings = list(invalidate_forgotten(self._detector, active, now))
+        self._keep(findings, now)
+        self._tell_late(findings)
 
     def _say_whether_things_are_refused(self, now: float) -> None:
         """Log an error while reports of new things are not evaluated, at once and then every hour."""
@@ -192,6 +196,11 @@ class Service:
         for each in findings:
             for event in each.events:
                 self._alerts.tell(event)
+
+    def _tell_late(self, findings: Sequence[Finding]) -> None:
+        """Tell findings of silence, some of whose events ended before others that have been told."""
+        with self._alerts.announced([event for each in findings for event in each.events]):
+            self._tell(findings)
 
     def _keep_populations(self, now: float) -> None:
         if self._store is not None and self._detector.rules.populations:

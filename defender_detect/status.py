@@ -84,8 +84,9 @@ def read_status(directory: Path) -> Optional[Status]:
 def config_hash(config: Config) -> str:
     """Return what tells one effective configuration from another.
 
-    Where the private key and the state are does not count: systemd hands both to the service, and not to who asks.
+    Where the private key and the state are does not count, nor which shard it is: systemd hands all of that to the
+    service, and not to who asks.
     """
     authentication = msgspec.structs.replace(config.agent.authentication, private_key=None)
-    agent = msgspec.structs.replace(config.agent, authentication=authentication, state_directory=None, debug=False)
-    return hash_of(msgspec.structs.replace(config, agent=agent))
+    own = {"authentication": authentication, "state_directory": None, "shard": None, "debug": False}
+    return hash_of(msgspec.structs.replace(config, agent=msgspec.structs.replace(config.agent, **own)))

@@ -15,7 +15,7 @@ from defender_detect.ask.suggestion import Suggestion, explain, find_alarms
 from defender_detect.config import Config, read_groups
 from defender_detect.errors import DetectError
 from defender_detect.judge.topics import Topics
-from defender_detect.store.reader import Reader
+from defender_detect.store.several import AnyReader
 
 DAY = 24 * 3600.0  # seconds
 STEP = 10_000  # reports between two lines of progress
@@ -26,18 +26,18 @@ NOTHING_KEPT = (
 NOTHING_RECORDED = "there is no report to learn from in %s (--group leaves out those of other things)"
 
 
-def suggest(config: Config, name: str, days: float, group: str | None, recorded: Path | None) -> None:
+def suggest(config: Config, source: AnyReader | Path, name: str, days: float, group: str | None) -> None:
     """Print the profile, and on standard error what a person needs to know of it.
 
-    `name` is the profile's, `days` are those that are learned from, `group` is one of detect.thing_groups, and
-    `recorded` a file of reports instead of what is kept. Raises DetectError where there is nothing to learn from.
+    `source` reads what is kept, or is a file of recorded reports; `name` is the profile's, `days` are those that are
+    learned from, and `group` is one of detect.thing_groups. Raises DetectError where there is nothing to learn from.
     """
-    with open_observed(config, days, group, recorded) as observed:
+    with open_observed(config, source, days, group) as observed:
         suggestion = Suggestion()
         for each in show_progress(observed):
             suggestion.learn(each)
         if not suggestion.reports:
-            raise DetectError(NOTHING_KEPT if recorded is None else NOTHING_RECORDED % recorded)
+            raise DetectError(NOTHING_RECORDED % source if isinstance(source, Path) else NOTHING_KEPT)
         document = suggestion.document(name)
         alarms = find_alarms(document, show_progress(observed))
     print(json.dumps(document, indent=2))
@@ -47,21 +47,19 @@ def suggest(config: Config, name: str, days: float, group: str | None, recorded:
 
 @contextlib.contextmanager
 def open_observed(
-    config: Config, days: float, group: str | None, recorded: Path | None
+    config: Config, source: AnyReader | Path, days: float, group: str | None
 ) -> Iterator[Iterable[Observed]]:
     """Open what there is to learn from; it can be read more than once."""
     things = find_things(config, group)
-    if recorded is not None:
-        with open_recording(recorded, Topics(config.agent.topic)) as recording:
-            unreadable = sum(isinstance(each, Unreadable) for each in recording.read())
-            if unreadable:
-                print(f"lines that are no reports: {unreadable}; --replay says of each why", file=sys.stderr)
-            yield Replayed(recording, things)
-    elif config.agent.state_directory is not None:
+    if not isinstance(source, Path):
         now = time.time()
-        yield Kept(Reader(Path(config.agent.state_directory)), now - days * DAY, now + 1, things)
-    else:
-        raise DetectError("give Detect's CONFIG with agent.state_directory, or --state-directory, or --recorded")
+        yield Kept(source, now - days * DAY, now + 1, things)
+        return
+    with open_recording(source, Topics(config.agent.own_topic)) as recording:
+        unreadable = sum(isinstance(each, Unreadable) for each in recording.read())
+        if unreadable:
+            print(f"lines that are no reports: {unreadable}; --replay says of each why", file=sys.stderr)
+        yield Replayed(recording, things)
 
 
 def find_things(config: Config, group: str | None) -> frozenset[str] | None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from defender_daemon import evidence, files
+from defender_daemon.errors import DefenderError
 from defender_daemon.evidence import end_of_log, journal_of, make_files
 from defender_daemon.ladder import Step, as_object
 from defender_daemon.redaction import REMOVED, config_without_secrets, key_lines, secrets_of
@@ -18,7 +19,9 @@ from defender_daemon.surroundings import surroundings
 from defender_detect import __version__, doctor, health
 from defender_detect.alerts.posting import origin_of
 from defender_detect.arguments import PROGRAM
+from defender_detect.config import Config
 from defender_detect.doctor import Case
+from defender_detect.several import each_of
 from defender_detect.status import STATUS_FILE
 from device_defender.validation import Invalid, read_json
 
@@ -102,12 +105,33 @@ def _profiles(findings: Findings) -> Any:
 
 
 def _status(findings: Findings) -> Any:
-    return json.loads(files.read(Path(str(findings.case.config.agent.state_directory)) / STATUS_FILE))
+    return _of_each(findings, lambda config: json.loads(files.read(_directory(config) / STATUS_FILE)))
 
 
 def _health(findings: Findings) -> Any:
-    found = health.examine(findings.case.config)
-    return msgspec.to_builtins(msgspec.structs.replace(found, silent=found.silent[:MOST_SILENT]))
+    def examine(config: Config) -> Any:
+        found = health.examine(config)
+        return msgspec.to_builtins(msgspec.structs.replace(found, silent=found.silent[:MOST_SILENT]))
+
+    return _of_each(findings, examine)
+
+
+def _directory(config: Config) -> Path:
+    return Path(str(config.agent.state_directory))
+
+
+def _of_each(findings: Findings, tell: Callable[[Config], Any]) -> Any:
+    """Return what there is to tell of the Detect, or of each of several, by its name, with why that cannot be had."""
+    detects = each_of(findings.case.path, findings.case.options)
+    if len(detects) == 1:
+        return tell(detects[0].config)
+    told: dict[str, Any] = {}
+    for each in detects:
+        try:
+            told[each.name] = tell(each.config)
+        except (OSError, DefenderError, ValueError) as error:
+            told[each.name] = f"it cannot be had: {error}"
+    return told
 
 
 FILES: Mapping[str, Callable[[Findings], Any]] = {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from defender_publisher.transport import Transport
 
 __version__ = "0.1.0"
+PROGRAM = "amazon-defender-publisher"
 __all__ = ["Transport", "build_report", "collect", "encode", "errors", "read_config"]
 
 _MODULES = {

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from defender_daemon import DEFAULT_CONFIG_FILE
-from defender_publisher import __version__
+from defender_publisher import PROGRAM, __version__
 from defender_publisher.overrides import OVERRIDES
 
-PROGRAM = "amazon-defender-publisher"
 HELP_WIDTH = 110  # columns
 WORDS = {  # for an option, where a word comes first: amazon-defender-publisher status
     "run": (),

@@ -73,7 +73,7 @@ def start_jobs(publisher: Publisher, transport: Transport, guard: Guard) -> Sequ
     """Start the timeloop jobs: stay connected, look at the device, report."""
     loop = timeloop.Timeloop()
     prepare(loop)
-    add_job(loop, guard, transport.keep_connected, first=transport.first_delay)
+    transport.on_loss = add_job(loop, guard, transport.keep_connected, first=transport.first_delay)
     if publisher.looks_between:
         add_job(loop, guard, publisher.look, first=0.0)
     add_job(loop, guard, publisher.report, first=publisher.first_delay())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 MOST = 50  # messages that are kept; a verdict comes within seconds, and nobody asked for more
@@ -21,6 +22,7 @@ class Inbox:
     """Keeps the newest messages for the thread that waits; `left_out` counts those that nobody will ever see."""
 
     def __init__(self) -> None:
+        self.on_close: Callable[[], None] = lambda: None  # called, by whoever closes it
         self._messages: deque[Message] = deque()
         self._news = threading.Condition()
         self._closed = False
@@ -43,6 +45,7 @@ class Inbox:
         with self._news:
             self._closed = True
             self._news.notify_all()
+        self.on_close()
 
     def get(self, timeout: float) -> Message | None:
         """Return the next message, or None after `timeout` seconds; raises EOFError when nothing more will come."""

@@ -20,7 +20,7 @@ from device_defender.report import LARGEST_PAYLOAD
 log = logging.getLogger("defender_publisher")
 
 VERDICT_TIMEOUT = 15.0  # seconds; AWS answers within one
-CHECK_INTERVAL = 5.0  # seconds between two looks at a connection that is up
+CHECK_INTERVAL = 30.0  # seconds between two looks at a connection that is up; its loss is heard at once
 VALIDITY_CHECK = 10.0  # seconds between two looks whether the certificate is valid by now; they ask no network
 SOON_AFTER_PUBLISH = 5.0  # seconds; a connection closed within them was closed because of the report
 EVICTED_AFTER = 3  # connections lost soon in a row, from which on another client with our client ID is likely
@@ -35,6 +35,9 @@ class Session(Protocol):
 
     def open(self, replies_required: bool = True) -> None:
         """Connect and subscribe to the reply topics; raises TransportError with the reason."""
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Have a function called, by any thread, when the connection is lost from now on."""
 
     def publish(self, payload: bytes) -> None:
         """Send a report at QoS 0; raises NotConnected when it cannot be sent."""
@@ -87,6 +90,7 @@ class MqttTransport:
         self._connected_at = 0.0
         self._resets = 0
         self._late: verdict.Verdicts = {}
+        self.on_loss: Callable[[], None] = lambda: None
 
     @property
     def connected(self) -> bool:
@@ -105,6 +109,7 @@ class MqttTransport:
                 return
             self._drop()
             self._session, self._connected_at = self._open_session(), time.monotonic()
+            self._session.when_lost(self._hear_loss)
         failed = self._backoff.connected()
         after = f" after {failed} failed attempt{'s' * (failed > 1)}" if failed else ""
         log.info("connected to %s as %s%s", self._link.place, self._link.client_id, after)
@@ -125,7 +130,7 @@ class MqttTransport:
             wait = self._backoff.failed()
             log.warning("not connected to %s: %s; next attempt in %.0f s", self._link.host, str(error), wait)
             return wait
-        return CHECK_INTERVAL
+        return CHECK_INTERVAL if self.connected else 0.0  # lost before anybody listened
 
     def publish(self, report_id: int, payload: bytes) -> Delivery:
         """Publish a report and return once it was accepted; raises as `Transport.publish` says."""
@@ -137,7 +142,7 @@ class MqttTransport:
         try:
             session.publish(payload)
         except NotConnected:
-            session.close()  # it looked alive; a new one will do
+            self._give_up(session)  # it looked alive; a new one will do
             raise
         try:
             accepted = verdict.wait_for(session, report_id, self._form, began + self._verdict_timeout, self._late)
@@ -158,7 +163,7 @@ class MqttTransport:
         self._resets += 1  # for an attempt that has no session yet
         for session in (self._opening, self._session):
             if session is not None:
-                session.close()
+                self._give_up(session)
 
     def close(self) -> None:
         """Disconnect, within a second or two."""
@@ -185,11 +190,18 @@ class MqttTransport:
     def _unanswered(self, session: Session) -> Delivery:
         """Tell a broker that has the report and does not answer it from one that is not there any more."""
         if not session.answers():
-            session.close()
+            self._give_up(session)
             raise NoVerdict(*diagnosis.stopped_answering(self._verdict_timeout))
         if self._answered:
             raise NoVerdict(*diagnosis.no_verdict(self._verdict_timeout, self._link), healthy=True)
         return Delivery(self._verdict_timeout, answered=False)
+
+    def _give_up(self, session: Session) -> None:
+        session.close()
+        self._hear_loss()
+
+    def _hear_loss(self) -> None:
+        self.on_loss()
 
     def _note_loss(self) -> float:
         lasted = time.monotonic() - self._connected_at

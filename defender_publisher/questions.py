@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import logging
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from defender_daemon import logs
 from defender_daemon.config import Raw
@@ -20,7 +20,7 @@ DONE, FAILED = 0, 1
 FIRST_GROWTH = 1.0  # seconds over which a single report measures what takes time: growth and cpu_usage
 
 
-def answer(options: argparse.Namespace, path: Path | None, overrides: Raw) -> int:
+def answer(options: SimpleNamespace, path: Path | None, overrides: Raw) -> int:
     """Answer the question that the options ask about the configuration at `path`; return the exit status."""
     if options.status:
         return print_status(path, overrides, options.json, options.wait or 0.0)
@@ -60,7 +60,7 @@ def check(path: Path | None, overrides: Raw) -> list[str]:
     return [str(missing), *settings.lines()]
 
 
-def change_certificate(options: argparse.Namespace, path: Path | None, overrides: Raw) -> int:
+def change_certificate(options: SimpleNamespace, path: Path | None, overrides: Raw) -> int:
     """Get this device a certificate, its first or another one; return the exit status."""
     from defender_publisher.provisioning import commands
 

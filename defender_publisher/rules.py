@@ -9,6 +9,7 @@ from defender_daemon.config import SHORTEST_INTERVAL, Agent, Authentication, Con
 from defender_daemon.extensions import ExtensionError
 from defender_publisher import metrics
 from defender_publisher.transports import method_of
+from device_defender import shards
 from device_defender.metrics import AWS_PREFIX, TYPES
 from device_defender.wording import did_you_mean, shown
 
@@ -57,13 +58,15 @@ def _authentication_rules(authentication: Authentication) -> Iterator[str]:
 def _topic_rules(agent: Agent) -> Iterator[str]:
     if agent.topic is None:
         return
-    rest = agent.topic.replace("{thing_name}", "")
-    if rest == agent.topic:
+    yield from (f"agent.topic {rule}, got {agent.topic!r}" for rule in shards.broken_rules(agent.topic))
+    without_shard = shards.with_shard(agent.topic, "")
+    rest = without_shard.replace("{thing_name}", "")
+    if rest == without_shard:
         yield f"agent.topic must have {{thing_name}} in it, got {agent.topic!r}"
     if re.search(r"[+#{}\x00]", rest) or agent.topic.startswith(("$", "/")):
         yield f"agent.topic must not have + # {{ }} in it, nor begin with $ or /, got {agent.topic!r}"
     # what the reply topics add stays within the limits too
-    longest = agent.topic.replace("{thing_name}", agent.thing_name or "") + "/accepted"
+    longest = shards.topic_of(agent.topic, agent.thing_name or "") + "/accepted"
     if len(longest.encode()) > TOPIC_BYTES or longest.count("/") > TOPIC_SLASHES:
         yield f"agent.topic must leave room for /accepted within AWS IoT's 256 bytes and 7 slashes, got {agent.topic!r}"
 

@@ -12,6 +12,7 @@ import queue
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -31,12 +32,15 @@ KEEP_ALIVE = 60  # seconds; the SDK's 600 let a half-open connection look well f
 HANDSHAKE_TIMEOUT = 25.0  # seconds for TCP, the proxy and TLS together, each read of which has a time-out of its own
 ANSWER_TIMEOUT = 10.0  # seconds for CONNACK, and for each SUBACK
 CLOSE_TIMEOUT = 2.0  # seconds for a DISCONNECT to go out
-DISPATCH_INTERVAL = 2.0  # seconds; the SDK's 10 ms wake an idle device 96 times a second, and an event wakes it anyway
+DISPATCH_INTERVAL = 30.0  # seconds; the SDK's 10 ms wake an idle device 96 times a second, and an event wakes it anyway
+SHORTEST_SLEEP = 1.0  # seconds that the SDK's network thread waits at least, which it does for one, again and again
 REFUSED = 0x80  # the SUBACK code of a filter that is not allowed (MQTT 3.1.1, 3.9.3)
 AT_MOST_ONCE, AT_LEAST_ONCE = 0, 1
 LARGEST_PACKET = 256 * 1024  # bytes; AWS IoT's largest message has 128 KB, and MQTT's 256 MB would fill a device
 NO_CONNECTION = "Error: 4"  # how the SDK's message ends when an operation found no connection
-OWN_WORDS = (1, 2, 4, 5)  # CONNACK codes that say more than "unavailable": asked again, the broker says the same
+# CONNACK codes that say more than "unavailable": asked again, the broker says the same. Not 1, which the SDK makes a
+# second try of, as it does of a connection that a busy broker closed before it answered.
+OWN_WORDS = (2, 4, 5)
 HUNG_UP = "the broker closed the connection"
 GONE = "the connection was lost ({})"
 WAS_RESET = "the connection was torn down while it was being made"
@@ -121,6 +125,10 @@ class Session:
             raise NotConnected(*error.problem) from error
         except Exception as error:
             raise NotConnected(*problem_of(error, self._link)) from error
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Have a function called, by any thread, when the connection is lost from now on."""
+        self._inbox.on_close = call
 
     def publish(self, payload: bytes) -> None:
         """Send a report at QoS 0; raises NotConnected when it cannot be sent."""
@@ -250,6 +258,10 @@ class Session:
         core = self._client._mqtt_core
         core._internal_async_client._paho_client._thread_terminate = True
         core._event_consumer._is_running = False
+        bell = core._event_consumer._cv
+        if bell.acquire(timeout=CLOSE_TIMEOUT):  # which the dispatcher holds while it is awake
+            bell.notify_all()
+            bell.release()
 
     def _on_offline(self) -> None:
         self._lost.set()
@@ -272,7 +284,20 @@ def _configured_client(link: Link, make_socket: Callable[[], socket.socket], on_
     client.configureMQTTOperationTimeout(ANSWER_TIMEOUT)
     client.disableMetricsCollection()  # the SDK's own user name in CONNECT
     client.onOffline = _safely(on_offline)
+    _sleep_until_needed(client._mqtt_core._internal_async_client._paho_client)
     return client
+
+
+def _sleep_until_needed(paho_client: Any) -> None:
+    """Let the SDK's network thread, which looks once a second, sleep until a PINGREQ is due: what happens wakes it."""
+    loop = paho_client.loop
+
+    def patient_loop(timeout: float = 0.0, max_packets: int = 1) -> Any:
+        now = time.time()  # as the SDK reckons
+        idle = now - min(paho_client._last_msg_out, paho_client._last_msg_in)
+        return loop(min(max(KEEP_ALIVE - idle, SHORTEST_SLEEP), KEEP_ALIVE), max_packets)
+
+    paho_client.loop = patient_loop
 
 
 def _safely(callback: Callable[..., None]) -> Callable[..., None]:

@@ -19,6 +19,7 @@ from defender_publisher.errors import ConfigError
 from defender_publisher.rules import broken_rules
 from defender_publisher.transports import method_of
 from device_defender.metrics import BUILT_INS
+from device_defender.shards import topic_of
 from device_defender.wording import key_path
 
 DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
@@ -111,7 +112,7 @@ def read_as_written(path: Path | None, overrides: Raw) -> tuple[Config, dict[str
 def settle(config: Config, thing_name: str, path: Path | None, origins: Mapping[str, str]) -> Settings:
     """Fill in every default that depends on the thing's name, the method or the service manager."""
     agent = config.agent
-    topic = (agent.topic or RESERVED_TOPIC + agent.format).replace("{thing_name}", thing_name)
+    topic = topic_of(agent.topic or RESERVED_TOPIC + agent.format, thing_name)
     return Settings(msgspec.structs.replace(config, agent=_filled(agent, thing_name)), thing_name, topic, path, origins)
 
 

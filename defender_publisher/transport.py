@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -56,6 +57,8 @@ class Transport(Protocol):
     @property
     def needs_restart(self) -> str:
         """Why nothing but a new start of this program helps any more; empty as a rule."""
+
+    on_loss: Callable[[], None]  # called, by any thread, when a connection is lost
 
     @property
     def connected(self) -> bool:

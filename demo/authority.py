@@ -48,6 +48,11 @@ class Authority:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.certificate = write(directory / "ca.pem", pem_of(self._issuer.certificate), 0o644)
 
+    @property
+    def issuer(self) -> Issuer:
+        """What signs."""
+        return self._issuer
+
     def issue(
         self,
         name: str,

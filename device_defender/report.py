@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/iot-device-defender/latest/devguide/detect-device-si
 is taken as agents send it: a field that is `null` is one that is not there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from types import MappingProxyType
@@ -76,6 +76,12 @@ def _address_of(text: str) -> Optional[str]:
 def address_of(text: str) -> Optional[str]:
     """Return the address in `ip:port`, with or without the brackets of an IPv6 address; None where there is none."""
     return _address_of(text) if len(text) <= LONGEST_REMEMBERED else _address_of.__wrapped__(text)
+
+
+def addresses_of(texts: Sequence[str]) -> list[Optional[str]]:
+    """Return the address of each, as `address_of` does one by one; those of a report are known, mostly."""
+    are_short = max(map(len, texts), default=0) <= LONGEST_REMEMBERED
+    return list(map(_address_of if are_short else address_of, texts))
 
 
 def is_address(text: str) -> bool:

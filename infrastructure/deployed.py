@@ -121,6 +121,7 @@ def read_stack(account: Account, name: str) -> DeployedStack | None:
 
 def _list_stacks(account: Account, names: Names) -> Iterator[DeployedStack]:
     own = {names.fleet_stack, names.detect_stack, names.cloudwatch_stack, names.artifacts_stack, names.greengrass_stack}
+    own |= {names.claim_stack, names.engine_bucket_stack, names.engine_stack}
     for page in account.cloudformation.get_paginator("describe_stacks").paginate():
         for stack in page["Stacks"]:
             name = stack["StackName"]

@@ -14,7 +14,7 @@ from typing import Any
 from infrastructure.names import Names
 
 # Whatever makes templates out of descriptions; a change of it changes them.
-SYNTHESIS = ("synthesis.py", "constructs/*.py", "names.py", "description.py")
+SYNTHESIS = ("synthesis.py", "constructs/*.py", "functions/*.py", "names.py", "description.py")
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,77 @@ class GreengrassStack:
         return _digest(self.stack_name, self.component, self.version, *content)
 
 
+@dataclass(frozen=True)
+class ClaimStack:
+    """What lets devices provision themselves, and rotate what they got."""
+
+    names: Names
+    request: str | None  # of the claim certificate (PEM); None: none is in force, and no device is let in any more
+    name_prefix: str  # what the devices' configuration puts before a serial to make a thing's name
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.claim_stack
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.stack_name, self.request, self.name_prefix)
+
+
+@dataclass(frozen=True)
+class EngineBucketStack:
+    """The bucket with the code and the rules of Detect on Apache Flink."""
+
+    names: Names
+    bucket: str
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.engine_bucket_stack
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.stack_name, self.bucket)
+
+
+@dataclass(frozen=True)
+class EngineStack:
+    """What evaluates reports on Apache Flink: rule, stream, application, and where alarms go."""
+
+    names: Names
+    bucket: str
+    code_key: str  # of the application's zip in the bucket
+    jar: str  # in that zip
+    mode: str  # "thread" or "process"
+    things: int  # that it is sized for
+    asked: int  # those that a deployer gave, 0 for those that are listed
+    parallelism: int
+    interval: float  # seconds between two reports of a thing
+    alerts_exist: bool  # whether alarms go to the topic of the security profiles' alerts
+    alert_email: str | None = None  # who hears of the engine's own topic otherwise
+
+    @property
+    def stack_name(self) -> str:
+        return self.names.engine_stack
+
+    @property
+    def digest(self) -> str:
+        size = (self.mode, self.asked, self.parallelism, self.interval)
+        code = (self.bucket, self.code_key, self.jar)
+        return _digest(self.stack_name, *code, *size, self.alerts_exist, self.alert_email)
+
+
 StackDescription = (
-    FleetStack | ThingsStack | DetectStack | CloudWatchStack | LogsStack | ArtifactsStack | GreengrassStack
+    FleetStack
+    | ThingsStack
+    | DetectStack
+    | CloudWatchStack
+    | LogsStack
+    | ArtifactsStack
+    | GreengrassStack
+    | ClaimStack
+    | EngineBucketStack
+    | EngineStack
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from infrastructure.account import Account, found
 from infrastructure.artifacts import empty
 from infrastructure.changesets import delete_stack
+from infrastructure.claimed import delete_things, detach_rotation_policy
 from infrastructure.deployed import DeployedStack
 from infrastructure.errors import DeployError
 from infrastructure.fleet import Fleet
@@ -24,6 +25,7 @@ BUCKET = "AWS::S3::Bucket"
 TOLD = (
     *(METRIC, PROFILE, "AWS::IoT::Thing", "AWS::IoT::Policy", "AWS::IoT::ThingGroup"),
     *("AWS::IoT::RoleAlias", "AWS::Logs::LogGroup"),
+    *("AWS::IoT::TopicRule", "AWS::Kinesis::Stream", "AWS::KinesisAnalyticsV2::Application", "AWS::DynamoDB::Table"),
     *(BUCKET, "AWS::GreengrassV2::ComponentVersion", "AWS::GreengrassV2::Deployment"),
 )
 
@@ -34,12 +36,20 @@ def find_strangers(fleet: Fleet) -> list[str]:
     return sorted((read_policy_targets(fleet.account.iot, fleet.names.policy) or frozenset()) - own)
 
 
-def destroy(fleet: Fleet, strangers: Sequence[str], pauses: Sequence[float] = PAUSES) -> list[DeployError]:
-    """Delete all that is deployed of a fleet; return what could not be. What others hold of ours is detached before."""
+def destroy(
+    fleet: Fleet, strangers: Sequence[str], pauses: Sequence[float] = PAUSES, provisioned: Sequence[str] = ()
+) -> list[DeployError]:
+    """Delete all that is deployed of a fleet; return what could not be. What others hold of ours is detached before.
+
+    `provisioned` are things that no stack holds, and that are to go as well.
+    """
     stacks = set(fleet.deployed.stacks)
     last = [fleet.names.fleet_stack] if fleet.names.fleet_stack in stacks else []
     first = sorted(stacks - set(last))
     _detach(fleet, strangers)
+    if fleet.names.claim_stack in stacks:
+        detach_rotation_policy(fleet)
+        delete_things(fleet, provisioned)
     delete = lambda name: attempt(lambda: _delete(fleet, name, pauses))  # noqa: E731
     errors = [error for _, error in side_by_side(delete, first, STACKS_AT_ONCE) if error is not None]
     if errors:

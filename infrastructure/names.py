@@ -15,6 +15,8 @@ TAG = "amazon-defender-publisher"  # the key of the tag that tells, by its value
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
 
 _LONGEST_BUCKET = 63  # characters of a bucket's name
+_LONGEST_TEMPLATE = 36  # characters of a provisioning template's name
+_ROTATE = "-rotate"  # what the name of the template ends with by which a device gets another certificate
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,79 @@ class Names:
         if len(begin) > room or begin != self.prefix or begin.endswith("-"):  # so that no two prefixes share one
             begin = f"{begin[: room - 9]}-{hashlib.sha256(self.prefix.encode()).hexdigest()[:8]}"
         return begin + end
+
+    @property
+    def claim_stack(self) -> str:
+        """The stack of what lets devices provision themselves: templates, hooks, the claim and who may."""
+        return f"{self.prefix}-claim"
+
+    @property
+    def template(self) -> str:
+        """The provisioning template that registers a device which has the claim only."""
+        room = _LONGEST_TEMPLATE - len(_ROTATE)
+        if len(self.prefix) <= room:
+            return self.prefix
+        return f"{self.prefix[: room - 9]}-{hashlib.sha256(self.prefix.encode()).hexdigest()[:8]}"
+
+    @property
+    def rotation_template(self) -> str:
+        """The provisioning template that gives a device which has a certificate another one."""
+        return self.template + _ROTATE
+
+    @property
+    def claim_policy(self) -> str:
+        """The IoT policy of the claim certificate."""
+        return f"{self.prefix}-claim"
+
+    @property
+    def rotation_policy(self) -> str:
+        """The IoT policy that devices which provisioned themselves have besides the fleet's."""
+        return f"{self.prefix}-rotate"
+
+    @property
+    def serials_table(self) -> str:
+        """The DynamoDB table of who may provision itself."""
+        return f"{self.prefix}-serials"
+
+    @property
+    def rotation_rule(self) -> str:
+        """The IoT rule that ends a certificate once its device has another one; such names have no hyphens."""
+        return f"{self.prefix.replace('-', '_')}_rotated"
+
+    @property
+    def engine_bucket_stack(self) -> str:
+        """The stack of the bucket with the Flink application's code and rules, which must be there before it."""
+        return f"{self.prefix}-engine-bucket"
+
+    @property
+    def engine_stack(self) -> str:
+        """The stack of what evaluates reports on Apache Flink."""
+        return f"{self.prefix}-engine"
+
+    @property
+    def engine(self) -> str:
+        """The stream, the application and the table of alarms."""
+        return f"{self.prefix}-engine"
+
+    @property
+    def engine_rule(self) -> str:
+        """The rule of AWS IoT that puts reports into the stream; no hyphen may be in its name."""
+        return f"{self.prefix.replace('-', '_')}_engine"
+
+    @property
+    def engine_log(self) -> str:
+        """The log group of the application, and of reports that the rule could not deliver."""
+        return f"/aws/kinesis-analytics/{self.prefix}-engine"
+
+    @property
+    def engine_topic(self) -> str:
+        """The SNS topic of the engine's alarms, where that of alerts does not exist."""
+        return f"{self.prefix}-engine-alerts"
+
+    def engine_bucket(self, account: str, region: str) -> str:
+        """Return the name of the bucket with the engine's code and rules; no two fleets share one."""
+        end = f"-{hashlib.sha256(f'{self.prefix}/engine'.encode()).hexdigest()[:8]}-{account}-{region}"
+        return self.prefix.lower()[: _LONGEST_BUCKET - len(end)].rstrip("-") + end
 
     @property
     def policy(self) -> str:

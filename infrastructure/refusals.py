@@ -22,7 +22,10 @@ from botocore.exceptions import (
 
 from infrastructure.errors import DeployError, Refused
 
-PERMISSIONS = "infrastructure/deployer-policy.json has all that are needed: ask the account's administrator for them"
+PERMISSIONS = (
+    "infrastructure/deployer-policy.json has all that are needed, deployer-claim-policy.json those for --claim, and "
+    "deployer-policy-flink.json those for --detect-engine flink: ask the account's administrator for them"
+)
 RENEW = "renew them, with `aws sso login` or `aws configure` for instance"
 
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)

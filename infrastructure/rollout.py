@@ -10,10 +10,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infrastructure.artifacts import empty, upload
 from infrastructure.changesets import apply_template, delete_stack
+from infrastructure.claim import ClaimPlan
 from infrastructure.cloudwatch import CloudWatchPlan
 from infrastructure.deployed import certificates_of
 from infrastructure.description import FleetStack, StackDescription, ThingsStack
 from infrastructure.detect import DetectPlan, judge
+from infrastructure.engine import EnginePlan
+from infrastructure.engine_rollout import roll_out_engine
 from infrastructure.errors import DeployError
 from infrastructure.fleet import Fleet
 from infrastructure.greengrass import GreengrassPlan
@@ -23,6 +26,7 @@ from infrastructure.pacing import side_by_side
 from infrastructure.plan import DELETE, Plan, StackPlan, ThingsPlan
 from infrastructure.refusals import explain
 from infrastructure.screen import Bar
+from infrastructure.serial_table import write_table
 from infrastructure.watch import STACK, LeftBehind, StackEvent
 
 STACKS_AT_ONCE = 4  # each of them makes certificates, of which AWS makes 15 a second for an account
@@ -47,9 +51,11 @@ class Rollout:
         joining: Sequence[str],
         cloudwatch: CloudWatchPlan | None = None,
         greengrass: GreengrassPlan | None = None,
+        claim: ClaimPlan | None = None,
+        engine: EnginePlan | None = None,
     ) -> list[DeployError]:
         """Do what is planned; return what failed. Without the fleet's own stack nothing else is tried."""
-        templates = self._synthesize(plan, detect, cloudwatch, greengrass)
+        templates = self._synthesize(plan, detect, cloudwatch, greengrass, claim, engine)
         errors: list[DeployError] = []
         if plan.fleet.changes:
             try:
@@ -68,8 +74,15 @@ class Rollout:
         if greengrass is not None and greengrass.changes:
             error = attempt(lambda: self._roll_out_greengrass(greengrass, templates))
             errors += [error] if error is not None else []
+        if claim is not None and claim.changes:
+            error = attempt(lambda: self._roll_out_claim(claim, templates))
+            errors += [error] if error is not None else []
         if detect is not None:
             errors += self._roll_out_detect(detect, templates)
+        if engine is not None and engine.changes:  # after the topic of alerts
+            roll_out = lambda stack: self._roll_out_stack(stack, templates)  # noqa: E731
+            error = attempt(lambda: roll_out_engine(self._fleet, engine, roll_out))
+            errors += [error] if error is not None else []
         return errors
 
     def _synthesize(
@@ -78,6 +91,8 @@ class Rollout:
         detect: DetectPlan | None,
         cloudwatch: CloudWatchPlan | None,
         greengrass: GreengrassPlan | None,
+        claim: ClaimPlan | None,
+        engine: EnginePlan | None,
     ) -> dict[str, str]:
         """Return the templates of the stacks that change; only these cost time."""
         shared = FleetStack(self._fleet.names, plan.cloudwatch)
@@ -86,6 +101,9 @@ class Rollout:
         descriptions += [detect.description] if detect is not None and detect.changes else []
         descriptions += cloudwatch.descriptions if cloudwatch is not None else []
         descriptions += greengrass.descriptions if greengrass is not None else []
+        if claim is not None and claim.stack.changes:
+            descriptions.append(claim.describe(self._fleet, self._store))
+        descriptions += engine.descriptions if engine is not None else []
         if not descriptions:
             return {}
         from infrastructure.synthesis import synthesize  # imports aws_cdk, which starts Node
@@ -130,6 +148,19 @@ class Rollout:
                     for artifact in upload(account, plan.bucket, plan.component.artifacts):
                         bar.say(f"{artifact.path.name} uploaded")
         self._join(plan.joining, plan.group)
+
+    def _roll_out_claim(self, plan: ClaimPlan, templates: Mapping[str, str]) -> None:
+        """Make what lets devices provision themselves, then write down which ones may."""
+        account, table = self._fleet.account, self._fleet.names.serials_table
+        if plan.stack.changes:
+            self._roll_out_stack(plan.stack, templates)
+        count = sum(map(len, (plan.difference.new, plan.difference.changed, plan.difference.gone)))
+        if not count:
+            return
+        with self._fleet.screen.bar(f"table {table}", count) as bar:
+            for written in write_table(account, table, plan.difference):
+                bar.advance(written)
+            bar.say(f"{count} serials written")
 
     def _roll_out_stack(self, stack: StackPlan, templates: Mapping[str, str]) -> None:
         if stack.change == DELETE:

@@ -74,6 +74,11 @@ class Bar:
         self._progress.advance(self._task)
         self.say(f"{says} ({self._done} of {self._steps})")
 
+    def advance(self, steps: int) -> None:
+        """Show that steps are done, of which there are too many to say each."""
+        self._done += steps
+        self._progress.advance(self._task, steps)
+
     def say(self, says: str) -> None:
         """Say something of this piece of work."""
         self._screen.say(f"{self._what}: {says}")

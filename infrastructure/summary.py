@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from infrastructure.bundles import unreported
+from infrastructure.claim_summary import show_claim, show_wishes
 from infrastructure.cloudwatch import CloudWatchPlan
 from infrastructure.detect import DetectPlan, deployed_metrics, deployed_profiles
 from infrastructure.drift import Drift
+from infrastructure.engine import EnginePlan
+from infrastructure.engine_summary import LOST, describe_engine
 from infrastructure.fleet import Fleet
 from infrastructure.greengrass import GreengrassPlan
 from infrastructure.log_groups import deployed_groups
@@ -43,6 +46,9 @@ def show_plans(plans: Plans, fleet: Fleet, wanted: Wanted) -> None:
     show_detect(fleet, plans.detect, unreported(wanted.metrics, wanted.device_config))
     show_cloudwatch(fleet, plans.cloudwatch)
     show_greengrass(fleet, plans.greengrass)
+    show_claim(fleet, plans.claim)
+    show_wishes(fleet.screen, plans.rotating)
+    show_engine(fleet, plans.engine, plans.detect)
 
 
 def show_plan(screen: Screen, plan: Plan, joining: Sequence[str], drift: Sequence[Drift]) -> None:
@@ -130,6 +136,19 @@ def show_greengrass(fleet: Fleet, plan: GreengrassPlan | None) -> None:
         screen.say(f"drift     {each}")
 
 
+def show_engine(fleet: Fleet, plan: EnginePlan | None, detect: DetectPlan | None) -> None:
+    """Show what happens to Detect on Apache Flink, and what it costs."""
+    if plan is None:
+        return
+    for line in describe_engine(fleet, plan, detect):
+        fleet.screen.say(line)
+    for stack, _ in plan.stacks:
+        if stack.change == DELETE:
+            fleet.screen.say(f"stack     {stack.name} is deleted")
+        else:
+            _show_stack(fleet.screen, stack)
+
+
 def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     """Show what is deleted with a fleet, every thing by its name."""
     screen, deployed = fleet.screen, fleet.deployed
@@ -141,9 +160,11 @@ def show_destruction(fleet: Fleet, strangers: Sequence[str]) -> None:
     groups = sorted(group.name for group in deployed_groups(fleet))
     screen.say_names("log group", groups, "deleted with all that is in them", all_of_them=True)
     why = "not part of this fleet; the policy will be detached from it"
-    screen.say_names("detached", strangers, why, all_of_them=True)
+    screen.say_names("detached", strangers, why, all_of_them=fleet.names.claim_stack not in deployed.stacks)
     if fleet.names.greengrass_stack in deployed.stacks:
         screen.say(STAYS)
+    if fleet.names.engine_stack in deployed.stacks:
+        screen.say(f"engine    DELETED with it: {LOST}")
 
 
 def _show_stack(screen: Screen, stack: StackPlan) -> None:

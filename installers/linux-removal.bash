@@ -19,7 +19,8 @@ stop_service() {
     local unit
     for unit in "${units[@]}"; do
         if [ -f "$prefix$unit_directory/$unit" ]; then
-            system systemctl stop "$unit" || fail "the service cannot be stopped: $refused"
+            # of a template all that run
+            system systemctl stop "${unit/@./@*.}" || fail "the service cannot be stopped: $refused"
         fi
     done
 }
@@ -29,7 +30,7 @@ remove_service() {
     for unit in "${units[@]}"; do
         if [ -f "$prefix$unit_directory/$unit" ] || [ "$unit$dry_run" = "$name.serviceyes" ]; then
             system systemctl -q disable "$unit"
-            system systemctl reset-failed "$unit"
+            system systemctl reset-failed "${unit/@./@*.}"
             run rm -f "$prefix$unit_directory/$unit" "$prefix$unit_directory/$unit.new"
             system systemctl daemon-reload
         fi

@@ -6,7 +6,7 @@ unset CDPATH BASH_ENV ENV "${!PYTHON@}"
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # the system's tools, and where userdel is, which a plain su leaves out
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 name=amazon-defender-detect
-units=(amazon-defender-detect.service amazon-defender-detect-console.service)
+units=(amazon-defender-detect.service amazon-defender-detect@.service amazon-defender-detect-console.service)
 elsewhere=
 # shellcheck source=installers/removal.bash
 . "$here/removal.bash"

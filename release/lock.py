@@ -24,7 +24,9 @@ LOCKS = ROOT / "installers"
 PACKAGES, RETAGGED, BUILD = LOCKS / "packages.lock", LOCKS / "retagged.lock", LOCKS / "build.lock"
 DETECT, DETECT_NEEDS = LOCKS / "detect.lock", ROOT / "defender_detect" / "requirements.txt"
 CONSOLE, CONSOLE_NEEDS = LOCKS / "detect-console.lock", ROOT / "defender_detect" / "console-requirements.txt"
-OLDEST_FOR_DETECT, OLDEST_FOR_CONSOLE = "3.10", "3.11"
+FLINK, SNS_NEEDS = LOCKS / "flink.lock", ROOT / "defender_detect" / "sns-requirements.txt"
+OLDEST_FOR_DETECT, OLDEST_FOR_CONSOLE, OLDEST_FOR_FLINK = "3.10", "3.11", "3.12"
+FLINK_NEEDS = ("cbor2", "msgspec")  # of what Detect needs; and boto3, for alarms
 WRITTEN = "# Written by `make lock`: what may be installed, and nothing else.\n"
 WHEEL_NAME = re.compile(r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[^-]+)(-.*\.whl|\.tar\.gz)")
 # What builds a wheel where there is none, as on 32-bit ARM; setuptools-scm 8 is the last that needs so little.
@@ -55,6 +57,7 @@ def main() -> int:
             BUILD.write_text(WRITTEN + "".join(lines_of(lock_builders(Path(directory) / "build"))))
             DETECT.write_text(WRITTEN + lock_detect())
             CONSOLE.write_text(WRITTEN + lock_console())
+            FLINK.write_text(WRITTEN + lock_flink(Path(directory) / "flink.txt"))
     except wheelhouse.WheelError as error:
         print(error, file=sys.stderr)
         return 1
@@ -112,6 +115,13 @@ def lock_console() -> str:
     there = wheelhouse.read_lock(DETECT)
     entries = resolve(OLDEST_FOR_CONSOLE, DETECT, DETECT_NEEDS, CONSOLE_NEEDS)
     return "".join(entry for entry in entries if entry.partition("==")[0] not in there)
+
+
+def lock_flink(needs: Path) -> str:
+    """Return the lock of what the job on Apache Flink needs, by a file of requirements that is written for it."""
+    needed = wheelhouse.read_requirements(DETECT_NEEDS)
+    needs.write_text("".join(f"{needed[name]}\n" for name in FLINK_NEEDS))
+    return "".join(resolve(OLDEST_FOR_FLINK, DETECT, needs, SNS_NEEDS))
 
 
 def resolve(python: str, constraint: Path, *needs: Path) -> Iterator[str]:

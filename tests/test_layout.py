@@ -53,15 +53,17 @@ TESTS = {  # where the tests of each house are; in the same rooms
 WITHOUT_TESTS = {  # that define nothing to test by itself
     "__main__.py": "only a process can run it: test_script.py and test_daemon.py do",
     "errors.py": "classes and their sentences, which the tests of those who raise them read",
+    "receive/asking.py": "what a broker wants of who answers: tests/detect/test_renewal.py asks one",
     "alerts/target.py": "what every target is: test_targets.py asks it of all that there are",
     "constructs/*.py": "one synthesis makes them all, in seconds: test_synthesis.py looks at the templates",
 }
 TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; what has a test file leaves the list
-    # by the commands: test_initialization.py, test_things.py
+    # by the commands: test_initialization.py, test_things.py; by what things ask: tests/detect/test_renewal.py
     "defender_detect/authority": {
         "arguments",
         "bundle",
         "certificates",
+        "documents",
         "issuing",
         "serving",
     },
@@ -91,8 +93,13 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
     "defender_detect/evaluate": {"targets"},
     # test_store.py, test_reader.py
     "defender_detect/store": {"documents", "pages", "summaries"},
-    # test_deploy_cloudwatch.py, test_deploy_greengrass.py, test_plan.py
-    "infrastructure": {"cloudwatch_drift", "log_groups", "plans"},
+    # test_deploy_claim.py, test_deploy_cloudwatch.py, test_deploy_engine.py, test_deploy_greengrass.py, test_plan.py
+    "infrastructure": {
+        *("claim", "claim_drift", "claim_handover", "claim_summary", "claimed", "rotation"),
+        *("cloudwatch_drift", "engine", "engine_rollout", "engine_summary", "log_groups", "plans"),
+    },
+    # test_deploy_claim.py
+    "infrastructure/functions": {"rotation_commit", "rotation_hook"},
 }
 
 

@@ -31,6 +31,7 @@ class Delivered:
         self._path, self._find, self._interval = directory / FILE, find, interval
         self.earlier: Mapping[str, float] = read_times(self._path)
         self._written: Times | None = None
+        self._writing = threading.Lock()
         self._has_complained = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="delivered", daemon=True)
@@ -44,14 +45,18 @@ class Delivered:
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
-        self._write()
+        self.write()
 
     def _run(self) -> None:
         while not self._closing.wait(self._interval):
-            self._write()
+            self.write()
 
-    def _write(self) -> None:
-        times = self._find()
+    def write(self) -> None:
+        """Write the times as they are, unless they are written."""
+        with self._writing:
+            self._write(self._find())
+
+    def _write(self, times: Times) -> None:
         if times == self._written:
             return
         try:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -197,6 +198,7 @@ class Alerts:
         self._listeners = tuple(each for each in self._followers if each.hears_reports)
         self._delivered = Delivered(directory, self._times) if directory is not None and self.queues else None
         self._started = time.time()
+        self._late = math.inf  # the time of the first event that is going to be told, and older than others were
 
     @property
     def told_until(self) -> float | None:
@@ -242,6 +244,20 @@ class Alerts:
         for follower in self._followers:
             follower.tell(event)
 
+    @contextmanager
+    def announced(self, events: Iterable[Event]) -> Iterator[None]:
+        """Know of events until they are told, some of which may be older than others that have been.
+
+        Whoever is killed meanwhile tells all again, from the first of them on.
+        """
+        self._late = min((event.time for event in events if not event.suppressed), default=math.inf)
+        if self._delivered is not None and self._late < math.inf:
+            self._delivered.write()
+        try:
+            yield
+        finally:
+            self._late = math.inf
+
     def close(self, timeout: float = STOP_TIMEOUT) -> None:
         """Hand over what waits, within so many seconds altogether."""
         deadline = time.monotonic() + timeout
@@ -272,4 +288,5 @@ class Alerts:
     def _times(self) -> Times:
         known = {} if self._delivered is None else self._delivered.earlier
         found = ((name, queue.heard_until) for name, queue in self._named())
-        return {name: known.get(name, self._started) if since is None else since for name, since in found}
+        times = ((name, known.get(name, self._started) if since is None else since) for name, since in found)
+        return {name: min(since, self._late) for name, since in times}

@@ -62,7 +62,7 @@ class SnsSink:
             raise (AlertRefused if code in REFUSALS else AlertError)(" ".join(str(error).split())) from error
 
 
-def make_client(region: str) -> Any:
+def make_client(region: str, service: str = "sns") -> Any:
     """Make boto3's client, which tries once for each of our own attempts; raises AlertSettingError without boto3."""
     try:
         boto3, config = importlib.import_module("boto3"), importlib.import_module("botocore.config")
@@ -73,4 +73,4 @@ def make_client(region: str) -> Any:
     settings = config.Config(
         connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries={"total_max_attempts": 1}
     )
-    return boto3.client("sns", region_name=region, config=settings)
+    return boto3.client(service, region_name=region, config=settings)

@@ -9,7 +9,7 @@ from defender_detect.metrics import Value, metric_values
 
 if TYPE_CHECKING:
     from defender_detect.ask.replay import Recording
-    from defender_detect.store.reader import Reader
+    from defender_detect.store.several import AnyReader
 
 
 class Observed(NamedTuple):
@@ -23,7 +23,7 @@ class Observed(NamedTuple):
 class Kept:
     """What Detect kept of some things from `start` until before `end`; a thing's reports are in their order."""
 
-    def __init__(self, reader: Reader, start: float, end: float, things: Collection[str] | None = None) -> None:
+    def __init__(self, reader: AnyReader, start: float, end: float, things: Collection[str] | None = None) -> None:
         """Take the things, None for all."""
         self._reader, self._period, self._things = reader, (start, end), things
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from defender_daemon.text import printable
@@ -14,7 +15,8 @@ from defender_detect.evaluate.shapes import behavior_of, kind_of, metric_value
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event, Violation
-    from defender_detect.store.reader import Reader, Verification
+    from defender_detect.store.reader import Thing, Verification
+    from defender_detect.store.several import AnyReader
 
 DAY = 24 * 3600.0  # seconds
 NOBODY_LOOKED = "UNKNOWN"  # the verification state of an alarm that no one has judged
@@ -25,7 +27,7 @@ Answer = Mapping[str, Any]
 
 
 def answer(
-    reader: Reader,
+    reader: AnyReader,
     question: str,
     now: float,
     days: float = 1.0,
@@ -62,19 +64,19 @@ def as_table(question: str, found: Answer, width: int | None = None) -> str:
     return (tables.violations_table if "activeViolations" in found else tables.events_table)(found, width)
 
 
-def list_active_violations(reader: Reader, thing: str | None = None, profile: str | None = None) -> dict[str, Any]:
+def list_active_violations(reader: AnyReader, thing: str | None = None, profile: str | None = None) -> dict[str, Any]:
     """Answer as ListActiveViolations does, the oldest first."""
     return {"activeViolations": describe_violations(reader, list(reader.active(thing, profile)))}
 
 
 def list_violation_events(
-    reader: Reader, start: float, end: float, thing: str | None = None, profile: str | None = None
+    reader: AnyReader, start: float, end: float, thing: str | None = None, profile: str | None = None
 ) -> dict[str, Any]:
     """Answer as ListViolationEvents does, the newest first."""
     return {"violationEvents": describe_events(reader, list(reader.events(start, end, thing, profile))[::-1])}
 
 
-def list_metric_values(reader: Reader, thing: str, metric: str, start: float, end: float) -> dict[str, Any]:
+def list_metric_values(reader: AnyReader, thing: str, metric: str, start: float, end: float) -> dict[str, Any]:
     """Answer as ListMetricValues does, the oldest first; raises NothingKept if there is no such thing or metric."""
     values = reader.values(thing, metric, start, end)
     if not values:
@@ -83,22 +85,32 @@ def list_metric_values(reader: Reader, thing: str, metric: str, start: float, en
     return {"metricDatumList": [{"timestamp": time, "value": metric_value(kind, value)} for time, value in values]}
 
 
-def list_things(reader: Reader) -> dict[str, Any]:
+def list_things(reader: AnyReader) -> dict[str, Any]:
     """Return the things that reported, by name, with what is known of each."""
+    return {"things": [describe_thing(thing) for thing in reader.things()]}
+
+
+def things_as_json(reader: AnyReader) -> Iterator[str]:
+    """Yield the same for a program, thing by thing: a million of them are not to be in memory at once."""
+    between = "\n"
+    yield '{\n  "things": ['
+    for thing in reader.things():
+        yield between + indent(json.dumps(describe_thing(thing), indent=2), "    ")
+        between = ",\n"
+    yield "]\n}" if between == "\n" else "\n  ]\n}"
+
+
+def describe_thing(thing: Thing) -> dict[str, Any]:
+    """Return what is known of a thing."""
     return {
-        "things": [
-            {
-                "thingName": thing.name,
-                "lastReportId": thing.report_id,
-                "lastReportTime": thing.accepted_at,
-                "activeViolations": thing.active_violations,
-            }
-            for thing in reader.things()
-        ]
+        "thingName": thing.name,
+        "lastReportId": thing.report_id,
+        "lastReportTime": thing.accepted_at,
+        "activeViolations": thing.active_violations,
     }
 
 
-def check_thing(reader: Reader, thing: str) -> None:
+def check_thing(reader: AnyReader, thing: str) -> None:
     """Raise NothingKept if a thing never reported."""
     if not reader.knows(thing):
         names = reader.neighbors(thing)
@@ -106,7 +118,7 @@ def check_thing(reader: Reader, thing: str) -> None:
         raise NothingKept(f"nothing is kept of the thing {printable(thing)}: {suggest(near, names, 'the things are')}")
 
 
-def check_kept(reader: Reader, thing: str, metric: str) -> None:
+def check_kept(reader: AnyReader, thing: str, metric: str) -> None:
     """Raise NothingKept if a thing never reported, or never this metric; it may have been at another time."""
     check_thing(reader, thing)
     kept = reader.metrics(thing)
@@ -127,13 +139,13 @@ def suggest(near: list[str], names: list[str], introduction: str) -> str:
     return f"{introduction} {', '.join(map(printable, names[:MOST_NAMED]))}{others}"
 
 
-def describe_violations(reader: Reader, violations: Sequence[Violation]) -> list[dict[str, Any]]:
+def describe_violations(reader: AnyReader, violations: Sequence[Violation]) -> list[dict[str, Any]]:
     """Return ActiveViolations, with what people found them to be."""
     found = reader.verifications(each.violation_id for each in violations)
     return [{**describe_violation(each), **describe_verdict(found.get(each.violation_id))} for each in violations]
 
 
-def describe_events(reader: Reader, events: Sequence[Event]) -> list[dict[str, Any]]:
+def describe_events(reader: AnyReader, events: Sequence[Event]) -> list[dict[str, Any]]:
     """Return ViolationEvents, with what people found their violations to be."""
     found = reader.verifications({each.violation_id for each in events})
     return [{**describe_event(each), **describe_verdict(found.get(each.violation_id))} for each in events]

@@ -49,6 +49,11 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mosquitto", action="store_true", help="mosquitto is the broker, for more than some tens of things or MQTT 5"
     )
+    parser.add_argument(
+        "--renewal",
+        action="store_true",
+        help="things renew their certificates over the air; the service is given the authority's key for that",
+    )
     parser.add_argument("--passphrase", action="store_true", help="ask for a pass phrase for the authority's new key")
 
 
@@ -56,6 +61,9 @@ def _add_renew(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("thing", nargs="?", metavar="THING", help="the thing's name")
     which.add_argument("--server", action="store_true", help="Detect's own certificate, and mosquitto's")
+    air = "these things renew theirs themselves, without a bundle, at once or when they connect next"
+    which.add_argument("--over-the-air", metavar="THING", nargs="+", action="extend", default=[], help=air)
+    which.add_argument("--all", action="store_true", help="the same, for every thing that has a certificate")
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:

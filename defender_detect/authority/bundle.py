@@ -25,10 +25,14 @@ METRICS = {
     "network_stats": {"exclude_interfaces": ["lo", "lo0"]},
 }
 CUSTOM_METRICS: dict[str, object] = {"cpu_usage": {}}
+PROVISIONING = {"rotation_template": "amazon-defender-rotate"}  # what the built-in broker answers to
 
 
-def compose_config(thing: str, endpoint: str, port: int) -> bytes:
-    """Return a publisher's configuration for a Detect of one's own, with paths relative to it."""
+def compose_config(thing: str, endpoint: str, port: int, renews: bool = False) -> bytes:
+    """Return a publisher's configuration for a Detect of one's own, with paths relative to it.
+
+    `renews`: it gets its further certificates over the air.
+    """
     authentication = {
         "endpoint": endpoint,
         "port": port,
@@ -37,6 +41,8 @@ def compose_config(thing: str, endpoint: str, port: int) -> bytes:
         "root_ca": ROOTS,
     }
     agent = {**AGENT, "thing_name": thing, "authentication": authentication}
+    if renews:
+        agent["provisioning"] = PROVISIONING
     config = {"agent": agent, "metrics": METRICS, "custom_metrics": CUSTOM_METRICS}
     return (json.dumps(config, indent=2) + "\n").encode()
 

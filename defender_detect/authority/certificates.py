@@ -1,7 +1,7 @@
 """Certificates (X.509): an authority's own, those that it issues, and its list of those that are revoked (a CRL).
 
-All keys are on P-256, the curve that AWS IoT, mosquitto and the smallest boards take. Nothing here reads a clock or a
-file. That OpenSSL's strict checks pass, which Python 3.13 makes by default, is tested.
+All keys made here are on P-256, the curve that AWS IoT, mosquitto and the smallest boards take. Nothing here reads a
+clock or a file. That OpenSSL's strict checks pass, which Python 3.13 makes by default, is tested.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Union
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CLOCK_SKEW = timedelta(minutes=5)  # a certificate is valid that long before it was made, for a clock that is behind
 SIGN_CERTIFICATES, SIGN_DATA = ("key_cert_sign", "crl_sign"), ("digital_signature",)  # what a key is for
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+PublicKey = Union[ec.EllipticCurvePublicKey, rsa.RSAPublicKey]
 LONGEST_COMMON_NAME = 64  # characters; X.509's upper bound
 ALL_USES = (
     "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
@@ -63,13 +65,17 @@ def sign_itself(name: str, key: ec.EllipticCurvePrivateKey, validity: Validity) 
 def certify(
     issuer: Issuer,
     name: str,
-    key: ec.EllipticCurvePublicKey,
+    key: PublicKey,
     validity: Validity,
     hosts: Sequence[str] = (),
     uses: Sequence[x509.ObjectIdentifier] = (CLIENT,),
+    unit: str = "",
 ) -> x509.Certificate:
-    """Issue a certificate to a name; a server's has the names and addresses that it is reached by."""
-    builder = _describe(name, key, validity).issuer_name(issuer.certificate.subject)
+    """Issue a certificate to a name; a server's has the names and addresses that it is reached by.
+
+    `unit` is its organizational unit, by which the broker knows those that must be registered before they count.
+    """
+    builder = _describe(name, key, validity, unit).issuer_name(issuer.certificate.subject)
     builder = builder.add_extension(issuer.identifier, critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_key_usage(SIGN_DATA), critical=True)
@@ -132,16 +138,17 @@ def pem_of_key(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None = None)
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
 
 
-def _describe(name: str, key: ec.EllipticCurvePublicKey, validity: Validity) -> x509.CertificateBuilder:
+def _describe(name: str, key: PublicKey, validity: Validity, unit: str = "") -> x509.CertificateBuilder:
     """Begin a certificate: whose it is, which key, and how long it is valid."""
-    builder = x509.CertificateBuilder().subject_name(_named(name)).public_key(key)
+    builder = x509.CertificateBuilder().subject_name(_named(name, unit)).public_key(key)
     builder = builder.serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(validity.begins).not_valid_after(validity.ends)
     return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
 
 
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def _named(name: str, unit: str = "") -> x509.Name:
+    units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []
+    return x509.Name([*units, x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def _alternative_name(host: str) -> x509.GeneralName:

@@ -17,6 +17,7 @@ from defender_daemon import files
 from defender_detect.errors import AuthorityError
 
 DEFAULT = Path("/etc/amazon-defender-detect")
+STATE_OF_SERVICE = "/var/lib/amazon-defender-detect"  # what the unit's StateDirectory is
 PUBLIC, PRIVATE = 0o644, 0o600  # modes of files
 OPEN, CLOSED = 0o755, 0o700  # modes of directories
 LARGEST = 64 * 2**20  # bytes; a record of a hundred thousand certificates has 20 million
@@ -65,6 +66,11 @@ class Directory:
         return self.path / "profiles"
 
     @property
+    def over_the_air(self) -> Path:
+        """Which things are to renew their certificates; it is there once that is allowed."""
+        return self.path / "over-the-air.json"
+
+    @property
     def mosquitto(self) -> Path:
         """What mosquitto reads, where it is the broker."""
         return self.path / "mosquitto"
@@ -95,7 +101,7 @@ class Directory:
             each.name
             for each in (
                 self.config, self.roots, self.certificate, self.key, self.revoked, self.groups, self.profiles,
-                self.mosquitto, self.authority,
+                self.over_the_air, self.mosquitto, self.authority,
             )
         }  # fmt: skip
         with explained(self.path):

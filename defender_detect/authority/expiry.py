@@ -9,15 +9,18 @@ from datetime import datetime, timedelta
 from defender_daemon.certificate import ends_soon
 from defender_daemon.dates import EPOCH, moment
 from defender_detect.authority import mosquitto
-from defender_detect.authority.directory import Directory
+from defender_detect.authority.directory import Directory, read
 from defender_detect.authority.issuing import read_certificate
-from defender_detect.authority.record import Record
+from defender_detect.authority.record import Record, date
+from defender_detect.authority.renewals import Renewals, Renewed
+from defender_detect.authority.wishes import MICRO, Wishes, read_wishes
 from defender_detect.errors import AuthorityError
 
 ANOTHER = (
     "run amazon-defender-detect init with another directory and add every thing there, because what this authority "
     "issued ends with it"
 )
+NONE = Renewals()
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,39 @@ def own_endings(directory: Directory) -> Iterator[Ending]:
             yield Ending(whose, begins, ends, ANOTHER if ends >= last else "run amazon-defender-detect renew --server")
 
 
-def thing_endings(directory: Directory, record: Record) -> Iterator[Ending]:
-    """Yield the ends of the certificates that things use, of each thing the newest."""
+def thing_endings(directory: Directory, record: Record, renewals: Renewals = NONE) -> Iterator[Ending]:
+    """Yield the ends of the certificates that things use, of each thing the newest, over the air or by a bundle."""
     authority = read_certificate(directory.authority_certificate)
     last = datetime.max if authority is None else _naive(authority.not_valid_after_utc)
     for thing in record.things():
         current = record.current(thing)
         if current is not None:
-            begins, ends = moment(current.issued), moment(current.ends)
+            issued, ends_at, _ = max((current.issued, current.ends, 0), *_got(renewals.of(thing)))
+            begins, ends = moment(issued), moment(ends_at)
             yield Ending(thing, begins, ends, ANOTHER if ends >= last else f"run amazon-defender-detect renew {thing}")
+
+
+def _got(renewed: Renewed) -> list[tuple[float, int, int]]:
+    """Return when the certificate in force that a thing got over the air was issued, and when it ends."""
+    got = renewed.in_force
+    return [(got.issued / MICRO, got.ends, 1)] if got is not None else [(0.0, 0, 1)]
+
+
+def waiting(record: Record, wishes: Wishes, renewals: Renewals) -> list[str]:
+    """Return a sentence for each thing that was asked to renew its certificate over the air and has not yet."""
+    asked = {
+        thing: wishes.open_for(thing, renewals.of(thing))
+        for thing in record.things()
+        if record.current(thing) is not None
+    }
+    return [f"{each} has not renewed its certificate yet, asked to on {date(at)}" for each, at in asked.items() if at]
+
+
+def read_waiting(directory: Directory, record: Record, renewals: Renewals) -> list[str]:
+    """Return the same by the file of a directory; nothing where certificates are not renewed over the air."""
+    if read(directory.over_the_air) is None:
+        return []
+    return waiting(record, read_wishes(directory.over_the_air), renewals)
 
 
 def soon(endings: Iterable[Ending], now: datetime) -> list[str]:

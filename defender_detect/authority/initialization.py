@@ -25,6 +25,7 @@ from defender_detect.authority.directory import (
     CLOSED,
     DEFAULT,
     OPEN,
+    STATE_OF_SERVICE,
     Directory,
     make_directory,
     read,
@@ -36,10 +37,10 @@ from defender_detect.authority.passphrase import Passphrase
 from defender_detect.authority.record import Record, read_record, write_record
 from defender_detect.authority.serving import certify_detect, detect_certificate, why_to_certify
 from defender_detect.authority.starting import STARTING_PROFILES
+from defender_detect.authority.wishes import Wishes, write_wishes
 from defender_detect.errors import AuthorityError
 
 PORT = 8883  # IANA's for MQTT over TLS
-STATE_OF_SERVICE = "/var/lib/amazon-defender-detect"  # what the unit's StateDirectory is
 NOBODY_YET = "\n".join(
     (
         "# Who is shut out of the built-in broker, a line each: `thing NAME`, or `serial HEX` for one certificate.",
@@ -56,6 +57,7 @@ class Wish:
     hosts: Sequence[str] = ()
     port: int = PORT
     mosquitto: bool = False
+    renewal: bool = False
 
 
 def initialize(directory: Directory, wish: Wish, now: datetime, passphrase: Passphrase) -> Iterator[str]:
@@ -65,6 +67,7 @@ def initialize(directory: Directory, wish: Wish, now: datetime, passphrase: Pass
     refuse_what_others_can_replace(directory.path)
     refuse_somebody_elses(directory)
     check_broker(directory, wish)
+    check_renewal(directory, wish, passphrase)
     make_directory(directory.path, OPEN)
     make_directory(directory.authority, CLOSED)
     with directory.locked():
@@ -77,6 +80,9 @@ def initialize(directory: Directory, wish: Wish, now: datetime, passphrase: Pass
         yield from _make_certificate(directory, issuer, wish, hosts, now)
         if wish.mosquitto or mosquitto.is_used(directory):
             yield from mosquitto.make(directory, issuer, hosts, wish.port, now)
+        if wish.renewal and read(directory.over_the_air) is None:
+            write_wishes(directory.over_the_air, Wishes())
+            yield f"made {directory.over_the_air}, for things that renew their certificates over the air"
         yield from _make_what_is_edited(directory, wish, hosts)
 
 
@@ -136,6 +142,27 @@ def check_broker(directory: Directory, wish: Wish) -> None:
         )
 
 
+def check_renewal(directory: Directory, wish: Wish, passphrase: Passphrase) -> None:
+    """Raise AuthorityError where certificates cannot be renewed over the air, or cannot be with another broker."""
+    if wish.renewal and (wish.mosquitto or mosquitto.is_used(directory)):
+        raise AuthorityError(
+            "certificates are renewed over the air with the built-in broker only: at mosquitto the answers would go to "
+            "everybody who subscribes to them; run init without --renewal"
+        )
+    if wish.mosquitto and read(directory.over_the_air) is not None:
+        raise AuthorityError(
+            "certificates of this authority are renewed over the air, and mosquitto cannot know which of them are "
+            "registered: run init --mosquitto with another directory, and add every thing there"
+        )
+    key = read(directory.authority_key)
+    has_passphrase = passphrase.wanted or passphrase.file is not None if key is None else b"ENCRYPTED" in key
+    if wish.renewal and has_passphrase:
+        raise AuthorityError(
+            "the service cannot type the pass phrase of the authority's key, which it needs to renew certificates: "
+            "run init --renewal with another directory, without a pass phrase, or init without --renewal"
+        )
+
+
 def authority_name() -> str:
     """Return what an authority is called: nothing goes by it, but people who look at certificates."""
     host = socket.gethostname().partition(".")[0]
@@ -158,6 +185,8 @@ def compose_config(directory: Directory, wish: Wish, hosts: Hosts) -> dict[str, 
         "embedded_broker": not wish.mosquitto,
         "state_directory": STATE_OF_SERVICE if directory.path.absolute() == DEFAULT else "state",
     }
+    if wish.renewal:
+        agent["renewal"] = {"authority": directory.authority.name}
     detect = {"profiles": [directory.profiles.name], "thing_groups": directory.groups.name, "alerts": []}
     return {"agent": agent, "detect": detect}
 

@@ -6,7 +6,7 @@ written next, and noted last. Whatever of that a kill leaves out, the same comma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from defender_detect.authority.issuing import check_clock, open_issuer
 from defender_detect.authority.passphrase import Passphrase
 from defender_detect.authority.record import Issued, Record, date, read_record, write_record
 from defender_detect.authority.serving import RESERVED, certify_detect, detect_certificate
+from defender_detect.authority.wishes import note_removal, read_wishes, write_wishes
 from defender_detect.errors import AuthorityError
 from device_defender.metrics import NAME_WORDS, is_name
 
@@ -42,6 +43,7 @@ class Wanted:
     port: int  # that the broker listens on
     output: Path | None = None  # default: THING.tar, where the command was called
     endpoint: str | None = None  # where the thing finds the broker; default: the first name of its certificate
+    renews: bool = False  # the thing gets its further certificates over the air
 
     @property
     def path(self) -> Path:
@@ -72,6 +74,21 @@ def renew(directory: Directory, wanted: Wanted, now: datetime, passphrase: Passp
     yield f"{wanted.thing} can use the one that it has until it is removed or that ends"
 
 
+def renew_over_the_air(directory: Directory, names: Sequence[str], now: datetime) -> Iterator[str]:
+    """Let things renew their certificates themselves, all of them if none is named, when they are connected."""
+    check_clock(now)
+    with directory.locked():
+        record, wishes = read_record(directory.record), read_wishes(directory.over_the_air)
+        for thing in names:
+            _check_added(record, thing)
+        chosen = names or [each for each in record.things() if record.current(each) is not None]
+        write_wishes(directory.over_the_air, wishes.wanting(chosen, now.timestamp()))
+    for thing in chosen:
+        yield f"{thing} is asked to renew its certificate, at once or when it connects next; `list` says whether it has"
+    if not chosen:
+        yield "no thing has a certificate: `add` issues the first one"
+
+
 def renew_server(directory: Directory, now: datetime, passphrase: Passphrase) -> Iterator[str]:
     """Issue Detect's certificate again, for the same key and hosts, and mosquitto's."""
     check_clock(now)
@@ -97,6 +114,8 @@ def remove(directory: Directory, thing: str, now: datetime, passphrase: Passphra
         _shut_out(directory, after)
         if issuer is not None:
             mosquitto.write_revoked(directory, issuer, after, now)
+        if after != record:
+            note_removal(directory.over_the_air, thing, now.timestamp())
         write_record(directory.record, after)
     number, is_new = len(record.of(thing)), any(each.removed is None for each in record.of(thing))
     yield f"{thing} is shut out{'' if is_new else ' already'}: {number} certificate{'s'[: number != 1]} revoked"
@@ -129,7 +148,7 @@ def _issue(directory: Directory, wanted: Wanted, now: datetime, passphrase: Pass
     record = _without_incomplete(directory, record, issuer, wanted.thing, now).adding(issued)
     write_record(directory.record, record)
     contents = {
-        CONFIG: compose_config(wanted.thing, endpoint, wanted.port),
+        CONFIG: compose_config(wanted.thing, endpoint, wanted.port, wanted.renews),
         CERTIFICATE: pem_of(certificate),
         KEY: pem_of_key(key),
         ROOTS: read(directory.roots) or b"",

@@ -9,10 +9,12 @@ from defender_detect.console.axis import Axis
 from defender_detect.console.drawing import draw_line, find_interval, find_top
 from defender_detect.console.sight import HOUR, Glance, Sight
 from defender_detect.console.wording import show_value
+from defender_detect.store.summaries import Summaries
 
 STATES = ("alarm", "silent", "ok")
 ROWS = 50  # of a page
 MOST_SQUARES = 12_000  # of more things each square stands for several, and shows the worst of them
+MOST_DRAWN = 100_000  # things; of more only a page is looked at, and no square is drawn
 LEAST_SQUARES = 13  # fewer things are seen at once in the list
 COLUMNS = ((400, 40), (2_500, 80), (MOST_SQUARES, 160))  # up to so many squares, so many in a row
 TRAFFIC, SPAN = "aws:all-bytes-out", 6 * HOUR  # of the small drawing in each row
@@ -40,31 +42,37 @@ class Squares(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The things that were looked for, in the order of the list, and what the squares show."""
+    """A page of the things that were looked for, how many of each state there are, and what the squares show."""
 
     rows: list[tuple[str, str, int, float]]
+    page: int
+    number: int  # of things on all pages
     counts: Counter[str]
     states: list[str]
 
 
 def make_things(sight: Sight, glance: Glance, wanted: str, state: str, page: int) -> dict[str, Any]:
     """Return what the page of things shows: those whose name has `wanted` in it, and that are in a state if given."""
-    found = find_things(sight, glance, wanted, state)
-    pages = max(1, -(-len(found.rows) // ROWS))
-    page = min(max(1, page), pages)
+    find = find_things if glance.counts.things <= MOST_DRAWN else find_some
+    found = find(sight, glance, wanted, state, max(1, page))
     return {
-        "found": len(found.rows),
+        "found": found.number,
         "counts": found.counts,
-        "rows": make_rows(sight, glance, found.rows[(page - 1) * ROWS : page * ROWS]),
-        "page": page,
-        "pages": pages,
+        "rows": make_rows(sight, glance, found.rows),
+        "page": found.page,
+        "pages": pages_of(found.number),
         "squares": draw_squares(found.states) if len(found.states) >= LEAST_SQUARES else None,
         "wanted": wanted,
         "state": state,
     }
 
 
-def find_things(sight: Sight, glance: Glance, wanted: str, state: str) -> Found:
+def pages_of(number: int) -> int:
+    """Return how many pages a list of so many things has."""
+    return max(1, -(-number // ROWS))
+
+
+def find_things(sight: Sight, glance: Glance, wanted: str, state: str, page: int) -> Found:
     """Return the things that were looked for: those with most alarms first, then the silent ones, then by name."""
     alarmed, silent_since = sight.store.alarmed(), glance.now - sight.silent_after
     needle, counts = wanted.casefold(), Counter[str]()
@@ -79,12 +87,43 @@ def find_things(sight: Sight, glance: Glance, wanted: str, state: str) -> Found:
         if not state or state == its:
             rows.append((name, its, number, accepted_at))
     rows.sort(key=lambda row: (-row[2], STATES.index(row[1]), row[0]))
-    return Found(rows, counts, states)
+    page = min(page, pages_of(len(rows)))
+    return Found(rows[(page - 1) * ROWS : page * ROWS], page, len(rows), counts, states)
+
+
+def find_some(sight: Sight, glance: Glance, wanted: str, state: str, page: int) -> Found:
+    """Return a page of many things, without a look at each: alarms, then the longest silent, then by name."""
+    store, silent = sight.store, glance.now - sight.silent_after
+    alarmed = [(-number, name) for name, number in store.alarmed().items() if wanted.casefold() in name.casefold()]
+    quiet = store.count_quiet(wanted, silent)
+    total = store.count_named(wanted) if wanted else glance.counts.things
+    counts = Counter(alarm=len(alarmed), silent=quiet, ok=max(0, total - len(alarmed) - quiet))
+    number = counts[state] if state else total
+    page = min(page, pages_of(number))
+    skip, rows = (page - 1) * ROWS, list[tuple[str, str, int, float]]()
+    for its in (state,) if state else STATES:
+        most = ROWS - len(rows)
+        if its == "alarm":
+            some = [(name, -least) for least, name in sorted(alarmed)[skip : skip + most]]
+            rows += [(name, its, alarms, last_time(store, name)) for name, alarms in some]
+        elif most:
+            listed = (store.list_quiet if its == "silent" else store.list_well)(wanted, silent, most, skip)
+            rows += [(name, its, 0, accepted_at) for name, accepted_at in listed]
+        skip = max(0, skip - counts[its])
+    return Found(rows, page, number, counts, [])
+
+
+def last_time(store: Summaries, name: str) -> float:
+    """Return when a thing reported last."""
+    thing = store.thing(name)
+    return (thing and thing.accepted_at) or 0.0
 
 
 def name_at(sight: Sight, wanted: str, place: int) -> str | None:
     """Return the name of the thing at a place of the squares, None if there is none."""
     needle, names = wanted.casefold(), []
+    if sight.look().counts.things > MOST_DRAWN:
+        return None
     for name, _, _ in sight.store.last_reports():
         if not needle or needle in name.casefold():
             names.append(name)

@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
+from msgspec import structs
 
-from defender_detect.evaluate.alarms import (
-    Event,
-    Lasting,
-    State,
-    Subject,
-    invalidate,
-    is_silent,
-    new_violation_id,
-)
-from defender_detect.evaluate.ruleset import Memory, Populations, Rule, Ruleset, forget, unpack
-from defender_detect.evaluate.silence import Watch, first_due, look
-from defender_detect.metrics import Value, metric_values
+from defender_detect.evaluate.alarms import Event, Lasting, is_silent
+from defender_detect.evaluate.kernel import catch_up, end_alarms, is_redelivered
+from defender_detect.evaluate.rules import ALL_THINGS, Attachment, Rules
+from defender_detect.evaluate.ruleset import NO_THRESHOLDS, Memory, Ruleset, forget, rearrange, unpack
+from defender_detect.evaluate.silence import Watch, look, next_look
+from defender_detect.metrics import FORGOTTEN_AFTER, Value, metric_values
 from defender_detect.profiles import Profile
 from device_defender.report import Report
 
+__all__ = ["ALL_THINGS", "MOST_THINGS", "NOTHING", "Attachment", "Detector", "Finding", "Rules"]
+
 MOST_THINGS = 1_000_000  # remembered, about 1.3 KB each; a broker without access control lets anyone make up names
 NOTHING = forget(()).pack(())  # the state of a thing of which nothing is remembered
-ALL_THINGS = "all"  # the target that every thing belongs to
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """A profile, and what it is for: "all", or names of thing groups."""
-
-    profile: Profile
-    targets: frozenset[str] = frozenset({ALL_THINGS})
 
 
 @dataclass(frozen=True)
@@ -53,39 +41,6 @@ class Finding:
     state: bytes | None = None
 
 
-@dataclass
-class Rules:
-    """Which profiles are for which thing: attachments and thing groups, with the rulesets that follow from them."""
-
-    attachments: Sequence[Attachment] = ()
-    groups: Mapping[str, Collection[str]] = field(default_factory=dict)
-    populations: Populations = field(default_factory=dict)
-    _rulesets: dict[frozenset[int], Ruleset] = field(default_factory=dict)
-    _applying: dict[str, frozenset[int]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for_all = frozenset(i for i, each in enumerate(self.attachments) if ALL_THINGS in each.targets)
-        self._for_all = for_all
-        for index, each in enumerate(self.attachments):
-            for group in each.targets - {ALL_THINGS}:
-                for thing in self.groups.get(group, ()):
-                    self._applying[thing] = self._applying.get(thing, for_all) | {index}
-
-    def restore_populations(self, kept: Populations) -> None:
-        """Go on with the percentiles of an earlier run, before anything is evaluated."""
-        self.populations.update(kept)
-        self._rulesets.clear()
-
-    def of(self, thing: str) -> Ruleset:
-        """Return the rules for a thing; things with the same profiles share them."""
-        applying = self._applying.get(thing, self._for_all)
-        ruleset = self._rulesets.get(applying)
-        if ruleset is None:
-            profiles = [self.attachments[index].profile for index in sorted(applying)]
-            ruleset = self._rulesets[applying] = Ruleset(profiles, self.populations)
-        return ruleset
-
-
 class Detector:
     """Evaluates the reports of all things; not to be used by two threads at once.
 
@@ -94,13 +49,16 @@ class Detector:
     be worse, because in a fleet that reports in turn that is everybody before its next report.
     """
 
-    def __init__(
-        self, rules: Rules, new_id: Callable[[], str] = new_violation_id, most_things: int = MOST_THINGS
-    ) -> None:
+    def __init__(self, rules: Rules, most_things: int = MOST_THINGS, hears_all: bool = True) -> None:
+        """Begin with nothing remembered.
+
+        Who is connected to a broker may be deaf for a while, and so does not hear all: a silence counts only once
+        somebody looks for it. Otherwise it counts at its own time, whenever that is noticed.
+        """
         self.rules = rules
         self.most_things = most_things
         self.refused = 0  # reports of things that were not admitted
-        self._new_id = new_id
+        self._hears_all = hears_all
         self._things: OrderedDict[str, Memory] = OrderedDict()  # the one that is silent for longest comes first
         self._watch = Watch()
 
@@ -118,28 +76,38 @@ class Detector:
         return len(self._things) >= self.most_things
 
     def observe(self, thing: str, report: Report, now: float) -> Finding | None:
-        """Evaluate an accepted report and return what it brought; None if the thing is new and not admitted."""
-        return self.observe_values(thing, metric_values(report), now)
+        """Evaluate an accepted report and return what it brought; None if the thing is new and not admitted.
 
-    def observe_values(self, thing: str, values: Mapping[str, Value], now: float) -> Finding | None:
+        One that comes twice, with the same id and at no later time, has no effect.
+        """
+        return self.observe_values(thing, metric_values(report), now, report.header.report_id)
+
+    def observe_values(
+        self, thing: str, values: Mapping[str, Value], now: float, report_id: int | None = None
+    ) -> Finding | None:
         """Evaluate what a report holds, by the metrics' names in a profile; None if the thing is not admitted."""
         known = self._things.get(thing)
         if known is None and self.is_full:
             self.refused += 1
             return None
+        ruleset, before = self.rules.of(thing), known
         ended: tuple[Event, ...] = ()
-        if known is not None and is_silent(known.reported, now):  # whether or not somebody has looked meanwhile
-            ended = self._invalidate(thing, known, now)
-            known = None
-        ruleset = self.rules.of(thing)
-        memory, events, lasting = ruleset.observe(thing, known or forget(ruleset.names), values, now, self._new_id)
+        if known is not None:
+            if report_id is not None and is_redelivered(known, report_id, now):
+                return Finding(thing, None)
+            before, ended, _ = catch_up(ruleset, thing, known, now, self._hears_all)
+        thresholds = self.rules.thresholds(ruleset, now) if ruleset.ranked else NO_THRESHOLDS
+        memory, events, lasting, datapoints = ruleset.observe(
+            thing, before or forget(ruleset.names), values, now, thresholds, report_id or 0
+        )
+        self.rules.count(datapoints)
         self._things[thing] = memory
         self._things.move_to_end(thing)
-        if known is None:
-            self._watch_out(thing, ruleset, now)
+        if before is None:
+            self._watch_out(thing, ruleset, memory)
         retained = {name: value for name, value in values.items() if name in ruleset.retained}
-        packed = None if known is not None and memory.is_like(known) else memory.pack(ruleset.names)
-        return Finding(thing, retained, (*ended, *events), lasting, packed)
+        is_as_before = known is not None and before is not None and memory.is_like(known)
+        return Finding(thing, retained, ended + events, lasting, None if is_as_before else memory.pack(ruleset.names))
 
     def find_silent(self, now: float, noticed: float | None = None) -> Iterator[Finding]:
         """Yield what comes of the silence of things, for behaviors that say how long one is normal.
@@ -151,13 +119,16 @@ class Detector:
             if memory is None or not ruleset.silences:
                 continue
             if memory.reported > due:  # it has reported since, or the clock was set back
-                self._watch_out(thing, ruleset, min(memory.reported, now))
+                self._watch_out(thing, ruleset, structs.replace(memory, reported=min(memory.reported, now)))
                 continue
-            looked = look(thing, memory, ruleset, due if noticed is None else noticed, self._new_id)
+            at = due if noticed is None else noticed
+            if is_silent(memory.reported, at):
+                continue  # `expire` ends its alarms
+            looked = look(thing, memory, ruleset, at)
+            self._things[thing] = looked.memory
             self._watch.put(thing, looked.due)
-            if looked.states != memory.states:
-                self._things[thing] = memory = Memory(memory.histories, looked.states, memory.reported)
-                yield Finding(thing, None, looked.events, looked.lasting, memory.pack(ruleset.names))
+            if looked.memory.states != memory.states:
+                yield Finding(thing, None, looked.events, looked.lasting, looked.memory.pack(ruleset.names))
             elif looked.lasting:
                 yield Finding(thing, None, (), looked.lasting)
 
@@ -166,28 +137,34 @@ class Detector:
         self._watch.put_off(seconds)
 
     def expire(self, now: float) -> Iterator[Finding]:
-        """Forget the things that have not reported for two days, and yield the findings of those that were in alarm."""
+        """Forget the things that have not reported for two days, and yield the findings of those that were in alarm.
+
+        The time of what is invalidated is when the two days were over, whenever somebody looks.
+        """
         while self._things:
             thing, memory = next(iter(self._things.items()))
             if is_silent(memory.reported, now):
                 del self._things[thing]
-                if events := self._invalidate(thing, memory, now):
+                if events := self._end(thing, memory):
                     yield Finding(thing, None, events, state=NOTHING)
             elif memory.reported > now:  # the clock was set back: nobody is to wait behind this one until then
-                self._things[thing] = Memory(memory.histories, memory.states, now)
+                self._things[thing] = structs.replace(memory, reported=now)
                 self._things.move_to_end(thing)
             else:
                 return
 
-    def restore(self, thing: str, packed: bytes | None, reported: float, now: float) -> None:
+    def restore(self, thing: str, packed: bytes | None, reported: float, now: float, report_id: int = 0) -> None:
         """Go on with what was packed of a thing by an earlier run, or under other rules; the longest silent first.
 
-        Nothing is remembered of a thing that has not reported for two days, nor of the first where there are too many.
+        Of a thing that has not reported for two days only alarms are remembered, for `expire` to end; nothing is of the
+        first where there are too many.
         """
-        if is_silent(reported, now):
+        memory = self._unpack(thing, packed, reported, report_id)
+        if not is_silent(reported, now):
+            self._watch_out(thing, self.rules.of(thing), memory)
+        elif reported <= 0 or not memory.in_alarm:
             return
-        self._things[thing] = self._unpack(thing, packed, reported)
-        self._watch_out(thing, self.rules.of(thing), reported)
+        self._things[thing] = memory
         if len(self._things) > self.most_things:
             self._things.popitem(last=False)
 
@@ -203,39 +180,36 @@ class Detector:
 
     def replace(self, rules: Rules, now: float) -> list[Finding]:
         """Go on with other rules; behaviors of the same name keep their alarms, those of the others are invalidated."""
+        findings = [*self.find_silent(now), *self.expire(now)] if self._hears_all else []
         before, self.rules = self.rules, rules
-        rules.populations.update(before.populations)
-        findings = []
+        rules.succeed(before, now)
+        rules.restore_populations(before.populations)
         for thing, memory in list(self._things.items()):
             old, new = before.of(thing), rules.of(thing)
             if old.names != new.names:
                 gone = [(rule, state) for rule, state in zip(old.rules, memory.states) if rule.name not in new.names]
-                self._things[thing] = after = unpack(memory.pack(old.names), new.names, memory.reported)
-                if events := _invalidate(thing, gone, now):
+                self._things[thing] = after = rearrange(memory, old.names, new.names)
+                if events := end_alarms(thing, gone, min(now, memory.reported + FORGOTTEN_AFTER)):
                     findings.append(Finding(thing, None, events, state=after.pack(new.names)))
         self._watch.clear()
         for thing, memory in self._things.items():
-            self._watch_out(thing, rules.of(thing), min(memory.reported, now))
+            self._watch_out(thing, rules.of(thing), structs.replace(memory, reported=min(memory.reported, now)))
         return findings
 
-    def _watch_out(self, thing: str, ruleset: Ruleset, reported: float) -> None:
-        due = first_due(ruleset, reported)
+    def _watch_out(self, thing: str, ruleset: Ruleset, memory: Memory) -> None:
+        due = next_look(ruleset, memory)
         if due is not None:
             self._watch.put(thing, due)
 
-    def _unpack(self, thing: str, packed: bytes | None, reported: float) -> Memory:
+    def _unpack(self, thing: str, packed: bytes | None, reported: float, report_id: int) -> Memory:
         names = self.rules.of(thing).names
         try:
-            return unpack(packed or NOTHING, names, reported)
+            return unpack(packed or NOTHING, names, reported, report_id)
         except msgspec.DecodeError as error:
             log.error("what was kept of %s cannot be read (%s): its alarms start over", thing, error)
-            return unpack(NOTHING, names, reported)
+            return unpack(NOTHING, names, reported, report_id)
 
-    def _invalidate(self, thing: str, memory: Memory, now: float) -> tuple[Event, ...]:
-        return _invalidate(thing, zip(self.rules.of(thing).rules, memory.states), now) if memory.in_alarm else ()
-
-
-def _invalidate(thing: str, alarms: Iterable[tuple[Rule, State]], now: float) -> tuple[Event, ...]:
-    """Return the events of those alarms that are on."""
-    events = (invalidate(state, Subject(thing, rule.profile, rule.behavior), now) for rule, state in alarms)
-    return tuple(filter(None, events))
+    def _end(self, thing: str, memory: Memory) -> tuple[Event, ...]:
+        if not memory.in_alarm:
+            return ()
+        return end_alarms(thing, zip(self.rules.of(thing).rules, memory.states), memory.reported + FORGOTTEN_AFTER)

@@ -7,12 +7,12 @@ counts those since the thing's connection ended, and its metric is 0 while the t
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
-from defender_detect.evaluate.alarms import Event, Lasting, State, Subject, step
+from defender_detect.evaluate.alarms import Event, Lasting, Subject, step
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.ruleset import Memory, Ruleset
@@ -25,9 +25,9 @@ SLACK = 0.001  # seconds; what is due at a time may be a little less than so man
 
 
 class Looked(NamedTuple):
-    """What came of a look at a thing: its states after it, events, alarms that last, and when to look again."""
+    """What came of a look at a thing: its memory after it, events, alarms that last, and when to look again."""
 
-    states: tuple[State, ...]
+    memory: Memory
     events: tuple[Event, ...]
     lasting: tuple[Lasting, ...]
     due: float
@@ -68,31 +68,50 @@ class Watch:
         heapq.heapify(self._heap)
 
 
-def first_due(ruleset: Ruleset, reported: float) -> float | None:
-    """Return when a thing that reported is to be looked at; None if no behavior is about silence."""
-    limits = [ruleset.rules[index].silence or 0.0 for index in ruleset.silences]
-    return reported + min(limits) if limits else None
+def next_look(ruleset: Ruleset, memory: Memory) -> float | None:
+    """Return when a thing is to be looked at next; None if no behavior is about silence.
+
+    After other rules came into force that is not before they did.
+    """
+    if ruleset.first_look is None:
+        return None
+    if memory.looked and memory.looked >= ruleset.since:
+        return _look_again(ruleset, memory, memory.looked)
+    return max(memory.reported + ruleset.first_look, ruleset.since)
 
 
-def look(thing: str, memory: Memory, ruleset: Ruleset, at: float, new_id: Callable[[], str]) -> Looked:
+def look(thing: str, memory: Memory, ruleset: Ruleset, at: float) -> Looked:
     """Evaluate a thing's silence at a time at which one of its behaviors asked for that."""
-    minutes = int((at - memory.reported + SLACK) // MINUTE)
+    minutes = _minutes(memory, at)
     states = list(memory.states)
     events: list[Event] = []
     lasting: list[Lasting] = []
-    due: list[float] = []
     for index in ruleset.silences:
         rule, state = ruleset.rules[index], states[index]
-        _, _, conforms = rule.evaluate(memory.histories[index], minutes, at, None)
-        if conforms:
-            due.append(memory.reported + (rule.silence or 0.0))
+        if rule.evaluate(memory.histories[index], minutes, at, None)[2]:
             continue
-        after, event = step(state, Subject(thing, rule.profile, rule.behavior), False, at, minutes, new_id)
+        after, event = step(state, Subject(thing, rule.profile, rule.behavior), False, at, minutes)
         states[index] = structs.replace(after, updated=NEVER)
         if event is not None:
             events.append(event)
         elif state.in_alarm:
             lasting.append(Lasting(state.violation_id, minutes))
-        wait = AGAIN if states[index].in_alarm else DATAPOINT
-        due.append(at + min(wait, rule.silence or wait))  # no later: it may report right now, and fall silent again
-    return Looked(tuple(states), tuple(events), tuple(lasting), max(min(due), at + 1))
+    looked = structs.replace(memory, states=tuple(states), looked=at)
+    return Looked(looked, tuple(events), tuple(lasting), _look_again(ruleset, looked, at))
+
+
+def _look_again(ruleset: Ruleset, memory: Memory, at: float) -> float:
+    """Return when to look again after a look, which is after it."""
+    minutes, due = _minutes(memory, at), []
+    for index in ruleset.silences:
+        rule, state = ruleset.rules[index], memory.states[index]
+        if rule.evaluate(memory.histories[index], minutes, at, None)[2]:
+            due.append(memory.reported + (rule.silence or 0.0))
+        else:
+            wait = AGAIN if state.in_alarm else DATAPOINT
+            due.append(at + min(wait, rule.silence or wait))  # no later: it may report now, and fall silent again
+    return min((each for each in due if each > at), default=at + AGAIN)
+
+
+def _minutes(memory: Memory, at: float) -> int:
+    return int((at - memory.reported + SLACK) // MINUTE)

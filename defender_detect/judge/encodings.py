@@ -43,6 +43,7 @@ _PAIRS = {
     for each in range(count)
 }
 HEADS, LENGTHS = (bytes(_PAIRS.get(head, (0, 0))[of] for head in range(256)) for of in (0, 1))
+BEHIND = bytes(max(length for _, length in _PAIRS.values()))  # no item begins there, wherever the last one ends
 UNLIKE = {TEXT: b"\xda", ARRAY: b"\xdc", MAP: b"\xde"}  # the first byte of longer ones in MessagePack
 
 
@@ -55,7 +56,12 @@ def decode(payload: bytes, encoding: str) -> Any:
 
 def encode(document: Mapping[str, Any], encoding: str) -> bytes:
     """Encode a reply."""
-    return cbor2.dumps(document) if encoding == "cbor" else json.dumps(document).encode()
+    if encoding == "cbor":
+        return cbor2.dumps(document)
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:  # half a surrogate pair, in what a message quotes
+        return json.dumps(document).encode()
 
 
 def decode_json(payload: bytes) -> Any:
@@ -138,15 +144,18 @@ def as_message_pack(data: bytes) -> bytes | None:
 
     Most items are of the same length in both and differ in their first byte alone, so that a look-up is all it takes.
     """
-    packed, heads, lengths = bytearray(data), data.translate(HEADS), data.translate(LENGTHS)
+    end = len(data)
+    packed, heads, lengths = bytearray(data), data.translate(HEADS) + BEHIND, data.translate(LENGTHS) + BEHIND
     parts: list[bytes | bytearray] = []
-    begin, position, end = 0, 0, len(data)
+    begin = position = 0
     while position < end:
         length = lengths[position]
-        if length:
+        while length:  # 0 behind the end
             packed[position] = heads[position]
             position += length
-            continue
+            length = lengths[position]
+        if position >= end:
+            break
         major, (after, argument) = data[position] >> 5, read_argument(data, position)
         if major == NEGATIVE and after - position < 9:
             head, content = msgspec.msgpack.encode(-1 - argument), 0

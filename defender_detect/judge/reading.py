@@ -7,7 +7,7 @@ closely. A report is refused only for what AWS refuses; what AWS would take and 
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
@@ -26,17 +26,22 @@ from device_defender.report import (
     RemoteAddress,
     Report,
     address_of,
+    addresses_of,
     is_address,
 )
 from device_defender.validation import describe
 from device_defender.wording import key_path, shown
 
 HEADER = {"json": b'"header"', "cbor": b"\x66header"}  # what a report with long names has
+LONGEST_REMEMBERED, REMEMBERED = 128, 1000  # a name's characters, and names; no custom metric's name is longer
 AT_ONCE = 256  # items of a list that are looked at together; one by one takes ten times as long
 VALUE_KINDS = tuple(each.in_report for each in TYPES.values())
 NUMBER_RULE = f"its numbers must have at most {MOST_DIGITS} digits"
 ADDRESS_RULE = "its addresses must be IPv4 or IPv6 ones"
 NAME_RULE = f"must name its metrics with {NAME_WORDS}, and none {AWS_PREFIX}..., which AWS keeps for itself"
+
+
+_is_known_name = lru_cache(REMEMBERED)(is_custom_metric_name)  # of a fleet's reports, which have the same few
 
 
 class Reading(NamedTuple):
@@ -92,7 +97,10 @@ def _finished(found: Any, short: bool) -> Reading:
 def _check_addresses(report: Report, short: bool) -> None:
     tcp = report.metrics.tcp_connections if report.metrics else None
     established = tcp.established_connections if tcp else None
-    for index, each in enumerate(established.connections or () if established else ()):
+    connections = (established.connections if established else None) or ()
+    if None not in addresses_of([each.remote_addr for each in connections]):
+        return
+    for index, each in enumerate(connections):
         if address_of(each.remote_addr) is None:
             place = f"metrics.tcp_connections.established_connections.connections[{index}].remote_addr"
             raise Malformed(_path(place, short), f"must be {describe(RemoteAddress)}", shown(each.remote_addr))
@@ -114,13 +122,13 @@ def _find_fault(name: str, metric: list[CustomValue], short: bool) -> str:
 
     Its SDK for C++ says of numbers of more than 15 digits and of what is no address that they are sent, and not shown.
     """
-    if not is_custom_metric_name(name):
+    if not (len(name) <= LONGEST_REMEMBERED and _is_known_name(name)):
         raise Malformed(_path("custom_metrics", short), NAME_RULE, shown(name))
     (value,) = metric
-    kinds = [kind for kind in VALUE_KINDS if getattr(value, kind) is not None]
-    if len(kinds) != 1:
-        found = " and ".join(kinds) or "none of them"
-        raise Malformed(_value_path(name, short), f"must have exactly one of {', '.join(VALUE_KINDS)}", found)
+    if (found := msgspec.structs.astuple(value)).count(None) != len(found) - 1:
+        kinds = [kind for kind in VALUE_KINDS if getattr(value, kind) is not None]
+        which = " and ".join(kinds) or "none of them"
+        raise Malformed(_value_path(name, short), f"must have exactly one of {', '.join(VALUE_KINDS)}", which)
     for number in (value.number,) if value.number is not None else value.number_list or ():
         if not -TOO_LARGE < number < TOO_LARGE:
             return f"{_value_path(name, short)} is left out: {NUMBER_RULE}, got {shown(number)}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Union
+from typing import NamedTuple, Union
 
 import msgspec
 
@@ -56,15 +55,14 @@ class LastReports:
             self._by_thing.popitem(last=False)
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A report that follows the rules, and a sentence for each of its custom metrics that Detect leaves out."""
 
     topic: ReportTopic
     report_id: int
     timestamp: int  # milliseconds since the epoch
-    report: Report = field(repr=False)
-    left_out: tuple[str, ...] = field(default=(), repr=False)
+    report: Report
+    left_out: tuple[str, ...] = ()
 
     @property
     def thing(self) -> str:
@@ -87,8 +85,7 @@ class Accepted:
         return self.topic.accepted, encode(document, self.topic.encoding)
 
 
-@dataclass(frozen=True)
-class Rejected:
+class Rejected(NamedTuple):
     """A report that was refused, with AWS's code and a message that says why."""
 
     topic: ReportTopic

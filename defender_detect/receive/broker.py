@@ -23,6 +23,7 @@ from typing import Any
 
 from defender_daemon.certificate import ends_soon
 from defender_detect.errors import BrokerError
+from defender_detect.receive.asking import Answerer
 from defender_detect.receive.client import Client
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint, listen, notice_silence, send_at_once
@@ -50,12 +51,20 @@ log = logging.getLogger(__name__)
 class Broker:
     """Serves a socket that listens; for the use of one event loop."""
 
-    def __init__(self, listening: socket.socket, credentials: Credentials, gate: Gate, revoked: Revoked) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        credentials: Credentials,
+        gate: Gate,
+        revoked: Revoked,
+        answerer: Answerer | None = None,
+    ) -> None:
         self._listening, self._context = listening, credentials.server_context()
         self._own_certificate = credentials.read_certificate()
-        self._revoked, self._limits = revoked, gate.limits
+        self._revoked, self._limits, self._answerer = revoked, gate.limits, answerer
+        self._is_new_list = False
         self._notices, self._notices_of_strangers = Notices(log), Notices(log)  # so that the ones hide no others
-        self._exchange = Exchange(gate, self._notices)
+        self._exchange = Exchange(gate, self._notices, answerer, self._is_shut_out)
         files = files_for_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         most_strangers = min(self._limits.strangers, files // 4)
         self._strangers = Strangers(most_strangers)
@@ -73,6 +82,7 @@ class Broker:
         for task in (*steady, ending, *self._tasks):
             task.cancel()
         await self._say_goodbye()
+        self._exchange.close()
         for error in await asyncio.gather(*steady, return_exceptions=True):
             if isinstance(error, Exception):  # and not that it was cancelled
                 raise error
@@ -133,6 +143,8 @@ class Broker:
         """Return why a client cannot come in; None if it can."""
         if self._revoked.covers(peer):
             return "is shut out"
+        if self._answerer is not None and (reason := self._answerer.reason_against(peer)):
+            return reason
         if len(self._exchange) >= self._room and not peer.is_detect:
             return f"comes when all {self._room} connections are taken"
         return None
@@ -160,15 +172,35 @@ class Broker:
         """Look after those who do not do what they must."""
         while True:
             await asyncio.sleep(WATCH)
-            self._look(asyncio.get_running_loop().time(), self._revoked.refresh())
+            self._look(asyncio.get_running_loop().time(), self._refresh())
+            await self._announce()
             self._exchange.forget_the_idle()
             self._notices.tell_repeats()
             self._notices_of_strangers.tell_repeats()
+
+    def _refresh(self) -> bool:
+        """Return whether others are let in than at the last look."""
+        is_new = self._is_new_list | self._revoked.refresh()
+        self._is_new_list = False
+        return is_new | (self._answerer is not None and self._answerer.refresh())
+
+    def _is_shut_out(self, peer: Peer) -> bool:
+        """Tell whether a client is shut out at this moment, and not only since the last look."""
+        self._is_new_list = self._refresh()
+        reason = self._answerer.reason_against(peer) if self._answerer is not None else None
+        return self._revoked.covers(peer) or reason is not None
+
+    async def _announce(self) -> None:
+        """Let those who are connected know what has come up for them."""
+        if self._answerer is not None:
+            await self._exchange.announce(self._answerer.news([each.peer for each in self._exchange], time.time()))
 
     def _look(self, now: float, is_new_list: bool) -> None:
         for client in self._exchange:
             if is_new_list and self._revoked.covers(client.peer):
                 client.end("is shut out: connection closed", leaves_will=False)
+            elif is_new_list and self._answerer is not None and (why := self._answerer.reason_against(client.peer)):
+                client.end(f"{why}: connection closed", leaves_will=False)
             elif now > client.stream.deadline:
                 client.end("said nothing for too long: connection closed")
             elif now - client.stream.stalled_since > self._limits.stalled:
@@ -195,14 +227,17 @@ class EmbeddedBroker:
         alerts: Mapping[str, frozenset[str]] | None = None,
         revoked: Path | None = None,
         limits: Limits | None = None,
+        answerer: Answerer | None = None,
     ) -> None:
         """Check the files and take the port; raise CredentialsError or BrokerError if that fails.
 
         `alerts` are the topics that Detect alerts on, with the names of who else may hear them; `revoked` is the file
-        of those who are shut out.
+        of those who are shut out; `answerer` answers what things ask the broker itself.
         """
         credentials.server_context()
-        self._credentials, self._gate = credentials, Gate(alerts or {}, limits or Limits())
+        replies = answerer.filters if answerer is not None else frozenset()
+        self._credentials, self._gate = credentials, Gate(alerts or {}, limits or Limits(), replies)
+        self._answerer = answerer
         self._revoked = Revoked(revoked or credentials.root_ca.parent / FILE_NAME)
         self._listening = listen(endpoint)
         self.endpoint = Endpoint(endpoint.host, self._listening.getsockname()[1])
@@ -240,7 +275,7 @@ class EmbeddedBroker:
 
     def _run(self) -> None:
         try:
-            broker = Broker(self._listening, self._credentials, self._gate, self._revoked)
+            broker = Broker(self._listening, self._credentials, self._gate, self._revoked, self._answerer)
             asyncio.run(broker.serve(self._started, self._stopping))
         except Exception as error:
             log.exception("the broker on %s ended", self.endpoint)

@@ -153,7 +153,10 @@ class Client:
             raise ClientError(
                 "published at QoS 2, which the built-in broker does not offer, nor does AWS IoT: use 0 or 1"
             )
-        await self._exchange.publish(self.peer, message)
+        if self._exchange.is_question(self, message.topic):
+            await self._exchange.answer(self, message)
+        else:
+            await self._exchange.publish(self.peer, message)
         if message.packet_id is not None:
             await self._answer(encode_puback(message.packet_id))
 

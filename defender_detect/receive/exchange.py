@@ -6,10 +6,14 @@ does not read in time is not for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+import concurrent.futures
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from defender_detect.errors import ClientError
+from defender_detect.receive.asking import Answerer, Reply
 from defender_detect.receive.gate import Gate, Peer
 from defender_detect.receive.limits import Share
 from defender_detect.receive.notices import Notices
@@ -40,8 +44,16 @@ class Account:
 class Exchange:
     """Everybody who is connected, by certificate, and what they asked for; for the use of one event loop."""
 
-    def __init__(self, gate: Gate, notices: Notices) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        notices: Notices,
+        answerer: Answerer | None = None,
+        is_shut_out: Callable[[Peer], bool] = lambda peer: False,
+    ) -> None:
         self.gate, self.limits, self.notices = gate, gate.limits, notices
+        self._answerer, self._is_shut_out = answerer, is_shut_out
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "answerer")  # one question after the other
         self._accounts: dict[object, Account] = {}
         self._subscriptions: Subscriptions[Connected] = Subscriptions()
 
@@ -93,6 +105,36 @@ class Exchange:
             if self.gate.may_receive(client.peer, message.topic):
                 packet = packet or encode_publish(message.topic, message.payload)
                 await self._send(client, packet)
+
+    def is_question(self, client: Connected, topic: str) -> bool:
+        """Tell whether a message to a topic is for the broker itself."""
+        return self._answerer is not None and self._answerer.is_question(client.peer, topic)
+
+    async def answer(self, client: Connected, message: Publish) -> None:
+        """Answer a question, to the connection that asked alone; raise ClientError if it has been shut out meanwhile.
+
+        The moment is taken first: what is issued to a thing that is removed just then must not seem newer than that.
+        """
+        assert self._answerer is not None
+        now = time.time()
+        if self._is_shut_out(client.peer):
+            raise ClientError("is shut out")
+        loop = asyncio.get_running_loop()
+        question = (client.peer, message.topic, message.payload, now)
+        for reply in await loop.run_in_executor(self._thread, self._answerer.answer, *question):
+            if client in self._subscriptions.find(reply.topic):
+                await self._send(client, encode_publish(*reply))
+
+    async def announce(self, replies: Iterable[Reply]) -> None:
+        """Bring messages of the broker's own to those who may hear them."""
+        for reply in replies:
+            for client in self._subscriptions.find(reply.topic):
+                if self.gate.may_receive(client.peer, reply.topic):
+                    await self._send(client, encode_publish(*reply))
+
+    def close(self) -> None:
+        """Answer no more questions."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def forget_the_idle(self) -> None:
         """Forget the accounts that have no connection, and nothing to pay back."""

@@ -23,15 +23,16 @@ class Peer:
     serial: int  # of the certificate
     is_detect: bool = False  # shows Detect's own certificate: it deals with all things
     validity: tuple[float, float] | None = None  # of the certificate, in seconds since the epoch
+    unit: str = ""  # the organizational unit; empty if there is none, or more than one
+    certificate: bytes = field(default=b"", repr=False, compare=False)  # DER
 
     @classmethod
     def of(cls, connection: ssl.SSLObject, own_certificate: bytes) -> Peer:
         """Return who shows its certificate on a connection, which the TLS library has verified."""
         certificate: Any = connection.getpeercert() or {}
-        names = [value for name in certificate.get("subject", ()) for key, value in name if key == "commonName"]
-        serial = int(certificate.get("serialNumber", "0"), 16)
-        is_detect = connection.getpeercert(True) == own_certificate
-        return cls(names[0] if len(names) == 1 else "", serial, is_detect, _validity_of(certificate))
+        serial, raw = int(certificate.get("serialNumber", "0"), 16), connection.getpeercert(True) or b""
+        name, unit = _only(certificate, "commonName"), _only(certificate, "organizationalUnitName")
+        return cls(name, serial, raw == own_certificate, _validity_of(certificate), unit, raw)
 
     @property
     def account(self) -> tuple[bool, object]:
@@ -40,6 +41,12 @@ class Peer:
 
     def __str__(self) -> str:
         return f"{self.name[:128]!a} (certificate {self.serial:X})"
+
+
+def _only(certificate: Mapping[str, Any], field_name: str) -> str:
+    """Return a field of the subject; empty if there is none, or more than one."""
+    found = [value for part in certificate.get("subject", ()) for key, value in part if key == field_name]
+    return found[0] if len(found) == 1 else ""
 
 
 def _validity_of(certificate: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -51,10 +58,14 @@ def _validity_of(certificate: Mapping[str, Any]) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Gate:
-    """What each client may do; `alerts` are the topics that Detect alerts on, with the names of who may hear them."""
+    """What each client may do; `alerts` are the topics that Detect alerts on, with the names of who may hear them.
+
+    `replies` are reserved filters that are no thing's: what comes there is for the connection that asked.
+    """
 
     alerts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    replies: frozenset[str] = frozenset()
 
     def may_publish(self, peer: Peer, topic: str) -> bool:
         """Tell whether a client may publish to a topic, or have its will published there."""
@@ -66,7 +77,7 @@ class Gate:
         """Tell whether a client may ask for what a filter names; for alerts see `may_receive`."""
         if not self._is_allowed(topic_filter) or not is_filter(topic_filter):
             return False
-        return peer.is_detect or is_own(peer, topic_filter)
+        return peer.is_detect or is_own(peer, topic_filter) or topic_filter in self.replies
 
     def may_receive(self, peer: Peer, topic: str) -> bool:
         """Tell whether a message on a topic, whose filter the client was granted, is for it."""

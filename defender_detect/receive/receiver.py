@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -27,7 +27,7 @@ from defender_detect.judge.verdict import (
     Verdict,
     judge,
 )
-from defender_detect.receive.connection import BufferedSocket, Client, Deafness
+from defender_detect.receive.connection import BufferedSocket, Client, Deafness, Message, encode_message
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint, send_at_once
 from defender_detect.receive.notices import Notices
@@ -173,7 +173,7 @@ class Receiver:
         else:
             self._notices.say((thing, kind), f"{thing}: {text}")
 
-    def _make_client(self, context: ssl.SSLContext) -> mqtt.Client:
+    def _make_client(self, context: ssl.SSLContext) -> Client:
         context.sslsocket_class = BufferedSocket
         client = Client(
             CallbackAPIVersion.VERSION2,
@@ -183,7 +183,7 @@ class Receiver:
         client.reconnect_delay_set(SHORTEST_WAIT, LONGEST_WAIT)
         client.on_socket_open = self._opened
         client.on_connect, client.on_connect_fail = self._connected, self._not_connected
-        client.on_subscribe, client.on_message = self._subscribed, self._received
+        client.on_subscribe, client.on_messages = self._subscribed, self._received
         client.on_disconnect = self._disconnected
         return client
 
@@ -220,21 +220,24 @@ class Receiver:
         self._stopping.set()
         self._on_failure(error)
 
-    def _received(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        if message.retain:
+    def _received(self, messages: Sequence[Message]) -> bytes:
+        """Answer messages, and return the replies as packets."""
+        self._began = time.monotonic()
+        replies = [encode_message(*reply) for each in messages if (reply := self._answer_message(each)) is not None]
+        self._began = None
+        return b"".join(replies)
+
+    def _answer_message(self, message: Message) -> tuple[str, bytes] | None:
+        """Return the reply to a message, None if there is none."""
+        if message.is_retained:
             text = f"retained message on {message.topic[:200]!a} ignored: reports are current, and never retained"
             self._notices.say("retained", text)
-            return
-        self._began = time.monotonic()
+            return None
         try:
-            reply = self.answer(message.topic, bytes(message.payload))
+            return self.answer(message.topic, message.payload)
         except Exception:  # an exception here would end paho's thread, and Detect would be deaf from then on
             log.exception("no verdict on the report on %s", message.topic)
-            return
-        finally:
-            self._began = None
-        if reply is not None:
-            client.publish(*reply, qos=QOS)
+            return None
 
     def _disconnected(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._gone.set()

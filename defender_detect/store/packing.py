@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,15 +11,45 @@ import msgspec
 if TYPE_CHECKING:
     from defender_detect.metrics import Value
 
+MOST_ALIKE = 1_000  # sets of metrics that are remembered; a fleet has few
 LARGEST_INTEGER = 2**63 - 1  # of what msgpack and SQLite can hold alike
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
 
 
+class Packer:
+    """Packs reports by the numbers of their metrics, which most reports of a fleet have in common."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self._of: dict[tuple[str, ...], tuple[int, ...]] = {}  # the numbers of all metrics of a report, in their order
+
+    def pack(self, values: Mapping[str, Value]) -> bytes:
+        """Pack a report's values, each beside the number of its metric; what has no number is left out."""
+        metrics = tuple(values)
+        numbers = self._of.get(metrics)
+        if numbers is None:
+            numbers = tuple([self.numbers[metric] for metric in metrics if metric in self.numbers])
+            if len(numbers) < len(metrics):
+                return pack_values(values, self.numbers)
+            if len(self._of) >= MOST_ALIKE:
+                self._of.clear()
+            self._of[metrics] = numbers
+        return _pack(list(chain.from_iterable(zip(numbers, values.values()))))
+
+    def forget(self) -> None:
+        """Forget all numbers."""
+        self.numbers.clear()
+        self._of.clear()
+
+
 def pack_values(values: Mapping[str, Value], numbers: Mapping[str, int]) -> bytes:
     """Pack a report's values, each beside the number of its metric; what has no number is left out."""
-    flat = [item for metric, value in values.items() if metric in numbers for item in (numbers[metric], value)]
+    return _pack([item for metric, value in values.items() if metric in numbers for item in (numbers[metric], value)])
+
+
+def _pack(flat: list[Any]) -> bytes:
     try:
         return _encode(flat)
     except (OverflowError, UnicodeEncodeError):  # a count beyond 64 bits, or half a surrogate pair from JSON

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from defender_detect.store.schema import transaction
 
-STEP = 5_000  # rows, some 30 ms; one step each half second removes three times what 3,500 reports a second add
+STEP = 5_000  # rows, some 30 ms
 STEP_BYTES = 16_000_000  # of values or events: of the longest there are, 118 KB each, 5,000 would take seconds
 ROOM = 0.05  # of the most bytes, that is made at once, so that it is not made for every row
 HOUR = 3600  # seconds

@@ -40,7 +40,10 @@ CREATE TABLE active (violation_id TEXT PRIMARY KEY, thing TEXT NOT NULL, profile
     started_at REAL NOT NULL, last_time REAL NOT NULL, last_value BLOB NOT NULL,
     UNIQUE (thing, profile, behavior)) WITHOUT ROWID;
 """
-ADDED = "CREATE INDEX IF NOT EXISTS active_by_start ON active (started_at)"  # after the first release with version 1
+ADDED = (  # indexes that came later; a release that does not know of them keeps them all the same
+    "CREATE INDEX IF NOT EXISTS active_by_start ON active (started_at)",
+    "CREATE INDEX IF NOT EXISTS states_by_time ON states (accepted_at)",  # the table itself has a gigabyte of a million
+)
 
 # What each version needs to become the next one. 1: people judge violations, and what happened is counted for good,
 # because events are removed in the end; the labels of a count are a JSON array.
@@ -146,8 +149,9 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA cache_size = -{CACHE}")
         if not is_complete:
             _make_tables(connection)
-        connection.execute(ADDED)
         _migrate(connection, path)
+        for statement in ADDED:
+            connection.execute(statement)
         _check_pages(connection)
     except BaseException:
         connection.close()

@@ -14,10 +14,14 @@ from defender_detect.store.reader import HOUR, VALUES, Reader, Thing, Verificati
 
 MOST_EVENTS_OF_A_THING = 5_000  # whose alarms are drawn; a thing that flutters has more
 
-COUNTS = """SELECT count(*), max(accepted_at), coalesce(sum(accepted_at < :silent), 0), count(state) FROM states
-    WHERE accepted_at IS NOT NULL"""
+COUNTS = """SELECT count(accepted_at), max(accepted_at),
+    (SELECT count(*) FROM states WHERE accepted_at < :silent) FROM states WHERE accepted_at IS NOT NULL"""
 LONGEST_SILENT = """SELECT name, accepted_at FROM states JOIN things ON id = thing
     WHERE accepted_at = (SELECT min(accepted_at) FROM states)"""
+SILENT = """SELECT name FROM states CROSS JOIN things ON id = thing WHERE accepted_at > :start AND accepted_at < :end
+    ORDER BY accepted_at"""
+LATEST = """SELECT name, report_id, accepted_at FROM states JOIN things ON id = thing
+    WHERE accepted_at = (SELECT max(accepted_at) FROM states)"""
 ON_NOW = "SELECT profile, behavior, count(*), min(metric), min(criteria) FROM active GROUP BY profile, behavior"
 CHANGES = """SELECT profile, behavior, CAST((time - :start) / :width AS INTEGER), sum(type = 'in-alarm'),
     sum(type <> 'in-alarm'), min(metric), min(criteria) FROM events WHERE time >= :start AND time < :end
@@ -30,6 +34,12 @@ STATES = """SELECT name, report_id, accepted_at FROM things CROSS JOIN states ON
     WHERE accepted_at IS NOT NULL ORDER BY name"""
 ONE_STATE = """SELECT name, report_id, accepted_at, (SELECT count(*) FROM active WHERE active.thing = name)
     FROM things JOIN states ON states.thing = id WHERE name = ? AND accepted_at IS NOT NULL"""
+QUIET = """FROM states CROSS JOIN things ON id = thing WHERE accepted_at < :silent AND {named}
+    AND name NOT IN (SELECT thing FROM active)"""
+WELL = """FROM things CROSS JOIN states ON thing = id WHERE accepted_at >= :silent AND {named}
+    AND name NOT IN (SELECT thing FROM active)"""
+NAMED = "instr(lower(name), lower(:part))"
+HOW_MANY = f"SELECT count(*) FROM things WHERE {NAMED} AND name NOT LIKE '$%'"  # noqa: S608 - ours; $ is of no thing
 FIRST_REPORT = "SELECT min(hour) FROM reports"
 FIRST_TIME = "SELECT min(time) FROM reports WHERE hour = ?"
 SOME_VALUES = """SELECT things.name, time, metrics FROM json_each(:hours) AS each
@@ -110,7 +120,7 @@ class Summaries(Reader):
     def count(self, silent: float) -> Counts:
         """Return how many things there are, and how many have not reported since a time."""
         with self._ask() as connection:
-            things, latest, quiet, _ = connection.execute(COUNTS, {"silent": silent}).fetchone()
+            things, latest, quiet = connection.execute(COUNTS, {"silent": silent}).fetchone()
         return Counts(things, latest, quiet)
 
     def longest_silent(self) -> tuple[str, float] | None:
@@ -118,6 +128,17 @@ class Summaries(Reader):
         with self._ask() as connection:
             found = connection.execute(LONGEST_SILENT).fetchone()
         return None if found is None else (found[0], found[1])
+
+    def silent(self, start: float, end: float) -> list[str]:
+        """Return the things whose last report came between two times, the longest silent first."""
+        with self._ask() as connection:
+            return [name for (name,) in connection.execute(SILENT, {"start": start, "end": end})]
+
+    def last_report(self) -> tuple[str, int | None, float] | None:
+        """Return the newest report of all: its thing, number and time."""
+        with self._ask() as connection:
+            found = connection.execute(LATEST).fetchone()
+        return None if found is None else (found[0], found[1], found[2])
 
     def first_report(self, is_exact: bool = False) -> float | None:
         """Return when the oldest report that is kept came: its hour, or exactly, which looks at that whole hour."""
@@ -154,6 +175,31 @@ class Summaries(Reader):
         """Yield the things that reported, by name, with the last report's number and time."""
         with self._ask() as connection:
             yield from connection.execute(STATES)
+
+    def count_named(self, part: str) -> int:
+        """Return how many things have a part in their names, whether its ASCII letters are small or large."""
+        with self._ask() as connection:
+            return int(connection.execute(HOW_MANY, {"part": part}).fetchone()[0])
+
+    def count_quiet(self, part: str, silent: float) -> int:
+        """Return how many things with a part in their names have been silent since a time, and are in no alarm."""
+        statement = f"SELECT count(*) {QUIET.format(named=NAMED if part else 1)}"  # noqa: S608 - ours
+        with self._ask() as connection:
+            return int(connection.execute(statement, {"part": part, "silent": silent}).fetchone()[0])
+
+    def list_quiet(self, part: str, silent: float, most: int, skip: int) -> list[tuple[str, float]]:
+        """Return a page of those things, the longest silent first, and when each reported last."""
+        return self._list(QUIET, "accepted_at", {"part": part, "silent": silent, "most": most, "skip": skip})
+
+    def list_well(self, part: str, silent: float, most: int, skip: int) -> list[tuple[str, float]]:
+        """Return a page of the things that are neither silent nor in alarm, by name, and when each reported last."""
+        return self._list(WELL, "name", {"part": part, "silent": silent, "most": most, "skip": skip})
+
+    def _list(self, which: str, order: str, parameters: dict[str, Any]) -> list[tuple[str, float]]:
+        named = NAMED if parameters["part"] else 1
+        statement = f"SELECT name, accepted_at {which.format(named=named)} ORDER BY {order} LIMIT :most OFFSET :skip"
+        with self._ask() as connection:
+            return connection.execute(statement, parameters).fetchall()
 
     def thing(self, name: str) -> Thing | None:
         """Return what is known of a thing, None if it never reported."""

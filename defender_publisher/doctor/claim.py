@@ -10,7 +10,7 @@ from defender_daemon.ladder import Doubted, Failed, NotTried
 from defender_publisher.credentials import missing_identity
 from defender_publisher.doctor.case import Case
 
-CONNECT_WITHIN = 60.0  # seconds for the connection and four subscriptions, each of which has a bound of its own
+CONNECT_WITHIN = 30.0  # seconds for the connection and four subscriptions, each of which has a bound of its own
 
 
 def has_claim(case: Case) -> bool:

@@ -131,6 +131,10 @@ class GreengrassSession:
             says = f"the nucleus cannot be reached at {self._way.path}: {reason_of(error)}"
             raise TransportError(says, advice_on(error)) from error
 
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Have a function called, by any thread, when the connection is lost from now on."""
+        self._inbox.on_close = call
+
     def publish(self, payload: bytes) -> None:
         """Send a report at QoS 0; raises NotConnected when the nucleus does not take it."""
         try:

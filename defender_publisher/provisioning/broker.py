@@ -59,7 +59,8 @@ class Broker:
             client_id[:LONGEST_CLIENT_ID],
             "",
             self._own.root_ca,
-            *map(str, pair),
+            str(pair.certificate),
+            str(pair.private_key),
         )
         session = self._session(link)
         try:
@@ -86,7 +87,8 @@ class Broker:
         own = thing == settings.thing_name
         topic = settings.topic if own else RESERVED_TOPIC.replace("{thing_name}", thing) + agent.format
         client_id = thing if agent.client_id == settings.thing_name else str(agent.client_id)
-        return Link(self._own.host, self._own.port, client_id, topic, self._own.root_ca, *map(str, pair))
+        files = str(pair.certificate), str(pair.private_key)
+        return Link(self._own.host, self._own.port, client_id, topic, self._own.root_ca, files[0], files[1])
 
     def _session(self, link: Link) -> Session:
         return Session(link, partial(open_socket, link.host, link.port, self._settings.agent.proxy))
@@ -95,6 +97,6 @@ class Broker:
         problem = problem_of_dates(link.certificate)
         if problem is not None:
             raise NotValidNow(*problem)
-        self._pace.wait(link.client_id)
         gc.collect()  # the SDK's clients are knots of references that hold three descriptors each
-        session.open(replies_required=self._settings.agent.topic is None)
+        with self._pace.apart(link.client_id):
+            session.open(replies_required=self._settings.agent.topic is None)

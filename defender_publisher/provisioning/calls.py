@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -61,12 +62,16 @@ class Pace:
         self._sleep = sleep
         self._last: dict[str, float] = {}
 
-    def wait(self, what: str) -> None:
-        """Wait until a second has passed since this was done last."""
+    @contextlib.contextmanager
+    def apart(self, what: str) -> Iterator[None]:
+        """Wait until a second has passed since this was done last, and note when it is done again."""
         left = self._last.get(what, float("-inf")) + APART - time.monotonic()
         if left > 0:
             self._sleep(left)
-        self._last[what] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._last[what] = time.monotonic()
 
 
 class Asker(NamedTuple):
@@ -103,9 +108,9 @@ class Asker(NamedTuple):
         )
 
     def _ask(self, topic: str, document: Mapping[str, object], kind: type[A]) -> A:
-        self.pace.wait("ask")
         try:
-            self.session.send(topic, json.dumps(document).encode())
+            with self.pace.apart("ask"):
+                self.session.send(topic, json.dumps(document).encode())
             message = self._reply(topic)
         except NotConnected as error:
             raise refusals.hung_up(topic) from error

@@ -16,7 +16,7 @@ from defender_publisher.errors import NotLetIn, Problem, TransportError
 from defender_publisher.provisioning.broker import Broker, Pair
 from defender_publisher.provisioning.calls import Asker
 from defender_publisher.provisioning.errors import CSR, ProvisioningError, UsedTokenError
-from defender_publisher.provisioning.identities import Identities
+from defender_publisher.provisioning.identities import Identities, Slot
 from defender_publisher.provisioning.journal import Journal, JournalFile
 from defender_publisher.provisioning.key import make_key, make_request
 from defender_publisher.provisioning.progress import done
@@ -53,7 +53,7 @@ class Enrollment(NamedTuple):
         done("verified")
         return journal, session
 
-    def _ensure_key(self, slot: str) -> None:
+    def _ensure_key(self, slot: Slot) -> None:
         if not self.identities.key(slot).exists():
             pem = make_key()
             done("key made")

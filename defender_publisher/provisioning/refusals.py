@@ -24,7 +24,8 @@ from defender_publisher.provisioning.errors import (
 )
 
 TOO_MANY, SERVERS_FAULT = 429, 500  # HTTP's status codes: from the latter on it is AWS's own trouble
-PASSING = re.compile(r"throttl|toomany|limitexceeded|internal|unavailable|timeout", re.IGNORECASE)  # codes, in any case
+# Codes, in any case; a hook that took too long, or that Lambda had no room for, is an InvocationError.
+PASSING = re.compile(r"throttl|toomany|limitexceeded|internal|unavailable|timeout|invocation", re.IGNORECASE)
 DENIED = re.compile(r"denied|forbidden|unauthorized", re.IGNORECASE)
 USED_TOKEN = "InvalidCertificateOwnershipToken"  # noqa: S105 - the name of an error
 LONGEST_CODE = 60  # characters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TextIO
 
 from defender_publisher.transport import Delivery, decode
@@ -20,6 +21,7 @@ class Console:
     def __init__(self, stream: TextIO, form: str) -> None:
         self._stream = stream
         self._form = form
+        self.on_loss: Callable[[], None] = lambda: None  # there is nothing to lose
 
     def connect(self) -> None:
         """Do nothing: there is nothing to connect to."""

@@ -8,18 +8,24 @@ from aws_cdk import App, CfnOutput, LegacyStackSynthesizer, Stack, Tags
 
 from infrastructure.constructs.alerts import Alerts
 from infrastructure.constructs.artifacts_bucket import ArtifactsBucket
+from infrastructure.constructs.claim import Claim
 from infrastructure.constructs.cloudwatch_access import CloudWatchAccess
 from infrastructure.constructs.custom_metric import CustomMetric
 from infrastructure.constructs.device import Device
 from infrastructure.constructs.device_policy import DevicePolicy
+from infrastructure.constructs.engine import Engine
 from infrastructure.constructs.fleet_group import FleetGroup
 from infrastructure.constructs.greengrass_deployment import GreengrassDeployment
 from infrastructure.constructs.log_group import LogGroup
+from infrastructure.constructs.rotation import Rotation
 from infrastructure.constructs.security_profile import SecurityProfile
 from infrastructure.description import (
     ArtifactsStack,
+    ClaimStack,
     CloudWatchStack,
     DetectStack,
+    EngineBucketStack,
+    EngineStack,
     FleetStack,
     GreengrassStack,
     LogsStack,
@@ -79,6 +85,22 @@ def _fill_artifacts(description: ArtifactsStack, stack: Stack) -> None:
 @fill.register
 def _fill_greengrass(description: GreengrassStack, stack: Stack) -> None:
     GreengrassDeployment(stack, "Greengrass", description)
+
+
+@fill.register
+def _fill_claim(description: ClaimStack, stack: Stack) -> None:
+    rotation = Rotation(stack, "Rotation", description.names)
+    Claim(stack, "Claim", description, rotation.role_arn, rotation.log_group)
+
+
+@fill.register
+def _fill_engine_bucket(description: EngineBucketStack, stack: Stack) -> None:
+    ArtifactsBucket(stack, "Bucket", description.bucket)
+
+
+@fill.register
+def _fill_engine(description: EngineStack, stack: Stack) -> None:
+    Engine(stack, "Engine", description)
 
 
 def make_stack(app: App, description: StackDescription) -> Stack:

@@ -10,6 +10,7 @@ from typing import Any
 from configuration import section
 from directory import Directory
 from installation import AS_PROGRAM, SOURCE, Installation
+from linux import UNITS
 from program import link
 from session import tell_problem
 from switch import readlink
@@ -17,6 +18,7 @@ from verdict import as_service
 
 DIRECTORY = "/etc/amazon-defender-detect"
 CONSOLE_ADDRESS = "/run/amazon-defender-detect-console/address"  # its token is in there, for root
+RENEWAL = "amazon-defender-detect-renewal.conf"  # what the unit gets beside
 LISTENS_ON = "127.0.0.1"  # the built-in broker, unless the configuration says where
 
 
@@ -34,6 +36,7 @@ class DetectInstallation(Installation):
         self.install_program()
         self._install_user()
         self._check_configuration()
+        self._hand_over_authority()
         self.install_service()
         starts = self.switch.start(self.program)
         self._ask_doctor(starts)
@@ -60,10 +63,18 @@ class DetectInstallation(Installation):
         problem = self.directory.problem(self.platform.state)
         if problem:
             self.session.fail(problem)
+        self.platform.shards = self.directory.shards()
+        if self.platform.shards and self.platform.companion:
+            by_hand = f"{self.session.product.name} console --state-directory {self.platform.state}/0"
+            self.session.fail(
+                "the console shows one state directory, and agent.topic has shards: install without it (--no-console), "
+                f"and look at one by hand: {by_hand}"
+            )
         etc, path = self.places.etc, self.directory.path
         if readlink(etc) != str(path):
             self.commands.do_as_device("point", [etc, path], lambda: link(etc, path))
-        self.session.finish(f"{path}, for {self._place()}")
+        shards = f", in {self.platform.shards} shards" if self.platform.shards else ""
+        self.session.finish(f"{path}, for {self._place()}{shards}")
 
     def _chosen(self) -> Path:
         """Return the directory that was named, or that of an earlier installation, or the usual one."""
@@ -99,6 +110,18 @@ class DetectInstallation(Installation):
             done = self.commands.run(*words, identity=identity)
         self.session.require(done, "it cannot be used")
         self.session.finish(str(config))
+
+    def _hand_over_authority(self) -> None:
+        """Let systemd give the service the authority's key where things renew their certificates, and only there."""
+        place = self.places.below(UNITS / f"{self.session.product.units[0]}.d") / RENEWAL
+        if self.directory.renews():
+            new = place.with_name(f"{place.name}.new")  # which systemd does not read
+            self.commands.make_open(place.parent)
+            self.commands.copy(SOURCE / "installers" / RENEWAL, new)
+            self.commands.change_mode(0o644, new)
+            self.commands.move(new, place)
+        elif place.exists():
+            self.commands.remove(place)
 
     def _as_service(self) -> Any:
         user = "" if self.session.dry_run or self.commands.prefix else self.platform.user

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 from configuration import parse, section
 from files import read_file
 
-KEY, AUTHORITY_KEY = "detect.key", "authority/authority.key"
+KEY, AUTHORITY = "detect.key", "authority"
+AUTHORITY_KEY = f"{AUTHORITY}/authority.key"
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - what the unit's sandbox hides
+SHARDS = re.compile(r"\{shard:([1-9][0-9]{0,3})\}")  # in agent.topic; the program itself checks the number
 
 
 class Directory:
@@ -27,6 +30,11 @@ class Directory:
     def config(self) -> dict[str, Any]:
         """Return the configuration; raises Problem for one that is none."""
         return parse(read_file(self.file), str(self.file))
+
+    def shards(self) -> int:
+        """Return how many shards the topic of the configuration has, 0 for none."""
+        found = SHARDS.search(str(section(self.config(), "agent").get("topic") or ""))
+        return int(found[1]) if found else 0
 
     def missing(self) -> str:
         """Return what shows that nobody has made the directory yet, empty if it was made."""
@@ -60,10 +68,18 @@ class Directory:
         named = section(agent, "authentication").get("private_key")
         if named not in (KEY, str(self.key)):
             return f"agent.authentication.private_key must be {KEY}, the file that the service is given, got {named}"
+        if "renewal" in agent and (there := section(agent, "renewal").get("authority", AUTHORITY)) not in (
+            AUTHORITY, str(self.path / AUTHORITY),
+        ):  # fmt: skip
+            return f"agent.renewal.authority must be {AUTHORITY}, whose key the service is given, got {there}"
         kept = agent.get("state_directory")
         if kept not in (None, str(state)):
             return f"agent.state_directory must be {state}, which the service can write, or be left out, got {kept}"
         return ""
+
+    def renews(self) -> bool:
+        """Whether things renew their certificates over the air, for which the service needs the authority's key."""
+        return "renewal" in section(self.config(), "agent")
 
     def closed(self) -> Iterator[tuple[Path, int]]:
         """Yield what the service has to read and only root can yet, each with the mode that lets its group."""
@@ -77,6 +93,8 @@ class Directory:
         for text in strings_of(self.config()):
             path = self.path / text
             if "\0" in text or path.suffix == ".key" or not os.path.exists(path) or ".." in path.parts:
+                continue
+            if path == self.path / AUTHORITY:  # which agent.renewal names, and where the service has nothing to read
                 continue
             inside = sorted(path.glob("*.json")) if path.is_dir() else []
             for each in (path, *path.parents, *inside):

@@ -37,6 +37,7 @@ class Linux:
         there = tuple(each for each in self.product.oneshots if self._unit(each.units[0]).exists())
         self.oneshots = self.oneshots_before = there
         self.started_at = 0.0
+        self.shards = 0
 
     @property
     def template(self) -> str:
@@ -66,12 +67,21 @@ class Linux:
     @property
     def service_file(self) -> Path:
         """The unit that is told of."""
-        return self._unit(self.product.units[-1])
+        return self._unit(self._files[0])
 
     @property
     def units(self) -> list[str]:
         """The units of all services, in the order of their start."""
-        return [*self.product.units, *([self.companion.unit] if self.companion else [])]
+        own = self.product.units
+        if self.shards:
+            own = tuple(self.product.template.replace("@", f"@{shard}") for shard in range(self.shards))
+        return [*own, *([self.companion.unit] if self.companion else [])]
+
+    @property
+    def _files(self) -> list[str]:
+        """The files of these units: of all shards it is one."""
+        own = (self.product.template,) if self.shards else self.product.units
+        return [*own, *([self.companion.unit] if self.companion else [])]
 
     @property
     def beside(self) -> list[str]:
@@ -131,8 +141,9 @@ class Linux:
         units = self.session.places.below(UNITS)
         self.commands.make_open(units)
         self._drop_companion(version)
+        self._drop_others(units)
         self._drop_oneshots(version)
-        for unit in [*self.units, *(unit for each in self.oneshots for unit in each.units)]:
+        for unit in [*self._files, *(unit for each in self.oneshots for unit in each.units)]:
             new = units / f"{unit}.new"
             self.commands.copy(version / "installers" / unit, new)
             self.commands.change_mode(0o644, new)
@@ -151,6 +162,19 @@ class Linux:
         if self.companion is None and self._unit(second.unit).exists():
             self._systemctl("-q", "disable", "--now", second.unit)
             self.commands.remove(self._unit(second.unit))
+
+    def _drop_others(self, units: Path) -> None:
+        """Stop what is not to run any more where there are shards now, or none, or fewer than before."""
+        template = self.product.template
+        if not template:
+            return
+        enabled = [each.name for each in units.glob(f"*.wants/{template.replace('@', '@*')}")]
+        others = sorted({*enabled, *(unit for unit in self.product.units if self._unit(unit).exists())} - {*self.units})
+        if others:
+            self._systemctl("-q", "disable", "--now", *others)
+        gone = template if not self.shards else self.product.units[0]
+        if self._unit(gone).exists():
+            self.commands.remove(self._unit(gone))
 
     def _drop_oneshots(self, version: Path) -> None:
         """Remove the oneshots that nobody wants, or of which a version knows nothing."""

@@ -39,6 +39,7 @@ class Macos:
         self.commands = session.commands
         self.places = session.places
         self.started_at = 0.0
+        self.shards = 0  # there is no Detect for a Mac
         second = self.product.companion
         self.companion_before = second if second and self._plist(second.label).exists() else None
         self.companion = session.companion(self.companion_before is not None)

@@ -15,6 +15,7 @@ class Platform(Protocol):
     keeps_wheels: bool  # whether a start rebuilds the program's environment from the wheels of its version
     companion: Companion | None  # the second program that is installed too, or is going to be
     companion_before: Companion | None  # the one that was there before this installation
+    shards: int  # how many services of the same kind there are to be, 0 for one that is no shard
     oneshots: tuple[Oneshot, ...]  # what runs beside the service now and then, or is going to
     oneshots_before: tuple[Oneshot, ...]  # those that were there before this installation
     has_first_boot: bool  # whether an image can be made whose devices ask for their certificates when they boot first

@@ -50,6 +50,7 @@ class Product:
     groups: tuple[str, ...] = ()  # that the user is in besides its own
     examples: tuple[str, str] = ("", "")  # of a configuration that the installer writes, for Linux and macOS
     companion: Companion | None = None
+    template: str = ""  # the unit in place of the others where the configuration has shards
     oneshots: tuple[Oneshot, ...] = ()  # all that there can be
     requirements: str = "requirements.txt"  # in the source tree
     lock: str = "packages"  # of the packages that an index has
@@ -103,6 +104,7 @@ DETECT = Product(
     options=("--directory", "--console", "--no-console", *COMMON),
     user="amazon-defender-detect",
     units=("amazon-defender-detect.service",),
+    template="amazon-defender-detect@.service",
     account="",  # there is no installer for a Mac
     labels=(),
     comment="Device Defender Detect",

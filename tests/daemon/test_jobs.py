@@ -76,6 +76,27 @@ def test_a_job_waits_each_time_for_as_long_as_its_run_returned(start_job: Callab
     assert wait_until(lambda: job.interval == datetime.timedelta(seconds=LONG))
 
 
+def test_a_ring_brings_the_next_turn_forward_once(started: list[Any], beats: Beats) -> None:
+    loop = timeloop.Timeloop()
+    loop.logger.handlers.clear()
+    turns: list[float] = []
+
+    def step() -> float:
+        turns.append(time.monotonic())
+        return LONG
+
+    ring = jobs_module.add_job(loop, beats, step, first=LONG)
+    loop.start(block=False)
+    started.extend(loop.jobs)
+    assert not turns
+    ring()
+    assert wait_until(lambda: len(turns) == 1)
+    ring()
+    assert wait_until(lambda: len(turns) == 2)
+    time.sleep(0.1)
+    assert 2 == len(turns)
+
+
 def test_a_wait_that_is_over_is_not_waited_for_again(start_job: Callable[..., Any]) -> None:
     waits = iter([0.0, 0.0, LONG])
     job = start_job(lambda: next(waits))

@@ -75,6 +75,11 @@ WRONG = [
     (agent(debug=1), "agent.debug must be true or false, got 1"),
     (agent(embedded_broker="yes"), 'agent.embedded_broker must be true or false, got "yes"'),
     (agent(topic="reports"), TOPIC_RULE + '"reports"'),
+    (
+        agent(topic="{shard}/{thing_name}"),
+        'agent.topic must give the number of shards as in {shard:16}, got "{shard}/{thing_name}"',
+    ),
+    (agent(shard=-1), "agent.shard must be "),
     (agent(topic="a/{thing_name}/+"), TOPIC_RULE + '"a/{thing_name}/+"'),
     (agent(topic="a/x{thing_name}"), TOPIC_RULE + '"a/x{thing_name}"'),
     (agent(topic="{thing_name}/{thing_name}"), TOPIC_RULE + '"{thing_name}/{thing_name}"'),

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,7 +25,9 @@ from defender_detect import questions
 from defender_detect.__main__ import main
 from defender_detect.authority import things
 from defender_detect.authority.directory import Directory
+from defender_detect.authority.renewals import Registered, Renewals, Renewed, write_renewals
 from defender_detect.authority.things import Wanted
+from defender_detect.config import read_config
 from defender_detect.home import list_certificates
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
@@ -197,12 +200,69 @@ def test_things_and_list_say_whose_certificate_ends_soon(tmp_path, capsys):
     record["certificates"][0]["issued"] -= 365 * 86_400
     record["certificates"][0]["ends"] = int(now.timestamp()) + 20 * 86_400 + 3600
     (home / "authority" / "issued.json").write_text(json.dumps(record))
-    questions.print_what_ends_soon(home / "amazon-defender-detect.json")
+    config = home / "amazon-defender-detect.json"
+    questions.print_what_ends_soon(config, read_config(config, {}))
     sentence = f"the certificate of {THING} ends in 20 days: run amazon-defender-detect renew {THING}"
     assert capsys.readouterr().out == f"{sentence}\n"
     (line,) = [each for each in list_certificates(Directory(home), now, as_json=False) if each.startswith(THING)]
     assert f"(20 days): run amazon-defender-detect renew {THING}" in line
     (found,) = list_certificates(Directory(home), now, as_json=True)
     assert json.loads(found)["things"][0]["thing"] == THING
-    questions.print_what_ends_soon(tmp_path / "elsewhere.json")
+    questions.print_what_ends_soon(tmp_path / "elsewhere.json", read_config(config, {}))
     assert capsys.readouterr().out == ""
+
+
+def test_a_thing_is_asked_to_renew_its_certificate_and_list_and_things_say_who_has_not(tmp_path, capsys):
+    home = Home(tmp_path, 18883, "--renewal")
+    assert "the service is given the key in " in home.said
+    home.add()
+    config = json.loads(home.install().read_text())
+    assert config["agent"]["provisioning"] == {"rotation_template": "amazon-defender-rotate"}
+    directory = ("--directory", home.home)
+    assert f"{THING} is asked to renew its certificate" in home.type("renew", "--over-the-air", THING, *directory)
+    sentence = f"{THING} has not renewed its certificate yet, asked to on "
+    assert sentence in home.type("list", *directory)
+    path = home.home / "amazon-defender-detect.json"
+    capsys.readouterr()
+    questions.print_what_ends_soon(path, read_config(path, {}))
+    assert sentence in capsys.readouterr().out
+    state = home.home / "state"
+    state.mkdir()
+    got = Registered(serial="A1", issued=int(time.time() * 1e6), ends=int(time.time()) + 90 * 86_400)
+    committed = int(time.time()) + 1
+    write_renewals(state, Renewals().with_thing(THING, Renewed(in_force=got, committed=committed)))
+    said = home.type("list", *directory)
+    assert sentence not in said
+    assert "(90 days)" in said or "(89 days)" in said
+    assert "renewed over the air on " in said
+    assert THING in json.loads(home.type("list", "--json", *directory))["over_the_air"]
+
+
+def test_every_thing_that_has_a_certificate_is_asked_by_all(tmp_path):
+    home = Home(tmp_path, 18883, "--renewal")
+    directory = ("--directory", home.home)
+    assert "no thing has a certificate" in home.type("renew", "--all", *directory)
+    home.add()
+    home.type("add", "rpi-0002", *directory, "--output", tmp_path / "rpi-0002.tar")
+    home.type("remove", "rpi-0002", *directory)
+    assert f"{THING} is asked" in (said := home.type("renew", "--all", *directory))
+    assert "rpi-0002" not in said
+
+
+def test_where_it_is_not_allowed_it_is_refused_with_what_to_do(tmp_path, capsys):
+    home = Home(tmp_path, 18883)
+    home.add()
+    assert "provisioning" not in json.loads(home.install().read_text())["agent"]
+    home.type("renew", "--over-the-air", THING, "--directory", home.home, status=78)
+    assert f"run amazon-defender-detect init --renewal {home.home}, or issue a bundle" in capsys.readouterr().err
+    said = home.type("init", home.home, "--renewal")
+    assert 'add "renewal": {"authority": "authority"} to agent in ' in said
+    other = Home(tmp_path / "other", 18884, "--mosquitto")
+    other.type("renew", "--all", "--directory", other.home, status=78)
+    assert "would go to everybody who subscribes to them; `renew THING` issues a bundle" in capsys.readouterr().err
+
+
+def test_a_thing_that_nobody_added_cannot_be_asked(tmp_path, capsys):
+    home = Home(tmp_path, 18883, "--renewal")
+    home.type("renew", "--over-the-air", "nobody", "--directory", home.home, status=78)
+    assert "'nobody' has no certificate that could be renewed" in capsys.readouterr().err

@@ -34,6 +34,7 @@ from tests.detect.receive.test_receiver import (
     credentials_of,
     report,
 )
+from tests.plain_python import PLAIN_PYTHON
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = ROOT / "amazon-defender-detect"
@@ -228,7 +229,7 @@ def make_environment(checkout: Path, script: str) -> None:
 
 
 def without_packages(checkout: Path) -> tuple[str, ...]:
-    return (sys.executable, "-S", str(checkout / SCRIPT.name))
+    return (PLAIN_PYTHON, "-S", str(checkout / SCRIPT.name))
 
 
 def test_without_its_packages_it_starts_again_in_the_environment_beside_it(checkout, files):
@@ -238,7 +239,7 @@ def test_without_its_packages_it_starts_again_in_the_environment_beside_it(check
 
 
 def test_an_environment_without_the_packages_is_tried_once(checkout, files):
-    make_environment(checkout, f'echo tried; exec {sys.executable} -S "$@"')
+    make_environment(checkout, f'echo tried; exec {PLAIN_PYTHON} -S "$@"')
     ended = run("--endpoint", HOST, *files, command=without_packages(checkout))
     assert ended.stdout == "tried\n"
     assert ended.returncode == WRONG_CONFIGURATION

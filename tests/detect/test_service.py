@@ -449,9 +449,9 @@ def test_the_percentiles_of_all_things_survive_a_restart(tmp_path: Path) -> None
     first.close(start + 20)
     second, told = service()
     second.restore(lambda *_: None)
-    second.accept(accepted("thing-0", 3), start + 301)
-    second.accept(accepted("thing-1", 4), start + 302)
-    second.close(start + 303)
+    second.accept(accepted("thing-0", 3), start + 331)
+    second.accept(accepted("thing-1", 4), start + 332)
+    second.close(start + 333)
     assert [(event.thing, event.type) for event in told] == [("thing-1", "in-alarm")]
 
 

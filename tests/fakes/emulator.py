@@ -19,9 +19,9 @@ REGION = "eu-west-1"
 LONGEST_START, LONGEST_END = 60.0, 5.0  # seconds
 CALLER = "arn:aws:sts::{account}:assumed-role/deployer/somebody"
 DENIED = f"User: {CALLER} is not authorized to perform: {{action}} on resource: {{resource}}"
-JSON_ACTIONS = ("iot:", "logs:")  # whose codes end in Exception
+JSON_ACTIONS = ("dynamodb:", "iot:", "logs:")  # whose codes end in Exception
 # What reads: every other call is a write, which --plan and a second run do not make.
-READS = ("Describe", "Get", "List", "Validate", "Detect", "Estimate", "Search")
+READS = ("Describe", "Get", "List", "Validate", "Detect", "Estimate", "Scan", "Search")
 
 
 class Emulator:
@@ -164,6 +164,14 @@ class Account:
         """Return what the credentials provider was asked, as {thing, alias, status}."""
         return list(self.emulator.ask("credentials", self.id))
 
+    def provisioning(self) -> list[dict[str, Any]]:
+        """Return what devices asked of fleet provisioning, as {client, operation, at, verdict, code}."""
+        return list(self.emulator.ask("provisioning", self.id))
+
+    def register_at_most(self, number: int) -> None:
+        """Let devices register so often a second, and answer Throttled beyond; AWS's default is 10."""
+        self.emulator.ask("registrations", self.id, number=number)
+
     def credentials_last(self, seconds: float) -> None:
         """Let the credentials provider give credentials that expire sooner than role aliases say."""
         self.emulator.ask("lifetime", self.id, seconds=seconds)
@@ -242,6 +250,10 @@ def snapshot(account: Account) -> dict[str, Any]:
         "profiles": sorted(each["name"] for each in iot.list_security_profiles()["securityProfileIdentifiers"]),
         "role_aliases": sorted(iot.list_role_aliases()["roleAliases"]),
         "log_groups": sorted(group["logGroupName"] for page in pages for group in page["logGroups"]),
+        "templates": sorted(each["templateName"] for each in iot.list_provisioning_templates()["templates"]),
+        "rules": sorted(each["ruleName"] for each in iot.list_topic_rules()["rules"]),
+        "functions": sorted(each["FunctionName"] for each in account.client("lambda").list_functions()["Functions"]),
+        "tables": sorted(account.client("dynamodb").list_tables()["TableNames"]),
         "buckets": sorted(bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]),
         **{kind: sorted(found) for kind, found in account.greengrass().items()},
         "topics": sorted(topic["TopicArn"] for topic in sns.list_topics()["Topics"]),

@@ -21,8 +21,9 @@ from tests.fakes.faults import describe, faults, find_fault, lag_of, lags, mend
 from tests.fakes.handler_permissions import find_resource, permissions_of
 
 LOOPBACK = "127.0.0.1"
-JSON_SERVICES = ("iot", "logs", "monitoring")  # whose errors are JSON; those of the others are XML
+JSON_SERVICES = ("dynamodb", "iot", "logs", "monitoring")  # whose errors are JSON; those of the others are XML
 
+PASSED_TO = {"AWS::Lambda::Function": "lambda", "AWS::KinesisAnalyticsV2::Application": "kinesisanalytics"}
 HANDLER_ERROR = (
     'Resource handler returned message: "{} (Service: Iot, Status Code: {}, Request ID: 0)" (HandlerErrorCode: {})'
 )
@@ -58,7 +59,8 @@ def watch_requests(app: Any) -> None:
         if (named := greengrass.action_of(method, path)) is not None:
             return answer_greengrass(path, headers, query, named)
         service = detect_service(method, path, headers, parameters)
-        action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters) or service
+        action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters)
+        action = action or name_action(service, headers)
         account = get_account_id()
         calls[account][action] += 1
         caller.set(extract_access_key_id(headers, query))
@@ -79,6 +81,12 @@ def watch_requests(app: Any) -> None:
         return _error(fault["code"], message, fault["status"])
 
     app._dispatch_service_request = watch
+
+
+def name_action(service: str, headers: dict[str, str]) -> str:
+    """Return the action of a call whose service has none in ministack, as kinesisanalytics:DescribeApplication."""
+    called = headers.get("x-amz-target", "").partition(".")[2]
+    return f"{service.removesuffix('v2')}:{called}" if called else service
 
 
 def answer_greengrass(path: str, headers: dict[str, str], query: Any, action: str) -> Any:
@@ -145,7 +153,10 @@ def check_handler(what: str, kind: str, logical_id: str, physical_id: str, prope
         if fault := find_fault(account, action, subject, by_stack=True):
             message = describe(fault, action, resource)
             raise ValueError(HANDLER_ERROR.format(message, fault["status"], fault["code"]))
-        context = {"iam:PassedToService": "iot.amazonaws.com"} if action == "iam:PassRole" else {}
+        service = PASSED_TO.get(kind, "iot")
+        context = {"iam:PassedToService": f"{service}.amazonaws.com"} if action == "iam:PassRole" else {}
+        if action in ("iam:AttachRolePolicy", "iam:DetachRolePolicy"):
+            context = {"iam:PolicyARN": properties["ManagedPolicyArns"][0]}
         allowed = caller.get() and enforce(caller.get(), action, action[:3], region, resource, context)
         if isinstance(allowed, EvalResult):
             message = f"User: {allowed.principal_arn} is not authorized to perform: {action} on resource: {resource}"
@@ -160,7 +171,7 @@ def watch_stacks() -> None:
     create, update, delete = stacks._provision_resource, stacks._update_resource, stacks._delete_resource
 
     def provision(kind: str, logical_id: str, properties: Any, stack: str) -> Any:
-        generated = f"{stack}-{logical_id}" if kind == "AWS::IAM::Role" else ""
+        generated = f"{stack}-{logical_id}" if kind in ("AWS::IAM::Role", "AWS::Lambda::Function") else ""
         check_handler("create", kind, logical_id, generated, properties)
         return create(kind, logical_id, properties, stack)
 
@@ -245,7 +256,7 @@ def answer(question: dict[str, Any]) -> Any:
     """Do what the tests ask for."""
     from ministack.core.responses import request_scope
 
-    from tests.fakes import credentials_provider, device_defender
+    from tests.fakes import credentials_provider, device_defender, fleet_provisioning
 
     account, what = question["account"], question["ask"]
     if what == "calls":
@@ -257,6 +268,8 @@ def answer(question: dict[str, Any]) -> Any:
     if what == "greengrass":
         with request_scope(account, question["region"]):
             return ask_greengrass(question)
+    if what == "provisioning":
+        return [each for each in fleet_provisioning.asked if each["account"] == account]
     if what == "forget":
         calls.pop(account, None)
     elif what == "fail":
@@ -265,6 +278,8 @@ def answer(question: dict[str, Any]) -> Any:
         delays[account] = question["seconds"]
     elif what == "interval":
         device_defender.intervals[account] = question["seconds"]
+    elif what == "registrations":
+        fleet_provisioning.quotas[account] = question["number"]
     elif what == "lag":
         lags[account][question["action"]] = question["seconds"]
     elif what == "lifetime":
@@ -323,13 +338,21 @@ def main() -> None:
     from ministack import app
     from ministack.services import iot
 
-    from tests.fakes import cloudwatch_limits, credentials_provider, device_defender, greengrass, role_aliases
+    from tests.fakes import (
+        cloudwatch_limits,
+        credentials_provider,
+        device_defender,
+        fleet_provisioning,
+        greengrass,
+        role_aliases,
+    )
 
     bind_to_loopback(mqtt)
     device_defender.install()
     role_aliases.install()
     cloudwatch_limits.install()
     greengrass.install()
+    fleet_provisioning.install()
     credentials_provider.serve(provider)
     name_the_endpoint_as_aws_does(iot)
     pause_in_time(iot)

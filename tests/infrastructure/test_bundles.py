@@ -15,9 +15,10 @@ from tests.infrastructure.deployer import issue, skip_without
 
 skip_without("cryptography")
 
-from infrastructure.bundles import read_device_config, unreported, write_bundle  # noqa: E402
+from infrastructure.bundles import CLAIM_KEYS, read_device_config, unreported, write_bundle, write_claim  # noqa: E402
 from infrastructure.errors import DeployError  # noqa: E402
 from infrastructure.keys import KeyStore  # noqa: E402
+from infrastructure.names import Names  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FLEET = ROOT / "configs" / "amazon-defender-publisher-fleet.json"
@@ -192,3 +193,27 @@ def test_metrics_that_no_device_reports_are_found() -> None:
     assert ("failed_logins",) == unreported(["cpu_usage", "failed_logins"], config)
     assert ("cpu_usage",) == unreported({"cpu_usage": "number"}, {})
     assert () == unreported(["cpu_usage"], read_device_config(FLEET))
+
+
+def test_a_claim_names_no_thing_and_keeps_what_is_configured_of_provisioning(store: KeyStore) -> None:
+    settle(store, CLAIM_KEYS)
+    config = {"agent": {"provisioning": {"rotate_after_days": 365, "template": "another"}, "publish_interval": 600}}
+    claim = write_claim(store, Names("lab"), ENDPOINT, config, ROOTS)
+    agent = config_of(claim)["agent"]
+    assert (600, 365, "lab", "lab-rotate") == (
+        agent["publish_interval"],
+        *(agent["provisioning"][key] for key in ("rotate_after_days", "template", "rotation_template")),
+    )
+    assert "thing_name" not in agent
+    assert claim is not None
+    with tarfile.open(claim) as tar:
+        expected = {"claim-private.key": 0o600, "claim-certificate.pem": 0o644, "roots.pem": 0o644}
+        assert {**expected, "amazon-defender-publisher.json": 0o644} == {each.name: each.mode for each in tar}
+    assert None is write_claim(store, Names("lab"), ENDPOINT, config, ROOTS)
+
+
+def test_a_bundle_has_nothing_of_provisioning(store: KeyStore) -> None:
+    agent = config_of(write(store, agent={"provisioning": {"rotate_after_days": 365}, "publish_interval": 600}))[
+        "agent"
+    ]
+    assert (600, False) == (agent["publish_interval"], "provisioning" in agent)

@@ -13,6 +13,7 @@ import pytest
 from infrastructure.placement import THINGS_PER_STACK
 from tests.fakes.emulator import ROOT, Account, Emulator
 from tests.infrastructure.deployment import DEPLOY, Machine, certificate_of, members_of
+from tests.plain_python import PLAIN_PYTHON
 from tests.waiting import wait_until
 
 FLEET, THINGS, MORE, DETECT = (
@@ -281,7 +282,7 @@ def test_what_is_missing_on_the_machine_is_said_with_the_command_that_brings_it(
     for script in (DEPLOY, ROOT / "defender_start.py"):
         shutil.copy(script, tmp_path)
     shutil.copytree(ROOT / "infrastructure", tmp_path / "infrastructure", ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-S", str(tmp_path / "deploy.py"), "--plan"]  # -S: without what pip installed
+    command = [PLAIN_PYTHON, "-S", str(tmp_path / "deploy.py"), "--plan"]  # -S: without what pip installed
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert 1 == done.returncode
     assert "Traceback" not in done.stderr

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from tests.fakes.emulator import Account, Emulator
+from tests.infrastructure.claimant import unpack
 from tests.infrastructure.deployment import Machine, certificate_of, members_of
 from tests.infrastructure.test_deploy import NOTHING
 from tests.infrastructure.test_deploy_greengrass import add_core, build
 
 FLEET, THINGS, DETECT = (f"amazon-defender-publisher-{part}" for part in ("fleet", "things-1", "detect"))
+CLAIM_POLICY = Path(__file__).resolve().parent.parent.parent / "infrastructure" / "deployer-claim-policy.json"
 POLICY = Path(__file__).resolve().parent.parent.parent / "infrastructure" / "deployer-policy.json"
 LINES = 1  # of the sentence
 PRIVATE_KEY = "PRIVATE KEY"
@@ -348,7 +350,8 @@ def test_only_a_deployed_thing_can_be_rotated(machine: Machine, thing: str) -> N
 def test_the_policy_for_deployers_is_enough_for_all_that_a_fleet_needs(machine: Machine, emulator: Emulator) -> None:
     iam = machine.account.client("iam")
     iam.create_user(UserName="deployer")
-    iam.put_user_policy(UserName="deployer", PolicyName="deploy", PolicyDocument=POLICY.read_text())
+    for name, path in (("deploy", POLICY), ("claim", CLAIM_POLICY)):
+        iam.put_user_policy(UserName="deployer", PolicyName=name, PolicyDocument=path.read_text())
     key = iam.create_access_key(UserName="deployer")["AccessKey"]
     who = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
     deployer = Machine(machine.directory, machine.account, who).list("rpi-0001", "rpi-0002")
@@ -366,9 +369,18 @@ def test_the_policy_for_deployers_is_enough_for_all_that_a_fleet_needs(machine: 
         ["--greengrass", "core-1"],
         ["--no-greengrass"],
         ["--greengrass", "core-1"],
-        ["--destroy"],
+        ["--claim", "--serials", "serials.txt"],
+        ["--end-claims"],
+        ["--claim"],
+        ["--claim", "--serials", "others.txt", "--delete-at-most", "9"],
+        ["--destroy", "--delete-at-most", "9"],
     ):
         Path(machine.directory, "fewer.txt").write_text("rpi-0002\nrpi-0003\n")
+        Path(machine.directory, "serials.txt").write_text("dev-1\ndev-2\n")
+        Path(machine.directory, "others.txt").write_text("dev-1 again\ndev-3\n")
+        if "--destroy" in arguments:
+            assert "accepted" == unpack(deployer).provision("dev-3")[0]
+            assert 0 == deployer.deploy("--yes", "--rotate", "dev-3").status
         run = deployer.deploy("--yes", *arguments)
         assert 0 == run.status, run.text
     assert {**NOTHING, "things": ["core-1"]} == machine.account.snapshot()

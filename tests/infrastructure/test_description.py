@@ -77,7 +77,11 @@ def test_another_cdk_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None
 def test_whatever_makes_templates_is_in_the_digest() -> None:
     here = Path(description.__file__).parent
     sources = {path for pattern in description.SYNTHESIS for path in here.glob(pattern)}
-    makers = {*here.glob("constructs/*.py"), *(here / f"{name}.py" for name in ("synthesis", "names", "description"))}
+    makers = {
+        *here.glob("constructs/*.py"),
+        *here.glob("functions/*.py"),
+        *(here / f"{name}.py" for name in ("synthesis", "names", "description")),
+    }
     assert makers == sources
 
 

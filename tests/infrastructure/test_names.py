@@ -80,3 +80,26 @@ def test_stacks_of_log_groups_are_told_by_their_numbers() -> None:
     names = Names("lab")
     found = [names.logs_stack_number(name) for name in ("lab-logs-12", "lab-logs-0", "lab-logs-x", "other-logs-1")]
     assert [12, None, None, None] == found
+
+
+@pytest.mark.parametrize("prefix", ["lab", "amazon-defender-publisher", "x" * 29, "x" * 30, LONGEST])
+def test_a_template_has_a_name_that_aws_takes(prefix: str) -> None:
+    names = Names(prefix)
+    for name in (names.template, names.rotation_template):
+        assert re.fullmatch("[0-9A-Za-z_-]{1,36}", name)
+    assert (names.template == prefix) == (len(prefix) <= 29)
+    assert f"{names.template}-rotate" == names.rotation_template
+    assert re.fullmatch("[a-zA-Z0-9_]{1,128}", names.rotation_rule)
+
+
+def test_long_prefixes_that_begin_alike_have_different_templates() -> None:
+    assert Names("x" * 40 + "a").template != Names("x" * 40 + "b").template
+
+
+def test_the_engines_bucket_has_a_name_that_s3_takes_and_no_other_fleet_has() -> None:
+    prefixes = ("lab", "Lab", "n" * 100, "n" * 99 + "m", "a-", "amazon-defender-publisher")
+    found = [Names(prefix).engine_bucket("123456789012", "ap-southeast-1") for prefix in prefixes]
+    assert len(prefixes) == len(set(found))
+    assert all(re.fullmatch("[a-z][a-z0-9-]{2,62}", name) and "--" not in name for name in found)
+    assert not {*found} & {Names(prefix).bucket("123456789012", "ap-southeast-1") for prefix in prefixes}
+    assert "lab_two_engine" == Names("lab-two").engine_rule

@@ -9,7 +9,7 @@ skip_without("boto3")
 from botocore import exceptions  # noqa: E402
 
 from infrastructure.errors import Refused  # noqa: E402
-from infrastructure.refusals import explain, missing_permission  # noqa: E402
+from infrastructure.refusals import explain, missing_permission, permission_sentence  # noqa: E402
 
 REFUSED = "User: arn:aws:iam::123456789012:user/d is not authorized to perform: {} on resource: * because no policy"
 
@@ -98,3 +98,15 @@ def test_the_action_that_is_not_allowed_is_found_in_awss_words(message: str, exp
 def test_an_answer_without_a_code_is_told_nevertheless() -> None:
     error = exceptions.ClientError({"Error": {}}, "CreateThing")
     assert f"AWS answered CreateThing with : {error}" == str(explain(error))
+
+
+@pytest.mark.parametrize(
+    ("action", "policy"),
+    [
+        ("kinesis:CreateStream", "deployer-policy-flink.json"),
+        ("iot:CreateTopicRule", "deployer-policy-flink.json"),
+        ("iot:CreateThing", "deployer-policy.json"),
+    ],
+)
+def test_the_policy_that_has_a_missing_permission_is_named(action: str, policy: str) -> None:
+    assert f"the permission {action} is missing; infrastructure/{policy} has all" in permission_sentence(action)

@@ -69,6 +69,13 @@ def test_a_pipe_gets_plain_lines_however_long_and_steps_that_count(output: Outpu
     ] == lines(output)
 
 
+def test_steps_of_which_there_are_too_many_are_counted_and_not_said(output: Output) -> None:
+    with Screen(output).bar("table", 30) as bar:
+        bar.advance(25)
+        bar.step("almost")
+    assert ["table: almost (26 of 30)"] == lines(output)
+
+
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"NO_COLOR": "1"}, {"COLUMNS": "20"}])
 def test_odd_terminals_lose_no_line(
     terminal: Output, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]

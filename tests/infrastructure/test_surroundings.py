@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.infrastructure.deployer import skip_without
+from tests.plain_python import PLAIN_PYTHON
 
 skip_without("aws_cdk", "boto3", "constructs", "cryptography", "rich")
 
@@ -17,7 +18,6 @@ from infrastructure import surroundings  # noqa: E402
 from infrastructure.errors import DeployError  # noqa: E402
 from infrastructure.surroundings import check_surroundings, missing_packages  # noqa: E402
 
-BASE = sys._base_executable  # type: ignore[attr-defined]  # the Python outside of any virtual environment
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -106,8 +106,8 @@ def lay_out(directory: Path, venv: Path) -> Path:
     (directory / "infrastructure").symlink_to(ROOT / "infrastructure")
     python = venv / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.symlink_to(BASE)
-    (venv / "pyvenv.cfg").write_text(f"home = {Path(BASE).resolve().parent}\n")
+    python.symlink_to(PLAIN_PYTHON)
+    (venv / "pyvenv.cfg").write_text(f"home = {Path(PLAIN_PYTHON).resolve().parent}\n")
     pip = venv / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages" / "pip"
     pip.mkdir(parents=True)  # Debian's own Python has none to inherit
     (pip / "__init__.py").touch()
@@ -124,7 +124,7 @@ def test_the_script_goes_on_once_in_its_virtual_environment(tmp_path: Path, link
     if linked:
         (checkout / ".venv").symlink_to(venv)
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [BASE, str(script), "--plan", "--prefix", "1"]
+    command = [PLAIN_PYTHON, str(script), "--plan", "--prefix", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert 1 == done.returncode
     assert "deploy.py: what a deployer needs is not installed" in done.stderr

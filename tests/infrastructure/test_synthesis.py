@@ -19,8 +19,11 @@ skip_without("aws_cdk", "cfnlint", "cryptography")
 from infrastructure.cloudwatch import GROUPS_PER_STACK  # noqa: E402
 from infrastructure.description import (  # noqa: E402
     ArtifactsStack,
+    ClaimStack,
     CloudWatchStack,
     DetectStack,
+    EngineBucketStack,
+    EngineStack,
     FleetStack,
     GreengrassStack,
     LogsStack,
@@ -125,6 +128,12 @@ def texts(requests: dict[str, str], longest_requests: dict[str, str]) -> Iterato
         ArtifactsStack(SECOND, "second-123456789012-eu-west-1"),
         deploy_to("second-cores", own=True),
         deploy_to("factory", own=False, names=LONGEST),
+        ClaimStack(Names(), requests["rpi-0001"], "pi"),
+        ClaimStack(SECOND, None, "sys"),
+        ClaimStack(LONGEST, requests["rpi-0001"], "sys"),
+        EngineBucketStack(SECOND, "second-engine"),
+        engine_of(SECOND, alert_email="ops@example.org"),
+        engine_of(LONGEST, alerts_exist=True),
         LogsStack(SECOND, 1, {"/fleet/rpi-0001": "rpi-0001", "/all": ""}, 30),
         LogsStack(LONGEST, 9999, {f"{i:x>512}": "t" * 128 for i in range(GROUPS_PER_STACK)}, None),
     ]
@@ -143,6 +152,11 @@ def deploy_to(group: str, own: bool, names: Names = SECOND) -> GreengrassStack:
     artifacts = {"com.example/0.1.0/x.zip": "ab" * 32}
     configuration = {"agent": {"publish_interval": 600}}
     return GreengrassStack(names, COMPONENT, "0.1.0", recipe("0.1.0"), artifacts, configuration, group, own)
+
+
+def engine_of(names: Names, alerts_exist: bool = False, alert_email: str | None = None) -> EngineStack:
+    code = ("second-engine", "code/0123.zip", "lib/connector.jar")
+    return EngineStack(names, *code, "process", 1_000_000, 0, 11, 300.0, alerts_exist, alert_email)
 
 
 def resources_of(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -403,13 +417,70 @@ def test_metrics_whose_names_are_much_alike_can_be_in_one_stack() -> None:
     assert {"AWS::IoT::CustomMetric": 3} == count_types(template)
 
 
+# The engine
+
+FLINK = "AWS::KinesisAnalyticsV2::Application"
+
+
+def allowed_to(template: dict[str, Any], service: str) -> dict[str, str]:
+    """Return what the role of a service may do: each action with the end of what it may be done to."""
+    (role,) = (
+        each
+        for each in resources_of(template, "IAM::Role").values()
+        if service == each["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]
+    )
+    trust = role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+    assert {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}} == trust["Condition"]
+    found = {}
+    for statement in role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        found |= {action: json.dumps(statement["Resource"]) for action in actions}
+    return found
+
+
+def test_the_rule_can_put_reports_into_the_stream_and_what_failed_into_the_log(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    template = templates["second-engine"]
+    may = allowed_to(template, "iot.amazonaws.com")
+    assert {"kinesis:PutRecord", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"} == set(may)
+    assert all('"Fn::GetAtt"' in resource for resource in may.values())
+    payload = properties_of(template, "IoT::TopicRule", RuleName="second_engine")["TopicRulePayload"]
+    assert ("${topic(3)}", False) == (payload["Actions"][0]["Kinesis"]["PartitionKey"], payload["RuleDisabled"])
+    assert "CloudwatchLogs" in payload["ErrorAction"]
+
+
+def test_the_application_can_read_its_stream_and_its_bucket_and_tell_of_alarms(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    may = allowed_to(templates["second-engine"], "kinesisanalytics.amazonaws.com")
+    writes = {action for action in may if not action.partition(":")[2].startswith(("Get", "List", "Describe"))}
+    assert {"sns:Publish", "dynamodb:PutItem", "logs:PutLogEvents"} == writes
+    assert {"logs:DescribeLogGroups"} == {action for action, where in may.items() if where.endswith(':*"}')}
+    (application,) = resources_of(templates["second-engine"], FLINK.removeprefix("AWS::")).values()
+    assert "FLINK-2_2" == application["Properties"]["RuntimeEnvironment"]
+    flink = application["Properties"]["ApplicationConfiguration"]["FlinkApplicationConfiguration"]
+    assert (11, 1) == (
+        flink["ParallelismConfiguration"]["Parallelism"], flink["ParallelismConfiguration"]["ParallelismPerKPU"]
+    )  # fmt: skip
+
+
+def test_alarms_go_to_a_topic_of_the_engines_own_only_where_there_is_no_other(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    longest = templates[f"{LONGEST.prefix}-engine"]
+    assert ({}, True) == (resources_of(longest, "SNS::Topic"), f":{LONGEST.topic}" in json.dumps(longest))
+    assert 1 == len(resources_of(templates["second-engine"], "SNS::Subscription"))
+
+
 # All stacks
 
 
 def test_what_can_have_tags_tells_its_fleet(templates: dict[str, dict[str, Any]]) -> None:
     tagged = {"IoT::Policy", "IoT::ThingGroup", "IoT::CustomMetric", "IoT::SecurityProfile", "SNS::Topic", "IAM::Role"}
     tagged |= {"IoT::RoleAlias", "Logs::LogGroup"}
-    stacks = [(stack, NAME) for stack in ("fleet", "detect", "things-1")]
+    tagged |= {"IoT::ProvisioningTemplate", "IoT::TopicRule", "Lambda::Function", "DynamoDB::Table"}
+    stacks = [(stack, NAME) for stack in ("fleet", "detect", "things-1", "claim")]
     for stack, fleet in (*stacks, ("cloudwatch", "second"), ("logs-1", "second")):
         for resource in templates[f"{fleet}-{stack}"]["Resources"].values():
             has_tag = {"Key": NAME, "Value": fleet} in resource["Properties"].get("Tags", [])
@@ -431,15 +502,16 @@ def test_nothing_of_the_cdks_own_is_in_a_template(templates: dict[str, dict[str,
     assert not re.search("CDK::|CDKMetadata|aws:cdk|BootstrapVersion", json.dumps(templates))
     resources = [each for template in templates.values() for each in template["Resources"].values()]
     kinds = {each["Type"] for each in resources if "Metadata" in each}  # whose a group is, what a version is made of
-    assert {"AWS::Logs::LogGroup", "AWS::GreengrassV2::ComponentVersion"} == kinds
+    assert {"AWS::Logs::LogGroup", "AWS::GreengrassV2::ComponentVersion", FLINK} == kinds
     assert {NAME} == {key for each in resources for key in each.get("Metadata", {})}
 
 
 def test_cfn_lint_finds_nothing_but_what_it_does_not_know(texts: dict[str, str]) -> None:
     from cfnlint.api import lint
 
-    stacks = [f"{NAME}-{stack}" for stack in ("fleet", "things-1", "detect")]
+    stacks = [f"{NAME}-{stack}" for stack in ("fleet", "things-1", "detect", "claim")]
     stacks += [f"second-{stack}" for stack in ("fleet", "cloudwatch", "logs-1", "artifacts", "greengrass")]
+    stacks += [f"second-{stack}" for stack in ("engine-bucket", "engine")]
     found = [str(match) for stack in stacks for match in lint(texts[stack])]
     # Device Defender takes IPv6 as well: its API's pattern for a CIDR has a colon.
     assert [] == [message for message in found if "is not a 'ipv4-network'" not in message]
@@ -595,3 +667,89 @@ def test_nothing_of_the_bucket_is_ever_public(templates: dict[str, dict[str, Any
     assert "second-123456789012-eu-west-1" == bucket["BucketName"]
     assert [True] * 4 == list(bucket["PublicAccessBlockConfiguration"].values())
     assert "BucketOwnerEnforced" == bucket["OwnershipControls"]["Rules"][0]["ObjectOwnership"]
+
+
+# The claim
+
+
+def policy_of(template: dict[str, Any], name: str) -> dict[str, list[str]]:
+    """Return what a policy allows, in no particular account: action to resources."""
+    document = properties_of(template, "IoT::Policy", PolicyName=name)["PolicyDocument"]
+    assert {"Allow"} == {each["Effect"] for each in document["Statement"]}
+    resolved = resolve(document, "aws", "R", "A")["Statement"]
+    wanted = {each["Action"]: each["Resource"] for each in resolved}
+    return {
+        action: [each.removeprefix("arn:aws:iot:R:A:") for each in ([found] if isinstance(found, str) else found)]
+        for action, found in wanted.items()
+    }
+
+
+def test_a_claim_can_ask_for_a_certificate_and_register_it_and_nothing_else(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    csr, register = "$aws/certificates/create-from-csr/json", f"$aws/provisioning-templates/{NAME}/provision/json"
+    assert {
+        "iot:Connect": ["client/claim-*"],
+        "iot:Publish": [f"topic/{csr}", f"topic/{register}"],
+        "iot:Receive": [f"topic/{csr}/*", f"topic/{register}/*"],
+        "iot:Subscribe": [f"topicfilter/{csr}/*", f"topicfilter/{register}/*"],
+    } == policy_of(templates[f"{NAME}-claim"], f"{NAME}-claim")
+
+
+def test_a_device_that_provisioned_itself_can_ask_for_another_certificate_and_hear_the_wish(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    csr, register = (
+        "$aws/certificates/create-from-csr/json",
+        f"$aws/provisioning-templates/{NAME}-rotate/provision/json",
+    )
+    shadow = "$aws/things/${iot:Connection.Thing.ThingName}/shadow/name/rotation/*"
+    assert {
+        "iot:Publish": [f"topic/{csr}", f"topic/{register}", f"topic/{shadow}"],
+        "iot:Receive": [f"topic/{csr}/*", f"topic/{register}/*", f"topic/{shadow}"],
+        "iot:Subscribe": [f"topicfilter/{csr}/*", f"topicfilter/{register}/*", f"topicfilter/{shadow}"],
+    } == policy_of(templates[f"{NAME}-claim"], f"{NAME}-rotate")
+
+
+def test_what_the_claims_stack_holds_is_within_awss_limits(
+    texts: dict[str, str], templates: dict[str, dict[str, Any]]
+) -> None:
+    template = templates[LONGEST.claim_stack]
+    assert 10_000 < len(texts[LONGEST.claim_stack].encode()) < LARGEST_TEMPLATE
+    for policy in resources_of(template, "IoT::Policy").values():
+        document = resolve(policy["Properties"]["PolicyDocument"], "aws-iso-b", "ap-southeast-99", "123456789012")
+        assert 500 < len(json.dumps(document, separators=(",", ":"))) < LARGEST_POLICY
+    for each in resources_of(template, "IoT::ProvisioningTemplate").values():
+        assert len(each["Properties"]["TemplateBody"]) < 10_240
+        assert len(each["Properties"]["TemplateName"]) <= 36
+    for each in resources_of(template, "Lambda::Function").values():
+        assert len(each["Properties"]["Code"]["ZipFile"].encode()) <= 4_096
+
+
+def test_a_device_becomes_a_thing_of_the_group_with_the_fleets_policies(templates: dict[str, dict[str, Any]]) -> None:
+    found = properties_of(templates[f"{NAME}-claim"], "IoT::ProvisioningTemplate", TemplateName=NAME)
+    body = json.loads(found["TemplateBody"])
+    assert {"ThingName", "SerialNumber", "AWS::IoT::Certificate::Id"} == set(body["Parameters"])
+    thing = body["Resources"]["thing"]
+    assert ([NAME], {"ThingGroups": "MERGE"}) == (thing["Properties"]["ThingGroups"], thing["OverrideSettings"])
+    policies = {each["Properties"]["PolicyName"] for each in body["Resources"].values() if "Policy" in each["Type"]}
+    assert {NAME, f"{NAME}-rotate"} == policies
+    assert "Active" == body["Resources"]["certificate"]["Properties"]["Status"]
+
+
+def test_only_its_template_or_rule_may_call_a_function(templates: dict[str, dict[str, Any]]) -> None:
+    template = templates[f"{NAME}-claim"]
+    permissions = [each["Properties"] for each in resources_of(template, "Lambda::Permission").values()]
+    callers = sorted(resolve(each["SourceArn"], "aws", "R", "A").rpartition(":")[2] for each in permissions)
+    rule = "rule/amazon_defender_publisher_rotated"
+    assert [f"provisioningtemplate/{NAME}", f"provisioningtemplate/{NAME}-rotate", rule] == callers
+    assert {"iot.amazonaws.com"} == {each["Principal"] for each in permissions}
+
+
+def test_without_a_claim_in_force_there_is_no_certificate_and_all_else_stays(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    ended = templates["second-claim"]
+    assert {} == resources_of(ended, "IoT::Certificate") == resources_of(ended, "IoT::PolicyPrincipalAttachment")
+    other = count_types(templates[f"{NAME}-claim"])
+    assert {**other, **count_types(ended)} == {**other, **{kind: other[kind] for kind in count_types(ended)}}

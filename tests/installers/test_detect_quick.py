@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from device_defender.shards import shards_of
 from tests.installers.test_device import load
 from tests.installers.test_linux_quick import add_tools, prefix, run
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 INSTALL, UNINSTALL = ROOT / "installers" / "install-detect.bash", ROOT / "installers" / "uninstall-detect.bash"
 UNIT = ROOT / "installers" / "amazon-defender-detect.service"
 CONSOLE = ROOT / "installers" / "amazon-defender-detect-console.service"
+TEMPLATE = ROOT / "installers" / "amazon-defender-detect@.service"
 NAME = "amazon-defender-detect"
 STEPS = ["platform", "python", "directory", "program", "user", "configuration", "service", "start", "verdict"]
 FILES = {"root_ca": "authority/authority.pem", "certificate": "detect.pem", "private_key": "detect.key"}
@@ -361,6 +363,84 @@ def test_a_copy_of_the_program_has_all_that_the_pages_are_made_of(tmp_path: Path
     assert Path("templates", "overview.html") in made
 
 
+# Shards
+
+SHARDED = {"embedded_broker": False, "topic": "reports/{shard:3}/{thing_name}"}
+
+
+def names_of(*shards: int) -> list[str]:
+    return [f"{NAME}@{shard}.service" for shard in shards]
+
+
+def a_sharded_installation(prefix: Path, directory: Path, topic: str) -> Any:
+    """An installation whose directory has been found, of a configuration with this topic."""
+    write_directory(directory, **{**SHARDED, "topic": topic})
+    made = an_installation(prefix, "--directory", str(directory))
+    made.commands.make_open(made.places.root)
+    made._find_directory()
+    return made
+
+
+def test_a_topic_with_shards_makes_a_service_of_each(prefix: Path, directory: Path) -> None:
+    write_directory(directory, **SHARDED)
+    said = run(INSTALL, "--dry-run", "--prefix", prefix)
+    assert (0, "") == (said.returncode, said.stderr)
+    (restart,) = [line.split(" restart ")[1] for line in said.stdout.splitlines() if " restart " in line]
+    assert names_of(0, 1, 2) == restart.split()
+    copied = [line for line in said.stdout.splitlines() if f"installers/{TEMPLATE.name}" in line]
+    assert (1, False) == (len(copied), f"installers/{UNIT.name}" in said.stdout)
+
+
+def test_what_no_longer_runs_is_ended_where_the_shards_change(prefix: Path, directory: Path) -> None:
+    """From one Detect to three shards, to two, and back to one; what systemd has enabled is a link for each."""
+    units = prefix / "etc" / "systemd" / "system"
+    wants = units / "multi-user.target.wants"
+    wants.mkdir(parents=True)
+    shutil.copy(UNIT, units)
+    calls = add_tools(prefix, systemctl="exit 0")
+
+    def ended(topic: str) -> list[str]:
+        calls.write_text("")
+        a_sharded_installation(prefix, directory, topic).platform.write_service(ROOT)
+        found = [line.split(" --now ")[1].split() for line in calls.read_text().splitlines() if " disable " in line]
+        return [name for names in found for name in names]
+
+    assert [UNIT.name] == ended("reports/{shard:3}/{thing_name}")
+    assert [TEMPLATE.name] == [path.name for path in units.glob("*.service")]
+    for name in names_of(0, 1, 2):
+        (wants / name).symlink_to(units / TEMPLATE.name)
+    assert names_of(2) == ended("reports/{shard:2}/{thing_name}")
+    (wants / names_of(2)[0]).unlink()
+    assert names_of(0, 1) == ended("reports/{thing_name}")
+    assert [UNIT.name] == [path.name for path in units.glob("*.service")]
+
+
+def test_a_console_for_shards_is_refused_with_what_can_be_done_instead(prefix: Path, directory: Path) -> None:
+    write_directory(directory, **SHARDED)
+    done = run(INSTALL, "--dry-run", "--prefix", prefix, "--console")
+    assert (1, True) == (done.returncode, "install without it (--no-console), and look at one by hand" in done.stderr)
+
+
+@pytest.mark.parametrize("topic", [None, "", "a/{thing_name}", "s{shard:16}/{thing_name}", "{shard:x}/{thing_name}"])
+def test_the_installer_and_the_program_find_the_same_shards(directory: Path, topic: str | None) -> None:
+    write_directory(directory, topic=topic)
+    assert (shards_of(topic) or 0) == load()["directory"].Directory(directory, NAME).shards()
+
+
+def test_the_unit_of_a_shard_is_that_of_detect_but_for_its_shard_and_its_state() -> None:
+    first, second = (
+        {line for line in unit.read_text().splitlines() if "=" in line and not line.startswith("#")}
+        for unit in (UNIT, TEMPLATE)
+    )
+    assert {"StateDirectory=amazon-defender-detect/%i", "LimitNOFILE=1024"} == {
+        line for line in second - first if not line.startswith("Description=")
+    }
+    assert {"StateDirectory=amazon-defender-detect", "LimitNOFILE=16384"} == {
+        line for line in first - second if not line.startswith("Description=")
+    }
+    assert "    --state-directory %S/amazon-defender-detect --shard %i \\\n" in TEMPLATE.read_text()
+
+
 # Removal
 
 
@@ -392,19 +472,20 @@ def test_the_service_is_stopped_before_it_is_removed(prefix: Path) -> None:
     calls = add_tools(prefix, systemctl="exit 0")
     units = prefix / "etc" / "systemd" / "system"
     units.mkdir(parents=True)
-    for unit in (UNIT, CONSOLE):
+    for unit in (UNIT, TEMPLATE, CONSOLE):
         (units / unit.name).write_text("[Unit]\n")
     assert 0 == run(UNINSTALL, "--prefix", prefix).returncode
     words = [line.split()[1:3] for line in calls.read_text().splitlines()]
-    removed = [[["-q", "disable"], ["reset-failed", unit.name], ["daemon-reload"]] for unit in (UNIT, CONSOLE)]
-    assert [["stop", UNIT.name], ["stop", CONSOLE.name], *removed[0], *removed[1]] == words
+    running = (UNIT.name, f"{NAME}@*.service", CONSOLE.name)  # of a template all that run
+    removed = [[["-q", "disable"], ["reset-failed", name], ["daemon-reload"]] for name in running]
+    assert [*(["stop", name] for name in running), *removed[0], *removed[1], *removed[2]] == words
     assert [] == list(units.iterdir())
 
 
 # The unit
 
 
-@pytest.mark.parametrize("unit", [UNIT, CONSOLE])
+@pytest.mark.parametrize("unit", [UNIT, CONSOLE, TEMPLATE], ids=lambda unit: unit.stem)
 def test_the_unit_is_hardly_exposed(unit: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
@@ -426,6 +507,36 @@ def test_the_unit_knows_nothing_that_systemd_247_does_not_and_gets_its_key_only_
     assert [f"LoadCredential=detect.key:/opt/aws/{NAME}/etc/detect.key"] == credentials
     assert {"Type=notify", "WatchdogSec=60", "Restart=always", "RestartPreventExitStatus=78"} <= {*lines}
     assert f"StateDirectory={NAME}" in lines
+
+
+ADDITION = ROOT / "installers" / f"{NAME}-renewal.conf"
+
+
+def test_the_authoritys_key_is_given_to_the_service_only_where_things_renew_their_certificates(
+    prefix: Path, directory: Path
+) -> None:
+    place = prefix / "etc" / "systemd" / "system" / f"{UNIT.name}.d" / ADDITION.name
+
+    def commands() -> list[str]:
+        done = run(INSTALL, "--dry-run", "--prefix", prefix)
+        assert (0, "") == (done.returncode, done.stderr)
+        return [line.split()[1] for line in done.stdout.splitlines() if ADDITION.name in line]
+
+    assert [] == commands()
+    write_directory(directory, renewal={})
+    assert ["cp", "chmod", "mv"] == commands()
+    place.parent.mkdir(parents=True)
+    place.write_text("")
+    write_directory(directory)
+    assert ["rm"] == commands()
+    (line,) = [each for each in ADDITION.read_text().splitlines() if each.startswith("Load")]
+    assert f"LoadCredential=authority.key:/opt/aws/{NAME}/etc/authority/authority.key" == line
+
+
+def test_an_authority_elsewhere_cannot_be_given_to_the_service(prefix: Path, directory: Path) -> None:
+    write_directory(directory, renewal={"authority": "/etc/ssl/mine"})
+    done = run(INSTALL, "--prefix", prefix)
+    assert "agent.renewal.authority must be authority, whose key the service is given, got /etc/ssl/mine" in done.stderr
 
 
 def test_the_unit_of_the_console_has_no_key_and_is_otherwise_as_hard() -> None:

@@ -194,11 +194,11 @@ def test_the_unit_is_verified_without_a_word_and_hardly_exposed(detect: Site) ->
     check_exposure(detect, UNIT)
 
 
-def check_exposure(site: Site, unit: str) -> None:
-    """Let systemd judge a unit."""
+def check_exposure(site: Site, unit: str, running: str = "") -> None:
+    """Let systemd judge a unit, of a template one that runs."""
     verified = site.machine.run("systemd-analyze", "verify", f"/etc/systemd/system/{unit}")
     assert (0, "") == (verified.returncode, verified.stderr)
-    exposure = site.machine.run("systemd-analyze", "security", "--no-pager", unit).stdout
+    exposure = site.machine.run("systemd-analyze", "security", "--no-pager", running or unit).stdout
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", exposure)
     assert found is not None, exposure
     assert float(found[1]) <= MOST_EXPOSED, exposure
@@ -326,6 +326,42 @@ def test_removed_it_comes_back_with_all_it_knew_and_a_purge_leaves_nothing(
     assert "" == site.machine.run("systemctl", "list-unit-files", "--no-legend", "amazon*").stdout
     again = uninstall(site, "--purge")
     assert (0, "") == (again.returncode, again.stderr)
+
+
+# Shards
+
+
+def shard_units(*shards: int) -> list[str]:
+    return [f"{NAME}@{shard}.service" for shard in shards]
+
+
+def test_each_shard_is_a_service_with_its_own_state_and_their_number_can_change(detect: Site) -> None:
+    """There is no broker in the machine, which each of them waits for: what they are is seen without one."""
+    write_directory(detect, embedded_broker=False, topic="reports/{shard:3}/{thing_name}")
+    done = install(detect)
+    assert "shard 2: Detect has not heard its broker" in done.stderr or "Connection refused" in done.stderr, done.stderr
+    assert ["active"] * 3 == [state_of(detect, unit) for unit in shard_units(0, 1, 2)]
+    assert "active" != state_of(detect, UNIT)
+    assert 0 != detect.machine.run("systemctl", "cat", UNIT).returncode, "the single one is gone"
+    check_exposure(detect, f"{NAME}@.service", shard_units(0)[0])
+    for shard in range(3):
+        owner = detect.machine.run("stat", "-c", "%U %a", f"{STATE}/{shard}", check=True).stdout.strip()
+        assert f"{NAME} 700" == owner
+        assert 0 == detect.machine.run("test", "-f", f"{STATE}/{shard}/detect.db").returncode
+    told = detect.machine.run(COMMAND, "status", CONFIG)
+    assert ["shard 0:", "shard 1:", "shard 2:"] == [line for line in told.stdout.splitlines() if line[:6] == "shard "]
+    asked = detect.machine.run(COMMAND, "things", CONFIG)
+    assert (0, "no thing has reported yet\n", "") == (asked.returncode, asked.stdout, asked.stderr)
+    write_directory(detect, embedded_broker=False, topic="reports/{shard:2}/{thing_name}")
+    install(detect)
+    assert ["active", "active", "inactive"] == [state_of(detect, unit) for unit in shard_units(0, 1, 2)]
+    enabled = detect.machine.run("systemctl", "is-enabled", *shard_units(0, 1, 2)).stdout.split()
+    assert ["enabled", "enabled", "disabled"] == enabled
+    done = uninstall(detect, "--purge")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "" == detect.machine.run("systemctl", "list-unit-files", "--no-legend", f"{NAME}*").stdout
+    left = detect.machine.run("sh", "-c", f"ls -d {PROGRAM} {DIRECTORY} {STATE} /etc/systemd/system/*/{NAME}*")
+    assert "" == left.stdout
 
 
 # The console

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -473,8 +474,33 @@ def test_an_sdk_that_checks_no_host_name_is_refused(version: str) -> None:
 
 def test_an_idle_connection_wakes_rarely() -> None:
     """The SDK names the constant so, and has it (guards the pinned version)."""
-    assert 2.0 == session_module.DISPATCH_INTERVAL
+    assert 30.0 == session_module.DISPATCH_INTERVAL
     assert hasattr(EventConsumer, "MAX_DISPATCH_INTERNAL_SEC")
+
+
+def test_the_network_thread_sleeps_until_a_pingreq_is_due_and_not_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, slept = SimpleNamespace(now=1_000.0), []
+    monkeypatch.setattr(time, "time", lambda: clock.now)
+    client = SimpleNamespace(
+        _last_msg_out=1_000.0, _last_msg_in=1_000.0, loop=lambda timeout, _packets: slept.append(timeout)
+    )
+    session_module._sleep_until_needed(client)
+    for clock.now in (1_000.0, 1_010.0, 1_059.5, 2_000.0, 10.0):  # at last the clock was set back
+        client.loop(1.0)
+    assert [60.0, 50.0, 1.0, 1.0, 60.0] == slept
+    client._last_msg_in, clock.now = 980.0, 1_000.0
+    client.loop(1.0)
+    assert 40.0 == slept[-1]
+
+
+def test_a_lost_connection_is_heard_at_once(broker: ScriptedBroker, transport: Callable[..., MqttTransport]) -> None:
+    mqtt, lost = transport(), threading.Event()
+    mqtt.on_loss = lost.set
+    mqtt.connect()
+    assert mqtt.keep_connected() > 10.0
+    broker.close()
+    assert lost.wait(PATIENCE)
+    assert not mqtt.connected
 
 
 def test_the_sdk_prints_nothing(

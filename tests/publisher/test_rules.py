@@ -66,6 +66,12 @@ NAMED = {"thing_name": "rpi-1"}
         ({"agent": {"topic": "reports"}}, "agent.topic must have {thing_name} in it"),
         ({"agent": {"topic": "reports/{thing_name}/#"}}, "agent.topic must not have + # { } in it"),
         ({"agent": {"topic": "$aws/{thing_name}"}}, "nor begin with $ or /"),
+        (
+            {"agent": {"topic": "r/{shard}/{thing_name}"}},
+            "agent.topic must give the number of shards as in {shard:16}, got 'r/{shard}/{thing_name}'",
+        ),
+        ({"agent": {"topic": "r/{shard:1}/{thing_name}"}}, "agent.topic must have 2 to 1000 shards, got"),
+        ({"agent": {"topic": "r/{shard:16}"}}, "agent.topic must have {thing_name} in it"),
         ({"agent": {"topic": "a/b/c/d/e/f/g/{thing_name}"}}, "must leave room for /accepted"),
         (
             {"agent": {"proxy": {"host": "p", "username": "u"}}},

@@ -19,6 +19,7 @@ import pytest
 from defender_publisher.state import publisher_runs
 from demo.authority import Authority
 from tests.fakes.scripted_broker import Script, ScriptedBroker
+from tests.plain_python import PLAIN_PYTHON
 from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -300,7 +301,7 @@ def bare_copy(tmp_path: Path) -> Path:
 
 def without_packages(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the program by a Python that finds no packages but the standard library's."""
-    command = [sys.executable, "-S", "-B", str(program), *arguments]
+    command = [PLAIN_PYTHON, "-S", "-B", str(program), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -71,6 +71,12 @@ def test_a_topic_of_ones_own_holds_the_thing_name() -> None:
     assert "x/t/y" == settings.topic
 
 
+def test_a_topic_with_shards_has_that_of_the_thing() -> None:
+    topic = "reports/{shard:16}/{thing_name}"
+    settings = read_settings(None, {"agent": {"dry_run": True, "thing_name": "rpi-0001", "topic": topic}})
+    assert "reports/0/rpi-0001" == settings.topic
+
+
 def test_a_password_is_never_shown() -> None:
     proxy = {"host": "p", "username": "u", "password": "geheim"}
     settings = read_settings(None, {"agent": {"dry_run": True, **NAMED, "proxy": proxy}})

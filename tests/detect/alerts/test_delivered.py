@@ -9,6 +9,7 @@ import pytest
 
 from defender_detect.alerts.delivered import FILE, read_times
 from defender_detect.alerts.queue import Alerts
+from defender_detect.evaluate.alarms import Event
 from defender_detect.store.store import Store
 from tests.detect.alerts.test_grouping import Target, raised
 from tests.waiting import PATIENCE, wait_until
@@ -50,3 +51,23 @@ def test_a_damaged_file_costs_what_waited_and_nothing_else(
     alerts.restore(())
     alerts.close()
     assert {"the target #1"} == set(read_times(tmp_path / FILE))
+
+
+def test_an_alarm_that_ended_before_others_were_told_survives_a_kill_too(tmp_path: Path) -> None:
+    now = time.time()
+    target = Target()
+    alerts = Alerts([target], to_log=False, group_seconds=0.0, directory=tmp_path)
+    alerts.restore(())
+    alerts.tell(event_at(now))
+    assert wait_until(lambda: read_times(tmp_path / FILE).get("the target #1", 0.0) > now)
+    with alerts.announced([event_at(now - 3600.0)]):
+        assert {"the target #1": now - 3600.0} == read_times(tmp_path / FILE), "a kill from here on loses nothing"
+        alerts.tell(event_at(now - 3600.0))
+    assert wait_until(lambda: read_times(tmp_path / FILE)["the target #1"] > now)
+    with alerts.announced([]):
+        assert read_times(tmp_path / FILE)["the target #1"] > now
+    alerts.close()
+
+
+def event_at(moment: float) -> Event:
+    return Event("an id", "rpi-1", "p", "b", "m", "alarm-invalidated", moment, None, {}, "count", False)

@@ -18,6 +18,7 @@ from defender_detect.ask.queries import (
     list_metric_values,
     list_things,
     list_violation_events,
+    things_as_json,
 )
 from defender_detect.errors import NothingKept, StoreError
 from defender_detect.evaluate.alarms import Event
@@ -140,6 +141,12 @@ def kept(tmp_path: Path) -> Reader:
     store.add("rpi-2", TODAY, {"cpu_usage": 3}, (), b"", 1)
     store.close()
     return Reader(tmp_path / "state")
+
+
+def test_things_are_told_a_program_one_by_one_as_all_at_once(reader: Reader, tmp_path: Path) -> None:
+    assert as_json(list_things(reader)) == "".join(things_as_json(reader))
+    Store(tmp_path / "new").close()
+    assert as_json({"things": []}) == "".join(things_as_json(Reader(tmp_path / "new")))
 
 
 def test_things_are_listed(kept: Reader) -> None:

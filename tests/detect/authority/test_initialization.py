@@ -301,3 +301,43 @@ def test_a_directory_of_which_others_can_make_what_they_like_is_refused(
 def test_a_directory_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert refusal(tmp_path / "file" / "detect").startswith(f"{tmp_path}/file/detect")
+
+
+RENEWING = Wish(hosts=["localhost"], port=18883, renewal=True)
+
+
+def test_with_renewal_the_configuration_allows_it_and_a_second_run_changes_nothing(home: Path) -> None:
+    assert any("over-the-air.json, for things that renew" in line for line in make(home, RENEWING))
+    assert {"authority": "authority"} == json.loads(Directory(home).config.read_text())["agent"]["renewal"]
+    assert stat.S_IMODE(Directory(home).over_the_air.stat().st_mode) == 0o644
+    before = contents(home)
+    assert [] == make(home, RENEWING)
+    assert before == contents(home)
+
+
+def test_without_it_nothing_is_allowed(home: Path) -> None:
+    make(home)
+    assert "renewal" not in json.loads(Directory(home).config.read_text())["agent"]
+    assert not Directory(home).over_the_air.exists()
+
+
+def test_renewal_is_refused_with_mosquitto_and_mosquitto_after_it(home: Path, tmp_path: Path) -> None:
+    both = Wish(hosts=["localhost"], renewal=True, mosquitto=True)
+    assert "at mosquitto the answers would go to everybody who subscribes" in refusal(home, wish=both)
+    assert not home.exists()
+    make(home, RENEWING)
+    document = json.loads(Directory(home).config.read_text())
+    document["agent"]["embedded_broker"] = False
+    Directory(home).config.write_text(json.dumps(document))
+    said = refusal(home, wish=Wish(hosts=["localhost"], mosquitto=True))
+    assert "mosquitto cannot know which of them are registered: run init --mosquitto with another directory" in said
+
+
+def test_renewal_is_refused_where_the_authoritys_key_has_a_pass_phrase(home: Path, tmp_path: Path) -> None:
+    phrase = tmp_path / "phrase"
+    phrase.write_text("secret\n")
+    says = "the service cannot type the pass phrase of the authority's key"
+    assert says in refusal(home, wish=RENEWING, passphrase=Passphrase(phrase))
+    assert not home.exists()
+    make(home, passphrase=Passphrase(phrase))
+    assert says in refusal(home, wish=RENEWING, passphrase=Passphrase(phrase))

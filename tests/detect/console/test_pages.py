@@ -11,6 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from defender_detect.ask.queries import list_active_violations
+from defender_detect.console import things
+from defender_detect.console.sight import Sight
 from defender_detect.store.schema import DATABASE, VERSION
 from defender_detect.store.store import Store
 from defender_detect.store.summaries import Summaries
@@ -98,6 +100,35 @@ def test_things_are_found_by_name_and_state(fleet: Path, open_console: Open) -> 
     silent = text_of(console.get("/things?state=silent").text)
     assert "1 of 20" in silent
     assert "no thing is like that" in text_of(console.get("/things?name=nobody").text)
+
+
+@pytest.mark.parametrize("wanted", ["", "PI", "nobody"])
+@pytest.mark.parametrize("state", ["", "alarm", "silent", "ok"])
+def test_many_things_are_listed_as_few_are(
+    fleet: Path, wanted: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(things, "ROWS", 3)
+    sight = Sight(Summaries(fleet), lambda: None)
+    glance = sight.look()
+    few, many = ([], [])
+    for listed, find in ((few, things.find_things), (many, things.find_some)):
+        last = things.pages_of(find(sight, glance, wanted, state, 1).number)
+        for page in range(1, last + 1):
+            found = find(sight, glance, wanted, state, page)
+            assert (page, min(3, found.number - 3 * (page - 1))) == (found.page, len(found.rows))
+            listed += [(found.number, +found.counts, row) for row in found.rows]
+        assert last == find(sight, glance, wanted, state, last + 9).page
+    assert few == many
+
+
+def test_no_square_is_drawn_of_more_things_than_can_be_seen(
+    fleet: Path, open_console: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = open_console(fleet)
+    assert 'id="fleet"' in console.get("/things").text
+    monkeypatch.setattr(things, "MOST_DRAWN", 19)
+    assert 'id="fleet"' not in console.get("/things").text
+    assert 404 == console.get("/at?place=7&name=").status_code
 
 
 def test_a_square_is_told_by_its_place(fleet: Path, open_console: Open) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+import uuid
 from typing import Any
 
 import msgspec
@@ -17,12 +16,14 @@ from defender_detect.evaluate.alarms import (
     IN_ALARM,
     NORMAL,
     Event,
+    PackedState,
     State,
     Subject,
     invalidate,
     is_silent,
-    new_violation_id,
+    pack_state,
     step,
+    violation_id_of,
 )
 from defender_detect.evaluate.ruleset import forget
 from defender_detect.metrics import FORGOTTEN_AFTER
@@ -42,17 +43,15 @@ def subject(to_alarm: int = 1, to_clear: int = 1, **more: Any) -> Subject:
     return Subject("thing", "profile", behavior(to_alarm, to_clear, **more))
 
 
-def numbered() -> Callable[[], str]:
-    numbers: Iterator[int] = itertools.count(1)
-    return lambda: f"violation-{next(numbers)}"
+ID = violation_id_of("thing", "profile", "b", NOW)  # of an alarm of `subject` that begins now
 
 
 def run(whose: Subject, datapoints: str) -> list[str]:
     """Step through datapoints (y: conforms, n: violates, -: none), and return the event's type after each, or ""."""
-    state, found, new_id = NORMAL, [], numbered()
+    state, found = NORMAL, list[str]()
     for index, datapoint in enumerate(datapoints):
         conforms = {"y": True, "n": False, "-": None}[datapoint]
-        state, event = step(state, whose, conforms, NOW + 300 * index, 80.5, new_id)
+        state, event = step(state, whose, conforms, NOW + 300 * index, 80.5)
         found.append(event.type if event else "")
     return found
 
@@ -78,9 +77,9 @@ def test_an_alarm_begins_and_ends_after_its_consecutive_datapoints(
 
 
 def test_an_event_says_everything_about_the_violation() -> None:
-    state, event = step(NORMAL, subject(suppressAlerts=True), False, NOW, 80.5, lambda: "id")
+    state, event = step(NORMAL, subject(suppressAlerts=True), False, NOW, 80.5)
     expected = Event(
-        violation_id="id",
+        violation_id=ID,
         thing="thing",
         profile="profile",
         behavior="b",
@@ -94,19 +93,19 @@ def test_an_event_says_everything_about_the_violation() -> None:
     )
     assert expected == event
     assert state.in_alarm
-    assert ("id", NOW, NOW) == (state.violation_id, state.started, state.violated)
+    assert (ID, NOW, NOW) == (state.violation_id, state.started, state.violated)
 
 
 def test_an_alarm_knows_its_last_violation() -> None:
     whose = subject(1, 2)
-    state, _ = step(NORMAL, whose, False, NOW, 80, lambda: "id")
+    state, _ = step(NORMAL, whose, False, NOW, 80)
     state, _ = step(state, whose, False, NOW + 300, 90)
     state, _ = step(state, whose, True, NOW + 600, 10)
-    assert State(1, NOW + 600, "id", NOW, NOW + 300) == state
+    assert State(1, NOW + 600, ID, NOW, NOW + 300) == state
     state, event = step(state, whose, True, NOW + 900, 20)
     assert state is NORMAL
     assert event is not None
-    assert ("id", ALARM_CLEARED, 20, False) == (event.violation_id, event.type, event.value, event.suppressed)
+    assert (ID, ALARM_CLEARED, 20, False) == (event.violation_id, event.type, event.value, event.suppressed)
 
 
 def test_a_behavior_that_conforms_shares_the_normal_state() -> None:
@@ -135,10 +134,10 @@ def test_a_thing_is_silent_after_two_days() -> None:
 
 
 def test_an_alarm_that_nothing_follows_is_invalidated() -> None:
-    state, _ = step(NORMAL, subject(), False, NOW, 80.5, lambda: "id")
+    state, _ = step(NORMAL, subject(), False, NOW, 80.5)
     event = invalidate(state, subject(), NOW + 5)
     assert event is not None
-    assert ("id", ALARM_INVALIDATED, NOW + 5, None) == (event.violation_id, event.type, event.time, event.value)
+    assert (ID, ALARM_INVALIDATED, NOW + 5, None) == (event.violation_id, event.type, event.time, event.value)
 
 
 def test_of_a_count_that_is_no_alarm_yet_nobody_is_told() -> None:
@@ -146,27 +145,36 @@ def test_of_a_count_that_is_no_alarm_yet_nobody_is_told() -> None:
     assert None is invalidate(state, subject(2), NOW) is invalidate(NORMAL, subject(2), NOW)
 
 
-def test_violations_have_ids_of_their_own_that_aws_would_take() -> None:
-    first, second = new_violation_id(), new_violation_id()
-    assert first != second
-    assert set(first) <= set("0123456789abcdef-")
+def test_a_violations_id_follows_from_its_thing_behavior_and_time_and_aws_would_take_it() -> None:
+    said = ("thing", "profile", "b", NOW)
+    assert violation_id_of(*said) == violation_id_of(*said) == "5a4e5158-3d49-5421-b048-37e8806741ea"
+    assert set(violation_id_of(*said)) <= set("0123456789abcdef-")
+    others = [
+        ("thing-2", *said[1:]),
+        ("thing", "p", "b", NOW),
+        ("thing", "profile", "c", NOW),
+        (*said[:3], NOW + 0.001),
+    ]
+    assert 5 == len({violation_id_of(*each) for each in (said, *others)})
+    assert uuid.UUID(violation_id_of("\ud800 \x00", "p", "b", NOW)).version == 5
 
 
 @given(st.text("yyn-", max_size=60), st.integers(1, 10), st.integers(1, 10), st.integers(0, 60))
 @examples(100)
 def test_alarms_begin_and_end_in_turns(datapoints: str, to_alarm: int, to_clear: int, silence: int) -> None:
-    state, events, now, whose, new_id = NORMAL, [], NOW, subject(to_alarm, to_clear), numbered()
+    state, events, now, whose = NORMAL, [], NOW, subject(to_alarm, to_clear)
     for index, datapoint in enumerate(datapoints):
         now += FORGOTTEN_AFTER if index == silence else 300
         if index == silence:
             event, state = invalidate(state, whose, now), NORMAL
             events += [event] if event else []
-        state, event = step(state, whose, {"y": True, "n": False}.get(datapoint), now, 1, new_id)
+        state, event = step(state, whose, {"y": True, "n": False}.get(datapoint), now, 1)
         events += [event] if event else []
         assert state.in_alarm is (len(events) % 2 == 1)
     assert all(event.type == IN_ALARM for event in events[::2])
     assert all(event.type in (ALARM_CLEARED, ALARM_INVALIDATED) for event in events[1::2])
-    assert [f"violation-{index // 2 + 1}" for index in range(len(events))] == [event.violation_id for event in events]
+    begun = [violation_id_of("thing", "profile", "b", event.time) for event in events[::2] for _ in "be"]
+    assert begun[: len(events)] == [event.violation_id for event in events]
 
 
 @given(st.text("yn", max_size=60), st.integers(1, 10), st.integers(1, 10))
@@ -187,6 +195,24 @@ def test_what_is_normal_takes_no_room() -> None:
     assert b"\x80" == forget(["p/a", "p/b"]).pack(["p/a", "p/b"])
 
 
-def test_a_state_goes_through_msgspec_unchanged() -> None:
-    state = State(2, NOW, "id", NOW, NOW)
-    assert state == msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)
+@pytest.mark.parametrize(
+    ("state", "size"),
+    [
+        (State(2, NOW), 11),
+        (State(0, NOW, ID, NOW - 300, NOW), 40),
+        (State(3, NOW, ID, NOW - 900, NOW - 300), 48),
+        (State(0, -1.0, ID, NOW, NOW), 48),
+        (State(1, NOW, "violation-1", NOW, NOW), 41),
+        (State(1, NOW, ID.upper(), NOW, NOW), 67),
+        (State(1, NOW, ID.replace("-", ""), NOW, NOW), 63),
+    ],
+)
+def test_a_state_is_packed_short_and_read_as_it_was_as_is_one_of_an_earlier_release(state: State, size: int) -> None:
+    packed = msgspec.msgpack.encode(pack_state(state))
+    assert size == len(packed)
+    for each in (packed, msgspec.msgpack.encode(state)):
+        assert state == msgspec.msgpack.decode(each, type=PackedState).unpack()
+
+
+def test_the_normal_state_of_an_earlier_release_is_the_shared_one() -> None:
+    assert NORMAL is msgspec.msgpack.decode(msgspec.msgpack.encode(NORMAL), type=PackedState).unpack()

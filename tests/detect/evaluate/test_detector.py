@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import tempfile
 import tracemalloc
@@ -17,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, Event
+from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, Event, violation_id_of
 from defender_detect.evaluate.detector import NOTHING, Attachment, Detector, Finding, Rules
-from defender_detect.evaluate.percentiles import Population
+from defender_detect.evaluate.percentiles import SETTLED_AFTER, Population
 from defender_detect.judge.reading import read_report
 from defender_detect.metrics import FORGOTTEN_AFTER
 from defender_detect.profiles import Profile, parse_profile
@@ -122,13 +121,14 @@ def test_the_metrics_of_the_profiles_are_retained_and_no_others() -> None:
     full = report({"network_stats": {"bytes_in": 4, "bytes_out": 5}}, cpu=1, fan=2, other=3)
     assert {"cpu": 1, "fan": 2} == observe(detect, "rpi-1", full, NOW).values
     assert {"cpu": 1, "fan": 2, "aws:all-bytes-in": 4} == observe(detect, "in-lab", full, NOW).values
-    assert {"fan": 2} == observe(detect, "rpi-1", report(fan=2), NOW).values
+    assert {"fan": 2} == observe(detect, "rpi-1", report(fan=2), NOW + STEP).values
 
 
 def test_an_alarm_that_lasts_is_shown_with_its_newest_value() -> None:
-    detect = detector(attach(cpu("p", 75, to_clear=2)), new_id=lambda: "id")
+    detect = detector(attach(cpu("p", 75, to_clear=2)))
     found = [observe(detect, "rpi-1", report(cpu=each), NOW + STEP * i) for i, each in enumerate((80, 90, 5, 95, 5, 5))]
-    assert [[], [("id", 90)], [], [("id", 95)], [], []] == [list(each.lasting) for each in found]
+    begun = violation_id_of("rpi-1", "p", "cpu", NOW)
+    assert [[], [(begun, 90)], [], [(begun, 95)], [], []] == [list(each.lasting) for each in found]
     assert [IN_ALARM, "", "", "", "", ALARM_CLEARED] == [each.events[0].type if each.events else "" for each in found]
 
 
@@ -180,7 +180,8 @@ def told(draw: st.DrawFn, names: Sequence[str] = NAMES, waits: Sequence[float] =
         custom["words"] = [draw(st.sampled_from([{"string_list": ["a"]}, {"string_list": ["\ud800"]}, {"number": 1}]))]
     wait = draw(st.sampled_from(waits))
     metrics = {name: block for each in blocks for name, block in each.items()}
-    return Told(draw(st.sampled_from(names)), read(metrics=metrics, custom_metrics=custom), wait)
+    header = {"report_id": draw(st.integers(1, 3)), "version": "1.0"}  # some come twice
+    return Told(draw(st.sampled_from(names)), read(header=header, metrics=metrics, custom_metrics=custom), wait)
 
 
 PORTS = st.lists(st.sampled_from([22, 80]), max_size=2)
@@ -194,33 +195,23 @@ def evaluate(
     reports: Sequence[Told], attachments: Sequence[Attachment] = EVERY_KIND, restart: Restart | None = None
 ) -> list[Finding]:
     """Return what a detector finds in reports; it may be put an end to, and begin again, before any of them."""
-    found, now, new_id = [], NOW, CountingIds()
+    found, now = [], NOW
     rules = Rules(attachments, EVERY_GROUP)
-    detect = Detector(rules, new_id)
+    detect = Detector(rules)
     for index, each in enumerate(reports):
         now += each.wait
         if restart is not None and index in restart.before:
             rules = Rules(attachments, EVERY_GROUP, restart.copy(rules.populations))
-            detect = Detector(rules, new_id)
+            detect = Detector(rules)
             forgotten = restart.fill(detect, now)
         else:
             forgotten = []
         expired = sorted([*forgotten, *detect.expire(now)], key=lambda finding: finding.thing)  # a restart changes this
         findings = [*expired, observe(detect, each.thing, each.report, now)]
         if restart is not None:
-            restart.keep(findings, now)
+            restart.keep(findings, now, each.report.header.report_id)
         found += [finding for finding in findings if finding.values is not None or finding.events]
     return found
-
-
-class CountingIds:
-    """Ids that are the same in each run."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-
-    def __call__(self) -> str:
-        return f"violation-{next(self._numbers)}"
 
 
 class Restart:
@@ -231,9 +222,10 @@ class Restart:
         self._directory = directory
         self._store = Store(directory, interval=60.0)
 
-    def keep(self, findings: Iterable[Finding], now: float) -> None:
+    def keep(self, findings: Iterable[Finding], now: float, report_id: int) -> None:
         for each in findings:
-            self._store.add(each.thing, now, each.values, each.events, each.state, 1, each.lasting)
+            new_id = None if each.values is None else report_id
+            self._store.add(each.thing, now, each.values, each.events, each.state, new_id, each.lasting)
 
     def copy(self, populations: dict[str, Population]) -> dict[str, Population]:
         return msgspec.msgpack.decode(msgspec.msgpack.encode(populations), type=dict[str, Population])
@@ -243,7 +235,7 @@ class Restart:
         self._store.close()
         self._store = Store(self._directory, interval=60.0)
         for each in self._store.load_states():
-            detect.restore(each.thing, each.state, each.accepted_at or 0.0, now)
+            detect.restore(each.thing, each.state, each.accepted_at or 0.0, now, each.report_id or 0)
         ended: dict[str, Finding] = {}
         for each in invalidate_forgotten(detect, self._store.active(), now):
             before = ended[each.thing].events if each.thing in ended else ()
@@ -305,8 +297,8 @@ def test_the_alarms_of_a_behavior_of_a_thing_begin_and_end_in_turns(reports: lis
         assert [True, False] * (len(events) // 2) + [True] * (len(events) % 2) == [e.type == IN_ALARM for e in events]
         for began, ended in zip(events[::2], events[1::2]):
             assert began.violation_id == ended.violation_id
-    begun = [events[::2] for events in alarms.values()]
-    assert len({e.violation_id for each in begun for e in each}) == sum(map(len, begun))
+    begun = {(whose, event.time): event.violation_id for whose, events in alarms.items() for event in events[::2]}
+    assert len(begun) == len(set(begun.values()))
 
 
 @given(st.lists(told(NAMES, WAITS), min_size=1, max_size=40), st.sampled_from(NAMES))
@@ -366,9 +358,21 @@ def test_a_restart_amid_ups_and_downs_changes_nothing(before: frozenset[int], tm
 
 def test_things_whose_names_are_alike_have_alarms_of_their_own() -> None:
     detect = detector(attach(cpu("p", 75)))
-    for value, expected in ((80, IN_ALARM), (5, ALARM_CLEARED)):
+    for now, value, expected in ((NOW, 80, IN_ALARM), (NOW + STEP, 5, ALARM_CLEARED)):
         for name in NAMES:
-            assert [(name, "p", expected)] == brief(detect.observe(name, report(cpu=value), NOW + value))
+            assert [(name, "p", expected)] == brief(detect.observe(name, report(cpu=value), now))
+
+
+def test_a_report_that_comes_twice_has_no_effect() -> None:
+    detect = detector(attach(cpu("p", 75)), attach(profile("r", ranked("b", "cpu", "less-than-equals", "p50"))))
+    begun = observe(detect, "rpi-1", report(cpu=80), NOW)
+    assert [("rpi-1", "p", IN_ALARM)] == brief(begun)
+    before = detect.pack("rpi-1")
+    for now in (NOW, NOW - 10):
+        assert Finding("rpi-1", None) == observe(detect, "rpi-1", report(cpu=80), now)
+    assert before == detect.pack("rpi-1")
+    assert [1] == [len(each.sketch) for each in detect.rules.populations.values()]
+    assert [("rpi-1", "p", ALARM_CLEARED)] == brief(observe(detect, "rpi-1", report(cpu=5), NOW + 1))
 
 
 # Thresholds over all things
@@ -379,7 +383,10 @@ def test_a_statistical_threshold_is_that_of_all_things_in_the_window_before() ->
     start = NOW // 300 * 300
     for number in range(100):
         assert [] == brief(detect.observe(f"rpi-{number}", report(cpu=number), start + number))
-    later = [brief(detect.observe(f"rpi-{number}", report(cpu=number), start + 300 + number)) for number in range(100)]
+    later = [
+        brief(detect.observe(f"rpi-{number}", report(cpu=number), start + 300 + SETTLED_AFTER + number))
+        for number in range(100)
+    ]
     assert [f"rpi-{number}" for number in range(90, 100)] == [found[0][0] for found in later if found]
 
 
@@ -389,8 +396,8 @@ def test_things_of_different_groups_share_a_behaviors_threshold() -> None:
     start = NOW // 300 * 300
     for index, thing in enumerate(["in-lab", "rpi-1", "on-roof"]):
         detect.observe(thing, report(cpu=10 * index), start)
-    assert [("in-lab", "p", IN_ALARM)] == brief(detect.observe("in-lab", report(cpu=11), start + 300))
-    assert [] == brief(detect.observe("rpi-1", report(cpu=10), start + 300))
+    assert [("in-lab", "p", IN_ALARM)] == brief(detect.observe("in-lab", report(cpu=11), start + 300 + SETTLED_AFTER))
+    assert [] == brief(detect.observe("rpi-1", report(cpu=10), start + 300 + SETTLED_AFTER))
 
 
 def test_a_thing_that_a_profile_is_not_for_does_not_count_for_its_threshold() -> None:
@@ -399,14 +406,14 @@ def test_a_thing_that_a_profile_is_not_for_does_not_count_for_its_threshold() ->
     start = NOW // 300 * 300
     detect.observe("in-lab", report(cpu=5), start)
     detect.observe("stranger", report(cpu=1000), start)
-    assert [("in-lab", "p", IN_ALARM)] == brief(detect.observe("in-lab", report(cpu=6), start + 300))
+    assert [("in-lab", "p", IN_ALARM)] == brief(detect.observe("in-lab", report(cpu=6), start + 300 + SETTLED_AFTER))
 
 
 # Silence
 
 
 def test_two_days_of_silence_make_a_things_alarm_invalid_and_no_others() -> None:
-    detect = detector(attach(cpu("p", 75, to_alarm=2)), new_id=CountingIds())
+    detect = detector(attach(cpu("p", 75, to_alarm=2)))
     for index in range(2):
         detect.observe("silent", report(cpu=80), NOW + STEP * index)
     for index in range(2, 4):
@@ -416,9 +423,14 @@ def test_two_days_of_silence_make_a_things_alarm_invalid_and_no_others() -> None
     assert [] == brief(detect.expire(last + FORGOTTEN_AFTER - 1))
     (finding,) = [each for each in detect.expire(last + FORGOTTEN_AFTER) if each.events]
     assert ("silent", None, NOTHING) == (finding.thing, finding.values, finding.state)
-    assert [("violation-1", ALARM_INVALIDATED, None)] == [(e.violation_id, e.type, e.value) for e in finding.events]
+    begun, ended = violation_id_of("silent", "p", "cpu", last), last + FORGOTTEN_AFTER
+    assert [(begun, ended, ALARM_INVALIDATED, None)] == [
+        (e.violation_id, e.time, e.type, e.value) for e in finding.events
+    ]
     assert [] == brief(detect.expire(last + FORGOTTEN_AFTER))
-    assert [("late", "p", ALARM_INVALIDATED)] == brief(detect.expire(last + FORGOTTEN_AFTER + DAY))
+    (late,) = detect.expire(last + FORGOTTEN_AFTER + DAY)
+    assert [("late", "p", ALARM_INVALIDATED)] == brief(late)
+    assert NOW + 3 * STEP + FORGOTTEN_AFTER == late.events[0].time  # and not when somebody looked
     assert [] == brief(detect.observe("once", report(cpu=80), last + 5 * DAY))
 
 
@@ -436,12 +448,12 @@ LISTENING = profile("ports", behavior("ports", "aws:listening-tcp-ports", "in-po
     ],
 )
 def test_an_intruder_who_switches_a_block_off_does_not_clear_the_alarm_by_that(shown: Report) -> None:
-    detect = detector(attach(LISTENING), new_id=CountingIds())
+    detect = detector(attach(LISTENING))
     assert [("rpi-1", "ports", IN_ALARM)] == brief(detect.observe("rpi-1", read(**BAD), NOW))
     now = NOW
     for now in (NOW + STEP * number for number in range(1, 5 * 288)):  # five days
         assert [] == [*brief(detect.observe("rpi-1", shown, now)), *brief(detect.expire(now))]
-    assert detect.follows("rpi-1", "violation-1")
+    assert detect.follows("rpi-1", violation_id_of("rpi-1", "ports", "ports", NOW))
     assert [("rpi-1", "ports", ALARM_CLEARED)] == brief(detect.observe("rpi-1", read(**GOOD), now + STEP))
 
 
@@ -454,12 +466,14 @@ def test_an_alarm_whose_metric_was_left_out_is_invalid_two_days_after_the_last_r
 
 
 def test_a_report_after_two_days_invalidates_the_alarm_itself_and_may_raise_another() -> None:
-    detect = detector(attach(cpu("p", 75)), attach(cpu("q", 75, to_alarm=2)), new_id=CountingIds())
+    detect = detector(attach(cpu("p", 75)), attach(cpu("q", 75, to_alarm=2)))
     detect.observe("rpi-1", report(cpu=80), NOW)
-    finding = observe(detect, "rpi-1", report(cpu=80), NOW + 2 * DAY)
+    late = NOW + 2 * DAY + 30
+    finding = observe(detect, "rpi-1", report(cpu=80), late)
     assert [("rpi-1", "p", ALARM_INVALIDATED), ("rpi-1", "p", IN_ALARM)] == brief(finding)
-    assert ["violation-1", "violation-2"] == [event.violation_id for event in finding.events]
-    assert [("rpi-1", "q", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=80), NOW + 2 * DAY + STEP))
+    begun = [violation_id_of("rpi-1", "p", "cpu", each) for each in (NOW, late)]
+    assert [(begun[0], NOW + 2 * DAY), (begun[1], late)] == [(e.violation_id, e.time) for e in finding.events]
+    assert [("rpi-1", "q", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=80), late + STEP))
 
 
 @given(NEVER_BACK, st.frozensets(st.integers(0, 24)))
@@ -468,7 +482,7 @@ def test_when_somebody_looks_for_silence_changes_no_alarm(reports: list[Told], l
     """What becomes of an alarm is the same, whether its thing's report or a look for silence comes first."""
     told_of, end = [], NOW + 100 * DAY
     for looked in (looks, frozenset(range(25)), frozenset[int]()):
-        detect, now, events = Detector(Rules([*EVERY_KIND, RANKED], EVERY_GROUP), CountingIds()), NOW, []
+        detect, now, events = Detector(Rules([*EVERY_KIND, RANKED], EVERY_GROUP)), NOW, []
         for index, each in enumerate(reports):
             now += each.wait
             found = [*detect.expire(now)] if index in looked else []
@@ -477,7 +491,9 @@ def test_when_somebody_looks_for_silence_changes_no_alarm(reports: list[Told], l
             ]
         events += [event for finding in detect.expire(end) for event in finding.events]
         told_of.append(
-            sorted((event.violation_id, event.type != IN_ALARM, event.type, event.thing) for event in events)
+            sorted(
+                (event.violation_id, event.time, event.type != IN_ALARM, event.type, event.thing) for event in events
+            )
         )
     assert told_of[0] == told_of[1] == told_of[2]
 
@@ -496,12 +512,13 @@ def test_a_thing_that_reported_while_the_clock_was_ahead_lets_nobody_wait() -> N
 
 def test_other_rules_keep_the_alarms_of_behaviors_that_stay_and_make_the_others_invalid() -> None:
     kept, gone = cpu("kept", 75), cpu("gone", 75)
-    detect = detector(attach(kept), attach(gone), new_id=CountingIds())
+    detect = detector(attach(kept), attach(gone))
     detect.observe("rpi-1", report(cpu=80), NOW)
     detect.observe("normal", report(cpu=5), NOW)
     findings = detect.replace(Rules([attach(cpu("new", 70)), attach(kept)]), NOW + 10)
     assert [("rpi-1", "gone", ALARM_INVALIDATED)] == brief(findings)
-    assert {"violation-1"} == {event.violation_id for finding in findings for event in finding.events}
+    begun = violation_id_of("rpi-1", "gone", "cpu", NOW)
+    assert {(begun, NOW + 10)} == {(event.violation_id, event.time) for each in findings for event in each.events}
     restored = detector(attach(kept), attach(gone))
     restored.restore("rpi-1", findings[0].state, NOW, NOW)
     for each in (detect, restored):
@@ -525,7 +542,7 @@ def test_other_rules_go_on_with_the_percentiles() -> None:
     detect, start = detector(rank), NOW // 300 * 300
     detect.observe("rpi-1", report(cpu=5), start)
     detect.replace(Rules([attach(cpu("q", 1000)), rank]), start + 10)
-    assert [("rpi-1", "p", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=6), start + 300))
+    assert [("rpi-1", "p", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=6), start + 300 + SETTLED_AFTER))
 
 
 # Bounds
@@ -566,14 +583,20 @@ def test_of_more_things_than_are_remembered_those_that_reported_last_are_restore
     assert [("rpi-1", "p", ALARM_CLEARED)] == brief(detect.observe("rpi-1", report(cpu=5), NOW + STEP))
 
 
-def test_a_thing_that_has_been_silent_for_two_days_is_not_restored() -> None:
-    earlier = detector(attach(cpu("p", 75)), new_id=CountingIds())
-    packed = observe(earlier, "rpi-1", report(cpu=80), NOW).state
-    for silence, follows in ((2 * DAY - 1, True), (2 * DAY, False)):
+def test_of_a_thing_that_has_been_silent_for_two_days_only_its_alarms_are_restored_and_end() -> None:
+    begun = violation_id_of("rpi-1", "p", "cpu", NOW)
+    packed = {
+        cpu_value: observe(detector(attach(cpu("p", 75))), "rpi-1", report(cpu=cpu_value), NOW).state
+        for cpu_value in (5, 80)
+    }
+    for silence, value, follows in ((2 * DAY - 1, 80, True), (2 * DAY, 80, True), (2 * DAY, 5, False)):
         detect = detector(attach(cpu("p", 75)))
-        detect.restore("rpi-1", packed, NOW, NOW + silence)
-        assert follows is detect.follows("rpi-1", "violation-1")
-        assert (packed if follows else NOTHING) == detect.pack("rpi-1")
+        detect.restore("rpi-1", packed[value], NOW, NOW + silence)
+        assert follows is detect.follows("rpi-1", begun) is (len(detect) == 1)
+        assert (packed[value] if follows else NOTHING) == detect.pack("rpi-1")
+        expired = list(detect.expire(NOW + 3 * DAY))
+        assert [(begun, NOW + 2 * DAY)] * follows == [(e.violation_id, e.time) for each in expired for e in each.events]
+        assert 0 == len(detect)
 
 
 def test_of_what_cannot_be_read_of_a_thing_the_alarms_begin_again(caplog: pytest.LogCaptureFixture) -> None:

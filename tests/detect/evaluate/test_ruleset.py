@@ -92,8 +92,7 @@ def watch(profiles: tuple[Profile, ...], reports: list[Any], restarts: frozenset
             now = NOW + 300.5 * index
             histories[place], datapoint, conforms = evaluate(histories[place], values.get(each.metric), now, None)
             whose = Subject("thing", profile.name, each)
-            new_id = f"{names[place]}-{index}".__str__
-            states[place], event = step(states[place], whose, conforms, now, datapoint, new_id)
+            states[place], event = step(states[place], whose, conforms, now, datapoint)
             events += [event] if event else []
         memory = Memory(tuple(histories), tuple(states))
     return events
@@ -126,7 +125,7 @@ def test_the_profiles_here_raise_and_clear_every_kind_of_alarm() -> None:
 
 
 def test_what_was_packed_goes_by_name_when_the_profiles_change() -> None:
-    alarm, _ = step(NORMAL, subject(), False, NOW, (22, 4444), lambda: "id")
+    alarm, _ = step(NORMAL, subject(), False, NOW, (22, 4444))
     packed = Memory(forget(["a", "b"]).histories, (alarm, NORMAL)).pack(["p/a", "p/b"])
     assert (NORMAL, NORMAL, alarm) == unpack(packed, ["p/new", "p/b", "p/a"]).states
     assert unpack(packed, ["p/b"]).states[0] is NORMAL

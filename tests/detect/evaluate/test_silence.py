@@ -24,6 +24,7 @@ from tests.detect.evaluate.test_detector import (
     detector,
     observe,
     profile,
+    read,
     report,
 )
 
@@ -191,7 +192,7 @@ def test_a_clock_that_was_set_back_leaves_nobody_unwatched_for_longer_than_that(
     assert [] == found(detect, NOW)
     detect.excuse(-DAY)
     assert [] == found(detect, NOW + 17 * MINUTE)
-    observe(detect, "a", report(), NOW + 20 * MINUTE)
+    observe(detect, "a", read(header={"report_id": 2, "version": "1.0"}, metrics={}), NOW + 20 * MINUTE)
     assert [("a", "silence", IN_ALARM)] == found(detect, NOW + 60 * MINUTE)
 
 

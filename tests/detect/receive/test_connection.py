@@ -1,11 +1,11 @@
-"""The receiver's connection hands out every byte in order, however they arrive, and tells the end and the errors."""
+"""The connection takes messages apart from other packets, whole and in order, and sends whatever it is given."""
 
 from __future__ import annotations
 
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,27 @@ from tests.waiting import PATIENCE
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 
-from defender_detect.receive.connection import RECORD, BufferedSocket, Client
+import paho.mqtt.client as mqtt
+
+from defender_detect.receive.connection import (
+    MOST_MESSAGES,
+    MOST_UNSENT,
+    BufferedSocket,
+    Client,
+    Message,
+    encode_message,
+    split,
+)
 from demo.authority import Authority
 
 Pair = tuple[BufferedSocket, ssl.SSLSocket]
+PING = b"\xd0\x00"
+ACKNOWLEDGED = b"\x90\x03\x00\x01\x00"
+LONG = Message("a" * 200, b"x" * 20_000, False)
+
+
+def packet_of(message: Message) -> bytes:
+    return encode_message(message.topic, message.payload)
 
 
 @pytest.fixture
@@ -38,45 +55,143 @@ def pair(authority: Authority) -> Iterator[Pair]:
     connection = client.wrap_socket(ours, server_hostname="localhost")
     thread.join()
     assert isinstance(connection, BufferedSocket)
+    connection.setblocking(False)
     yield connection, accepted[0]
     connection.close()
     accepted[0].close()
 
 
-def test_bytes_come_in_order_whatever_sizes_are_asked_for(pair: Pair) -> None:
+class Connected(Client):
+    """A client that is connected by a socket of ours, and remembers what it was asked to answer."""
+
+    def __init__(self, connection: BufferedSocket) -> None:
+        super().__init__(mqtt.CallbackAPIVersion.VERSION2)
+        self._sock = connection
+        self.asked: list[int] = []
+        self.got: list[Message] = []
+        self.on_messages = self._reply
+
+    def _reply(self, messages: Sequence[Message]) -> bytes:
+        self.asked.append(len(messages))
+        self.got += messages
+        return b"".join(encode_message(each.topic + "/accepted", b"{}") for each in messages)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 30_000])
+def test_messages_and_other_packets_are_kept_apart_however_they_arrive(size: int) -> None:
+    short = Message("a/ä", b"", False)
+    data = PING + packet_of(LONG) + ACKNOWLEDGED + packet_of(short) + packet_of(short) + PING
+    messages, others, rest = [], b"", b""
+    for start in range(0, len(data), size):
+        found = split(rest + data[start : start + size])
+        messages, others, rest = messages + found.messages, others + found.others, found.rest
+        assert len(rest) + found.missing <= len(data)
+    assert ([LONG, short, short], PING + ACKNOWLEDGED + PING, b"") == (messages, others, rest)
+
+
+def test_what_is_missing_of_a_packet_is_known_as_soon_as_its_length_is() -> None:
+    whole = packet_of(LONG)
+    assert [1, 1, 1, len(whole) - 4, 1] == [split(whole[:size]).missing for size in (1, 2, 3, 4, len(whole) - 1)]
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason"),
+    [
+        (b"\x32\x05\x00\x01a\x00\x01", "a message at QoS 1"),
+        (b"\x30\x02\x00\x05", "a topic that is longer than its packet"),
+        (b"\x30\x00", "no topic at all"),
+        (b"\x30\x80\x80\x80\x80", "a length of more than four bytes"),
+    ],
+)
+def test_what_is_no_message_at_qos_0_is_left_to_paho(packet: bytes, reason: str) -> None:
+    assert ([], packet, b"") == split(packet)[:3], reason
+
+
+def test_a_retained_message_says_so_and_a_topic_of_no_text_is_readable() -> None:
+    (message,) = split(b"\x31\x06\x00\x02\xff/hi").messages
+    assert ("\ufffd/", b"hi", True) == message
+
+
+def test_messages_are_answered_in_order_and_many_at_once(pair: Pair) -> None:
     connection, peer = pair
-    sent = bytes(range(256)) * 40
-    for start in range(0, len(sent), 512):
-        peer.sendall(sent[start : start + 512])
-    connection.setblocking(False)
-    assert connection.recv(1) == sent[:1]
-    assert len(sent) - 1 == connection.pending()
-    got = sent[:1]
-    for size in (1, 2, 700, 3000, RECORD):
-        got += connection.recv(size)
-    assert sent == got
+    sent = [Message(f"things/{number}", b"report", False) for number in range(3 * MOST_MESSAGES + 5)]
+    peer.sendall(b"".join(map(packet_of, sent)))
+    client = Connected(connection)
+    while len(client.got) < len(sent):
+        client.loop_read()
+    assert sent == client.got
+    assert max(client.asked) == MOST_MESSAGES
+    replies = b"".join(encode_message(each.topic + "/accepted", b"{}") for each in sent)
+    got = b""
+    while len(got) < len(replies):
+        got += peer.recv(1 << 16)
+    assert replies == got
+
+
+def test_what_came_before_the_end_is_answered_before_the_end(pair: Pair) -> None:
+    connection, peer = pair
+    sent = [Message(f"things/{number}", b"report", False) for number in range(2 * MOST_MESSAGES)]
+    peer.sendall(b"".join(map(packet_of, sent)))
+    peer.close()
+    client = Connected(connection)
+    results = [client.loop_read()]
+    while results[-1] == mqtt.MQTT_ERR_SUCCESS:
+        results.append(client.loop_read())
+    assert mqtt.MQTT_ERR_CONN_LOST == results[-1]
+    assert sent == client.got
+
+
+def test_a_large_message_in_small_pieces_is_whole(pair: Pair) -> None:
+    connection, peer = pair
+    client, data = Connected(connection), packet_of(LONG)
+    for start in range(0, len(data), 500):
+        peer.sendall(data[start : start + 500])
+        client.loop_read()
+    while not client.got:
+        client.loop_read()
+    assert [LONG] == client.got
+
+
+def test_what_cannot_be_sent_at_once_is_sent_later_whole_and_in_order(pair: Pair) -> None:
+    connection, peer = pair
+    parts = [bytes((number,)) * 50_000 for number in range(40)]
+    client = Connected(connection)
+    for part in parts:
+        assert len(part) == connection.send(part)
+    assert connection.unsent > 0
+    assert client.want_write()
+    got = b""
+    while len(got) < sum(map(len, parts)):
+        got += peer.recv(1 << 16)
+        client.loop_write()
+    assert b"".join(parts) == got
+    assert not client.want_write()
+
+
+def test_a_broker_that_takes_no_replies_is_not_read(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection, peer = pair
+    monkeypatch.setattr("defender_detect.receive.connection.PATIENCE", 0.01)
+    client = Connected(connection)
+    while connection.unsent <= MOST_UNSENT:
+        connection.send(bytes(100_000))
+    peer.sendall(packet_of(LONG))
+    client.loop_read()
+    assert client.got == []
+
+
+def test_other_packets_are_handed_out_in_whatever_sizes_are_asked_for(pair: Pair) -> None:
+    connection, peer = pair
+    peer.sendall(ACKNOWLEDGED)
+    got = b""
+    while len(got) < len(ACKNOWLEDGED):
+        try:
+            got += connection.recv(2)
+        except ssl.SSLWantReadError:
+            continue
+    assert ACKNOWLEDGED == got
     assert connection.pending() == 0
     with pytest.raises(ssl.SSLWantReadError):
         connection.recv(1)
-
-
-def test_a_socket_with_a_timeout_waits_for_nothing_more_than_it_was_asked_for(pair: Pair) -> None:
-    connection, peer = pair
-    connection.settimeout(PATIENCE)
-    peer.sendall(b"abc")
-    assert connection.recv(2) == b"ab"
-    assert connection.recv(2) == b"c"
-
-
-def test_what_came_before_the_end_is_handed_out_before_the_end(pair: Pair) -> None:
-    connection, peer = pair
-    peer.sendall(b"last words")
-    peer.close()
-    connection.setblocking(False)
-    assert connection.recv(4) == b"last"
-    assert connection.recv(100) == b" words"
-    assert connection.recv(100) == b""
-    assert connection.recv(100) == b""
 
 
 def test_an_end_that_openssl_finds_while_it_writes_is_one(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +202,14 @@ def test_an_end_that_openssl_finds_while_it_writes_is_one(pair: Pair, monkeypatc
     assert b"" == pair[0].recv(100)
 
 
-def test_a_client_without_a_connection_has_nothing_to_read(tmp_path: Path) -> None:
-    import paho.mqtt.client as mqtt
+def test_another_error_is_told_to_whoever_reads(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: ssl.SSLSocket, *arguments: int) -> bytes:
+        raise ConnectionResetError(104, "Connection reset by peer")
 
+    monkeypatch.setattr(ssl.SSLSocket, "recv", refuse)
+    with pytest.raises(ConnectionResetError):
+        pair[0].recv(100)
+
+
+def test_a_client_without_a_connection_has_nothing_to_read(tmp_path: Path) -> None:
     assert mqtt.MQTT_ERR_NO_CONN == Client(mqtt.CallbackAPIVersion.VERSION2).loop_read()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -26,17 +28,26 @@ if sys.version_info < (3, 10):
 pytest.importorskip("amqtt")
 
 from defender_daemon.logs import OneLine
+from defender_detect.authority.registrar import Registrar
+from defender_detect.authority.wishes import Wishes, write_wishes
 from defender_detect.receive.broker import EmbeddedBroker
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.limits import Limits
+from defender_detect.renewal import CREATE, REGISTER, SHADOW, Renewal
 from demo.authority import Authority
+from tests.detect.authority.asking import request
 from tests.detect.receive.raw_client import HOST, PING, RawClient, connect, packet, publish, subscribe, text
 from tests.detect.receive.test_receiver import Listening, Thing, credentials_of, report
 
 UNHURRIED = Limits(messages_per_second=1e9, bytes_per_second=1e12, connections=20, handshake=2.0, connect=2.0)
 OWN = "$aws/things/evil/defender/metrics/json"
+QUESTIONS = [CREATE, REGISTER, f"{SHADOW.format('evil')}/get", f"{SHADOW.format('evil')}/update"]
 TOPICS = [
     OWN,
+    *QUESTIONS,
+    f"{CREATE}/accepted",
+    f"{REGISTER}/+",
+    "$aws/things/victim/shadow/name/rotation/update",
     "$aws/things/victim/defender/metrics/json",
     "own/topic",
     "a/+",
@@ -46,6 +57,13 @@ TOPICS = [
     "a\0b",
     "\u202e",
     "/" * 9,
+]
+ASKED = [  # and with them, spoiled, a request whose signature is wrong
+    json.dumps({"certificateSigningRequest": request()}).encode(),
+    json.dumps({"certificateOwnershipToken": "AAAA", "parameters": {"ThingName": "evil"}}).encode(),
+    json.dumps({"state": {"reported": {"certificateId": "0" * 64}}}).encode(),
+    b"[" * 9_000,
+    b"",
 ]
 WILLS = [None, (OWN, b"{}"), ("$aws/things/victim/defender/metrics/json", b"{}"), ("", b""), ("a/#", b"x" * 999)]
 
@@ -88,6 +106,8 @@ class Fuzzer:
                 lambda: connect("fuzz", level=pick([3, 4, 5])),
                 lambda: publish(pick(TOPICS), pick([b"", b"{}", report(number + 1), b"\xff"]), pick([0, 1, 2]), number),
                 lambda: publish(OWN, report(number + 1)),
+                lambda: publish(pick(QUESTIONS), pick(ASKED), pick([0, 1]), number),
+                lambda: subscribe(f"{CREATE}/+", f"{REGISTER}/+", packet_id=number),
                 lambda: subscribe(
                     *[pick(TOPICS) for _ in range(pick([0, 1, 9]))], packet_id=number, qos=pick([0, 1, 2])
                 ),
@@ -120,10 +140,13 @@ class Lines(logging.Handler):
         self.lines.append(self.format(record))
 
 
-def fuzz(authority: Authority, seconds: float, most_packets: float, seed: int) -> str:
+def fuzz(authority: Authority, state: Path, seconds: float, most_packets: float, seed: int) -> str:
     """Send what a fuzzer makes up, and check that all is well; return how much it was."""
     detect, evil, victim = (credentials_of(authority, authority.issue(name, hosts)) for name, hosts in PEERS.items())
-    broker = EmbeddedBroker(Endpoint(HOST, 0), detect, {"alerts/defender": frozenset()}, limits=UNHURRIED)
+    write_wishes(state / "wishes.json", Wishes().wanting(["evil"], 1.0))
+    renewal = Renewal(state, state / "wishes.json", Registrar(authority.issuer, state))
+    alerts: dict[str, frozenset[str]] = {"alerts/defender": frozenset()}
+    broker = EmbeddedBroker(Endpoint(HOST, 0), detect, alerts, limits=UNHURRIED, answerer=renewal)
     log, fuzzer, sent, connections = Lines(), Fuzzer(seed), 0, 0
     logging.getLogger().addHandler(log)
     broker.start()
@@ -166,14 +189,16 @@ def knock(endpoint: Endpoint, data: bytes) -> None:
         plain.sendall(data)
 
 
-def test_2000_made_up_packets_do_no_harm(authority: Authority) -> None:
-    fuzz(authority, 60.0, 2_000, seed=13)
+def test_2000_made_up_packets_do_no_harm(authority: Authority, tmp_path: Path) -> None:
+    fuzz(authority, tmp_path, 60.0, 2_000, seed=13)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_made_up_packets_do_no_harm_for_long(authority: Authority, capsys: pytest.CaptureFixture[str]) -> None:
+def test_made_up_packets_do_no_harm_for_long(
+    authority: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     seed = int(os.environ.get("FUZZ_SEED") or random.randrange(2**32))
-    figures = fuzz(authority, float(os.environ.get("FUZZ_SECONDS") or 120), float("inf"), seed)
+    figures = fuzz(authority, tmp_path, float(os.environ.get("FUZZ_SECONDS") or 120), float("inf"), seed)
     with capsys.disabled():
         print(f"\n{figures}")

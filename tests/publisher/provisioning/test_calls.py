@@ -69,8 +69,9 @@ def test_a_device_asks_for_nothing_twice_within_a_second(monkeypatch: pytest.Mon
     pace = Pace(waited.append)
     for what, passed in (("ask", 0.0), ("claim-rpi-0001", 0.25), ("ask", 0.25), ("rpi-0001", 1.0), ("rpi-0001", 1.0)):
         now[0] += passed
-        pace.wait(what)
-    assert [0.5] == waited
+        with pace.apart(what):
+            now[0] += 0.125
+    assert [0.375] == waited
 
 
 @pytest.mark.parametrize(

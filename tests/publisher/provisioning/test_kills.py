@@ -138,6 +138,11 @@ def test_at_every_step_at_which_a_rotation_is_ended_the_pair_in_force_is_let_in(
     assert_rotated(device)
 
 
+def heard(step: str, lost: str | None) -> str:
+    """Return the step instead of those that are not done where it was not heard that a certificate was registered."""
+    return "name assumed" if lost == "register" and step in ("registered", "name noted") else step
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step", CLAIM)
 @pytest.mark.parametrize("lost", [None, "csr", "register"])
@@ -145,7 +150,7 @@ def test_a_claim_that_is_ended_at_a_step(devices: Callable[[], Device], step: st
     device = devices()
     if lost is not None:
         device.broker.next_answers[lost] = [LOST]
-    assert -signal.SIGKILL == run(device, "--provision", step)
+    assert -signal.SIGKILL == run(device, "--provision", heard(step, lost))
     assert 0 == run(device, "--provision")
     assert_provisioned_once(device)
     asked = len(device.broker.certificates)
@@ -173,7 +178,7 @@ def test_a_rotation_that_is_ended_at_a_step(devices: Callable[[], Device], step:
     assert 0 == device.run("--provision")
     if lost is not None:
         device.broker.next_answers[lost] = [LOST]
-    assert -signal.SIGKILL == run(device, "--rotate", step)
+    assert -signal.SIGKILL == run(device, "--rotate", heard(step, lost))
     assert "" == device.pair_problem()
     assert 0 == run(device, "--rotate")
     assert_rotated(device)
@@ -209,4 +214,4 @@ def test_a_process_that_is_ended_at_every_step_in_turn(devices: Callable[[], Dev
             assert option == "--provision" or "" == device.pair_problem(), step
         assert 0 == run(device, option)
     assert_rotated(device)
-    assert 2 == aws.keys
+    assert 3 == aws.keys, "the claim's, and two rotations': the first was done when it was ended at its last step"

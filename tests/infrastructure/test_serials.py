@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.infrastructure.deployer import skip_without
+
+skip_without("boto3")
+
+from infrastructure.errors import DeployError  # noqa: E402
+from infrastructure.serials import Serial, read_serials  # noqa: E402
+
+LONG = "a" * 128
+
+
+def read(path: Path, content: str | bytes) -> tuple[Serial, ...]:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_serials(path).serials
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "serials.csv"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a1\nB2\n", [Serial("a1"), Serial("B2")]),
+        ("a1", [Serial("a1")]),
+        ("\ufeffa1\r\n\r\nb2\r\n", [Serial("a1"), Serial("b2")]),
+        ("a1\nb2\n".encode("utf-16"), [Serial("a1"), Serial("b2")]),
+        ("# exported\n\na1  # on the roof\n   \nb2\t\n", [Serial("a1"), Serial("b2")]),
+        (f"{LONG}\n", [Serial(LONG)]),
+        ("serial-0001\nserial-0002\n", [Serial("serial-0001"), Serial("serial-0002")]),
+        ("Serial Number\n0001\n", [Serial("0001")]),
+        ("Serial Number;Thing Name\n0001;roof\n0002;\n", [Serial("0001", "roof"), Serial("0002")]),
+        ('Model,Serial No.,Sold to\nX,0001,"Smith, J"\nY,0002,Müller\n', [Serial("0001"), Serial("0002")]),
+        (
+            'thing,serial,again\nroof,"=""0001""",\n,0002,again 2026\n',
+            [Serial("0001", "roof"), Serial("0002", "", "again 2026")],
+        ),
+        ('"0001","roof"\n', [Serial("0001", "roof")]),
+        ('="0001"\n', [Serial("0001")]),
+        ("0001\troof\tagain\n", [Serial("0001", "roof", "again")]),
+        ("0001 again\n", [Serial("0001", "", "again")]),
+        ("0001,again\n", [Serial("0001", "", "again")]),
+        ("0001,,Again  the SD card died\n", [Serial("0001", "", "again the sd card died")]),
+        ("0001 roof again 2026-11-30\n", [Serial("0001", "roof", "again 2026-11-30")]),
+        ("SN/2024.1 roof\n", [Serial("SN/2024.1", "roof")]),
+        (",,\n;;\n0001,,\n", [Serial("0001")]),
+    ],
+)
+def test_lists_of_strangers_are_read(path: Path, content: str | bytes, expected: list[Serial]) -> None:
+    assert expected == list(read(path, content))
+
+
+def test_a_line_that_is_there_twice_is_taken_once_and_said(path: Path) -> None:
+    path.write_text("a1\nb2\na1\n")
+    found = read_serials(path)
+    assert ((Serial("a1"), Serial("b2")), (f'{path} line 3: "a1" is on line 1, too, and taken once',)) == (
+        found.serials,
+        found.notes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "names no serial: write one per line, 10000000abcdef01 for instance"),
+        ("serial,thing\n", "names no serial"),
+        ("a1\nA1\n", 'line 2: "A1" differs from "a1" on line 1 only in case'),
+        ("a1 roof\na1 cellar\n", 'line 2: "a1" is on line 1, too, with another thing or another `again`'),
+        ("a1\na1 again\n", 'line 2: "a1" is on line 1, too, with another thing or another `again`'),
+        ("a1 roof\nb2 roof\n", 'line 2: the thing "roof" is that of line 1, too'),
+        ("g\u00e4rten\n", 'line 1: "g\\u00e4rten" has characters other than the printable ones of ASCII, or a space'),
+        ('"a 1",roof\n', 'line 1: "a 1" has characters other than the printable ones of ASCII, or a space'),
+        ("g\u00e4rten\n".encode("latin-1"), "line 1: must be text in UTF-8; export it as CSV UTF-8"),
+        (f"{LONG}b\n", " has 129 characters, and may have 128"),
+        ("1.00001E+11\n", 'line 1: "1.00001E+11" was rounded by a spreadsheet: format the column as text'),
+        ("SN/1\n", "line 1: \"SN/1\" cannot be part of a thing's name (a-z A-Z 0-9 : _ -): write the thing's name"),
+        ("a1 on.roof\n", 'line 1: the thing\'s name "on.roof" must be 1 to 128 of the characters a-z A-Z 0-9 : _ -'),
+        ("a1,roof,yes\n", 'line 1: "yes" must be `again`, with a date or a reason after it if you like'),
+        ("a1,roof,,x\n", "line 1: has 4 columns; give the table a first line that calls one of them serial"),
+        ("serial,thing\n,roof\n", 'line 2: has no serial, but "roof"'),
+    ],
+)
+def test_what_is_no_serial_is_said_in_one_sentence(path: Path, content: str | bytes, says: str) -> None:
+    with pytest.raises(DeployError, match=re.escape(says)) as raised:
+        read(path, content)
+    assert 1 == len(str(raised.value).splitlines())
+
+
+def test_of_many_problems_the_first_are_said(path: Path) -> None:
+    with pytest.raises(DeployError, match="\nand 10 more lines$") as raised:
+        read(path, "".join(f"a/{number}\n" for number in range(30)))
+    assert 21 == len(str(raised.value).splitlines())
+
+
+def test_a_list_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match="cannot be read: Is a directory"):
+        read_serials(tmp_path)
+    with pytest.raises(DeployError, match=r"there is no .*none: write one serial per line into it"):
+        read_serials(tmp_path / "none")
