@@ -12,6 +12,7 @@ from infrastructure.bundles import CLAIM, CLAIM_KEYS, write_claim
 from infrastructure.claim import deployed_request, is_deployed
 from infrastructure.claim_drift import OUTPUT
 from infrastructure.fleet import Fleet
+from infrastructure.instructions import make_kit
 from infrastructure.keys import KeyStore
 from infrastructure.private_file import read_file, remove_file
 from infrastructure.screen import Screen
@@ -53,6 +54,9 @@ def show_claim_handover(screen: Screen, handover: ClaimHandover) -> None:
     if handover.removed is not None:
         screen.say(f"{handover.removed} was removed: its certificate is no longer in force")
     if handover.bundle is not None:
-        screen.say("\nNext, on each device, or once in the image for all of them (the software is on it):\n")
+        screen.say("\nNext, make one file of the software and the claim, and run it on each device:\n")
+        screen.say(f"  {make_kit(handover.bundle)}")
+        screen.say(f"  sudo bash install-{CLAIM}.bash")
+        screen.say("\nor, where the software is, and with --first-boot once in the image for all of them:\n")
         screen.say(f"  sudo installers/install-rpi.bash --claim {handover.bundle.name}")
         screen.say(f"\n{handover.bundle} holds the claim's private key: keep it as such, and end it with --end-claims.")

@@ -86,6 +86,7 @@ def test_a_claim_is_for_the_deployers_eyes_only_and_no_key_is_printed(fleet: Cla
     assert "PRIVATE KEY" not in run.text
     assert f"stack     {FLEET}-claim is created" in run.output
     assert "serials   8 in serials.txt: 8 new" in run.output
+    assert re.search(r"make .*kit BUNDLES=\S*fleet/claim.tar\n  sudo bash install-claim.bash", run.output)
     for path in (machine.directory / "fleet" / "claim.tar", *(machine.directory / "fleet" / "claim.d").iterdir()):
         assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     with tarfile.open(machine.directory / "fleet" / "claim.tar") as bundle:
