@@ -490,7 +490,8 @@ def test_the_publisher_itself_provisions_rotates_and_reports(machine: Machine) -
     assert 0 == device.run("--once").returncode
     first = certificate_of(machine.account, "dev-1")
     deploy(machine, "--rotate", "dev-1")
-    done = device.run("--rotate")
+    assert device.hear_wish()
+    done = device.run("--rotate", "--if-due")
     assert 0 == done.returncode, done.stderr
     iot = machine.account.client("iot")
 
@@ -502,6 +503,7 @@ def test_the_publisher_itself_provisions_rotates_and_reports(machine: Machine) -
 
     assert wait_until(lambda: "INACTIVE" == statuses()[first])
     assert ["ACTIVE", "INACTIVE"] == sorted(statuses().values())
+    assert f"dev-1 was asked at {wish_of(machine, 'dev-1')}, and has done it" in rows_of(machine, "--rotate", "dev-1")
     machine.account.accept_reports_every(0)
     done = device.run("--once")
     assert 0 == done.returncode, done.stderr
