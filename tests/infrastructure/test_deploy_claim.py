@@ -274,6 +274,9 @@ def test_an_ended_claim_lets_nobody_in_and_the_next_one_has_another_key(claimed:
     again = unpack(claimed)
     assert (True, True) == (first != tar.read_bytes(), key != (again.directory / "claim-private.key").read_bytes())
     assert "accepted" == again.provision("dev-2")[0]
+    run = claimed.deploy("--no-detect", "--claim", "--output", "elsewhere")
+    assert (0, "") == (run.status, run.errors), run.text
+    assert "no claim.tar: its key is on another machine; --end-claims, then --claim makes a new one here" in run.output
 
 
 @pytest.mark.slow
@@ -451,9 +454,8 @@ def test_two_hundred_devices_at_once_get_through_the_quota_and_none_asks_twice_a
     assert len(things) + 1 == statuses.count("ACTIVE")  # the claim's is one
     assert len(throttled) > 100
     assert {f"claim-{thing}" for thing in things} <= set(sent)
-    assert 1.0 <= min(later - sooner for times in sent.values() for sooner, later in pairwise(times))
-    waits = {round(times[2] - times[1], 1) for client, times in sent.items() if client in throttled}
-    assert len(waits) > SHOWN  # no two devices wait alike
+    assert min(later - sooner for times in sent.values() for sooner, later in pairwise(times)) >= 1.0
+    assert len({round(times[2] - times[1], 1) for times in sent.values() if len(times) > 2}) > SHOWN
 
 
 def until_done(device: Machinery) -> int:
@@ -466,7 +468,7 @@ def until_done(device: Machinery) -> int:
 
 @contextmanager
 def watched() -> Iterator[dict[str, list[float]]]:
-    """Note when each client ID asks a question, where it is asked: in what is sent to a broker, it waited already."""
+    """Note when each client ID asks a question; the device counts its second from when it has asked."""
     from defender_publisher.session import Session
 
     sent, send = dict[str, list[float]](), Session.send
