@@ -90,7 +90,8 @@ class Detector:
         if known is None and self.is_full:
             self.refused += 1
             return None
-        ruleset, ended, before = self.rules.of(thing), (), known
+        ruleset, before = self.rules.of(thing), known
+        ended: tuple[Event, ...] = ()
         if known is not None:
             if report_id is not None and is_redelivered(known, report_id, now):
                 return Finding(thing, None)

@@ -32,7 +32,7 @@ from defender_detect.profiles import Behavior, Criteria
 UNKNOWN = b""  # the state of a thing of which nothing is remembered
 
 
-class Kept(msgspec.Struct, array_like=True):
+class Kept(msgspec.Struct, array_like=True, gc=False):
     """A thing's state, as it is packed; profiles may change without it, as it goes by the behaviors' names."""
 
     report_id: int  # of the last report
@@ -41,7 +41,7 @@ class Kept(msgspec.Struct, array_like=True):
     memory: Remembered
 
 
-class Unread(msgspec.Struct, array_like=True):
+class Unread(msgspec.Struct, array_like=True, gc=False):
     """The same, as far as it is read to judge a report."""
 
     report_id: int
@@ -85,8 +85,9 @@ def observe(
 ) -> Outcome:
     """Evaluate an accepted report that the broker received at `now`.
 
-    `thresholds` are the percentiles of the windows of `window_in_force`, None or nothing where one is not known. Raises
-    msgspec.DecodeError if the state is none.
+    `thresholds` are the percentiles of the windows of `window_in_force`, None or nothing where one is not known. A
+    report that is older than the last, with another id, is taken for one after the clock was set back: an engine that
+    knows better leaves it out. Raises msgspec.DecodeError if the state is none.
     """
     before, ended = _open(state, ruleset, thing, now)
     if before is not None:

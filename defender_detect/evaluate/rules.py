@@ -8,9 +8,13 @@ from typing import Any
 
 import msgspec
 
+from defender_detect.errors import ProfileError
 from defender_detect.evaluate.percentiles import Population, Ranking
 from defender_detect.evaluate.ruleset import Name, Rule, Ruleset, Thresholds, make_rule, ranking_of
 from defender_detect.profiles import Profile, parse_behavior, parse_profile
+from device_defender.profile import AWS_RULES
+from device_defender.profile import Profile as Document
+from device_defender.validation import find_problems
 
 ALL_THINGS = "all"  # the target that every thing belongs to
 Populations = dict[Name, Population]
@@ -69,8 +73,18 @@ class Rules:
 
     @classmethod
     def from_json(cls, document: bytes) -> Rules:
-        """Return what `to_json` wrote; raise msgspec.DecodeError for anything else."""
+        """Return what `to_json` wrote; raise msgspec.DecodeError for anything else.
+
+        Raises ProfileError with every problem of the profiles: whoever wrote the document may have read none of them.
+        """
         read = msgspec.json.decode(document, type=RulesDocument)
+        problems = [
+            f"attachments[{place}].profile.{problem}"
+            for place, each in enumerate(read.attachments)
+            for problem in find_problems(each.profile, Document, AWS_RULES)
+        ]
+        if problems:
+            raise ProfileError(problems)
         attachments = [Attachment(parse_profile(each.profile), frozenset(each.targets)) for each in read.attachments]
         retired = {
             name: make_rule(name.partition("/")[0], parse_behavior(behavior)) for name, behavior in read.retired.items()

@@ -18,8 +18,7 @@ Name = str  # of a behavior: its profile's name, "/" and its own, which have no 
 Thresholds = Mapping[Name, Optional[float]]  # the percentiles in force, of the behaviors that have a Ranking
 # What is packed of a thing: histories, each with the state where that is not NORMAL; without either nothing.
 Remembered = dict[Name, Union[bytes, tuple[bytes, PackedState]]]
-# Of a report for one rule, with the datapoint if there is a Ranking; a plain tuple, for speed.
-Turn = tuple[History, State, Optional[Event], Optional[Lasting], Optional[float]]
+Turn = tuple[str, Evaluation, Optional[Name], "Rule"]  # of a rule: what each report needs of it, for speed
 
 ENCODER = msgspec.msgpack.Encoder()
 DECODER = msgspec.msgpack.Decoder(Remembered)
@@ -38,7 +37,7 @@ class Memory(msgspec.Struct, frozen=True, gc=False):  # no work for the garbage 
     @property
     def in_alarm(self) -> bool:
         """Whether any alarm is on."""
-        return any(state.in_alarm for state in self.states)
+        return any([state.violation_id for state in self.states if state is not NORMAL])  # noqa: C419 - faster
 
     def is_like(self, other: Memory) -> bool:
         """Whether the other one holds the same but for the time, so that what is packed is the same."""
@@ -98,8 +97,10 @@ class Ruleset:
         self._known = frozenset(self.names)
         self.silences = tuple(index for index, rule in enumerate(self.rules) if rule.silence is not None)
         self.first_look = min((rule.silence for rule in self.rules if rule.silence is not None), default=None)
-        self._places = tuple(place for place, rule in enumerate(self.rules) if rule.ranking is not None)
-        self.ranked = tuple(self.names[place] for place in self._places)
+        self.ranked = tuple(rule.name for rule in self.rules if rule.ranking is not None)
+        self._turns: tuple[Turn, ...] = tuple(
+            (rule.metric, rule.evaluate, None if rule.ranking is None else rule.name, rule) for rule in self.rules
+        )
         self.retained = frozenset[str]().union(*(profile.metrics for profile in profiles))
 
     def has_all(self, names: Collection[Name]) -> bool:
@@ -116,41 +117,28 @@ class Ruleset:
         report_id: int = 0,
     ) -> Observation:
         """Evaluate a thing's report against every rule."""
-        turns = [
-            observe_one(rule, history, state, thing, values.get(rule.metric), now, thresholds)
-            for rule, history, state in zip(self.rules, memory.histories, memory.states)
-        ]
-        if not turns:
-            return Observation(Memory((), (), now, report_id), (), ())
-        histories, states, events, lasting, points = zip(*turns)
-        datapoints = tuple([(self.names[each], points[each]) for each in self._places if points[each] is not None])
-        after = Memory(histories, states, now, report_id)
-        return Observation(after, tuple(filter(None, events)), tuple(filter(None, lasting)), datapoints)
-
-
-def observe_one(
-    rule: Rule,
-    history: History,
-    state: State,
-    thing: str,
-    value: Value | None,
-    now: float,
-    thresholds: Thresholds = NO_THRESHOLDS,
-) -> Turn:
-    """Evaluate a thing's metric against one rule."""
-    threshold = point = None
-    if rule.ranking is not None:
-        threshold = thresholds.get(rule.name)
-    history_after, datapoint, conforms = rule.evaluate(history, value, now, threshold)
-    if rule.ranking is not None and isinstance(datapoint, (int, float)):
-        point = datapoint
-    if conforms is None or (conforms and state is NORMAL):
-        return history_after, state, None, None, point
-    after, event = step(state, Subject(thing, rule.profile, rule.behavior), conforms, now, datapoint)
-    if event is not None and threshold is not None:
-        event = replace(event, threshold=threshold)
-    lasts = event is None and not conforms and state.in_alarm
-    return history_after, after, event, Lasting(after.violation_id, datapoint) if lasts else None, point
+        histories: list[History] = []
+        states: list[State] = []
+        events: list[Event] = []
+        lasting: list[Lasting] = []
+        datapoints: list[tuple[Name, float]] = []
+        for (metric, evaluate, ranked, rule), before, state in zip(self._turns, memory.histories, memory.states):
+            threshold = None if ranked is None else thresholds.get(ranked)
+            history, datapoint, conforms = evaluate(before, values.get(metric), now, threshold)
+            histories.append(history)
+            if ranked is not None and isinstance(datapoint, (int, float)):
+                datapoints.append((ranked, datapoint))
+            if conforms is None or (conforms and state is NORMAL):
+                states.append(state)
+                continue
+            after, event = step(state, Subject(thing, rule.profile, rule.behavior), conforms, now, datapoint)
+            states.append(after)
+            if event is not None:
+                events.append(event if threshold is None else replace(event, threshold=threshold))
+            elif not conforms and state.in_alarm:
+                lasting.append(Lasting(after.violation_id, datapoint))
+        remembered = Memory(tuple(histories), tuple(states), now, report_id)
+        return Observation(remembered, tuple(events), tuple(lasting), tuple(datapoints))
 
 
 def make_rule(profile: str, behavior: Behavior) -> Rule:
@@ -190,12 +178,10 @@ def recall(
     remembered: Remembered, names: Sequence[Name], reported: float, report_id: int, looked: float = 0.0
 ) -> Memory:
     """Return a thing's memory of what is remembered of it, in the order of the behaviors there are now."""
-    entries = [
-        (entry, NORMAL) if isinstance(entry, bytes) else (entry[0], entry[1].unpack())
-        for entry in [remembered.get(name, NO_HISTORY) for name in names]
-    ]
-    histories, states = zip(*entries) if entries else ((), ())
-    return Memory(histories, states, reported, report_id, looked)
+    entries = [remembered.get(name, NO_HISTORY) for name in names]  # lists, as generators cost
+    histories = tuple([each if isinstance(each, bytes) else each[0] for each in entries])
+    states = tuple([NORMAL if isinstance(each, bytes) else each[1].unpack() for each in entries])
+    return Memory(histories, states, reported, report_id, looked)  # type: ignore[arg-type]  # they are histories
 
 
 def rearrange(memory: Memory, before: Sequence[Name], names: Sequence[Name]) -> Memory:

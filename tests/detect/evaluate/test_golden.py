@@ -32,6 +32,12 @@ def test_one_process_the_replay_and_the_kernel_give_the_same_events_as_ever(size
     assert pinned(size) == digest(by_one)
 
 
+@pytest.mark.parametrize("late", [45.0, 7_000.0])
+def test_timers_that_fire_late_change_no_event(late: float) -> None:
+    fleet = Fleet(20, 30)
+    assert in_order(by_kernel(fleet)) == in_order(by_kernel(fleet, late))
+
+
 def test_the_whole_list_has_at_least_9000_events_of_every_type() -> None:
     kinds = {"in-alarm", "alarm-cleared", "alarm-invalidated"}
     assert 9_000 <= pinned("whole")["events"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 
+from defender_detect.errors import ProfileError
 from defender_detect.evaluate.detector import Rules
 from defender_detect.evaluate.percentiles import Population, Ranking
 from tests.detect.evaluate.golden import after, before
@@ -39,6 +42,17 @@ def test_what_is_no_rules_is_said() -> None:
     for document in (b"", b"[]", b"{}", b'{"attachments": [], "groups": {}, "since": 0}'):
         with pytest.raises(msgspec.DecodeError):
             Rules.from_json(document)
+
+
+def test_every_problem_of_the_profiles_in_json_is_said() -> None:
+    document = json.loads(Rules([attach(cpu("p", 75)), attach(cpu("q", 75))]).to_json())
+    document["attachments"][0]["profile"]["behaviors"][0]["criteria"]["comparisonOperator"] = "less"
+    del document["attachments"][1]["profile"]["securityProfileName"]
+    with pytest.raises(ProfileError) as caught:
+        Rules.from_json(json.dumps(document).encode())
+    first, second = caught.value.problems
+    assert "attachments[0].profile.behaviors[0].criteria.comparisonOperator must be one of" in first
+    assert "attachments[1].profile.securityProfileName is missing" in second
 
 
 def test_other_rules_go_on_with_the_percentiles_of_the_same_statistic_and_window_only() -> None:
