@@ -103,8 +103,8 @@ def test_an_answer_without_a_code_is_told_nevertheless() -> None:
 @pytest.mark.parametrize(
     ("action", "policy"),
     [
-        ("kinesis:CreateStream", "deployer-policy-flink.json"),
-        ("iot:CreateTopicRule", "deployer-policy-flink.json"),
+        ("kinesis:CreateStream", "deployer-flink-policy.json"),
+        ("iot:CreateTopicRule", "deployer-flink-policy.json"),
         ("iot:CreateThing", "deployer-policy.json"),
     ],
 )
