@@ -12,7 +12,7 @@ import pytest
 
 from defender_detect.evaluate.rules import Rules
 from demo.flink.cluster import PYTHON, Cluster, ClusterError
-from demo.flink.reports import make_document, make_profile, make_record, make_records
+from demo.flink.reports import make_document, make_percentile_profile, make_profile, make_record, make_records
 from demo.flink.scene import Scene
 from demo.flink.single import evaluate, in_order
 from tests.detect.evaluate.golden import Fleet, after, before, by_detector
@@ -125,6 +125,14 @@ def test_poisoned_late_and_repeated_records_are_refused_with_reason_and_count_an
     }
     assert codes == Counter(each["code"] for each in scene.refused())
     assert {1, 2} == {each["count"] for each in scene.refused() if each["code"] == "NoEnvelope"}
+
+
+def test_process_mode_raises_the_same_alarms(cluster: Cluster, tmp_path: Path) -> None:
+    document, records = make_document(make_profile(), make_percentile_profile()), list(make_records(100, 5))
+    scene = Scene(tmp_path, document, execution_mode="process")
+    scene.add(scene.records, "1.jsonl", records)
+    cluster.wait_until_done(cluster.submit(scene.properties(), parallelism=2))
+    assert in_order(evaluate(records, [(0.0, document)])) == scene.alarms()
 
 
 def test_a_connector_whose_jar_is_missing_is_a_sentence(cluster: Cluster, tmp_path: Path) -> None:
