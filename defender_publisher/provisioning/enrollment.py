@@ -45,11 +45,13 @@ class Enrollment(NamedTuple):
         session = None
         if journal.certificate is not None:
             self._keep_certificate(journal)
-            if journal.thing_name is None and journal.token_is_old(self.clock()):
+            if (journal.thing_name is None or journal.assumed) and journal.token_is_old(self.clock()):
                 journal, session = self._try_old(journal)
         if journal.thing_name is None:
             journal = self._ask(journal)
         session = session or self._prove(journal)
+        if journal.assumed:
+            journal = self.file.note(journal, "name proved", assumed=False)
         done("verified")
         return journal, session
 
@@ -88,9 +90,13 @@ class Enrollment(NamedTuple):
         return journal
 
     def _after_used_token(self, journal: Journal, error: UsedTokenError) -> Journal:
-        """Take a young token that is used up for what it is: the registration was heard, and its answer was lost."""
+        """Take a young token that is used up for what it is: the registration was heard, and its answer was lost.
+
+        It may be old all the same, where the clock stood still while the device was switched off: then no connection is
+        made with its certificate, which is forgotten once the clock is right.
+        """
         if not journal.token_is_old(self.clock()):
-            return self.file.note(journal, "name assumed", thing_name=journal.asked_for)
+            return self.file.note(journal, "name assumed", thing_name=journal.asked_for, assumed=True)
         self.file.note(journal, "certificate forgotten", certificate=None, token=None)
         raise error
 
@@ -99,10 +105,11 @@ class Enrollment(NamedTuple):
         try:
             session = self.broker.open_as(journal.asked_for, self._pair(journal))
         except NotLetIn:
-            return self.file.note(journal, "certificate forgotten", certificate=None, token=None), None
+            forgotten = {"certificate": None, "token": None, "thing_name": None, "assumed": False}
+            return self.file.note(journal, "certificate forgotten", **forgotten), None
         except TransportError as error:
             raise not_let_in(journal.asked_for, error, self.file.path) from error
-        return self.file.note(journal, "name assumed", thing_name=journal.asked_for), session
+        return self.file.note(journal, "name assumed", thing_name=journal.asked_for, assumed=False), session
 
     def _prove(self, journal: Journal) -> Session:
         thing = str(journal.thing_name)

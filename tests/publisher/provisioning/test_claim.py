@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from defender_publisher.provisioning import commands
 from tests.fakes.provisioning import ACTIVE, DENIED, LOST, THROTTLED, ProvisioningBroker
 from tests.publisher.provisioning.device import Device, Say
 
@@ -142,6 +143,20 @@ def test_a_token_older_than_an_hour_is_not_used(
     assert 0 == device.run("--provision")
     assert "" == device.pair_problem()
     assert [ACTIVE] == [each.status for each in aws.certificates.values()]
+
+
+def test_a_device_whose_clock_stood_still_while_it_was_off_is_not_stuck_with_a_certificate_that_is_deleted(
+    device: Device, aws: ProvisioningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.hook = lambda parameters: False
+    assert 77 == device.run("--provision")
+    aws.expire()
+    aws.hook = lambda parameters: True
+    monkeypatch.setattr(commands, "ANSWERED_WITHIN", 0.0)
+    assert 75 == device.run("--provision"), "by its clock the token is young, and used up"
+    age_journal(device, 3700.0)
+    assert 0 == device.run("--provision"), "NTP has set the clock"
+    assert ("", [ACTIVE]) == (device.pair_problem(), [each.status for each in aws.certificates.values()])
 
 
 def test_a_certificate_that_was_registered_unheard_an_hour_ago_is_tried_before_another_is_asked_for(
