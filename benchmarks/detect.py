@@ -185,7 +185,7 @@ def measure_serving(
 
     For the first `stall` seconds the database is locked, and nobody reads Detect's log.
     """
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     state = directory / "state"
     keep_states(state, profile, things)
     authority, port = Authority(directory / "authority"), find_free_port()

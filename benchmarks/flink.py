@@ -36,9 +36,9 @@ METHOD = """\
 Written by `make bench-flink`. A JobManager and one TaskManager of Apache Flink's wheel on loopback, thread mode,
 RocksDB, a checkpoint every 10 s; {reports:,} reports of {things:,} things with ten behaviors, from a file, as the
 records that a rule of AWS IoT makes, base64 included. CPU is that of the TaskManager's process from the job's start to
-its end, after another job has warmed its JVM; all reports come at once, so that those with a percentile all wait for
-its threshold, which few do that come as they arise. A restart is counted from the kill to a job all of whose tasks run, with records
-taken; a TaskManager or a JobManager stands by. The load of the machine was {load:.1f} on {cores} cores."""
+its end, after another job has warmed its JVM. All reports come at once, so that those with a percentile all wait for
+its threshold, which few do that come as they arise. A restart is counted from the kill until all tasks of the job run
+again; another TaskManager or JobManager stands by. The load of the machine was {load:.1f} on {cores} cores."""
 
 Bar = tuple[str, str, str, bool]
 

@@ -19,7 +19,8 @@ from infrastructure.serial_table import Difference, Listed, Table, compare, read
 from infrastructure.serials import Serial, SerialList, read_serials
 
 CERTIFICATE = "AWS::IoT::Certificate"
-USUAL_PREFIX = "sys"  # agent.instance.prefix, where the configuration does not say it
+# Of agent.instance, where the configuration does not say it: the installers' on a Mac and on a Pi, and the publisher's.
+USUAL_PREFIXES = ("osx", "rpi", "sys")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class ClaimPlan:
     request: str | None  # of the certificate that is deployed and stays
     new_certificate: bool  # one is made, of a key that is made
     ends: bool  # the certificate that is deployed is deleted
-    name_prefix: str
+    name_prefixes: tuple[str, ...]
     difference: Difference
     table: Table
     provisioned: tuple[Listed, ...]  # who has, the last one first
@@ -59,7 +60,7 @@ class ClaimPlan:
     def describe(self, fleet: Fleet, store: KeyStore) -> ClaimStack:
         """Return what is to be in the stack; a key that is needed is made."""
         request = store.renew(CLAIM_KEYS) if self.new_certificate else self.request
-        return ClaimStack(fleet.names, request, self.name_prefix)
+        return ClaimStack(fleet.names, request, self.name_prefixes)
 
 
 def read_claim_asked(claim: bool, serials: Path | None, end: bool) -> ClaimAsked | None:
@@ -97,8 +98,9 @@ def plan_claim(
     wanted = asked is not None and not asked.end
     new = request is None and wanted
     stays = None if asked is not None and asked.end else request
-    prefix = str(device_config.get("agent", {}).get("instance", {}).get("prefix", USUAL_PREFIX))
-    name, known = fleet.names.claim_stack, ClaimStack(fleet.names, stays, prefix)
+    prefix = device_config.get("agent", {}).get("instance", {}).get("prefix")
+    prefixes = (str(prefix),) if prefix is not None else USUAL_PREFIXES
+    name, known = fleet.names.claim_stack, ClaimStack(fleet.names, stays, prefixes)
     table = read_table(fleet.account, fleet.names.serials_table) if is_deployed(fleet) else Table({})
     serials = asked.serials.serials if asked is not None and asked.serials is not None else None
     return ClaimPlan(
@@ -106,7 +108,7 @@ def plan_claim(
         request=stays,
         new_certificate=new,
         ends=request is not None and stays is None,
-        name_prefix=prefix,
+        name_prefixes=prefixes,
         difference=compare(table, serials) if serials is not None else Difference(),
         table=table,
         provisioned=who_provisioned(table, registry),
@@ -186,5 +188,8 @@ def _notes(asked: ClaimAsked | None, device_config: Mapping[str, Any]) -> Sequen
     if "thing_name" in agent:
         notes.append(f"the devices' configuration calls every device {agent['thing_name']} (agent.thing_name)")
     elif not ("serial" in instance or "command" in instance):
-        notes.append("the devices' configuration has no agent.instance.command that prints a device's serial")
+        notes.append(
+            "the devices' configuration has no agent.instance.command that prints a serial: the installers take that "
+            "of a Raspberry Pi (as rpi-SERIAL) or of a Mac (as osx-SERIAL)"
+        )
     return notes

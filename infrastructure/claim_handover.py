@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from infrastructure.bundles import CLAIM, CLAIM_KEYS, write_claim
 from infrastructure.claim import deployed_request, is_deployed
 from infrastructure.claim_drift import OUTPUT
 from infrastructure.fleet import Fleet
+from infrastructure.instructions import KIT_BUILDER, make_kit
 from infrastructure.keys import KeyStore
 from infrastructure.private_file import read_file, remove_file
 from infrastructure.screen import Screen
@@ -53,6 +55,10 @@ def show_claim_handover(screen: Screen, handover: ClaimHandover) -> None:
     if handover.removed is not None:
         screen.say(f"{handover.removed} was removed: its certificate is no longer in force")
     if handover.bundle is not None:
-        screen.say("\nNext, on each device, or once in the image for all of them (the software is on it):\n")
+        if find_spec(KIT_BUILDER) is not None:
+            screen.say("\nNext, make one file of the software and the claim, and run it on each device:\n")
+            screen.say(f"  {make_kit(handover.bundle)}")
+            screen.say(f"  sudo bash install-{CLAIM}.bash")
+        screen.say("\nWhere a device has the software, or, with --first-boot, once in the image for all of them:\n")
         screen.say(f"  sudo installers/install-rpi.bash --claim {handover.bundle.name}")
         screen.say(f"\n{handover.bundle} holds the claim's private key: keep it as such, and end it with --end-claims.")

@@ -149,7 +149,7 @@ class ClaimStack:
 
     names: Names
     request: str | None  # of the claim certificate (PEM); None: none is in force, and no device is let in any more
-    name_prefix: str  # what the devices' configuration puts before a serial to make a thing's name
+    name_prefixes: tuple[str, ...]  # what devices may put before a serial to make a thing's name
 
     @property
     def stack_name(self) -> str:
@@ -157,7 +157,7 @@ class ClaimStack:
 
     @property
     def digest(self) -> str:
-        return _digest(self.stack_name, self.request, self.name_prefix)
+        return _digest(self.stack_name, self.request, self.name_prefixes)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def kit_commands(bundle: Path, cloudwatch: bool = False) -> list[str]:
     kit = bundle.with_name(f"install-{bundle.stem}.bash")
     there = shlex.quote(kit.name)
     install = f"sudo bash {there}{_option(cloudwatch)} && rm {there}"  # it holds the private key
-    return [_make(bundle), *_carry(kit, bundle, install)]
+    return [make_kit(bundle), *_carry(kit, bundle, install)]
 
 
 def bundle_commands(bundle: Path, cloudwatch: bool = False) -> list[str]:
@@ -59,7 +59,7 @@ def _option(cloudwatch: bool) -> str:
     return " --cloudwatch" if cloudwatch else ""  # the second service, which sends there
 
 
-def _make(bundle: Path) -> str:
+def make_kit(bundle: Path) -> str:
     """Return the command that makes the kit: here in the checkout, or from wherever this is."""
     if Path.cwd() == CHECKOUT:
         return f"make kit BUNDLES={shlex.quote(str(bundle))}"

@@ -124,4 +124,4 @@ def test_the_job_takes_the_properties_and_the_rules(documents: list[dict[str, An
         filled = filled.replace(word, value)
     properties = parse_properties(json.loads(filled))
     assert ("thread", "/etc/flink/rules.json") == (properties.job.execution_mode, properties.job.rules)
-    parse_rules(documents[0]["data"]["rules.json"], 1.0)
+    parse_rules(documents[0]["data"]["rules.json"])

@@ -41,10 +41,12 @@ def check_jar(kind: type) -> None:
 def make_source(place: Any) -> Any:
     """Return a source of lines."""
     check_jar(type(place))
-    return {Files: _read_files, Kinesis: _read_kinesis, Kafka: _read_kafka}[type(place)](place)
+    if isinstance(place, Files):
+        return read_files(place.path, float(place.watch_seconds))
+    return _read_kinesis(place) if isinstance(place, Kinesis) else _read_kafka(place)
 
 
-def make_sink(place: Files | Kinesis | Kafka) -> Any:
+def make_sink(place: Any) -> Any:
     """Return a sink of lines."""
     check_jar(type(place))
     if isinstance(place, Files):
@@ -64,10 +66,6 @@ def write_files(path: str) -> Any:
     """Return a sink whose files have each line exactly once, as of the last checkpoint."""
     sink = FileSink.for_row_format(path, Encoder.simple_string_encoder())
     return sink.with_rolling_policy(RollingPolicy.on_checkpoint_rolling_policy()).build()
-
-
-def _read_files(place: Files) -> Any:
-    return read_files(place.path, float(place.watch_seconds))
 
 
 def _read_kinesis(place: Kinesis) -> Any:

@@ -16,6 +16,7 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor, Va
 
 from defender_detect.errors import ProfileError
 from defender_detect.evaluate.percentiles import Ranking, Sketch, window_of
+from defender_detect.evaluate.rules import Rules
 from defender_detect.flink import lines, rules
 from defender_detect.flink.deliveries import Delivery
 from defender_detect.flink.records import BAD_RULES, Record, Refused, begin, time_of
@@ -93,7 +94,7 @@ class Following(KeyedBroadcastProcessFunction):
             state.put(THRESHOLDS, self._worker.thresholds.to_json())
         yield from ()
 
-    def _compile(self, kept: str | None) -> rules.Rules:
+    def _compile(self, kept: str | None) -> Rules:
         return rules.in_force(kept, self._start)
 
     def _catch_up(self, context: Any) -> None:
@@ -181,7 +182,7 @@ class Evaluate(Following):
 class Sample(Following):
     """Finds the datapoints of behaviors with a statisticalThreshold, which need no threshold themselves."""
 
-    def _compile(self, kept: str | None) -> rules.Rules:
+    def _compile(self, kept: str | None) -> Rules:
         return rules.only_ranked(super()._compile(kept))
 
     def process_element(self, value: str, context: Any) -> Iterator[str]:

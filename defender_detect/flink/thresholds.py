@@ -31,13 +31,13 @@ class Thresholds:
     """The percentiles of the last windows, by behavior and what is asked of it."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Name, str, float], dict[int, float | None]] = {}
+        self._known: dict[tuple[Name, Ranking], dict[int, float | None]] = {}
 
     def put(self, name: Name, ranking: Ranking, window: int, value: float | None, watermark: float) -> None:
         """Remember a window's percentile, and forget those that no record can be compared with any more."""
         oldest = window_in_force(watermark - OUT_OF_ORDER, ranking.duration)
         kept = {each: known for each, known in self._find(name, ranking).items() if each >= oldest}
-        self._known[(name, *ranking)] = {**kept, window: value}
+        self._known[(name, ranking)] = {**kept, window: value}
 
     def at(self, now: float, names: Iterable[Name], ranked: Mapping[Name, Ranking]) -> Mapping[Name, float | None]:
         """Return the thresholds in force at a time; None for a window of which nothing is known."""
@@ -49,7 +49,7 @@ class Thresholds:
 
     def restore(self, text: str) -> None:
         """Go on with what `to_json` returned."""
-        self._known = {tuple(key): dict(windows) for key, windows in json.loads(text)}
+        self._known = {(name, Ranking(*ranking)): dict(windows) for (name, ranking), windows in json.loads(text)}
 
     def _find(self, name: Name, ranking: Ranking) -> dict[int, float | None]:
-        return self._known.get((name, *ranking), {})
+        return self._known.get((name, ranking), {})

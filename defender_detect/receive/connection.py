@@ -160,11 +160,13 @@ class Client(mqtt.Client):
             select.select((), (connection,), (), PATIENCE)
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         self._answer(connection)
+        return self._pass_on(connection)
+
+    def _pass_on(self, connection: BufferedSocket) -> MQTTErrorCode:
+        """Let paho handle what else has arrived, or the connection's end."""
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
-        while result == MQTTErrorCode.MQTT_ERR_SUCCESS and connection.has_others:
-            result = super().loop_read(max_packets)
-            if self.socket() is not connection:
-                break
+        while result == MQTTErrorCode.MQTT_ERR_SUCCESS and self.socket() is connection and connection.has_others:
+            result = super().loop_read()
         return result
 
     def _answer(self, connection: BufferedSocket) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -20,6 +21,7 @@ from defender_publisher.provisioning.identities import Identities
 from defender_publisher.provisioning.journal import JournalFile
 from defender_publisher.provisioning.rotation import Rotation
 from defender_publisher.settings import Settings, read_settings
+from defender_publisher.state import publisher_runs
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +67,18 @@ def rotate_device(path: Path | None, overrides: Raw, if_due: bool) -> int:
         if if_due and not reason:
             print(f"{NOT_DUE}; nothing was changed")
             return DONE
+        _warn_of_daemon(settings)
         # Who asks whether it is due tries again by itself, and has stopped the daemon until this ends.
         return _alone(identities, file, lambda: f"rotated to the certificate {rotation.rotate()}", once=if_due)
     except OSError as error:
         return _say_which(error)
+
+
+def _warn_of_daemon(settings: Settings) -> None:
+    """Say that a daemon runs, which uses the same client ID: the two would end each other's connections."""
+    with contextlib.suppress(OSError):
+        if publisher_runs(Path(str(settings.agent.state_directory))):
+            log.warning("the daemon is running as %s, and its connection is ended; stop it first", settings.thing_name)
 
 
 def say_whether_due(path: Path | None, overrides: Raw) -> int:

@@ -87,7 +87,7 @@ class Identities:
         return certificate_id(str(self.certificate(slot)))
 
     def put_key(self, slot: Slot, pem: bytes) -> None:
-        """Keep a key in a slot for whom the one in force belongs to; nobody else can read it, from its first byte on."""
+        """Keep a key in a slot, the same owner's as the one in force; nobody else reads it from its first byte on."""
         files.replace(self.key(slot), pem, sync=True, mode=0o600, owner=self._owner())
 
     def put_certificate(self, slot: Slot, pem: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Optional
 import msgspec
 
 from defender_daemon import files
-from defender_daemon.certificate import validity
+from defender_daemon.certificate import ends_soon, validity
 from defender_daemon.dates import minute_text
 from defender_publisher.errors import ConfigError, NotConnected, Problem, TransportError
 from defender_publisher.provisioning.broker import Broker, Pair
@@ -158,18 +158,17 @@ class Rotation:
             return None
 
     def _age(self, now: float) -> str:
-        """Return how old the certificate is, if it is to be replaced for that."""
+        """Return how old the certificate is, or when it ends, if it is to be replaced for that."""
         given, certificate = self._settings.agent.provisioning, self._settings.agent.authentication.certificate
         dates = validity(str(certificate))
-        if given is None or given.rotate_after_days is None or dates is None:
+        if given is None or dates is None:
             return ""
-        days = int((now - dates[0]) // DAY)
-        due = days >= given.rotate_after_days
-        return (
-            f"it is {days} days old, and agent.provisioning.rotate_after_days is {given.rotate_after_days}"
-            if due
-            else ""
-        )
+        if ends_soon(*dates, now):
+            return f"the certificate ends on {minute_text(dates[1])}"
+        days, most = int((now - dates[0]) // DAY), given.rotate_after_days
+        if most is None or days < most:
+            return ""
+        return f"the certificate is {days} days old, and agent.provisioning.rotate_after_days is {most}"
 
     @property
     def _in_force(self) -> Slot:

@@ -74,7 +74,8 @@ class Cluster:
         """End every process that was started here."""
         processes = [*self.task_managers.values(), *self.job_managers.values(), *self._others]
         for process in processes:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # ZooKeeper's script stays, and waits for Java
         for process in processes:
             process.wait()
 

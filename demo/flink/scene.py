@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from defender_detect.flink.records import BAD_NAME
@@ -56,7 +57,10 @@ class Scene:
         for each in (0.0, time):
             number = self._passed()
             self.add(self.records, f"z{number}.jsonl", [json.dumps({"thing": "", "t": each, "payload": ""})])
-            cluster.wait_for(lambda number=number: self._passed() > number, "the last record")
+            cluster.wait_for(partial(self._has_passed, number), "the last record")
+
+    def _has_passed(self, number: int) -> bool:
+        return self._passed() > number
 
     def _passed(self) -> int:
         return sum(each["code"] == BAD_NAME and not each["thing"] for each in self.refused())

@@ -39,7 +39,7 @@ class Claim(Construct):
                 (["iot:UpdateCertificate"], arn("iot", "cert/*")),
             ],
             log_group=log_group,
-            environment={"TABLE": names.serials_table, "PREFIX": description.name_prefix},
+            environment={"TABLE": names.serials_table, "PREFIXES": " ".join(description.name_prefixes)},
         )
         add_template(self, names.template, template_body(names), role_arn, hook)
         policy = CfnPolicy(self, "Policy", policy_name=names.claim_policy, policy_document=claim_policy(names))

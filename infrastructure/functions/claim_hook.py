@@ -9,7 +9,7 @@ import boto3
 AT_ONCE = 60  # seconds in which another certificate for a serial is a copy of the device
 LONGEST = 128  # characters of a serial or a name
 REFUSED, KEPT = " refused", 10  # where refusals are noted (no serial has a space), and how many
-PREFIX = os.environ["PREFIX"]
+PREFIXES = os.environ["PREFIXES"].split()
 iot = boto3.client("iot")
 table = boto3.resource("dynamodb").Table(os.environ["TABLE"])
 
@@ -31,7 +31,7 @@ def refuse(serial, thing, certificate):
     if item is None:
         return "the serial is not listed"
     listed = item.get("thing")
-    names = [listed] if listed else [serial, f"{PREFIX}-{serial}".lower()]
+    names = [listed] if listed else [serial, *(f"{each}-{serial}".lower() for each in PREFIXES)]
     if (thing if listed else thing.lower()) not in names:
         return f"the thing's name must be {' or '.join(names)}"
     again = item.get("again", "") != item.get("used", "")

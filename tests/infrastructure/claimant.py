@@ -15,6 +15,7 @@ from infrastructure.keys import KeyStore
 from tests.fakes.emulator import Account
 from tests.fakes.mqtt_client import MqttClient
 from tests.infrastructure.deployment import LONGEST_RUN, PUBLISHER, Machine
+from tests.waiting import wait_until
 
 CSR = "$aws/certificates/create-from-csr/json"
 REGISTER = "$aws/provisioning-templates/{}/provision/json"
@@ -104,6 +105,16 @@ class Machinery:
         """Run the publisher."""
         command = [sys.executable, str(PUBLISHER), *options, str(self.config)]
         return subprocess.run(command, cwd=self.etc, capture_output=True, text=True, timeout=LONGEST_RUN)
+
+    def hear_wish(self) -> bool:
+        """Run the daemon until it has heard that this device is to rotate."""
+        wanted = self.etc.parent / "state" / "rotation-wanted.json"
+        command = [sys.executable, str(PUBLISHER), str(self.config)]
+        with subprocess.Popen(command, cwd=self.etc, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as daemon:
+            heard = wait_until(wanted.exists)
+            daemon.terminate()
+            daemon.communicate()
+        return heard
 
     def provision(self) -> int:
         """Provision this device in this process, without what starts a program; return the exit status."""

@@ -86,6 +86,7 @@ def test_a_claim_is_for_the_deployers_eyes_only_and_no_key_is_printed(fleet: Cla
     assert "PRIVATE KEY" not in run.text
     assert f"stack     {FLEET}-claim is created" in run.output
     assert "serials   8 in serials.txt: 8 new" in run.output
+    assert re.search(r"make .*kit BUNDLES=\S*fleet/claim.tar\n  sudo bash install-claim.bash", run.output)
     for path in (machine.directory / "fleet" / "claim.tar", *(machine.directory / "fleet" / "claim.d").iterdir()):
         assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     with tarfile.open(machine.directory / "fleet" / "claim.tar") as bundle:
@@ -273,6 +274,9 @@ def test_an_ended_claim_lets_nobody_in_and_the_next_one_has_another_key(claimed:
     again = unpack(claimed)
     assert (True, True) == (first != tar.read_bytes(), key != (again.directory / "claim-private.key").read_bytes())
     assert "accepted" == again.provision("dev-2")[0]
+    run = claimed.deploy("--no-detect", "--claim", "--output", "elsewhere")
+    assert (0, "") == (run.status, run.errors), run.text
+    assert "no claim.tar: its key is on another machine; --end-claims, then --claim makes a new one here" in run.output
 
 
 @pytest.mark.slow
@@ -450,9 +454,8 @@ def test_two_hundred_devices_at_once_get_through_the_quota_and_none_asks_twice_a
     assert len(things) + 1 == statuses.count("ACTIVE")  # the claim's is one
     assert len(throttled) > 100
     assert {f"claim-{thing}" for thing in things} <= set(sent)
-    assert 1.0 <= min(later - sooner for times in sent.values() for sooner, later in pairwise(times))
-    waits = {round(times[2] - times[1], 1) for client, times in sent.items() if client in throttled}
-    assert len(waits) > SHOWN  # no two devices wait alike
+    assert min(later - sooner for times in sent.values() for sooner, later in pairwise(times)) >= 1.0
+    assert len({round(times[2] - times[1], 1) for times in sent.values() if len(times) > 2}) > SHOWN
 
 
 def until_done(device: Machinery) -> int:
@@ -465,7 +468,7 @@ def until_done(device: Machinery) -> int:
 
 @contextmanager
 def watched() -> Iterator[dict[str, list[float]]]:
-    """Note when each client ID asks a question, where it is asked: in what is sent to a broker, it waited already."""
+    """Note when each client ID asks a question; the device counts its second from when it has asked."""
     from defender_publisher.session import Session
 
     sent, send = dict[str, list[float]](), Session.send
@@ -489,7 +492,8 @@ def test_the_publisher_itself_provisions_rotates_and_reports(machine: Machine) -
     assert 0 == device.run("--once").returncode
     first = certificate_of(machine.account, "dev-1")
     deploy(machine, "--rotate", "dev-1")
-    done = device.run("--rotate")
+    assert device.hear_wish()
+    done = device.run("--rotate", "--if-due")
     assert 0 == done.returncode, done.stderr
     iot = machine.account.client("iot")
 
@@ -501,6 +505,7 @@ def test_the_publisher_itself_provisions_rotates_and_reports(machine: Machine) -
 
     assert wait_until(lambda: "INACTIVE" == statuses()[first])
     assert ["ACTIVE", "INACTIVE"] == sorted(statuses().values())
+    assert f"dev-1 was asked at {wish_of(machine, 'dev-1')}, and has done it" in rows_of(machine, "--rotate", "dev-1")
     machine.account.accept_reports_every(0)
     done = device.run("--once")
     assert 0 == done.returncode, done.stderr

@@ -82,7 +82,7 @@ def test_reports_reach_an_application_that_runs_and_a_second_run_changes_nothing
     assert ("process", "300") == (properties["detect"]["execution_mode"], properties["detect"]["minimum_interval"])
     stored = objects_of(account)
     code, rules = sorted(stored)
-    assert parse_rules(stored[rules].decode(), 1.0).attachments, "the job compiles them"
+    assert parse_rules(stored[rules].decode())[0].attachments, "the job compiles them"
     with zipfile.ZipFile(io.BytesIO(stored[code])) as packed:
         assert stored[rules] == packed.read("rules.json")
     assert f"{properties['detect']['updates']}".endswith("/rules/")

@@ -128,6 +128,26 @@ def test_messages_are_answered_in_order_and_many_at_once(pair: Pair) -> None:
     assert replies == got
 
 
+def test_what_waits_to_be_answered_is_bounded_and_nothing_of_it_is_lost(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, peer = pair
+    monkeypatch.setattr("defender_detect.receive.connection.MOST_WAITING", 100)
+    sent = [Message(f"things/{number}", bytes(60), False) for number in range(6)]
+    taken: list[Message] = []
+    for each in sent[:2]:
+        peer.sendall(packet_of(each))
+        while connection.pending() < 60 * (sent.index(each) + 1):
+            connection.fill()
+    peer.sendall(b"".join(map(packet_of, sent[2:])))
+    connection.fill()
+    assert 120 == connection.pending()
+    while len(taken) < len(sent):
+        taken += connection.take_messages()
+        connection.fill()
+    assert sent == taken
+
+
 def test_what_came_before_the_end_is_answered_before_the_end(pair: Pair) -> None:
     connection, peer = pair
     sent = [Message(f"things/{number}", b"report", False) for number in range(2 * MOST_MESSAGES)]

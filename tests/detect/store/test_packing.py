@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from defender_detect.store.packing import pack_values, unpack_values
+from defender_detect.store.packing import MOST_ALIKE, Packer, pack_values, unpack_values
 from tests.detect.store.test_store import store
 
 NOW = 1_800_000_000.25
@@ -27,3 +27,19 @@ def test_a_value_comes_back_as_it_was(tmp_path: Path, value: Any) -> None:
 )
 def test_what_no_database_can_hold_is_kept_as_nearly_as_can_be(value: Any, expected: Any) -> None:
     assert [(1, expected), (2, 5)] == list(unpack_values(pack_values({"a": value, "b": 5}, {"a": 1, "b": 2})))
+
+
+def test_reports_of_the_same_metrics_are_packed_as_each_alone_would_be() -> None:
+    packer = Packer()
+    packer.numbers.update(a=1, b=2)
+    for values in ({"a": 5, "b": 6}, {"b": 7, "a": (8,)}, {"a": 9, "b": "x"}, {}):
+        assert pack_values(values, packer.numbers) == packer.pack(values)
+    assert [(1, 5)] == list(unpack_values(packer.pack({"a": 5, "new": 6})))  # which has no number yet
+    packer.numbers["new"] = 3
+    assert [(1, 5), (3, 6)] == list(unpack_values(packer.pack({"a": 5, "new": 6})))
+    packer.forget()
+    packer.numbers.update(a=4)
+    assert [(4, 5)] == list(unpack_values(packer.pack({"a": 5, "b": 6})))
+    for number in range(2 * MOST_ALIKE):
+        packer.numbers[f"m{number}"] = number
+        assert [(number, 1)] == list(unpack_values(packer.pack({f"m{number}": 1})))

@@ -98,7 +98,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Hook:
 
     cloud = Cloud(a1={"name": "A1"}, b2={"thing": "Roof"}, **{LONG: {}})
     monkeypatch.setenv("TABLE", "serials")
-    monkeypatch.setenv("PREFIX", "pi")
+    monkeypatch.setenv("PREFIXES", "osx pi")
     monkeypatch.setattr(boto3, "client", lambda name: cloud)
     monkeypatch.setattr(boto3, "resource", cloud.resource)
     sys.modules.pop("infrastructure.functions.claim_hook", None)
@@ -108,7 +108,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Hook:
 
 
 @pytest.mark.parametrize(
-    ("serial", "thing"), [("A1", "a1"), ("A1", "A1"), ("a1", "pi-a1"), ("B2", "Roof"), (LONG, LONG)]
+    ("serial", "thing"), [("A1", "a1"), ("A1", "A1"), ("a1", "pi-a1"), ("a1", "osx-a1"), ("B2", "Roof"), (LONG, LONG)]
 )
 def test_a_listed_serial_is_taken_by_its_certificate(hook: Hook, serial: str, thing: str) -> None:
     assert hook.ask(serial, thing)
@@ -122,8 +122,8 @@ def test_a_listed_serial_is_taken_by_its_certificate(hook: Hook, serial: str, th
         ("c3", "c3", "the serial is not listed"),
         ("", "a1", "the serial is not listed"),
         (LONG + "b", LONG, "the serial is not listed"),
-        ("a1", "sys-a1", "the thing's name must be a1 or pi-a1"),
-        ("a1", "", "the thing's name must be a1 or pi-a1"),
+        ("a1", "sys-a1", "the thing's name must be a1 or osx-a1 or pi-a1"),
+        ("a1", "", "the thing's name must be a1 or osx-a1 or pi-a1"),
         ("b2", "roof", "the thing's name must be Roof"),
         ("b2", "b2", "the thing's name must be Roof"),
     ],

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from defender_daemon.dates import seconds_of
 from defender_publisher import questions
 from defender_publisher.provisioning import commands
 from defender_publisher.snapshot import Counters
+from defender_publisher.state import StateFile
 from tests.fakes.host import COUNTERS_ONLY, ONE, Host, growth_of
 from tests.fakes.provisioning import ACTIVE, INACTIVE, LOST, THROTTLED, ProvisioningBroker, fingerprint
 from tests.publisher.provisioning.device import Device, Say, make_plain
@@ -141,6 +143,23 @@ def test_a_certificate_that_is_old_enough_is_due(
     monkeypatch.setattr("defender_publisher.provisioning.commands.time.time", lambda: now)
     assert 0 == provisioned.run("--rotate", "--if-due")
     assert 1 == len(aws.kept.committed)
+
+
+def test_a_daemon_that_runs_is_said(provisioned: Device, said: Say) -> None:
+    with StateFile(provisioned.state):
+        assert 0 == provisioned.run("--rotate")
+    assert "the daemon is running as rpi-0001, and its connection is ended; stop it first" in said()
+    assert 0 == provisioned.run("--rotate")
+    assert "the daemon is running" not in said()
+
+
+def test_a_certificate_that_ends_soon_is_due(
+    provisioned: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weeks_before = seconds_of("Nov 20 00:00:00 2049 GMT")
+    monkeypatch.setattr("defender_publisher.provisioning.commands.time.time", lambda: weeks_before)
+    assert 0 == provisioned.run("--rotation-due")
+    assert "due: the certificate ends on 2049-12-31 23:59 UTC\n" == said().splitlines(keepends=True)[-1]
 
 
 @pytest.mark.parametrize(
