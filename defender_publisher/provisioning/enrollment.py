@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
+from defender_daemon.certificate import certificates_in
 from defender_publisher.errors import NotLetIn, Problem, TransportError
 from defender_publisher.provisioning.broker import Broker, Pair
 from defender_publisher.provisioning.calls import Asker
@@ -64,7 +65,7 @@ class Enrollment(NamedTuple):
 
     def _keep_certificate(self, journal: Journal) -> None:
         """Keep the certificate beside its key, and see that the two belong together."""
-        self.identities.put_certificate(journal.slot, str(journal.certificate).encode())
+        self.identities.put_certificate(journal.slot, certificates_in(str(journal.certificate)).encode())
         if not self.identities.has_pair(journal.slot):
             self.file.note(journal, "certificate forgotten", certificate=None, token=None)
             raise ProvisioningError(CSR, Problem(ANOTHERS, "it is tried again"))
