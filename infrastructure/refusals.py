@@ -24,7 +24,7 @@ from infrastructure.errors import DeployError, Refused
 
 PERMISSIONS = (
     "infrastructure/deployer-policy.json has all that are needed, deployer-claim-policy.json those for --claim, and "
-    "deployer-policy-flink.json those for --detect-engine flink: ask the account's administrator for them"
+    "deployer-flink-policy.json those for --detect-engine flink: ask the account's administrator for them"
 )
 RENEW = "renew them, with `aws sso login` or `aws configure` for instance"
 

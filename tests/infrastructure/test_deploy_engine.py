@@ -209,7 +209,7 @@ def test_alarms_go_to_the_alerts_of_the_security_profiles_where_there_are_any(bu
 def test_the_policies_for_deployers_are_enough(built: Machine) -> None:
     iam = built.account.client("iam")
     iam.create_user(UserName="deployer")
-    for name in ("deployer-policy", "deployer-policy-flink"):
+    for name in ("deployer-policy", "deployer-flink-policy"):
         policy = (ROOT / "infrastructure" / f"{name}.json").read_text()
         iam.put_user_policy(UserName="deployer", PolicyName=name, PolicyDocument=policy)
     key = iam.create_access_key(UserName="deployer")["AccessKey"]
