@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import ssl
 import stat
@@ -14,6 +15,8 @@ from defender_daemon.dates import date_text, seconds_of
 from defender_daemon.errors import Problem
 
 CHECK_CLOCK = "check the clock, and let NTP keep it: timedatectl set-ntp true"
+# A certificate and nothing else, of what PEM allows around it; the end of a line may be that of any system.
+BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----\r?\n(?:[A-Za-z0-9+/=]+\r?\n)+-----END CERTIFICATE-----")
 AS_OWNER = "run this as the user who may read it, or with sudo"
 OF_ANOTHER = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")  # the last two of another kind
 KEY = "agent.authentication.private_key"
@@ -41,6 +44,15 @@ def _kept_by_systemd(path: str) -> bool:
     """Whether systemd's LoadCredential put the file there: it shows mode 0440, the group bits being an ACL's mask."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     return bool(directory) and os.path.dirname(path) == os.path.normpath(str(directory))
+
+
+def certificates_in(pem: str) -> str:
+    """Return the certificates of a text without what is around them, empty where there is none.
+
+    What a stranger sends becomes a file of root's, at a path that came with a configuration: it must be nothing else,
+    in the eyes of a shell or of cron for instance.
+    """
+    return "".join(f"{each}\n" for each in BLOCK.findall(pem))
 
 
 def pair_problems(certificate: str, private_key: str) -> Iterator[Problem]:

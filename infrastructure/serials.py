@@ -16,7 +16,8 @@ from infrastructure.errors import DeployError
 LONGEST = 128  # characters of a serial, as of a thing's name
 AGAIN = "again"
 _SERIAL = re.compile(r"[!-~]+")
-_ROUNDED = re.compile(r"\d[.,]?\d*[eE]\+?\d+")  # 1.00001E+11: what is left of a long number
+# 1.00001E+11: what is left of a long number. Not 100000007654e321, of which a Raspberry Pi in sixty has one like it.
+_ROUNDED = re.compile(r"\d([.,]\d+)?[eE]\+\d+|\d[.,]\d+[eE]\d+")
 _COMMENT = re.compile(r"(^|\s)#.*")
 _DELIMITERS = (",", ";", "\t")
 _HEADINGS = {

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
+from defender_daemon.certificate import certificates_in
 from defender_publisher.errors import NotLetIn, Problem, TransportError
 from defender_publisher.provisioning.broker import Broker, Pair
 from defender_publisher.provisioning.calls import Asker
@@ -45,11 +46,13 @@ class Enrollment(NamedTuple):
         session = None
         if journal.certificate is not None:
             self._keep_certificate(journal)
-            if journal.thing_name is None and journal.token_is_old(self.clock()):
+            if (journal.thing_name is None or journal.assumed) and journal.token_is_old(self.clock()):
                 journal, session = self._try_old(journal)
         if journal.thing_name is None:
             journal = self._ask(journal)
         session = session or self._prove(journal)
+        if journal.assumed:
+            journal = self.file.note(journal, "name proved", assumed=False)
         done("verified")
         return journal, session
 
@@ -62,7 +65,7 @@ class Enrollment(NamedTuple):
 
     def _keep_certificate(self, journal: Journal) -> None:
         """Keep the certificate beside its key, and see that the two belong together."""
-        self.identities.put_certificate(journal.slot, str(journal.certificate).encode())
+        self.identities.put_certificate(journal.slot, certificates_in(str(journal.certificate)).encode())
         if not self.identities.has_pair(journal.slot):
             self.file.note(journal, "certificate forgotten", certificate=None, token=None)
             raise ProvisioningError(CSR, Problem(ANOTHERS, "it is tried again"))
@@ -88,9 +91,13 @@ class Enrollment(NamedTuple):
         return journal
 
     def _after_used_token(self, journal: Journal, error: UsedTokenError) -> Journal:
-        """Take a young token that is used up for what it is: the registration was heard, and its answer was lost."""
+        """Take a young token that is used up for what it is: the registration was heard, and its answer was lost.
+
+        It may be old all the same, where the clock stood still while the device was switched off: then no connection is
+        made with its certificate, which is forgotten once the clock is right.
+        """
         if not journal.token_is_old(self.clock()):
-            return self.file.note(journal, "name assumed", thing_name=journal.asked_for)
+            return self.file.note(journal, "name assumed", thing_name=journal.asked_for, assumed=True)
         self.file.note(journal, "certificate forgotten", certificate=None, token=None)
         raise error
 
@@ -99,10 +106,11 @@ class Enrollment(NamedTuple):
         try:
             session = self.broker.open_as(journal.asked_for, self._pair(journal))
         except NotLetIn:
-            return self.file.note(journal, "certificate forgotten", certificate=None, token=None), None
+            forgotten = {"certificate": None, "token": None, "thing_name": None, "assumed": False}
+            return self.file.note(journal, "certificate forgotten", **forgotten), None
         except TransportError as error:
             raise not_let_in(journal.asked_for, error, self.file.path) from error
-        return self.file.note(journal, "name assumed", thing_name=journal.asked_for), session
+        return self.file.note(journal, "name assumed", thing_name=journal.asked_for, assumed=False), session
 
     def _prove(self, journal: Journal) -> Session:
         thing = str(journal.thing_name)

@@ -37,7 +37,8 @@ class Journal(msgspec.Struct, frozen=True):
     """A new pair on its way: for what, in which slot, for whom it is asked where; then what was answered.
 
     `certificate`, `token` and `asked_at` are noted before the certificate is registered, `thing_name` once it is, and
-    `turned` once it is in force and waits for the commitment to be heard.
+    `turned` once it is in force and waits for the commitment to be heard. `assumed` is whether nobody has said that it
+    is registered, until a connection shows it.
     """
 
     purpose: Literal["claim", "rotation"]
@@ -49,6 +50,7 @@ class Journal(msgspec.Struct, frozen=True):
     token: Optional[str] = None
     asked_at: float = 0.0
     thing_name: Optional[str] = None
+    assumed: bool = False
     turned: bool = False
     failure: Optional[Failure] = None
 

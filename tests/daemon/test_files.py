@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,25 @@ def test_what_is_no_regular_file_is_read_by_nobody(tmp_path: Path, trap: Callabl
     trap(tmp_path / "f")
     with pytest.raises(OSError, match=r"."):
         files.read(tmp_path / "f")
+
+
+def test_a_file_with_a_mode_is_never_open_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes, open_file = [], os.open
+
+    def noted(path: str, flags: int, mode: int = 0o777) -> int:
+        descriptor = open_file(path, flags, mode)
+        if flags & os.O_CREAT:
+            modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", noted)
+    before = os.umask(0)
+    try:
+        files.replace(tmp_path / "private.key", b"secret", mode=0o600)
+    finally:
+        os.umask(before)
+    assert [0o600] == modes, "from the moment that it exists"
+    assert 0o600 == stat.S_IMODE((tmp_path / "private.key").stat().st_mode)
 
 
 def test_the_end_of_a_long_file_is_read(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from tests.detect.receive.test_asking import Home, now
 from tests.detect.receive.test_receiver import Listening
 from tests.detect.test_home import DETECT, PUBLISHER
 from tests.detect.test_home import Home as AtHome
-from tests.publisher.provisioning.conftest import restored_log, waits
+from tests.publisher.conftest import restored_log, waits
 from tests.publisher.test_end_to_end import Program
 from tests.waiting import PATIENCE, wait_until
 

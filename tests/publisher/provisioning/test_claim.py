@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from defender_publisher.provisioning import commands
 from tests.fakes.provisioning import ACTIVE, DENIED, LOST, THROTTLED, ProvisioningBroker
 from tests.publisher.provisioning.device import Device, Say
 
@@ -131,6 +132,26 @@ def test_a_subscription_that_is_refused_names_the_template(device: Device, aws: 
     assert re.search("template: the subscription to .*/another/provision/json/accepted was refused; let this", said())
 
 
+def test_nothing_but_a_certificate_is_taken_of_an_answer(
+    device: Device, aws: ProvisioningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who brings a configuration names the endpoint that answers, and the path at which root keeps the answer."""
+    raw = json.loads(device.config.read_text())
+    raw["agent"]["authentication"]["certificate"] = "profile.d.sh"
+    device.config.write_text(json.dumps(raw))
+    issue = aws._issue
+
+    def add(request: dict[str, object]) -> dict[str, str]:
+        found = issue(request)
+        return {**found, "certificatePem": f"touch /tmp/x\n{found['certificatePem']}* * * * * root reboot\n"}
+
+    monkeypatch.setattr(aws, "_issue", add)
+    assert 0 == device.run("--provision")
+    lines = (device.etc / "profile.d.sh").read_text().splitlines()
+    assert ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----") == (lines[0], lines[-1])
+    assert [] == [line for line in lines[1:-1] if not re.fullmatch("[A-Za-z0-9+/=]{1,76}", line)]
+
+
 def test_a_token_older_than_an_hour_is_not_used(
     device: Device, aws: ProvisioningBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +163,20 @@ def test_a_token_older_than_an_hour_is_not_used(
     assert 0 == device.run("--provision")
     assert "" == device.pair_problem()
     assert [ACTIVE] == [each.status for each in aws.certificates.values()]
+
+
+def test_a_device_whose_clock_stood_still_while_it_was_off_is_not_stuck_with_a_certificate_that_is_deleted(
+    device: Device, aws: ProvisioningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.hook = lambda parameters: False
+    assert 77 == device.run("--provision")
+    aws.expire()
+    aws.hook = lambda parameters: True
+    monkeypatch.setattr(commands, "ANSWERED_WITHIN", 0.0)
+    assert 75 == device.run("--provision"), "by its clock the token is young, and used up"
+    age_journal(device, 3700.0)
+    assert 0 == device.run("--provision"), "NTP has set the clock"
+    assert ("", [ACTIVE]) == (device.pair_problem(), [each.status for each in aws.certificates.values()])
 
 
 def test_a_certificate_that_was_registered_unheard_an_hour_ago_is_tried_before_another_is_asked_for(
