@@ -64,9 +64,11 @@ def replace(
         os.replace(temporary, path)
         if sync:
             sync_directory(path.parent)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()  # a half-written file on a full disk takes what others need
+        if error.filename is None:  # where the disk is full
+            error.filename = str(path)
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -68,6 +69,16 @@ def test_a_file_with_a_mode_is_never_open_to_others(tmp_path: Path, monkeypatch:
         os.umask(before)
     assert [0o600] == modes, "from the moment that it exists"
     assert 0o600 == stat.S_IMODE((tmp_path / "private.key").stat().st_mode)
+
+
+def test_where_a_disk_is_full_the_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left") as raised:
+        files.replace(tmp_path / "f", b"1", sync=True)
+    assert (str(tmp_path / "f"), []) == (raised.value.filename, list(tmp_path.iterdir()))
 
 
 def test_the_end_of_a_long_file_is_read(tmp_path: Path) -> None:

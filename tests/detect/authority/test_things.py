@@ -108,7 +108,7 @@ def test_the_bundle_is_what_deploy_py_writes_but_for_the_identity(home):
     ours = unpack(home.bundle())
     assert home.bundle().read_bytes() == bundles._pack(ours)
     fleet = bundles.read_device_config(ROOT / "configs" / "amazon-defender-publisher-fleet.json")
-    theirs = json.loads(bundles._fill_in(fleet, "rpi-0001", "localhost"))
+    theirs = json.loads(bundles._fill_in(fleet, "localhost", thing_name="rpi-0001"))
     theirs["agent"]["authentication"]["port"] = 18883
     assert json.loads(ours["amazon-defender-publisher.json"]) == theirs
 
