@@ -163,7 +163,7 @@ class Client(mqtt.Client):
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
         while result == MQTTErrorCode.MQTT_ERR_SUCCESS and connection.has_others:
             result = super().loop_read(max_packets)
-            if self.socket() is not connection:
+            if id(self.socket()) != id(connection):  # as `is` makes a type checker forget what it is
                 break
         return result
 
