@@ -160,7 +160,7 @@ def test_a_kill_at_a_random_moment_changes_no_alarm(who: str, tmp_path: Path) ->
         cluster.start(2)
         job = cluster.submit(scene.properties(is_watched=True))
         for kills in range(1 if who == "the JobManager" else 3):
-            cluster.wait_for(partial(is_back, cluster, job, kills), "the job")
+            cluster.wait_for(lambda number=kills: is_back(cluster, job, number) and cluster.completed(job), "the job")
             time.sleep(chance.uniform(0, 2))  # all records take some seconds, so that most kills are in their midst
             if who == "the JobManager":
                 cluster.kill_leader()
