@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import psutil
@@ -92,29 +91,22 @@ def measure_kills(directory: Path) -> Iterator[tuple[str, float, bool]]:
     for who, kills in (("TaskManager", KILLS), ("JobManager", 1)):
         place = directory / who
         scene = Scene(place, document, percentiles="off", checkpoint_seconds="2")
+        scene.add(scene.records, "reports.jsonl", records)
         seconds = []
         with Cluster(place, stands_by=who == "JobManager") as cluster:
             cluster.start(2)
             job = cluster.submit(scene.properties(is_watched=True))
-            rest = iter(records)
-            for kill in range(kills):
-                scene.add(scene.records, f"{kill}.jsonl", islice(rest, len(records) // (kills + 1)))
-                wait_for_a_moment(cluster, job)
+            for _ in range(kills):
+                cluster.wait_for(lambda: cluster.state_of(job) == "RUNNING", "the job")  # noqa: B023 - at once
+                time.sleep(random.uniform(0, 3))  # noqa: S311 - at any moment of some ten seconds' work
                 seconds.append(time_restart(cluster, job, who))
                 cluster.wait_for_task_managers(2)
-            scene.add(scene.records, "rest.jsonl", rest)
             scene.let_pass(cluster)
             cluster.stop_with_savepoint(job, drain=True)
         is_same = scene.alarms() == expected
         for each in seconds:
             print(f"running again {each:.1f} s after a {who} was killed; the same alarms: {is_same}", flush=True)
             yield who, each, is_same
-
-
-def wait_for_a_moment(cluster: Cluster, job: str) -> None:
-    """Wait until the job works, and for a random time."""
-    cluster.wait_for(lambda: cluster.taken_by(job, "evaluate") > 0 and cluster.completed(job) > 0, "records")
-    time.sleep(random.uniform(0, 3))  # noqa: S311 - at any moment
 
 
 def time_restart(cluster: Cluster, job: str, who: str) -> float:

@@ -51,8 +51,10 @@ def run(options: argparse.Namespace) -> int:
     """Do what a word asks for, answer a question, or reports until a signal; return the exit status."""
     if options.command == CONSOLE:
         from defender_detect.config import read_config  # here, as below
+        from defender_detect.several import check_one
         from defender_detect.showing import show
 
+        check_one(read_config(options.config, {}), options.state_directory)
         given = {"state_directory": options.state_directory}
         show(lambda: read_config(options.config, given), options.console_port)
         return EXIT_OK

@@ -131,9 +131,9 @@ def describe(health: Health, config: Config) -> Iterator[str]:
     yield from configuration_lines(status, alive and health.config_changed)
 
 
-def as_json(found: Sequence[Health]) -> list[str]:
-    """Return the lines of the health as one JSON object, of several Detects as an array of them."""
-    encoded = msgspec.json.encode(found[0] if len(found) == 1 else found)
+def as_json(found: Sequence[Health], asked: int) -> list[str]:
+    """Return the lines of the health as one JSON object, where several Detects were asked about as an array of them."""
+    encoded = msgspec.json.encode(found[0] if asked == 1 else found)
     return msgspec.json.format(encoded).decode().splitlines()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.attachments import read_rules
@@ -21,6 +22,9 @@ from defender_detect.renewing import check_renewal
 from defender_detect.several import One, each_of, open_all, show_problems
 from defender_detect.store.several import AnyReader
 from device_defender.shards import shards_of
+
+if TYPE_CHECKING:
+    from defender_detect.health import Health
 
 DONE, FAILED = 0, 1
 USUAL_CONFIG = Path("/etc/amazon-defender-detect/amazon-defender-detect.json")  # what `init` makes
@@ -61,15 +65,36 @@ def print_status(path: Path | None, options: argparse.Namespace) -> int:
     from defender_detect import health
 
     detects = each_of(path, vars(options))
-    found = [health.examine(each.config) for each in detects]
+    found, problems = examine_all(detects)
     if options.json:
-        print(*health.as_json(found), sep="\n")
+        print(*health.as_json([its for _, its in found], len(detects)), sep="\n")
     else:
-        for each, its in zip(detects, found):
+        for each, its in found:
             if each.name:
                 print(f"{each.name}:")
             print(*map(printable_lines, health.describe(its, each.config)), sep="\n")
-    return max(EXIT_HEALTH[its.health] for its in found)
+    show_problems(problems, len(detects))
+    return max(FAILED if problems else DONE, *(EXIT_HEALTH[its.health] for _, its in found))
+
+
+def examine_all(detects: Sequence[One]) -> tuple[list[tuple[One, Health]], list[Exception]]:
+    """Return the health of those Detects of which it can be known, and why that of others cannot.
+
+    Raises the first of these errors where it is known of none.
+    """
+    from defender_daemon.status import StatusError
+    from defender_detect import health
+
+    found: list[tuple[One, Health]] = []
+    problems: list[Exception] = []
+    for each in detects:
+        try:
+            found.append((each, health.examine(each.config)))
+        except (DetectError, StatusError) as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    return found, problems
 
 
 def examine(path: Path | None, options: argparse.Namespace) -> int:
@@ -175,11 +200,13 @@ def print_stored(options: argparse.Namespace, detects: Sequence[One]) -> int:
         print_suggestion(options, detects[0].config, options.recorded)
         return DONE
     reader, problems = open_all(detects, ", or --recorded" if options.question == "suggest" else "")
-    if options.question == "suggest":
-        print_suggestion(options, detects[0].config, reader)
-    else:
-        print_answer(options, reader, detects[0].config)
-    show_problems(problems, len(detects))
+    try:
+        if options.question == "suggest":
+            print_suggestion(options, detects[0].config, reader)
+        else:
+            print_answer(options, reader, detects[0].config)
+    finally:  # what is not found may be where nobody could look
+        show_problems(problems, len(detects))
     return FAILED if problems else DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,8 @@ def each_of(path: Path | None, given: Mapping[str, Any]) -> list[One]:
 
     `given` are the options; a shard that they choose is one alone. Raises ConfigError for what cannot be used.
     """
-    directories, config = given.get("state_directories") or [], read_config(path, given)
+    directories = list({os.path.realpath(each): each for each in given.get("state_directories") or ()}.values())
+    config = read_config(path, given)
     if len(directories) > 1:
         chosen = [(f"{directory}", {"state_directory": directory}) for directory in directories]
     else:
@@ -38,6 +40,19 @@ def each_of(path: Path | None, given: Mapping[str, Any]) -> list[One]:
             return [One(config, "", given)]
         chosen = [(f"shard {shard}", {"shard": shard}) for shard in range(shards)]
     return [One(read_config(path, {**given, **more}), name, {**given, **more}) for name, more in chosen]
+
+
+def check_one(config: Config, given: str | None) -> None:
+    """Raise DetectError where somebody is to see what one Detect keeps, and a configuration for several leads to none.
+
+    `given` is the state directory that was named beside it.
+    """
+    shards = shards_of(config.agent.topic)
+    if shards is not None and config.agent.shard is None and given is None and config.agent.state_directory is not None:
+        raise DetectError(
+            f"agent.topic has {shards} shards, and this shows one: give --state-directory "
+            f"{Path(config.agent.state_directory) / '0'}, or another shard's"
+        )
 
 
 def open_all(detects: Sequence[One], otherwise: str = "") -> tuple[AnyReader, list[StoreError]]:
@@ -67,13 +82,13 @@ def directory_of(detect: One, otherwise: str = "") -> Path:
     return Path(detect.config.agent.state_directory)
 
 
-def show_problems(problems: Sequence[StoreError], asked: int) -> None:
+def show_problems(problems: Sequence[Exception], asked: int) -> None:
     """Say on standard error what an answer is without."""
     for line in described(problems, asked):
         print(line, file=sys.stderr)
 
 
-def described(problems: Sequence[StoreError], asked: int) -> Iterator[str]:
+def described(problems: Sequence[Exception], asked: int) -> Iterator[str]:
     """Yield the lines that say what an answer is without."""
     if problems:
         yield f"the answer is of {asked - len(problems)} of {asked} state directories:"

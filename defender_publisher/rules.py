@@ -75,7 +75,7 @@ def _provisioning_rules(agent: Agent) -> Iterator[str]:
     given, where = agent.provisioning, "agent.provisioning"
     if given is None:
         return
-    if agent.authentication.method != "certificate":
+    if "certificate" not in method_of(agent.authentication).files(agent.authentication):
         yield f"{where} needs agent.authentication.method certificate, got {agent.authentication.method}"
     if (given.claim_certificate is None) != (given.claim_private_key is None):
         yield f"{where}.claim_certificate and {where}.claim_private_key must be given together"

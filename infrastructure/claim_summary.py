@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
+from defender_daemon.dates import date_text
 from device_defender.wording import shown
 from infrastructure.claim import ClaimPlan
 from infrastructure.fleet import Fleet
@@ -108,5 +108,4 @@ def _last(done: Sequence[str], most: int = 5) -> str:
 
 
 def _sentence(refusal: Refusal) -> str:
-    at = datetime.fromtimestamp(refusal.at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{at} serial {shown(refusal.serial)} as {shown(refusal.thing)}: {refusal.why}"
+    return f"{date_text(refusal.at)} serial {shown(refusal.serial)} as {shown(refusal.thing)}: {refusal.why}"

@@ -20,7 +20,7 @@ _ARTIFACT = re.compile(rf'^ *- Uri: "s3://{BUCKET}/(\S+/([\w.-]+\.zip))"$', re.M
 # Keys of `agent` that are the nucleus's affair in a component, that it would refuse or that are another program's.
 NOT_IN_A_COMPONENT = (
     *("authentication", "client_id", "dry_run", "instance", "logfile", "logs_collection_interval", "proxy", "region"),
-    *("state_directory", "thing_name", "topic"),
+    *("provisioning", "state_directory", "thing_name", "topic"),
 )
 FOR_CLOUDWATCH = ("dimensions", "names", "namespace")  # keys of `metrics` that are another program's
 

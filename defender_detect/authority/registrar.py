@@ -19,6 +19,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from defender_daemon.dates import moment
 from defender_detect.authority.certificates import (
     CLOCK_SKEW,
     Issuer,
@@ -71,7 +72,7 @@ class Registrar:
         """Issue a certificate for the public key of a request, and for the asker alone; raise RequestRefused."""
         self._check(asker)
         key = public_key_of(request)
-        issued = datetime.fromtimestamp(now, timezone.utc)
+        issued = moment(now).replace(tzinfo=timezone.utc)
         validity = Validity(issued - CLOCK_SKEW, self.end(now))
         made = certify(self.issuer, asker.thing, key, validity, unit=OVER_THE_AIR)
         identifier = hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest()
@@ -107,7 +108,7 @@ class Registrar:
         last = self.issuer.certificate.not_valid_after_utc
         if self.days is None:
             return last
-        return min(last, datetime.fromtimestamp(now, timezone.utc) + timedelta(days=self.days))
+        return min(last, moment(now).replace(tzinfo=timezone.utc) + timedelta(days=self.days))
 
     def _check(self, asker: Asker) -> None:
         """Refuse whoever is no thing of this authority: one of another that is trusted meanwhile, or a server."""

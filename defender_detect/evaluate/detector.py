@@ -103,7 +103,7 @@ class Detector:
         self.rules.count(datapoints)
         self._things[thing] = memory
         self._things.move_to_end(thing)
-        if before is None:
+        if before is None or memory.reported < before.reported:  # the clock was set back
             self._watch_out(thing, ruleset, memory)
         retained = {name: value for name, value in values.items() if name in ruleset.retained}
         is_as_before = known is not None and before is not None and memory.is_like(known)

@@ -120,10 +120,11 @@ class Following(KeyedBroadcastProcessFunction):
         if taken.timer is not None:
             timers.register_event_time_timer(int(taken.timer * 1000) + 1)
 
-    def _elapse(self, timestamp: int, context: Any) -> Taken:
+    def _elapse(self, timestamp: int, context: Any) -> Iterator[str]:
         taken = self._worker.elapse(context.get_current_key(), self._kept.value(), timestamp / 1000)
-        self._keep(taken, context.timer_service())
-        return taken
+        if taken is not None:  # otherwise the timer was for records that were held back
+            self._keep(taken, context.timer_service())
+            yield from map(lines.of_event, taken.events)
 
 
 class Evaluate(Following):
@@ -154,7 +155,7 @@ class Evaluate(Following):
         self._passed = timestamp
         if held := list(self._held.get()):
             yield from self._release(held, timestamp, context)
-        yield from map(lines.of_event, self._elapse(timestamp, context).events)
+        yield from self._elapse(timestamp, context)
 
     def _release(self, held: list[str], timestamp: int, context: Any) -> Iterator[str]:
         """Evaluate what was held back until now; what comes after a record that has to wait, waits with it."""
@@ -202,9 +203,10 @@ class Sample(Following):
             yield json.dumps([name, statistic, duration, window_of(record.time, duration), share, datapoint])
 
     def on_timer(self, timestamp: int, context: Any) -> Iterator[str]:
-        """Forget a thing that is silent."""
+        """Forget a thing that is silent; its events are for others to tell."""
         self._catch_up(context)
-        self._elapse(timestamp, context)
+        for _ in self._elapse(timestamp, context):
+            pass
         yield from ()
 
 

@@ -115,10 +115,10 @@ def deliver_alarms(evaluated: Any, places: tuple[Place, ...]) -> None:
     """Send the alarms to every place; those that nobody is to be notified of go where they are kept only."""
     alarms = evaluated.filter(lambda line: line[0] in lines.ALARM + lines.QUIET).map(lambda line: line[1:], LINES)
     alarms = alarms.name("alarms").uid("alarms")
-    loud = evaluated.filter(lambda line: line[0] == lines.ALARM).map(lambda line: line[1:], LINES)
     for place in places:
         kind = type(place).__name__.lower()
         if isinstance(place, Sns):
+            loud = evaluated.filter(lambda line: line[0] == lines.ALARM).map(lambda line: line[1:], LINES)
             _deliver(loud, Topic(place.topic_arn), kind)
         elif isinstance(place, TableGroup):
             _deliver(alarms, Table(place.table, place.region), kind)

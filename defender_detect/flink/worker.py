@@ -69,11 +69,13 @@ class Worker:
         values = metric_values(verdict.report)
         return _keep(kept, kernel.observe(state, ruleset, thing, values, verdict.report_id, now, thresholds), now)
 
-    def elapse(self, thing: str, kept: bytes | None, now: float) -> Taken:
-        """Find out what follows from a thing's silence, when its timer fires."""
+    def elapse(self, thing: str, kept: bytes | None, now: float) -> Taken | None:
+        """Find out what follows from a thing's silence, when its timer fires; None if that is set for later."""
         state = (kept or NOTHING)[TIMER.size :]
         if not state:
             return Taken(None)
+        if now < TIMER.unpack_from(kept or NOTHING)[0]:
+            return None
         reported = (kernel.last_report(state) or (0, now))[1]
         return _keep(NOTHING, kernel.elapse(state, self.rules.of(thing), thing, now), reported)
 

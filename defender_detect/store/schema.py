@@ -14,7 +14,7 @@ from defender_detect.errors import StoreError, StoreUnavailable
 
 DATABASE = "detect.db"
 PARTS = ("", "-wal", "-shm")  # the files of one database
-VERSION = 2
+VERSION = 3
 APPLICATION = 0x44446574  # "DDet": tells Detect's database from another program's
 PATIENCE = 5.0  # seconds to wait for whoever else writes, such as a person with the sqlite3 shell
 LARGEST_LOG = 64 * 1024 * 1024  # bytes; a write-ahead log that grew while somebody read is cut to this afterwards
@@ -40,13 +40,9 @@ CREATE TABLE active (violation_id TEXT PRIMARY KEY, thing TEXT NOT NULL, profile
     started_at REAL NOT NULL, last_time REAL NOT NULL, last_value BLOB NOT NULL,
     UNIQUE (thing, profile, behavior)) WITHOUT ROWID;
 """
-ADDED = (  # indexes that came later; a release that does not know of them keeps them all the same
-    "CREATE INDEX IF NOT EXISTS active_by_start ON active (started_at)",
-    "CREATE INDEX IF NOT EXISTS states_by_time ON states (accepted_at)",  # the table itself has a gigabyte of a million
-)
-
 # What each version needs to become the next one. 1: people judge violations, and what happened is counted for good,
-# because events are removed in the end; the labels of a count are a JSON array.
+# because events are removed in the end; the labels of a count are a JSON array. 2: states are packed shorter, and an
+# earlier release, which cannot read them, would end all alarms; `states` has a gigabyte of a million things.
 MIGRATIONS = {
     1: """
 CREATE TABLE verifications (violation_id TEXT PRIMARY KEY, state TEXT NOT NULL, description TEXT NOT NULL,
@@ -55,7 +51,11 @@ CREATE INDEX events_by_violation ON events (violation_id);
 CREATE TABLE counts (name TEXT NOT NULL, labels TEXT NOT NULL, value REAL NOT NULL,
     PRIMARY KEY (name, labels)) WITHOUT ROWID;
 INSERT INTO counts SELECT type, json_array(profile, behavior), count(*) FROM events GROUP BY type, profile, behavior;
-"""
+""",
+    2: """
+CREATE INDEX IF NOT EXISTS active_by_start ON active (started_at);
+CREATE INDEX IF NOT EXISTS states_by_time ON states (accepted_at);
+""",
 }
 
 log = logging.getLogger(__name__)
@@ -150,8 +150,6 @@ def _open(path: Path) -> sqlite3.Connection:
         if not is_complete:
             _make_tables(connection)
         _migrate(connection, path)
-        for statement in ADDED:
-            connection.execute(statement)
         _check_pages(connection)
     except BaseException:
         connection.close()

@@ -117,8 +117,8 @@ def check(options: Options, given: dict[str, str | None]) -> None:
 
 def refuse_pairs(options: Options) -> None:
     """Raise Problem for options that contradict each other."""
-    pair = {"--certificate": options.certificate, "--private-key": options.private_key}
-    own = {"--thing-name": options.thing_name, "--serial": options.serial}
+    pair: dict[str, object] = {"--certificate": options.certificate, "--private-key": options.private_key}
+    own: dict[str, object] = {"--thing-name": options.thing_name, "--serial": options.serial}
     excluded: dict[str, tuple[object, dict[str, object]]] = {
         "--bundle": (options.bundle, {"--config": options.config, "--claim": options.claim}),
         "--claim": (options.claim, {"--config": options.config, **pair}),

@@ -15,6 +15,7 @@ pytest.importorskip("cryptography")
 
 from defender_daemon.notify import Notifier
 from defender_detect.pulse import Pulse
+from defender_detect.receive.connection import Message
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import LONGEST_TURN, Receiver
 from demo.authority import Authority
@@ -81,10 +82,8 @@ def test_an_answer_that_hangs_is_no_progress(authority: Authority, monkeypatch: 
         leave.wait(WITHIN)
 
     receiver.on_accepted = hang
-    message = type("Message", (), {"retain": False, "topic": "$aws/things/t/defender/metrics/json"})()
-    message.payload = report(3)
-    sender = type("Client", (), {"publish": lambda *_, **__: None})()
-    thread = threading.Thread(target=receiver._received, args=(sender, None, message), daemon=True)
+    message = Message("$aws/things/t/defender/metrics/json", report(3), is_retained=False)
+    thread = threading.Thread(target=receiver._received, args=([message],), daemon=True)
     thread.start()
     assert entered.wait(WITHIN)
     assert receiver.lives(), "it may still come back"

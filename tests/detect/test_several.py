@@ -21,6 +21,7 @@ from defender_detect.errors import ConfigError, DetectError
 from defender_detect.judge.topics import Topics
 from defender_detect.questions import check_shard
 from defender_detect.receive.endpoint import Endpoint
+from defender_detect.store.schema import DATABASE
 from defender_detect.store.store import Store
 from demo.authority import Authority
 from device_defender.shards import shard_of, topic_of, with_shard
@@ -134,6 +135,33 @@ def test_the_status_is_that_of_each_and_the_exit_status_that_of_the_worst(site: 
     assert [str(site.state / "0"), str(site.state / "1")] == [
         each["state_directory"] for each in json.loads(ended.stdout)
     ]
+
+
+def test_a_directory_that_cannot_be_read_hides_nothing_of_the_others(site: Site) -> None:
+    (site.state / "1" / DATABASE).write_bytes(b"no database" * 100)
+    says = f"the answer is of 1 of 2 state directories:\nthe database {site.state / '1' / DATABASE} cannot be read: "
+    ended = run_here("status", "--json", *directories(site))
+    assert [str(site.state / "0")] == [each["state_directory"] for each in json.loads(ended.stdout)]
+    assert (3, True) == (ended.returncode, ended.stderr.startswith(says))
+    ended = run_here("metrics", "rpi-1", "cpu_usage", *directories(site))
+    assert (WRONG_CONFIGURATION, True) == (ended.returncode, ended.stderr.startswith(says))
+    assert "nothing is kept of the thing rpi-1" in ended.stderr
+
+
+def test_a_directory_that_is_named_twice_counts_once(site: Site) -> None:
+    same = ["--state-directory", str(site.state / "0"), "--state-directory", f"{site.state}/1/../0"]
+    (thing, _) = json.loads(run_here("things", "--json", *same).stdout)["things"]
+    assert ("rpi-0", 1) == (thing["thingName"], thing["activeViolations"])
+
+
+def test_the_console_shows_one_and_says_how_to_choose_it(site: Site) -> None:
+    ended = run_here("console", str(site.directory.config))
+    says = (
+        f"agent.topic has 3 shards, and this shows one: give --state-directory {site.state / '0'}, or another shard's\n"
+    )
+    assert (WRONG_CONFIGURATION, True) == (ended.returncode, ended.stderr.endswith(says))
+    ended = run_here("console", *directories(site))
+    assert "--state-directory may be given once: the console shows one state directory" in ended.stderr
 
 
 def test_the_doctor_says_once_what_they_have_in_common_and_of_each_what_is_its_own(site: Site) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from infrastructure import bundles
 from tests.installers.test_device import CERTIFICATE, CONFIG, KEY, ROOTS, bundle, load, member, run
 
 CLAIM_CERTIFICATE, CLAIM_KEY = "claim-certificate.pem", "claim-private.key"
@@ -115,6 +116,11 @@ def test_a_claim_becomes_its_pair_and_a_configuration_and_only_root_reads_its_ke
     named = {"claim_certificate": CLAIM_CERTIFICATE, "claim_private_key": CLAIM_KEY}
     assert {**PROVISIONING, **named} == agent["provisioning"]
     assert "instance" not in agent
+
+
+def test_a_claim_holds_the_files_that_the_deployer_writes() -> None:
+    written = {bundles.CONFIG, bundles.CLAIM_CERTIFICATE, bundles.CLAIM_PRIVATE_KEY, bundles.ROOTS}
+    assert {*load()["bundle"].FILES["claim"]} == written
 
 
 @pytest.mark.parametrize("name", [CONFIG, CLAIM_CERTIFICATE, CLAIM_KEY, ROOTS])

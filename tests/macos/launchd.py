@@ -124,7 +124,7 @@ def start(plist):
         **{key: os.environ[key] for key in os.environ if key != "MAC_KILLED_AT"},
         **plist.get("EnvironmentVariables", {}),
     }
-    said = plist["StandardOutPath"]
+    said = plist.get("StandardOutPath", os.devnull)
     said = said if said == os.devnull else ROOT / said.lstrip("/")
     with (ROOT / plist["StandardErrorPath"].lstrip("/")).open("ab") as errors, open(said, "ab") as output:
         process = subprocess.Popen(

@@ -11,7 +11,7 @@ import pytest
 from tests.macos.mac import ACCOUNT, LABEL, Mac
 
 TARGET = f"system/{LABEL}"
-JOB = {"Label": LABEL, "ProgramArguments": ["/bin/sleep", "60"], "UserName": ACCOUNT, "RunAtLoad": True,
+JOB = {"Label": LABEL, "ProgramArguments": ["/usr/bin/tail", "-f", "/dev/null"], "UserName": ACCOUNT, "RunAtLoad": True,
        "StandardErrorPath": "/errors"}  # fmt: skip
 
 GNU = (

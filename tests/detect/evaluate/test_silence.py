@@ -99,6 +99,13 @@ def test_two_behaviors_with_other_limits_and_other_counts() -> None:
     assert [("slow", ALARM_CLEARED)] == [each[1:] for each in brief(observe(detect, "a", report(cpu=99), now + 300))]
 
 
+def test_a_thing_that_reports_after_the_clock_was_set_back_by_days_is_missed_at_once_when_it_falls_silent() -> None:
+    detect = detector(attach(silence()))
+    detect.observe_values("a", {}, NOW + 3 * DAY, 1)
+    detect.observe_values("a", {}, NOW, 2)
+    assert [("a", "silence", IN_ALARM)] == found(detect, NOW + 16 * MINUTE)
+
+
 def test_a_silence_that_lasts_is_shown_with_its_newest_value_and_ends_after_two_days() -> None:
     detect = detector(attach(silence()))
     observe(detect, "a", report(), NOW)

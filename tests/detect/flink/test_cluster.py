@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from defender_detect.evaluate.rules import Rules
 from demo.flink.cluster import PYTHON, Cluster, ClusterError
-from demo.flink.reports import make_document, make_profile, make_record, make_records
+from demo.flink.reports import make_document, make_percentile_profile, make_profile, make_record, make_records
 from demo.flink.scene import Scene
 from demo.flink.single import evaluate, in_order
 from tests.detect.evaluate.golden import Fleet, after, before, by_detector
@@ -127,6 +129,14 @@ def test_poisoned_late_and_repeated_records_are_refused_with_reason_and_count_an
     assert {1, 2} == {each["count"] for each in scene.refused() if each["code"] == "NoEnvelope"}
 
 
+def test_process_mode_raises_the_same_alarms(cluster: Cluster, tmp_path: Path) -> None:
+    document, records = make_document(make_profile(), make_percentile_profile()), list(make_records(100, 5))
+    scene = Scene(tmp_path, document, execution_mode="process")
+    scene.add(scene.records, "1.jsonl", records)
+    cluster.wait_until_done(cluster.submit(scene.properties(), parallelism=2))
+    assert in_order(evaluate(records, [(0.0, document)])) == scene.alarms()
+
+
 def test_a_connector_whose_jar_is_missing_is_a_sentence(cluster: Cluster, tmp_path: Path) -> None:
     scene = Scene(tmp_path, make_document(make_profile()))
     path = scene.properties()
@@ -144,22 +154,19 @@ def test_a_kill_at_a_random_moment_changes_no_alarm(who: str, tmp_path: Path) ->
     document = document_of(before(fleet.things))
     scene = Scene(tmp_path, document, checkpoint_seconds="1")
     records = records_of(fleet.lines)
-    kills = 1 if who == "the JobManager" else 3
-    size, chance = len(records) // (kills + 1), random.Random()
+    scene.add(scene.records, "1.jsonl", records)
+    chance = random.Random()
     with Cluster(tmp_path, stands_by=who == "the JobManager") as cluster:
         cluster.start(2)
         job = cluster.submit(scene.properties(is_watched=True))
-        for kill in range(kills):
-            taken, some = cluster.taken_by(job, "evaluate"), chance.randrange(1, size)
-            scene.add(scene.records, f"{kill}.jsonl", records[kill * size : (kill + 1) * size])
-            cluster.wait_for(lambda most=taken + some: cluster.taken_by(job, "evaluate") >= most, f"{some} records")
-            print(f"killing {who} after {taken + some} records since the last start")
+        for kills in range(1 if who == "the JobManager" else 3):
+            cluster.wait_for(partial(is_back, cluster, job, kills), "the job")
+            time.sleep(chance.uniform(0, 2))  # all records take some seconds, so that most kills are in their midst
             if who == "the JobManager":
                 cluster.kill_leader()
             else:
                 cluster.kill_worker(job)
-            cluster.wait_for(lambda number=kill + 1: is_back(cluster, job, number), "a restart")
-        scene.add(scene.records, "rest.jsonl", records[kills * size :])
+            cluster.wait_for(partial(is_back, cluster, job, kills + 1), "a restart")
         scene.let_pass(cluster, fleet.changed)
         cluster.stop_with_savepoint(job, drain=True)
     assert in_order(evaluate(records, [(0.0, document)])) == scene.alarms()

@@ -51,7 +51,9 @@ class Bench:
         """Let timers fire whose time has come, a millisecond later as an engine does."""
         while self.timers and self.timers[0][0] <= watermark:
             due, thing = heapq.heappop(self.timers)
-            self._keep(thing, self.worker.elapse(thing, self.kept.get(thing), due))
+            taken = self.worker.elapse(thing, self.kept.get(thing), due)
+            if taken is not None:
+                self._keep(thing, taken)
 
     def _keep(self, thing: str, taken: Taken) -> Taken:
         if taken.kept is None:
@@ -114,6 +116,12 @@ def test_a_timer_that_fires_early_is_set_again_and_a_silent_thing_is_forgotten()
     assert [NOW + 600 + FORGOTTEN_AFTER] == [pytest.approx(due, abs=0.01) for due, _ in bench.timers]
     bench.fire(NOW + 700 + FORGOTTEN_AFTER)
     assert ({}, []) == (bench.kept, bench.timers)
+
+
+def test_a_timer_for_something_else_does_nothing() -> None:
+    bench = Bench(make_document(make_profile()))
+    bench.take(report(1, NOW, 4444))
+    assert bench.worker.elapse("lathe-7", bench.kept["lathe-7"], NOW + FORGOTTEN_AFTER - 1) is None
 
 
 def test_an_alarm_of_a_thing_that_falls_silent_is_invalidated_at_its_own_time() -> None:

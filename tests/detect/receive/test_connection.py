@@ -16,6 +16,7 @@ pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from defender_detect.receive.connection import (
     MOST_MESSAGES,
@@ -65,7 +66,7 @@ class Connected(Client):
     """A client that is connected by a socket of ours, and remembers what it was asked to answer."""
 
     def __init__(self, connection: BufferedSocket) -> None:
-        super().__init__(mqtt.CallbackAPIVersion.VERSION2)
+        super().__init__(CallbackAPIVersion.VERSION2)
         self._sock = connection
         self.asked: list[int] = []
         self.got: list[Message] = []
@@ -81,7 +82,8 @@ class Connected(Client):
 def test_messages_and_other_packets_are_kept_apart_however_they_arrive(size: int) -> None:
     short = Message("a/ä", b"", False)
     data = PING + packet_of(LONG) + ACKNOWLEDGED + packet_of(short) + packet_of(short) + PING
-    messages, others, rest = [], b"", b""
+    messages: list[Message] = []
+    others, rest = b"", b""
     for start in range(0, len(data), size):
         found = split(rest + data[start : start + size])
         messages, others, rest = messages + found.messages, others + found.others, found.rest
@@ -232,4 +234,4 @@ def test_another_error_is_told_to_whoever_reads(pair: Pair, monkeypatch: pytest.
 
 
 def test_a_client_without_a_connection_has_nothing_to_read(tmp_path: Path) -> None:
-    assert mqtt.MQTT_ERR_NO_CONN == Client(mqtt.CallbackAPIVersion.VERSION2).loop_read()
+    assert mqtt.MQTT_ERR_NO_CONN == Client(CallbackAPIVersion.VERSION2).loop_read()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from defender_detect.metrics import Value
 from defender_detect.store.packing import MOST_ALIKE, Packer, pack_values, unpack_values
 from tests.detect.store.test_store import store
 
@@ -32,7 +33,8 @@ def test_what_no_database_can_hold_is_kept_as_nearly_as_can_be(value: Any, expec
 def test_reports_of_the_same_metrics_are_packed_as_each_alone_would_be() -> None:
     packer = Packer()
     packer.numbers.update(a=1, b=2)
-    for values in ({"a": 5, "b": 6}, {"b": 7, "a": (8,)}, {"a": 9, "b": "x"}, {}):
+    reports: list[dict[str, Value]] = [{"a": 5, "b": 6}, {"b": 7, "a": (8,)}, {"a": 9, "b": ("x",)}, {}]
+    for values in reports:
         assert pack_values(values, packer.numbers) == packer.pack(values)
     assert [(1, 5)] == list(unpack_values(packer.pack({"a": 5, "new": 6})))  # which has no number yet
     packer.numbers["new"] = 3

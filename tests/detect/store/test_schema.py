@@ -53,6 +53,17 @@ def test_a_database_of_schema_1_keeps_all_it_had_and_gets_what_is_new(earlier: P
     assert tables(tmp_path / "new" / DATABASE) == tables(earlier / DATABASE)
 
 
+def test_a_database_of_schema_2_is_marked_for_the_releases_that_cannot_read_its_states_any_more(earlier: Path) -> None:
+    connection = sqlite3.connect(earlier / DATABASE)
+    connection.executescript(f"{schema.MIGRATIONS[1]}; PRAGMA user_version = 2")
+    before = connection.execute("SELECT * FROM states").fetchall()
+    with store(earlier) as kept:
+        assert ["rpi-1", "rpi-2"] == [each.name for each in kept.things()]
+    assert before == connection.execute("SELECT * FROM states").fetchall()
+    assert VERSION == schema.find_version(connection) > 2
+    connection.close()
+
+
 def test_a_migration_that_fails_leaves_the_database_as_it_was(earlier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tables(earlier / DATABASE)
     monkeypatch.setitem(schema.MIGRATIONS, 1, f"{schema.MIGRATIONS[1]}; SELECT * FROM nowhere")
