@@ -737,6 +737,15 @@ def test_a_device_becomes_a_thing_of_the_group_with_the_fleets_policies(template
     assert "Active" == body["Resources"]["certificate"]["Properties"]["Status"]
 
 
+def test_the_rule_of_rotations_says_who_connects_and_hears_only_who_speaks_of_his_own_certificate(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    found = properties_of(templates[f"{NAME}-claim"], "IoT::TopicRule", RuleName="amazon_defender_publisher_rotated")
+    said = "SELECT topic(3) AS thing, principal() AS principal, state.reported.certificateId AS certificateId"
+    where = "FROM '$aws/things/+/shadow/name/rotation/update' WHERE state.reported.certificateId = principal()"
+    assert f"{said} {where}" == found["TopicRulePayload"]["Sql"]
+
+
 def test_only_its_template_or_rule_may_call_a_function(templates: dict[str, dict[str, Any]]) -> None:
     template = templates[f"{NAME}-claim"]
     permissions = [each["Properties"] for each in resources_of(template, "Lambda::Permission").values()]
