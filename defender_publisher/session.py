@@ -32,6 +32,7 @@ KEEP_ALIVE = 60  # seconds; the SDK's 600 let a half-open connection look well f
 HANDSHAKE_TIMEOUT = 25.0  # seconds for TCP, the proxy and TLS together, each read of which has a time-out of its own
 ANSWER_TIMEOUT = 10.0  # seconds for CONNACK, and for each SUBACK
 CLOSE_TIMEOUT = 2.0  # seconds for a DISCONNECT to go out
+WAKE_TIMEOUT = 0.1  # seconds for the dispatcher to be woken, which otherwise ends at its next turn
 DISPATCH_INTERVAL = 30.0  # seconds; the SDK's 10 ms wake an idle device 96 times a second, and an event wakes it anyway
 SHORTEST_SLEEP = 1.0  # seconds that the SDK's network thread waits at least, which it does for one, again and again
 REFUSED = 0x80  # the SUBACK code of a filter that is not allowed (MQTT 3.1.1, 3.9.3)
@@ -259,7 +260,7 @@ class Session:
         core._internal_async_client._paho_client._thread_terminate = True
         core._event_consumer._is_running = False
         bell = core._event_consumer._cv
-        if bell.acquire(timeout=CLOSE_TIMEOUT):  # which the dispatcher holds while it is awake
+        if bell.acquire(timeout=WAKE_TIMEOUT):  # which the dispatcher holds while it is awake
             bell.notify_all()
             bell.release()
 

@@ -18,7 +18,7 @@ import msgspec
 
 from defender_detect.ask.tables import show_time
 from defender_detect.errors import DetectError
-from defender_detect.evaluate.alarms import Event
+from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event
 from defender_detect.evaluate.detector import Detector
 from defender_detect.evaluate.sentences import trial_of
 from defender_detect.judge.topics import NAME_RULE, ReportTopic, Topics, may_report
@@ -151,7 +151,10 @@ def replay(detector: Detector, recorded: Path | Iterable[Recorded]) -> Iterator[
 
 
 def tell_replay(detector: Detector, recording: Recording) -> Iterator[str]:
-    """Yield what a person reads of a replay: the lines that are no reports, the alarms, and how many there were."""
+    """Yield what a person reads of a replay: the lines that are no reports, the alarms, and how many there were.
+
+    An alarm that silence invalidates is at the report at which Detect would have told of it.
+    """
     unreadable = events = 0
     for each in recording.read():
         if isinstance(each, Unreadable):
@@ -160,17 +163,21 @@ def tell_replay(detector: Detector, recording: Recording) -> Iterator[str]:
         else:
             yield f"line {each.line}: {each.left_out}"
     things: set[str] = set()
-    for event in replay(detector, _note_things(recording, things)):
+    now = [0.0]
+    for event in replay(detector, _note(recording, things, now)):
         events += 1
-        yield f"{show_time(event.time)}  {trial_of(event)}"
+        told = now[0] if event.type == ALARM_INVALIDATED else event.time
+        yield f"{show_time(told)}  {trial_of(event)}"
     if detector.refused:
         yield f"{detector.refused} reports not evaluated: detect.most_things allows {detector.most_things} things"
     yield f"{len(recording)} reports of {len(things)} things evaluated, {unreadable} lines unreadable, {events} events"
 
 
-def _note_things(recorded: Iterable[Recorded], things: set[str]) -> Iterator[Recorded]:
+def _note(recorded: Iterable[Recorded], things: set[str], now: list[float]) -> Iterator[Recorded]:
+    """Yield reports, and note whose they are and the time of the one under way."""
     for each in recorded:
         things.add(each.thing)
+        now[0] = each.time
         yield each
 
 

@@ -1,8 +1,7 @@
 """Percentiles over all things that report, which a behavior with a `statisticalThreshold` is compared with.
 
-The threshold in force is the percentile over the last window that ended at least 30 s ago. AWS says of its own only
-that measurements of all devices are accumulated over the duration first; the 30 s are ours. Within them the sketches of
-several processes are merged, and the threshold reaches all of them.
+The threshold in force is the percentile over the last window that has ended. Where several processes count for one
+window, whoever compares a report waits until their sketches are merged (`defender_detect/flink/thresholds.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import msgspec
 from defender_detect.evaluate.alarms import OrNone
 
 MOST_VALUES = 65_536  # of a weight, 0.5 MB; up to so many values a percentile is exact, beyond them see Sketch
-SETTLED_AFTER = 30.0  # seconds after a window's end, from which on its percentile is in force
 SIZE = struct.calcsize("<d")  # bytes of a value
 FULL = MOST_VALUES * SIZE  # bytes of a level
 
@@ -40,7 +38,7 @@ def window_of(time: float, duration: float) -> int:
 
 def window_in_force(now: float, duration: float) -> int:
     """Return the number of the window whose percentile is the threshold now."""
-    return window_of(now - SETTLED_AFTER, duration) - 1
+    return window_of(now, duration) - 1
 
 
 def percentile(values: Sequence[float], statistic: str) -> float | None:
@@ -168,7 +166,6 @@ class Population(msgspec.Struct, array_like=True):
     values: list[float] = []
     least: float = math.inf
     most: float = -math.inf
-    earlier: OrNone = None  # the percentile over the window before that one
     sketch: Sketch = msgspec.field(default_factory=Sketch)  # of the present window
 
     def __post_init__(self) -> None:
@@ -191,16 +188,14 @@ class Population(msgspec.Struct, array_like=True):
         self.sketch.add(datapoint)
 
     def advance(self, now: float) -> float | None:
-        """Return the threshold in force: the percentile over the last window that ended at least 30 s ago."""
+        """Return the threshold in force: the percentile over the last window that has ended."""
         window = now // self.duration  # as a call for each report would cost
         if window > self.window or window < self.window - 1:  # less: the clock was set back
             self._begin(int(window))
-        return self.threshold if now - self.window * self.duration >= SETTLED_AFTER else self.earlier
+        return self.threshold
 
     def _begin(self, window: int) -> None:
-        ended = self.sketch.percentile(self.statistic)
-        following = {self.window + 1: (self.threshold, ended), self.window + 2: (ended, None)}
-        self.earlier, self.threshold = following.get(window, (None, None))
+        self.threshold = self.sketch.percentile(self.statistic) if window == self.window + 1 else None
         self.window, self.sketch = window, Sketch()
 
 

@@ -1,7 +1,7 @@
 """Percentiles over all things: when a window's is known to every worker, and which one is in force.
 
-A window's datapoints are counted until the watermark is `COUNTED_AFTER` past its end; they come from a stream that may
-be `OUT_OF_ORDER` behind the latest record. Together that is what the kernel calls settled, so that one process and any
+A window's datapoints are counted until the watermark is past its end, which is `OUT_OF_ORDER` behind the latest record.
+A report that comes before its threshold has reached every worker is held back until then, so that one process and any
 number of workers compare with the same threshold.
 """
 
@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from defender_detect.evaluate.percentiles import SETTLED_AFTER, Ranking, window_in_force
+from defender_detect.evaluate.percentiles import Ranking, window_in_force
 from defender_detect.evaluate.ruleset import Name
 
 OUT_OF_ORDER = 20.0  # seconds that a record may be behind one that came before it
-COUNTED_AFTER = SETTLED_AFTER - OUT_OF_ORDER  # seconds after a window's end, by the watermark
 
 
 def end_of(window: int, duration: float) -> float:
     """Return when a window's datapoints have been counted, by the watermark."""
-    return (window + 1) * duration + COUNTED_AFTER
+    return (window + 1) * duration
 
 
 def known_at(now: float, duration: float) -> float:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, Event, violation_id_of
 from defender_detect.evaluate.detector import NOTHING, Attachment, Detector, Finding, Rules
-from defender_detect.evaluate.percentiles import SETTLED_AFTER, Population
+from defender_detect.evaluate.percentiles import Population
 from defender_detect.judge.reading import read_report
 from defender_detect.metrics import FORGOTTEN_AFTER
 from defender_detect.profiles import Profile, parse_profile
@@ -383,10 +383,7 @@ def test_a_statistical_threshold_is_that_of_all_things_in_the_window_before() ->
     start = NOW // 300 * 300
     for number in range(100):
         assert [] == brief(detect.observe(f"rpi-{number}", report(cpu=number), start + number))
-    later = [
-        brief(detect.observe(f"rpi-{number}", report(cpu=number), start + 300 + SETTLED_AFTER + number))
-        for number in range(100)
-    ]
+    later = [brief(detect.observe(f"rpi-{number}", report(cpu=number), start + 300 + number)) for number in range(100)]
     assert [f"rpi-{number}" for number in range(90, 100)] == [found[0][0] for found in later if found]
 
 
@@ -396,8 +393,8 @@ def test_things_of_different_groups_share_a_behaviors_threshold() -> None:
     start = NOW // 300 * 300
     for index, thing in enumerate(["in-lab", "rpi-1", "on-roof"]):
         detect.observe(thing, report(cpu=10 * index), start)
-    assert [("in-lab", "p", IN_ALARM)] == brief(detect.observe("in-lab", report(cpu=11), start + 300 + SETTLED_AFTER))
-    assert [] == brief(detect.observe("rpi-1", report(cpu=10), start + 300 + SETTLED_AFTER))
+    assert [("in-lab", "p", IN_ALARM)] == brief(detect.observe("in-lab", report(cpu=11), start + 300))
+    assert [] == brief(detect.observe("rpi-1", report(cpu=10), start + 300))
 
 
 def test_a_thing_that_a_profile_is_not_for_does_not_count_for_its_threshold() -> None:
@@ -406,7 +403,7 @@ def test_a_thing_that_a_profile_is_not_for_does_not_count_for_its_threshold() ->
     start = NOW // 300 * 300
     detect.observe("in-lab", report(cpu=5), start)
     detect.observe("stranger", report(cpu=1000), start)
-    assert [("in-lab", "p", IN_ALARM)] == brief(detect.observe("in-lab", report(cpu=6), start + 300 + SETTLED_AFTER))
+    assert [("in-lab", "p", IN_ALARM)] == brief(detect.observe("in-lab", report(cpu=6), start + 300))
 
 
 # Silence
@@ -542,7 +539,7 @@ def test_other_rules_go_on_with_the_percentiles() -> None:
     detect, start = detector(rank), NOW // 300 * 300
     detect.observe("rpi-1", report(cpu=5), start)
     detect.replace(Rules([attach(cpu("q", 1000)), rank]), start + 10)
-    assert [("rpi-1", "p", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=6), start + 300 + SETTLED_AFTER))
+    assert [("rpi-1", "p", IN_ALARM)] == brief(detect.observe("rpi-1", report(cpu=6), start + 300))
 
 
 # Bounds
