@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import logging
 import os
 import shutil
 import socket
@@ -16,6 +17,7 @@ from types import ModuleType
 
 import pytest
 
+from defender_daemon.logs import PROGRAMS
 from demo.authority import Authority
 from tests.dispositions import restore_signals
 from tests.fakes.emulator import Account, Emulator
@@ -36,6 +38,17 @@ def pytest_collection_finish() -> None:
     """Let the collector pass over what was imported: the publisher collects before each connect, as do some tests."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def restored_log() -> Iterator[None]:
+    """Leave logging as it was, where a test lets a program set it up in this process."""
+    loggers = [logging.getLogger(name) for name in (None, *PROGRAMS)]
+    before = [(each.level, each.handlers[:]) for each in loggers]
+    yield
+    for each, (level, handlers) in zip(loggers, before):
+        each.handlers[:] = handlers
+        each.setLevel(level)
 
 
 @pytest.fixture(scope="session")

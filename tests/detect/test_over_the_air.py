@@ -31,13 +31,13 @@ from tests.detect.receive.test_asking import Home, now
 from tests.detect.receive.test_receiver import Listening
 from tests.detect.test_home import DETECT, PUBLISHER
 from tests.detect.test_home import Home as AtHome
-from tests.publisher.conftest import restored_log, waits
+from tests.publisher.conftest import waits
 from tests.publisher.test_end_to_end import Program
 from tests.waiting import PATIENCE, wait_until
 
 THING = "rpi-0001"
 STEPS = "defender_publisher.provisioning.progress"
-__all__ = ["restored_log", "waits"]  # fixtures
+__all__ = ["waits"]  # a fixture
 
 pytestmark = pytest.mark.usefixtures("waits")
 

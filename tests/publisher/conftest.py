@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -75,7 +74,7 @@ def aws(tmp_path: Path, authority: Authority) -> Iterator[ProvisioningBroker]:
 
 
 @pytest.fixture
-def device(tmp_path: Path, aws: ProvisioningBroker, restored_log: None) -> Device:
+def device(tmp_path: Path, aws: ProvisioningBroker) -> Device:
     """A device that has a claim and no certificate."""
     return Device(tmp_path / "device", aws)
 
@@ -88,17 +87,6 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(commands, "sleep", waited.append)
     monkeypatch.setattr(session, "DISPATCH_INTERVAL", 0.05)
     return waited
-
-
-@pytest.fixture
-def restored_log() -> Iterator[None]:
-    """Leave logging as it was: the program sends it to a standard error that is this test's own."""
-    root = logging.getLogger()
-    handlers, level, publishers = root.handlers[:], root.level, logging.getLogger("defender_publisher").level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("defender_publisher").setLevel(publishers)
 
 
 @pytest.fixture

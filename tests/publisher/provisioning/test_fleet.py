@@ -42,7 +42,6 @@ class Quota(list[object]):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("restored_log")
 def test_two_hundred_devices_at_once_are_all_provisioned_and_none_asks_more_than_once_a_second(
     aws: ProvisioningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
