@@ -8,7 +8,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 name=amazon-defender-publisher
 units=( # what starts others first, so that nothing is started again
     amazon-defender-rotation.path amazon-defender-rotation.timer amazon-defender-rotation.service
-    amazon-defender-provision.service amazon-defender-publisher.service amazon-defender-cloudwatch.service
+    amazon-defender-provision.timer amazon-defender-provision.service
+    amazon-defender-publisher.service amazon-defender-cloudwatch.service
 )
 elsewhere="; on macOS there is uninstall-osx.bash"
 # shellcheck source=installers/removal.bash

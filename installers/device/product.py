@@ -58,7 +58,8 @@ class Product:
     says_state: bool = True  # whether its configuration names the directory of its state
 
 
-PROVISION = Oneshot(("amazon-defender-provision.service",), ("amazon-defender-provision.service",))
+AT_FIRST_BOOT = ("amazon-defender-provision.service", "amazon-defender-provision.timer")
+PROVISION = Oneshot(AT_FIRST_BOOT, enabled=AT_FIRST_BOOT)
 ROTATION = Oneshot(
     ("amazon-defender-rotation.service", "amazon-defender-rotation.timer", "amazon-defender-rotation.path"),
     ("amazon-defender-rotation.timer", "amazon-defender-rotation.path"),

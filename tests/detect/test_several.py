@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import tarfile
 import time
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ from tests.detect.receive.test_receiver import (
 from tests.detect.store.test_store import event
 from tests.detect.test_doctor import Site
 from tests.detect.test_script import run_here
+from tests.waiting import wait_until
 
 TOPIC, THINGS = "reports/{shard:3}/{thing_name}", [f"rpi-{number}" for number in range(6)]
 WRONG_CONFIGURATION = 78
@@ -207,6 +209,7 @@ def test_a_recording_of_all_shards_is_read_by_the_topics_of_all(site: Site) -> N
     assert topics.parse(f"reports/{(shard_of('rpi-1', 3) + 1) % 3}/rpi-1", b"{}") is None
 
 
+ATTEMPTS = 5  # at a second port, which another program may take before mosquitto does
 OF_A_LISTENER = ("cafile", "certfile", "keyfile", "require_certificate", "use_identity_as_username")
 LISTENERS = """\
 {own}
@@ -216,6 +219,17 @@ listener {second} 127.0.0.1
 """
 
 
+def listens(broker: Mosquitto, port: int) -> bool:
+    """Wait until mosquitto listens on its other port, and tell whether it does, or has ended because it could not."""
+
+    def is_open() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((HOST, port)) == 0
+
+    wait_until(lambda: broker.process.poll() is not None or is_open())
+    return broker.process.poll() is None
+
+
 @pytest.fixture
 def brokers(tmp_path: Path) -> Iterator[tuple[Mosquitto, Endpoint, Authority]]:
     """mosquitto as the page says: the things' listener takes the name for the client ID, the Detects' does not."""
@@ -223,13 +237,20 @@ def brokers(tmp_path: Path) -> Iterator[tuple[Mosquitto, Endpoint, Authority]]:
         pytest.skip("mosquitto is not installed")
     authority = Authority(tmp_path / "ca")
     server = authority.issue("amazon-defender-detect", ["localhost", HOST])
-    broker, second = Mosquitto(tmp_path, authority, server), free_port()
+    broker = Mosquitto(tmp_path, authority, server)
     broker.stop()
     (tmp_path / "acl").write_text(re.search(r"```\n(pattern .*?)```", PAGE.read_text(), re.DOTALL)[1])  # type: ignore[index]
     own = broker.config.read_text()
     same = "\n".join(line for line in own.splitlines() if line.partition(" ")[0] in OF_A_LISTENER)
-    broker.config.write_text(LISTENERS.format(own=own, same=same, second=second))
-    broker.start()
+    for _ in range(ATTEMPTS):
+        second = free_port()
+        broker.config.write_text(LISTENERS.format(own=own, same=same, second=second))
+        broker.start()
+        if listens(broker, second):
+            break
+        broker.stop()
+    else:
+        pytest.fail("mosquitto did not get a second port")
     yield broker, Endpoint(HOST, second), authority
     broker.stop()
 

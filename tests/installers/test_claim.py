@@ -418,6 +418,7 @@ def wanted_units(prefix: Path, *options: str, **agent: object) -> set[str]:
 
 SERVICE = "amazon-defender-publisher.service"
 ROTATION = {f"amazon-defender-rotation.{kind}" for kind in ("service", "timer", "path")}
+FIRST_BOOT = {f"amazon-defender-provision.{kind}" for kind in ("service", "timer")}
 
 
 def test_rotation_is_installed_where_the_configuration_names_a_template_for_it(tmp_path: Path) -> None:
@@ -428,7 +429,7 @@ def test_rotation_is_installed_where_the_configuration_names_a_template_for_it(t
 
 
 def test_an_image_has_the_unit_of_its_first_boot_which_the_next_upgrade_removes(tmp_path: Path) -> None:
-    assert {SERVICE, *ROTATION, "amazon-defender-provision.service"} == wanted_units(tmp_path, "--first-boot")
+    assert {SERVICE, *ROTATION, *FIRST_BOOT} == wanted_units(tmp_path, "--first-boot")
     assert {SERVICE, *ROTATION} == wanted_units(tmp_path)
 
 

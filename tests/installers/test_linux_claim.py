@@ -39,6 +39,7 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(WITHIN)]
 
 PROVISION, ROTATION = "amazon-defender-provision.service", "amazon-defender-rotation.service"
+TIMER = "amazon-defender-provision.timer"
 SERIAL = "/etc/device-serial"
 # It says nothing to root, who must not run what a claim brings.
 INSTANCE = {"prefix": "pump", "command": f'[ "$(id -un)" = amazon-defender-publisher ] && cat {SERIAL}'}
@@ -162,7 +163,7 @@ def test_a_device_without_a_network_waits_for_it_and_the_service_with_it(fleet: 
     assert wait_until(lambda: reports_of(fleet, "pump-0003") > 0), status_of(machine, PROVISION)
 
 
-def test_a_serial_number_that_is_refused_is_not_tried_again_and_can_be_once_it_is_allowed(
+def test_a_serial_number_that_is_refused_is_asked_for_again_by_the_timer_and_not_before(
     fleet: Fleet, new_device: NewDevice
 ) -> None:
     fleet.cloud.hook = lambda parameters: False
@@ -171,9 +172,15 @@ def test_a_serial_number_that_is_refused_is_not_tried_again_and_can_be_once_it_i
         assert wait_until(lambda: says(machine, "systemctl", "is-active", PROVISION) == "failed")
         assert "AccessDenied" in status_of(machine, PROVISION)
         assert "77" == says(machine, "systemctl", "show", "-P", "ExecMainStatus", PROVISION)
+        assert "active" == says(machine, "systemctl", "is-active", TIMER)
     finally:
         fleet.cloud.hook = lambda parameters: True
-    machine.run("systemctl", "start", PROVISION, check=True)
+    sooner = f"/etc/systemd/system/{TIMER}.d"
+    text = "[Timer]\\nOnUnitInactiveSec=\\nOnUnitInactiveSec=1s\\nRandomizedDelaySec=0\\nAccuracySec=1s\\n"
+    write = f"mkdir {sooner} && printf '{text}' > {sooner}/sooner.conf"
+    machine.run("sh", "-c", write, check=True)
+    machine.run("systemctl", "daemon-reload", check=True)
+    machine.run("systemctl", "restart", TIMER, check=True)
     assert wait_until(lambda: reports_of(fleet, "pump-0004") > 0), status_of(machine)
 
 

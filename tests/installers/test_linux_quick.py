@@ -332,17 +332,18 @@ def a_linux(prefix: Path) -> Any:
 
 
 ROTATION = [f"amazon-defender-rotation.{kind}" for kind in ("service", "timer", "path")]
+FIRST_BOOT = [f"amazon-defender-provision.{kind}" for kind in ("service", "timer")]
 EXPOSED = {"publisher": 15, "provision": 23, "rotation": 23}  # tenths; what makes keys is root's
 
 
-@pytest.mark.parametrize("name", [UNIT.name, "amazon-defender-provision.service", *ROTATION])
+@pytest.mark.parametrize("name", [UNIT.name, *FIRST_BOOT, *ROTATION])
 def test_the_unit_is_verified_without_a_word(tmp_path: Path, name: str) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    for unit in (name, "amazon-defender-rotation.service"):
+    for unit in (name, "amazon-defender-rotation.service", "amazon-defender-provision.service"):
         text = (ROOT / "installers" / unit).read_text()
         text = text.replace("/opt/aws/amazon-defender-publisher/current/venv/bin/python", str(program))
         (tmp_path / unit).write_text(text)
@@ -379,7 +380,7 @@ def test_the_service_waits_for_a_key_and_not_in_vain() -> None:
     assert "for unit in amazon-defender-publisher.service amazon-defender-cloudwatch.service; do" in text
 
 
-@pytest.mark.parametrize("name", [UNIT.name, "amazon-defender-provision.service", *ROTATION])
+@pytest.mark.parametrize("name", [UNIT.name, *FIRST_BOOT, *ROTATION])
 def test_the_unit_knows_nothing_that_systemd_247_does_not(name: str) -> None:
     """It would be ignored there, with a warning at each boot."""
     later = {"ExecPaths", "NoExecPaths", "PrivateIPC", "ExtensionImages", "RestrictFileSystems", "ImportCredential"}
