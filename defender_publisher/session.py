@@ -259,10 +259,7 @@ class Session:
         core = self._client._mqtt_core
         core._internal_async_client._paho_client._thread_terminate = True
         core._event_consumer._is_running = False
-        bell = core._event_consumer._cv
-        if bell.acquire(timeout=WAKE_TIMEOUT):  # which the dispatcher holds while it is awake
-            bell.notify_all()
-            bell.release()
+        _wake(core._event_consumer)
 
     def _on_offline(self) -> None:
         self._lost.set()
@@ -286,7 +283,27 @@ def _configured_client(link: Link, make_socket: Callable[[], socket.socket], on_
     client.disableMetricsCollection()  # the SDK's own user name in CONNECT
     client.onOffline = _safely(on_offline)
     _sleep_until_needed(client._mqtt_core._internal_async_client._paho_client)
+    _end_at_once(client._mqtt_core._event_consumer)
     return client
+
+
+def _wake(dispatcher: Any) -> None:
+    """Wake the SDK's dispatcher, by an event that is none, to look whether it is to go on."""
+    if dispatcher._cv.acquire(timeout=WAKE_TIMEOUT):  # which the dispatcher holds while it is awake
+        dispatcher._event_queue.put((None, None, None))
+        dispatcher._cv.notify_all()
+        dispatcher._cv.release()
+
+
+def _end_at_once(dispatcher: Any) -> None:
+    """Let the SDK, which waits for its dispatcher where a connection cannot be made, wake it first."""
+    stop = dispatcher.stop
+
+    def stop_and_wake() -> None:
+        stop()
+        _wake(dispatcher)
+
+    dispatcher.stop = stop_and_wake
 
 
 def _sleep_until_needed(paho_client: Any) -> None:

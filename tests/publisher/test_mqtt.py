@@ -235,6 +235,17 @@ def test_a_broker_of_another_authority_is_refused(
         transport(root=other.certificate).connect()
 
 
+def test_a_connect_that_fails_wakes_the_sdks_dispatcher_however_rarely_it_looks(
+    transport: Callable[..., MqttTransport], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "DISPATCH_INTERVAL", FOR_EVER)
+    before = set(threading.enumerate())
+    with pytest.raises(TransportError):
+        transport(root=Authority(tmp_path_factory.mktemp("other"), name="another CA").certificate).connect()
+    dispatchers = [each for each in set(threading.enumerate()) - before if "_dispatch" in each.name]
+    assert wait_until(lambda: not any(each.is_alive() for each in dispatchers))
+
+
 def test_a_thing_of_another_authority_is_not_let_in(
     transport: Callable[..., MqttTransport], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
