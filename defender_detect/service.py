@@ -36,9 +36,7 @@ POPULATIONS = "$populations"  # what is kept of all things together; no thing ca
 TURN = 60.0  # seconds between two looks for silent things
 LONGEST_TURN = 5 * TURN  # longer: this machine slept, or its clock was set
 MOST_FINDINGS = 10_000  # of a look: the store has room for 150,000 events at once; the next look goes on
-YOUNG = (
-    20_000  # objects that make a garbage collection; with 700, Python's own, it takes 3 % of the time under full load
-)
+YOUNG = 20_000  # objects that make a garbage collection; Python's own 700 cost 3 % of the time under full load
 COMPLAIN_EVERY = 3600.0  # seconds between two errors about the same
 TOO_MANY_THINGS = (
     "%d things have reported within two days, which is as many as detect.most_things allows: %d reports of others were "

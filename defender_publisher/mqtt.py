@@ -109,7 +109,7 @@ class MqttTransport:
                 return
             self._drop()
             self._session, self._connected_at = self._open_session(), time.monotonic()
-            self._session.when_lost(self._hear_loss)
+            self._session.when_lost(self.on_loss)
         failed = self._backoff.connected()
         after = f" after {failed} failed attempt{'s' * (failed > 1)}" if failed else ""
         log.info("connected to %s as %s%s", self._link.place, self._link.client_id, after)
@@ -198,9 +198,6 @@ class MqttTransport:
 
     def _give_up(self, session: Session) -> None:
         session.close()
-        self._hear_loss()
-
-    def _hear_loss(self) -> None:
         self.on_loss()
 
     def _note_loss(self) -> float:

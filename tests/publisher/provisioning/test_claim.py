@@ -152,13 +152,18 @@ def test_nothing_but_a_certificate_is_taken_of_an_answer(
     assert [] == [line for line in lines[1:-1] if not re.fullmatch("[A-Za-z0-9+/=]{1,76}", line)]
 
 
-def test_a_token_older_than_an_hour_is_not_used(
-    device: Device, aws: ProvisioningBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def refuse_until_the_token_is_old(device: Device, aws: ProvisioningBroker) -> None:
+    """Let a device be refused, and AWS delete the certificate that it did not register; from then on it is let in."""
     aws.hook = lambda parameters: False
     assert 77 == device.run("--provision")
     aws.expire()
     aws.hook = lambda parameters: True
+
+
+def test_a_token_older_than_an_hour_is_not_used(
+    device: Device, aws: ProvisioningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_until_the_token_is_old(device, aws)
     age_journal(device, 3700.0)
     assert 0 == device.run("--provision")
     assert "" == device.pair_problem()
@@ -168,10 +173,7 @@ def test_a_token_older_than_an_hour_is_not_used(
 def test_a_device_whose_clock_stood_still_while_it_was_off_is_not_stuck_with_a_certificate_that_is_deleted(
     device: Device, aws: ProvisioningBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aws.hook = lambda parameters: False
-    assert 77 == device.run("--provision")
-    aws.expire()
-    aws.hook = lambda parameters: True
+    refuse_until_the_token_is_old(device, aws)
     monkeypatch.setattr(commands, "ANSWERED_WITHIN", 0.0)
     assert 75 == device.run("--provision"), "by its clock the token is young, and used up"
     age_journal(device, 3700.0)
