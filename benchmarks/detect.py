@@ -38,6 +38,7 @@ from defender_detect.profiles import Profile, read_profile
 from defender_detect.store.schema import DATABASE
 from defender_detect.store.store import Store
 from demo.authority import Authority, Files
+from demo.ports import find_free_port
 from device_defender.report import Report
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -309,13 +310,6 @@ def run_fleet(authority: Authority, port: int, things: int, rate: float) -> Meas
     measured: Measured = json.loads(done.stdout)
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return {**measured, "fleet cpu": cpu}
-
-
-def find_free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_for_port(port: int) -> None:

@@ -27,7 +27,6 @@ from benchmarks.detect import (
     broker_command,
     count_kept,
     cpu_seconds,
-    find_free_port,
     keep_states,
     peak_memory,
     pem_options,
@@ -46,6 +45,7 @@ from defender_detect.console.things import make_things
 from defender_detect.store.schema import DATABASE
 from defender_detect.store.summaries import Summaries
 from demo.authority import Authority
+from demo.ports import find_free_port
 
 HEADING = "## Detect with a million things"
 SIZES = (100_000, 1_000_000)

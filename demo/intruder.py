@@ -53,9 +53,3 @@ def unexpected_port(normal: Collection[int]) -> Iterator[int]:
             if port not in normal:
                 break
         yield port
-
-
-def find_free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
-    with socket.create_server((LOOPBACK, 0)) as listening:
-        return int(listening.getsockname()[1])

@@ -17,7 +17,8 @@ from types import FrameType
 
 from demo.authority import Authority
 from demo.console import console
-from demo.intruder import find_free_port, provoke_alarm
+from demo.intruder import provoke_alarm
+from demo.ports import find_free_port
 from demo.programs import ROOT, name_of, program, say, show
 from demo.report import record_report, show_report
 from demo.settings import THING, read_normal_ports, write_detect, write_profile, write_publisher

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from tests.dispositions import restore_signals
 from tests.fakes.emulator import Account, Emulator
 from tests.fakes.scripted_broker import ScriptedBroker
 from tests.infrastructure.deployment import Machine
+from tests.ports import unused_port
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,10 +74,8 @@ def publisher_script() -> ModuleType:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port of the loopback interface that nothing listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port of the loopback interface that nothing listens on, and that no other test gets."""
+    return unused_port()
 
 
 @pytest.fixture

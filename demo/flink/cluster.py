@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.flink.home import find_wheel, make_home
-from demo.intruder import find_free_port
+from demo.ports import find_free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PYTHON = ROOT / ".venv" / "flink" / "bin" / "python"

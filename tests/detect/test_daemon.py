@@ -17,10 +17,10 @@ from tests.detect.receive.test_receiver import (
     Mosquitto,
     Thing,
     credentials_of,
-    free_port,
     report,
 )
 from tests.detect.test_script import Program, arguments_for, needs_amqtt
+from tests.ports import unused_port
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_it_answers_at_mosquitto_and_comes_back_to_it(programs, authority, serve
 
 
 def test_it_ends_with_0_while_there_is_no_broker(programs, files):
-    program = Program("--endpoint", HOST, "--port", str(free_port()), *files)
+    program = Program("--endpoint", HOST, "--port", str(unused_port()), *files)
     programs.append(program)
     program.wait_for("WARNING no connection to .*: .*Connection refused; trying again")
     assert program.end() == 0

@@ -34,12 +34,12 @@ from tests.detect.receive.test_receiver import (
     Mosquitto,
     Thing,
     credentials_of,
-    free_port,
     report,
 )
 from tests.detect.store.test_store import event
 from tests.detect.test_doctor import Site
 from tests.detect.test_script import run_here
+from tests.ports import unused_port
 from tests.waiting import wait_until
 
 TOPIC, THINGS = "reports/{shard:3}/{thing_name}", [f"rpi-{number}" for number in range(6)]
@@ -243,7 +243,7 @@ def brokers(tmp_path: Path) -> Iterator[tuple[Mosquitto, Endpoint, Authority]]:
     own = broker.config.read_text()
     same = "\n".join(line for line in own.splitlines() if line.partition(" ")[0] in OF_A_LISTENER)
     for _ in range(ATTEMPTS):
-        second = free_port()
+        second = unused_port()
         broker.config.write_text(LISTENERS.format(own=own, same=same, second=second))
         broker.start()
         if listens(broker, second):

@@ -14,11 +14,11 @@ from io import BytesIO
 from pathlib import Path
 
 from demo.authority import Authority
-from demo.intruder import find_free_port
 from tests.chaos.network import CLOUD_ADDRESS, Network
 from tests.chaos.process import Program
 from tests.installers.machine import Machine
 from tests.namespaces import Namespace
+from tests.ports import unused_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DETECT = ROOT / "amazon-defender-detect"
@@ -114,7 +114,7 @@ class Site(Operator):
     ) -> None:
         """Lay everything out; `cut_off` is a machine that has no network but the line to its cloud."""
         self.network = Network()
-        self.address, self.port = (CLOUD_ADDRESS, PORT) if cut_off else ("127.0.0.1", find_free_port())
+        self.address, self.port = (CLOUD_ADDRESS, PORT) if cut_off else ("127.0.0.1", unused_port())
         self.cloud = self.network.cloud if cut_off else Host()
         self.files = authority.issue("broker", [self.address])
         self.authority = authority

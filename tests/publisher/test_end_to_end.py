@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from demo.authority import Authority
+from tests.ports import unused_port
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -109,9 +109,7 @@ def broker_port(
 def start_mosquitto(program: Callable[..., Program], authority: Authority, directory: Path) -> int:
     """Start mosquitto on a free port of loopback; a thing may do there what its AWS IoT policy would let it."""
     files = authority.issue("mosquitto", ["localhost", "127.0.0.1"])
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = int(sock.getsockname()[1])
+    port = unused_port()
     (directory / "acl").write_text(ACL)
     config = directory / "mosquitto.conf"
     config.write_text(

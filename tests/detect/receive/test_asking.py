@@ -33,7 +33,8 @@ from tests.detect.authority.asking import request
 from tests.detect.authority.home import NO_PHRASE, make
 from tests.detect.authority.test_things import unpack
 from tests.detect.receive.raw_client import HOST, RawClient, connect, message_of, publish, subscribe
-from tests.detect.receive.test_receiver import free_port, report
+from tests.detect.receive.test_receiver import report
+from tests.ports import unused_port
 from tests.waiting import wait_until
 
 FILTERS = (f"{CREATE}/+", f"{REGISTER}/+")
@@ -48,7 +49,7 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path, self.directory = path, Directory(path / "detect")
-        self.port = free_port()
+        self.port = unused_port()
         make(self.directory.path, Wish(["localhost", HOST], self.port, renewal=True), now())
         (self.directory.path / "state").mkdir()
         self.config = read_config(self.directory.config, {})

@@ -29,6 +29,7 @@ from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver, Rejections
 from demo.authority import Authority, Files
+from tests.ports import unused_port
 
 HOST = "127.0.0.1"
 PATIENCE = 60.0  # seconds
@@ -105,17 +106,11 @@ def credentials_of(authority: Authority, files: Files) -> Credentials:
     return Credentials(authority.certificate, files.certificate, files.private_key)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 class Mosquitto:
     """A mosquitto with mutual TLS that can be stopped and started again on the same port."""
 
     def __init__(self, directory: Path, authority: Authority, server: Files) -> None:
-        self.endpoint = Endpoint(HOST, free_port())
+        self.endpoint = Endpoint(HOST, unused_port())
         acl = directory / "acl"
         acl.write_text(ACL)
         self.config = directory / "mosquitto.conf"

@@ -15,6 +15,7 @@ from defender_publisher.collectors.netlink import NetlinkError
 from defender_publisher.collectors.sockets import BLOCKS, collect_sockets, select_reader
 from defender_publisher.collectors.table import LISTEN, UNCONNECTED
 from defender_publisher.snapshot import Port
+from tests.ports import unused_port
 from tests.publisher.collectors.test_inet_diag import FakeKernel
 from tests.publisher.collectors.test_sockets import needs_linux
 
@@ -70,7 +71,7 @@ def test_on_a_kernel_without_udp_diag_udp_ports_come_from_proc_and_not_as_an_emp
 
     monkeypatch.setattr(inet_diag, "dump", without_udp_diag)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
-        bound.bind(("127.0.0.1", 0))
+        bound.bind(("127.0.0.1", unused_port()))
         ports = collect_sockets(list(BLOCKS)).listening_udp_ports
         assert Port(bound.getsockname()[1], "lo") in ports
 

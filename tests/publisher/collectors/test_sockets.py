@@ -16,9 +16,11 @@ from defender_publisher.collectors.sockets import BLOCKS, collect_sockets
 from defender_publisher.collectors.table import ESTABLISHED, LISTEN, UNCONNECTED, SocketRow
 from defender_publisher.errors import CollectError
 from defender_publisher.snapshot import Connection, Port, Sockets
+from tests.ports import unused_port
 
 LINUX = sys.platform.startswith("linux")
 LOOPBACK = "lo" if LINUX else "lo0"
+HOSTS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 ALL = list(BLOCKS)
 READERS = [LinuxSockets(), procfs.read_rows, psutil_sockets.read_rows] if LINUX else [psutil_sockets.read_rows]
 
@@ -28,17 +30,17 @@ needs_linux = pytest.mark.skipif(not LINUX, reason="there is no /proc")
 
 @pytest.fixture
 def opened():
-    """Open sockets that are closed when the test ends."""
+    """Open sockets on ports that only they have, and close them when the test ends."""
     with ExitStack() as stack:
 
         def open_socket(family, kind, address=None, reuse_port=False, v6_only=None):
+            host, port = address or (HOSTS[family], 0)
             one = stack.enter_context(socket.socket(family, kind))
             if reuse_port:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if v6_only is not None:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6_only)
-            if address:
-                one.bind(address)
+            one.bind((host, port or unused_port()))
             return one
 
         yield open_socket
