@@ -80,7 +80,7 @@ def print_status(path: Path | None, options: argparse.Namespace) -> int:
 def examine_all(detects: Sequence[One]) -> tuple[list[tuple[One, Health]], list[Exception]]:
     """Return the health of those Detects of which it can be known, and why that of others cannot.
 
-    Raises the first of these errors where it is known of none.
+    Raises all of these errors, as one, where it is known of none.
     """
     from defender_daemon.status import StatusError
     from defender_detect import health
@@ -93,7 +93,7 @@ def examine_all(detects: Sequence[One]) -> tuple[list[tuple[One, Health]], list[
         except (DetectError, StatusError) as error:
             problems.append(error)
     if not found:
-        raise problems[0]
+        raise type(problems[0])("\n".join(map(str, problems)))
     return found, problems
 
 

@@ -58,7 +58,7 @@ def check_one(config: Config, given: str | None) -> None:
 def open_all(detects: Sequence[One], otherwise: str = "") -> tuple[AnyReader, list[StoreError]]:
     """Return what reads all that the Detects keep, and why that of some cannot be read.
 
-    Raises the first of these errors where there is nothing to be read at all; `otherwise` is what could be given else.
+    Raises all of these errors, as one, where there is nothing to be read; `otherwise` is what could be given else.
     """
     if len(detects) == 1:
         return Reader(directory_of(detects[0], otherwise)), []
@@ -71,7 +71,7 @@ def open_all(detects: Sequence[One], otherwise: str = "") -> tuple[AnyReader, li
         except StoreError as error:
             problems.append(error)
     if not readers:
-        raise problems[0]
+        raise type(problems[0])("\n".join(map(str, problems)))
     return Readers(readers), problems
 
 

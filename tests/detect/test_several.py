@@ -117,10 +117,13 @@ def test_a_name_that_no_directory_knows_is_a_sentence(site: Site) -> None:
     assert "nothing is kept of the thing rpi-9: did you mean rpi-" in ended.stderr
 
 
-def test_without_any_database_that_is_said_of_the_first(tmp_path: Path) -> None:
+def test_without_any_database_that_is_said_of_each(tmp_path: Path) -> None:
     words = [word for name in "ab" for word in ("--state-directory", str(tmp_path / name))]
     ended = run_here("things", *words)
-    assert (WRONG_CONFIGURATION, True) == (ended.returncode, f"nothing is kept in {tmp_path / 'a'}: " in ended.stderr)
+    assert (WRONG_CONFIGURATION, "") == (ended.returncode, ended.stdout)
+    assert [f"nothing is kept in {tmp_path / name}: " for name in "ab"] == [
+        line.removeprefix("amazon-defender-detect: ").partition("amazon-")[0] for line in ended.stderr.splitlines()
+    ]
 
 
 def test_only_what_is_asked_about_can_be_several(site: Site) -> None:
