@@ -11,19 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from defender_detect.alerts.delivered import Delivered, Times
 from defender_detect.alerts.followers import Follower, Reported
 from defender_detect.alerts.grouping import Message, Messages
 from defender_detect.alerts.log import log_alert
+from defender_detect.alerts.target import Sink
 from defender_detect.errors import AlertError, AlertRefused
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event, Violation
 
 MOST_WAITING = 1_000  # alerts
-GIVE_UP_AFTER = 24 * 3600.0  # seconds; older news is in the list of violations
 FIRST, LAST = 1.0, 300.0  # seconds; the longest wait doubles from the one to the other, with jitter
 LONGEST_ASKED = 3600.0  # seconds that the other side may ask us to wait
 STOP_TIMEOUT = 5.0  # seconds for all that waits
@@ -32,16 +32,6 @@ LISTED = "the list of violations has them"
 KEPT = "they are sent after the next start"
 
 log = logging.getLogger(__name__)
-
-
-class Sink(Protocol):
-    """Where alerts go."""
-
-    name: str  # for the log, without anything secret
-    give_up_after: float  # seconds
-
-    def send(self, event: Event) -> None:
-        """Hand over an alert within a bounded time; raises AlertRefused if it will never be taken, else AlertError."""
 
 
 class AlertQueue:
