@@ -42,19 +42,6 @@ def each_of(path: Path | None, given: Mapping[str, Any]) -> list[One]:
     return [One(read_config(path, {**given, **more}), name, {**given, **more}) for name, more in chosen]
 
 
-def check_one(config: Config, given: str | None) -> None:
-    """Raise DetectError where somebody is to see what one Detect keeps, and a configuration for several leads to none.
-
-    `given` is the state directory that was named beside it.
-    """
-    shards = shards_of(config.agent.topic)
-    if shards is not None and config.agent.shard is None and given is None and config.agent.state_directory is not None:
-        raise DetectError(
-            f"agent.topic has {shards} shards, and this shows one: give --state-directory "
-            f"{Path(config.agent.state_directory) / '0'}, or another shard's"
-        )
-
-
 def open_all(detects: Sequence[One], otherwise: str = "") -> tuple[AnyReader, list[StoreError]]:
     """Return what reads all that the Detects keep, and why that of some cannot be read.
 

@@ -159,14 +159,11 @@ def test_a_directory_that_is_named_twice_counts_once(site: Site) -> None:
     assert ("rpi-0", 1) == (thing["thingName"], thing["activeViolations"])
 
 
-def test_the_console_shows_one_and_says_how_to_choose_it(site: Site) -> None:
+def test_awss_api_answers_for_one_and_says_how_to_choose_it(site: Site) -> None:
+    site.change("detect", api={"port": 0})
     ended = run_here("console", str(site.directory.config))
-    says = (
-        f"agent.topic has 3 shards, and this shows one: give --state-directory {site.state / '0'}, or another shard's\n"
-    )
+    says = f"detect.api answers for one Detect: give its state directory, --state-directory {site.state / '0'}\n"
     assert (WRONG_CONFIGURATION, True) == (ended.returncode, ended.stderr.endswith(says))
-    ended = run_here("console", *directories(site))
-    assert "--state-directory may be given once: the console shows one state directory" in ended.stderr
 
 
 def test_the_doctor_says_once_what_they_have_in_common_and_of_each_what_is_its_own(site: Site) -> None:
