@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher import session
+from defender_publisher import questions, session
+from defender_publisher.__main__ import main
+from defender_publisher.doctor import mqtt, network
 from defender_publisher.provisioning import calls, commands
 from demo.authority import Authority
 from tests.conftest import PUBLISHER
@@ -21,6 +24,29 @@ from tests.waiting import PATIENCE
 
 SOON = {"agent": {"publish_interval": 2, "allow_short_interval": True}}
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+MOMENT = 0.05  # seconds, in place of those that a single report or a check takes
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run the publisher in this process, in an empty directory, and return what it printed and its exit status."""
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(questions, "FIRST_GROWTH", MOMENT)
+    monkeypatch.setattr(mqtt, "FIRST_GROWTH", MOMENT)
+    monkeypatch.setattr(network, "ALERT_WITHIN", MOMENT)
+
+    def ask(*arguments: object) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        given = list(map(str, arguments))
+        try:
+            status = main(given)
+        except SystemExit as end:  # of the parser
+            status = int(str(end.code or 0))
+        return subprocess.CompletedProcess(given, status, *capsys.readouterr())
+
+    yield ask
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+"""Programs that do at once what they would do after a second or more, for tests of something else than that time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHER = ROOT / "amazon-defender-publisher"
+
+# Until a daemon reports first, and until it looks again for the connection that a report needs.
+SOON = {"defender_publisher.schedule.FIRST_AFTER": 0.1, "defender_publisher.publisher.OFFLINE_CHECK": 0.1}
+# Until it connects again.
+RECONNECTS = {"defender_daemon.backoff.SHORTEST": 0.1, "defender_daemon.backoff.LAST": 0.2}
+
+CHANGED = """
+import importlib, json, runpy, sys
+sys.path[0] = sys.argv[1]
+for name, value in json.loads(sys.argv[2]).items():
+    module, _, constant = name.rpartition(".")
+    module = importlib.import_module(module)
+    getattr(module, constant)
+    setattr(module, constant, value)
+sys.argv = sys.argv[3:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def quick(*arguments: object, constants: Mapping[str, float] = SOON, program: Path = PUBLISHER) -> list[object]:
+    """Return the command line of a program that has these values in place of its own constants."""
+    return [sys.executable, "-c", CHANGED, ROOT, json.dumps(constants), program, *arguments]
