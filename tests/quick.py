@@ -14,6 +14,8 @@ PUBLISHER = ROOT / "amazon-defender-publisher"
 SOON = {"defender_publisher.schedule.FIRST_AFTER": 0.1, "defender_publisher.publisher.OFFLINE_CHECK": 0.1}
 # Until it connects again.
 RECONNECTS = {"defender_daemon.backoff.SHORTEST": 0.1, "defender_daemon.backoff.LAST": 0.2}
+# Until it looks whether it hangs, or only a new start helps.
+LOOKS = {"defender_daemon.watchdog.LONGEST_SLEEP": 0.2}
 
 CHANGED = """
 import importlib, json, runpy, sys

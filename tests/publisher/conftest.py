@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,13 +15,12 @@ from defender_publisher.__main__ import main
 from defender_publisher.doctor import mqtt, network
 from defender_publisher.provisioning import calls, commands
 from demo.authority import Authority
-from tests.conftest import PUBLISHER
 from tests.fakes.nucleus import TOKEN, Nucleus
 from tests.fakes.provisioning import ProvisioningBroker
 from tests.publisher.provisioning.device import Device, Say
-from tests.waiting import PATIENCE
+from tests.quick import LOOKS, RECONNECTS, SOON, quick
 
-SOON = {"agent": {"publish_interval": 2, "allow_short_interval": True}}
+EVERY_SECOND = {"agent": {"publish_interval": 1, "allow_short_interval": True}}
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 MOMENT = 0.05  # seconds, in place of those that a single report or a check takes
 
@@ -52,7 +50,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 @pytest.fixture
 def nucleus(tmp_path: Path) -> Iterator[Nucleus]:
     nucleus = Nucleus(tmp_path / "ipc.socket")
-    nucleus.configuration.update(SOON)
+    nucleus.configuration.update(EVERY_SECOND)
     yield nucleus
     nucleus.stop()
 
@@ -70,22 +68,22 @@ def environment(nucleus: Nucleus, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def component(environment: dict[str, str], tmp_path: Path) -> Run:
-    """Run the publisher as a component, once."""
+def component(ask: Run, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the publisher as a component, once and in this process."""
 
     def run(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(PUBLISHER), "--greengrass", *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, env={**environment, **changed}, cwd=tmp_path, timeout=PATIENCE
-        )
+        with monkeypatch.context() as patch:
+            for name, value in {**environment, **changed}.items():
+                patch.setenv(name, value)
+            return ask("--greengrass", *arguments)
 
     return run
 
 
 @pytest.fixture
 def daemon(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """The publisher as a component."""
-    command = [sys.executable, str(PUBLISHER), "--greengrass"]
+    """The publisher as a component, which reports, connects again and looks after itself soon."""
+    command = list(map(str, quick("--greengrass", constants={**SOON, **RECONNECTS, **LOOKS})))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path) as process:
         yield process
         process.kill()
