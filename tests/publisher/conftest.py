@@ -83,7 +83,7 @@ def component(ask: Run, environment: dict[str, str], monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def daemon(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The publisher as a component, which reports, connects again and looks after itself soon."""
-    command = list(map(str, quick("--greengrass", constants={**SOON, **RECONNECTS, **LOOKS})))
+    command = quick("--greengrass", constants={**SOON, **RECONNECTS, **LOOKS})
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path) as process:
         yield process
         process.kill()

@@ -59,15 +59,15 @@ def test_as_json_it_is_one_object(
 
 
 def test_the_script_prints_the_ladder_and_ends_with_0_or_1(
-    run: Run, write_config: WriteConfig, broker: ScriptedBroker, free_port: int
+    ask: Run, run: Run, write_config: WriteConfig, broker: ScriptedBroker, free_port: int
 ) -> None:
-    done = run("--doctor", write_config(broker.port))
+    done = ask("--doctor", write_config(broker.port))
     assert (0, "") == (done.returncode, done.stderr)
     assert ["OK"] * len(examination.RUNGS) == [line.split()[0] for line in done.stdout.splitlines()]
-    done = run("--doctor", "--json", write_config(broker.port), "--port", free_port)
+    done = ask("--doctor", "--json", write_config(broker.port), "--port", free_port)
     assert (1, "") == (done.returncode, done.stderr)
     assert ["TCP"] == [each["rung"] for each in json.loads(done.stdout)["rungs"] if each["verdict"] == FAIL]
-    assert 1 == run("--doctor", "none.json").returncode
+    assert 1 == ask("--doctor", "none.json").returncode
 
 
 def test_ctrl_c_ends_it_quietly_and_the_checks_done_are_on_the_screen(

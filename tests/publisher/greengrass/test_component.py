@@ -138,7 +138,8 @@ def test_a_wrong_parameter_is_one_sentence(nucleus: Nucleus, component: Run) -> 
 
 def test_neither_the_sdk_nor_the_crt_is_imported_in_a_component(environment: dict[str, str], nucleus: Nucleus) -> None:
     code = (
-        "import sys; from defender_publisher.__main__ import main; main(['--greengrass', '--once']);"
+        "import sys; from defender_publisher import questions; questions.FIRST_GROWTH = 0.05;"
+        "from defender_publisher.__main__ import main; main(['--greengrass', '--once']);"
         "print(sorted({'AWSIoTPythonSDK', 'awscrt', 'awsiot', 'boto3'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
@@ -147,7 +148,8 @@ def test_neither_the_sdk_nor_the_crt_is_imported_in_a_component(environment: dic
 
 def test_nothing_of_greengrass_is_imported_without_it() -> None:
     code = (
-        "import sys; from defender_publisher.__main__ import main; main(['--dry-run']);"
+        "import sys; from defender_publisher import questions; questions.FIRST_GROWTH = 0.05;"
+        "from defender_publisher.__main__ import main; main(['--dry-run']);"
         "print([name for name in sys.modules if 'greengrass' in name])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

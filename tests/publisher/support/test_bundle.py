@@ -152,17 +152,17 @@ def test_an_old_bundle_is_replaced_whole_or_not_at_all(
 
 
 def test_the_script_says_in_a_sentence_where_it_cannot_write(
-    run: Callable[..., subprocess.CompletedProcess[str]], write_config: WriteConfig, free_port: int, tmp_path: Path
+    ask: Callable[..., subprocess.CompletedProcess[str]], write_config: WriteConfig, free_port: int, tmp_path: Path
 ) -> None:
     config = write_config(free_port)
-    done = run("--support-bundle", tmp_path, config)
+    done = ask("--support-bundle", tmp_path, config)
     assert (1, f"{tmp_path} is a directory; name a file in it, {tmp_path}/support.tar.gz for instance\n") == (
         done.returncode,
         done.stderr,
     )
-    done = run("--support-bundle", tmp_path / "none" / "b.tar", config)
+    done = ask("--support-bundle", tmp_path / "none" / "b.tar", config)
     assert (1, 1) == (done.returncode, len(done.stderr.splitlines()))
     assert "cannot be written: No such file or directory" in done.stderr
-    done = run("--support-bundle", "b.tar", config)
+    done = ask("--support-bundle", "b.tar", config)
     assert (0, "") == (done.returncode, done.stderr)
     assert "doctor.txt" in done.stdout
