@@ -9,8 +9,13 @@ from pathlib import Path
 
 PUBLISHER = Path(__file__).resolve().parent.parent / "amazon-defender-publisher"
 
-# Until a daemon reports first, and until it looks again for the connection that a report needs.
-SOON = {"defender_publisher.schedule.FIRST_AFTER": 0.1, "defender_publisher.publisher.OFFLINE_CHECK": 0.1}
+# Until a daemon connects and reports first, and until it looks again for the connection that a report needs.
+SOON = {
+    "defender_daemon.backoff.FIRST_SHARE": 0.0003,
+    "defender_publisher.schedule.FIRST_AFTER": 0.1,
+    "defender_publisher.schedule.FIRST_WITHIN": 0.2,
+    "defender_publisher.publisher.OFFLINE_CHECK": 0.1,
+}
 # Until it connects again.
 RECONNECTS = {"defender_daemon.backoff.SHORTEST": 0.1, "defender_daemon.backoff.LAST": 0.2}
 # Until it looks whether it hangs, or only a new start helps.
