@@ -26,13 +26,20 @@ MOMENT = 0.05  # seconds, in place of those that a single report or a check take
 
 
 @pytest.fixture
-def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def momentary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a single report, and a check of the doctor, measure and wait for a moment only, in this process."""
+    monkeypatch.setattr(questions, "FIRST_GROWTH", MOMENT)
+    monkeypatch.setattr(mqtt, "FIRST_GROWTH", MOMENT)
+    monkeypatch.setattr(network, "ALERT_WITHIN", 2 * MOMENT)
+
+
+@pytest.fixture
+def ask(
+    momentary: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
     """Run the publisher in this process, in an empty directory, and return what it printed and its exit status."""
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(questions, "FIRST_GROWTH", MOMENT)
-    monkeypatch.setattr(mqtt, "FIRST_GROWTH", MOMENT)
-    monkeypatch.setattr(network, "ALERT_WITHIN", MOMENT)
 
     def ask(*arguments: object) -> subprocess.CompletedProcess[str]:
         capsys.readouterr()
@@ -98,7 +105,7 @@ def aws(tmp_path: Path, authority: Authority) -> Iterator[ProvisioningBroker]:
 
 
 @pytest.fixture
-def device(tmp_path: Path, aws: ProvisioningBroker) -> Device:
+def device(momentary: None, tmp_path: Path, aws: ProvisioningBroker) -> Device:
     """A device that has a claim and no certificate."""
     return Device(tmp_path / "device", aws)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from defender_daemon.ladder import FAIL, NOT_TRIED, OK, Step, show
-from defender_publisher.doctor import examination, local, mqtt, network
+from defender_publisher.doctor import examination, local
 from defender_publisher.doctor.case import Case
 from tests.fakes.scripted_broker import ScriptedBroker
 from tests.recipes import code_of
@@ -24,11 +24,7 @@ PUBLISHER = ROOT / "amazon-defender-publisher"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 WriteConfig = Callable[..., Path]
 
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "ALERT_WITHIN", 0.1)
-    monkeypatch.setattr(mqtt, "FIRST_GROWTH", 0.1)
+pytestmark = pytest.mark.usefixtures("momentary")
 
 
 def examined(path: Path) -> dict[str, Step]:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from defender_daemon.redaction import key_lines
-from defender_publisher.doctor import mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
 from defender_publisher.support import bundle as bundle_module
@@ -25,11 +24,7 @@ FILES = {
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # AWS's own example
 WriteConfig = Callable[..., Path]
 
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "ALERT_WITHIN", 0.1)
-    monkeypatch.setattr(mqtt, "FIRST_GROWTH", 0.1)
+pytestmark = pytest.mark.usefixtures("momentary")
 
 
 def content_of(bundle: Path) -> dict[str, str]:
