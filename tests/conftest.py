@@ -36,6 +36,18 @@ def pytest_configure() -> None:
 
 def pytest_collection_finish() -> None:
     """Let the collector pass over what was imported: the publisher collects before each connect, as do some tests."""
+    freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen() -> Iterator[None]:
+    """Let it pass over what the tests of a module imported, too: some import aws_cdk, which is half a second of it."""
+    yield
+    freeze()
+
+
+def freeze() -> None:
+    """Free what is loose, which would stay for ever otherwise, and let the collector pass over the rest."""
     gc.collect()
     gc.freeze()
 

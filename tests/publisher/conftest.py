@@ -3,30 +3,61 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from defender_publisher import session
+from defender_publisher import questions, session
+from defender_publisher.__main__ import main
+from defender_publisher.doctor import mqtt, network
 from defender_publisher.provisioning import calls, commands
 from demo.authority import Authority
-from tests.conftest import PUBLISHER
 from tests.fakes.nucleus import TOKEN, Nucleus
 from tests.fakes.provisioning import ProvisioningBroker
 from tests.publisher.provisioning.device import Device, Say
-from tests.waiting import PATIENCE
+from tests.quick import LOOKS, RECONNECTS, SOON, quick
 
-SOON = {"agent": {"publish_interval": 2, "allow_short_interval": True}}
+EVERY_SECOND = {"agent": {"publish_interval": 1, "allow_short_interval": True}}
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+MOMENT = 0.05  # seconds, in place of those that a single report or a check takes
+
+
+@pytest.fixture
+def momentary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a single report, and a check of the doctor, measure and wait for a moment only, in this process."""
+    monkeypatch.setattr(questions, "FIRST_GROWTH", MOMENT)
+    monkeypatch.setattr(mqtt, "FIRST_GROWTH", MOMENT)
+    monkeypatch.setattr(network, "ALERT_WITHIN", 2 * MOMENT)
+
+
+@pytest.fixture
+def ask(
+    momentary: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Run the publisher in this process, in an empty directory, and return what it printed and its exit status."""
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+
+    def ask(*arguments: object) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        given = list(map(str, arguments))
+        try:
+            status = main(given)
+        except SystemExit as end:  # of the parser
+            status = int(str(end.code or 0))
+        return subprocess.CompletedProcess(given, status, *capsys.readouterr())
+
+    yield ask
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture
 def nucleus(tmp_path: Path) -> Iterator[Nucleus]:
     nucleus = Nucleus(tmp_path / "ipc.socket")
-    nucleus.configuration.update(SOON)
+    nucleus.configuration.update(EVERY_SECOND)
     yield nucleus
     nucleus.stop()
 
@@ -44,22 +75,22 @@ def environment(nucleus: Nucleus, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def component(environment: dict[str, str], tmp_path: Path) -> Run:
-    """Run the publisher as a component, once."""
+def component(ask: Run, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the publisher as a component, once and in this process."""
 
     def run(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(PUBLISHER), "--greengrass", *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, env={**environment, **changed}, cwd=tmp_path, timeout=PATIENCE
-        )
+        with monkeypatch.context() as patch:
+            for name, value in {**environment, **changed}.items():
+                patch.setenv(name, value)
+            return ask("--greengrass", *arguments)
 
     return run
 
 
 @pytest.fixture
 def daemon(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """The publisher as a component."""
-    command = [sys.executable, str(PUBLISHER), "--greengrass"]
+    """The publisher as a component, which reports, connects again and looks after itself soon."""
+    command = quick("--greengrass", constants={**SOON, **RECONNECTS, **LOOKS})
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path) as process:
         yield process
         process.kill()
@@ -74,7 +105,7 @@ def aws(tmp_path: Path, authority: Authority) -> Iterator[ProvisioningBroker]:
 
 
 @pytest.fixture
-def device(tmp_path: Path, aws: ProvisioningBroker) -> Device:
+def device(momentary: None, tmp_path: Path, aws: ProvisioningBroker) -> Device:
     """A device that has a claim and no certificate."""
     return Device(tmp_path / "device", aws)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 import shutil
@@ -16,10 +18,11 @@ import pytest
 
 from demo.authority import Authority
 from tests.ports import unused_port
+from tests.quick import ONCE, quick
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DETECT, PUBLISHER = ROOT / "amazon-defender-detect", ROOT / "amazon-defender-publisher"
+DETECT = ROOT / "amazon-defender-detect"
 MOSQUITTO = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
 
 ACL = """\
@@ -121,44 +124,52 @@ def start_mosquitto(program: Callable[..., Program], authority: Authority, direc
     return port
 
 
+EMBEDDED = pytest.mark.parametrize(
+    "broker_port", ["embedded", pytest.param("mosquitto", marks=pytest.mark.slow)], indirect=True
+)
+BOTH = [("embedded", "json", False), ("mosquitto", "cbor", True)]  # with short names, or without them
 STYLES = [
-    pytest.param("json", False, id="long-json"),
-    pytest.param("cbor", True, id="short-cbor"),
-    pytest.param("json", True, id="short-json", marks=pytest.mark.slow),  # which test_encoding writes
-    pytest.param("cbor", False, id="long-cbor", marks=pytest.mark.slow),
+    pytest.param(*style, marks=() if style in BOTH else pytest.mark.slow)
+    for style in itertools.product(["embedded", "mosquitto"], ["json", "cbor"], [False, True])
 ]
 
 
-@pytest.mark.parametrize(("form", "short_names"), STYLES)
+@pytest.mark.parametrize(("broker_port", "form", "short_names"), STYLES, indirect=["broker_port"])
 def test_reports_are_accepted_one_after_the_other(
     broker_port: int, write_config: Callable[..., Path], program: Callable[..., Program], form: str, short_names: bool
 ) -> None:
     custom = {"cpu_usage": {}, "load_average": {}, "process_names": {}, "interface_addresses": {}}
     config = write_config(broker_port, custom_metrics=custom, format=form, short_names=short_names)
-    publisher = program(sys.executable, PUBLISHER, config)
+    publisher = program(*quick(config))
     publisher.wait_for(r"report \d+ accepted(.|\n)*report \d+ accepted after .* bytes in, .* [34] custom metrics")
     assert 0 == publisher.end()
     assert "rejected" not in publisher.text
     assert "Traceback" not in publisher.text
 
 
+@EMBEDDED
 @pytest.mark.parametrize("interval", [120])  # so that also on a busy machine the second one comes too soon
 def test_a_report_that_comes_too_soon_is_throttled(
     broker_port: int, write_config: Callable[..., Path], program: Callable[..., Program]
 ) -> None:
-    config = write_config(broker_port)
-    program(sys.executable, PUBLISHER, "--once", config).wait_for("accepted after")
-    program(sys.executable, PUBLISHER, "--once", config).wait_for("throttled: the connection works")
+    once = quick("--once", write_config(broker_port), constants=ONCE)
+    program(*once).wait_for("accepted after")
+    program(*once).wait_for("throttled: the connection works")
 
 
-@pytest.mark.parametrize("interval", [3])
+@EMBEDDED
 def test_a_daemon_that_is_restarted_waits_for_its_turn_and_keeps_its_growth(
-    broker_port: int, write_config: Callable[..., Path], program: Callable[..., Program]
+    broker_port: int, write_config: Callable[..., Path], program: Callable[..., Program], tmp_path: Path
 ) -> None:
-    config = write_config(broker_port, publish_interval=8)  # of which a machine that is busy can be 5 s late
-    first = program(sys.executable, PUBLISHER, config)
+    daemon = quick(write_config(broker_port, publish_interval=300))
+    first = program(*daemon)
     first.wait_for("accepted after")
     first.end()
-    second = program(sys.executable, PUBLISHER, config)
-    second.wait_for(r"accepted after .* bytes in")
-    assert "rejected" not in second.text
+    second = program(*daemon)
+    assert 100 < int(second.wait_for(r"every 300 s, first in (\d+) s")[1]) <= 300  # however slow the machine is
+    second.end()
+    assert "accepted after" not in second.text
+    state = json.loads((tmp_path / "state" / "state.json").read_text())
+    state["published_at"] -= 300  # as if its turn had come
+    (tmp_path / "state" / "state.json").write_text(json.dumps(state))
+    program(*daemon).wait_for(r"accepted after .* bytes in")

@@ -16,12 +16,15 @@ import pytest
 from tests.fakes import not_utf8
 from tests.fakes.not_utf8 import CUT, CUT_SHOWN, LOCALES, make_directory
 from tests.namespaces import child
+from tests.quick import CHECKS, ONCE, quick
 from tests.waiting import wait_until
 
-PUBLISHER = Path(__file__).resolve().parents[2] / "amazon-defender-publisher"
-
-
 PR_SET_NAME = 15  # linux/prctl.h
+
+
+def in_locales(*quick: str) -> list[object]:
+    """Return all locales as parameters, of which `make test` takes some."""
+    return [pytest.param(each, marks=() if each in quick else pytest.mark.slow) for each in LOCALES]
 
 
 needs_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no /proc")
@@ -29,7 +32,8 @@ needs_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="t
 
 def publisher(*arguments: object, locale: str = "UTF-8") -> subprocess.CompletedProcess[str]:
     """Run the publisher in a locale, and return its exit status and what it printed."""
-    command = [sys.executable, PUBLISHER, *arguments]
+    constants = {"--dry-run": ONCE, "--doctor": CHECKS}.get(str(arguments[0]), {})
+    command = quick(*arguments, constants=constants)
     environment = not_utf8.environment(locale)
     return subprocess.run(
         command, capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=60, env=environment
@@ -49,10 +53,17 @@ def named_cut(ready: int) -> None:
 
 
 @needs_linux
-@pytest.mark.parametrize("locale", LOCALES)
-@pytest.mark.parametrize("encoding", ["json", "cbor"])
+@pytest.mark.parametrize(
+    ("encoding", "locale"),
+    [
+        ("json", "ASCII"),
+        ("cbor", "Latin-1 terminal"),
+        *[pytest.param("json", each, marks=pytest.mark.slow) for each in LOCALES if each != "ASCII"],
+        *[pytest.param("cbor", each, marks=pytest.mark.slow) for each in LOCALES if each != "Latin-1 terminal"],
+    ],
+)
 def test_a_program_whose_name_ends_inside_a_letter_is_reported_and_so_is_the_rest(
-    tmp_path: Path, locale: str, encoding: str
+    tmp_path: Path, encoding: str, locale: str
 ) -> None:
     agent = {"thing_name": "pi-1", "dry_run": True, "format": encoding}
     config = write(tmp_path, agent=agent, custom_metrics={"process_names": {}})
@@ -73,9 +84,7 @@ def test_half_a_surrogate_from_a_command_is_reported_as_a_mark(tmp_path: Path) -
 
 
 @needs_linux
-@pytest.mark.parametrize(
-    "locale", [each if each == "ASCII" else pytest.param(each, marks=pytest.mark.slow) for each in LOCALES]
-)
+@pytest.mark.parametrize("locale", in_locales("ASCII"))
 def test_configuration_proc_state_and_log_can_be_where_no_path_is_utf8(
     tmp_path: Path, write_config, broker, locale: str
 ) -> None:
@@ -89,8 +98,7 @@ def test_configuration_proc_state_and_log_can_be_where_no_path_is_utf8(
         done = publisher(question, config, locale=locale)
         assert "Traceback" not in done.stdout + done.stderr
         assert (3 if question == "--status" else 0) == done.returncode, (question, done)
-    command = [sys.executable, PUBLISHER, config]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=not_utf8.environment(locale)) as daemon:
+    with subprocess.Popen(quick(config), stderr=subprocess.PIPE, env=not_utf8.environment(locale)) as daemon:
         before = len(broker.seen.publishes)
         try:
             assert wait_until(lambda: len(broker.seen.publishes) >= before + 2)
@@ -107,7 +115,7 @@ def test_configuration_proc_state_and_log_can_be_where_no_path_is_utf8(
 
 
 @needs_linux
-@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("locale", in_locales("ASCII", "Latin-1 terminal"))
 def test_what_is_wrong_where_no_path_is_utf8_is_said(tmp_path: Path, locale: str) -> None:
     directory = make_directory(tmp_path)
     done = publisher("--check-config", directory / "none.json", locale=locale)

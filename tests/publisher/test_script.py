@@ -10,17 +10,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from defender_publisher.state import publisher_runs
 from demo.authority import Authority
 from tests.fakes.scripted_broker import Script, ScriptedBroker
 from tests.plain_python import PLAIN_PYTHON
-from tests.waiting import PATIENCE, wait_until
+from tests.quick import SOON, quick
+from tests.waiting import PATIENCE, read_until, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLISHER, START = ROOT / "amazon-defender-publisher", ROOT / "defender_start.py"
@@ -44,10 +45,10 @@ def test_version_and_help(run: Run) -> None:
 
 
 def test_the_first_agents_command_line_needs_no_configuration(
-    run: Run, authority: Authority, broker: ScriptedBroker
+    ask: Run, authority: Authority, broker: ScriptedBroker
 ) -> None:
     files = authority.issue("old-timer")
-    done = run(
+    done = ask(
         "-e", "localhost", "-r", authority.certificate, "-c", files.certificate, "-k", files.private_key,
         "-id", "old-timer", "-f", "json", "-i", "300", "-s", "-cm", "--once", "--port", broker.port,
     )  # fmt: skip
@@ -59,9 +60,9 @@ def test_the_first_agents_command_line_needs_no_configuration(
 
 
 def test_a_thing_can_be_reported_for_by_another_client(
-    run: Run, write_config: Callable[..., Path], broker: ScriptedBroker
+    ask: Run, write_config: Callable[..., Path], broker: ScriptedBroker
 ) -> None:
-    done = run("--once", write_config(broker.port), "-id", "gateway", "-t", "behind-the-gateway")
+    done = ask("--once", write_config(broker.port), "-id", "gateway", "-t", "behind-the-gateway")
     assert 0 == done.returncode, done.stderr
     assert "gateway" == broker.seen.connects[0]["client_id"]
     assert "$aws/things/behind-the-gateway/defender/metrics/json" == broker.seen.publishes[0][0]
@@ -79,8 +80,8 @@ def test_a_thing_can_be_reported_for_by_another_client(
         (["--dry-run", "--interval", "0"], "--interval at least 1"),
     ],
 )
-def test_a_wrong_command_line_is_answered_in_a_sentence(run: Run, arguments: list[str], expected: str) -> None:
-    done = run(*arguments)
+def test_a_wrong_command_line_is_answered_in_a_sentence(ask: Run, arguments: list[str], expected: str) -> None:
+    done = ask(*arguments)
     assert done.returncode in (78, 2)
     assert "Traceback" not in done.stderr
     assert expected in done.stderr
@@ -96,21 +97,21 @@ def test_a_wrong_command_line_is_answered_in_a_sentence(run: Run, arguments: lis
     ],
 )
 def test_a_bad_configuration_ends_with_78_and_a_sentence(
-    run: Run, write_config: Callable[..., Path], change: dict[str, dict[str, object]], expected: str
+    ask: Run, write_config: Callable[..., Path], change: dict[str, dict[str, object]], expected: str
 ) -> None:
     path = write_config(8883)
     config = json.loads(path.read_text())
     config["agent"].update(change["agent"])
     path.write_text(json.dumps(config))
     for mode in ([], ["--check-config"], ["--once"]):
-        done = run(*mode, path)
+        done = ask(*mode, path)
         assert 78 == done.returncode
         assert one_sentence(done).startswith(f"{path}: ")
         assert expected in one_sentence(done)
 
 
 def test_credentials_that_cannot_be_used_end_with_78_and_a_sentence(
-    run: Run, write_config: Callable[..., Path], authority: Authority, tmp_path: Path
+    ask: Run, write_config: Callable[..., Path], authority: Authority, tmp_path: Path
 ) -> None:
     path = write_config(8883)
     config = json.loads(path.read_text())
@@ -129,7 +130,7 @@ def test_credentials_that_cannot_be_used_end_with_78_and_a_sentence(
         path.write_text(
             json.dumps({"agent": {**config["agent"], "authentication": {**authentication, key: str(value)}}})
         )
-        done = run(path)
+        done = ask(path)
         assert 78 == done.returncode
         assert expected in one_sentence(done)
         assert one_sentence(done).endswith(" (amazon-defender-publisher doctor finds out more)")  # in the journal, too
@@ -146,7 +147,7 @@ def test_an_unreadable_configuration_ends_with_78_and_a_sentence(tmp_path: Path,
 
 
 def test_network_troubles_fail_once_with_a_sentence(
-    run: Run, write_config: Callable[..., Path], broker: ScriptedBroker, free_port: int, authority: Authority,
+    ask: Run, write_config: Callable[..., Path], broker: ScriptedBroker, free_port: int, authority: Authority,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     stranger = Authority(tmp_path / "stranger", name="stranger")
@@ -160,7 +161,7 @@ def test_network_troubles_fail_once_with_a_sentence(
         (["-ph", "127.0.0.1", "-pp", free_port], f"the proxy 127.0.0.1:{free_port} cannot be used: "),
     ]
     for options, expected in cases:
-        done = run("--once", write_config(broker.port), *options)
+        done = ask("--once", write_config(broker.port), *options)
         assert 1 == done.returncode
         assert expected in done.stderr
         assert "Traceback" not in done.stderr
@@ -181,10 +182,12 @@ def test_sigterm_ends_the_daemon_whatever_the_network_does(
         for each in fillers:
             each.setblocking(False)
             each.connect_ex(("127.0.0.1", port))
-    process = start(sys.executable, PUBLISHER, write_config(port))
-    assert process.stdout is not None
-    assert "reporting for rpi-0001" in process.stdout.readline() + process.stdout.readline()
-    time.sleep(1)  # for the connection to be tried, which nothing says while it hangs
+    process = start(*quick(write_config(port), constants={**SOON, "defender_publisher.daemon.STOP_WITHIN": 0.2}))
+    read_until(process.stdout, "reporting for rpi-0001")
+    if trouble == "refused":
+        read_until(process.stdout, "refused the connection")
+    else:  # of which nothing is said while it hangs
+        assert wait_until(psutil.Process(process.pid).net_connections)
     assert None is process.poll()
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
@@ -195,23 +198,26 @@ def test_sigterm_ends_the_daemon_whatever_the_network_does(
 def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_otherwise(
     write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
 ) -> None:
-    def wait_for(count: int) -> None:
-        assert wait_until(lambda: len(broker.seen.publishes) >= count, 60)
+    def metrics() -> list[set[str]]:
+        return [set(json.loads(payload)["custom_metrics"]) for _, payload, _ in broker.seen.publishes]
 
     path = write_config(broker.port)
     good = path.read_text()
-    process = start(sys.executable, PUBLISHER, path)
-    wait_for(1)
+    process = start(*quick(path))
+    assert wait_until(metrics)
     path.write_text(good.replace('"publish_interval": 1', '"publish_interval": "x"'))
     process.send_signal(signal.SIGHUP)
-    wait_for(len(broker.seen.publishes) + 1)
+    output = read_until(process.stdout, "keeping the current configuration; the new one is invalid: ")
+    before = len(metrics())
+    assert wait_until(lambda: len(metrics()) > before)
     path.write_text(good.replace('"cpu_usage"', '"uptime"'))
     process.send_signal(signal.SIGHUP)
-    wait_for(len(broker.seen.publishes) + 2)
+    assert wait_until(lambda: {"uptime"} in metrics())
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    metrics = [set(json.loads(payload)["custom_metrics"]) for _, payload, _ in broker.seen.publishes]
-    assert ({"cpu_usage"}, {"uptime"}) == (metrics[0], metrics[-1])
+    output += process.communicate(timeout=60)[0]
+    seen = metrics()
+    first = seen.index({"uptime"})
+    assert [{"cpu_usage"}] * first + [{"uptime"}] * (len(seen) - first) == seen
     assert "keeping the current configuration; the new one is invalid: " in output
     assert 0 == process.returncode
 
@@ -227,22 +233,22 @@ def test_what_is_wrong_with_the_state_is_in_the_log_like_anything_else(
 
 
 def test_a_second_daemon_of_the_same_state_says_so_and_ends(
-    run: Run, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
+    ask: Run, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
 ) -> None:
     path = write_config(broker.port)
     start(sys.executable, PUBLISHER, path)
     assert wait_until(lambda: publisher_runs(path.parent / "state"), 60)
-    done = run("--once", path)
+    done = ask("--once", path)
     assert 1 == done.returncode
     assert "another amazon-defender-publisher is running" in done.stderr
 
 
 def test_a_log_file_is_written_and_a_key_never_is(
-    run: Run, write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker,
+    write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     path = write_config(broker.port, logfile="logs/publisher.log", debug=True)
-    process = start(sys.executable, PUBLISHER, path)
+    process = start(*quick(path))
     log = tmp_path / "logs" / "publisher.log"
     assert wait_until(lambda: log.exists() and " accepted after " in log.read_text(), 60)
     process.terminate()
@@ -387,8 +393,8 @@ def test_systemd_hears_that_it_is_ready_how_it_is_alive_reloading_and_stopping(
 
 HANGS = """
 import runpy, sys, threading
-from defender_publisher import device, schedule
-schedule.patience_for = lambda config: 1.0
+from defender_publisher import daemon, device
+daemon.patience_for, daemon.STOP_WITHIN = lambda config: 0.3, 0.2
 device.ThisDevice.look = lambda self: threading.Event().wait()
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")

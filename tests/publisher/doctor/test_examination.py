@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from defender_daemon.ladder import FAIL, NOT_TRIED, OK, Step, show
-from defender_publisher.doctor import examination, local, mqtt, network
+from defender_publisher.doctor import examination, local
 from defender_publisher.doctor.case import Case
 from tests.fakes.scripted_broker import ScriptedBroker
 from tests.recipes import code_of
@@ -24,11 +24,7 @@ PUBLISHER = ROOT / "amazon-defender-publisher"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 WriteConfig = Callable[..., Path]
 
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "ALERT_WITHIN", 0.1)
-    monkeypatch.setattr(mqtt, "FIRST_GROWTH", 0.1)
+pytestmark = pytest.mark.usefixtures("momentary")
 
 
 def examined(path: Path) -> dict[str, Step]:
@@ -59,15 +55,15 @@ def test_as_json_it_is_one_object(
 
 
 def test_the_script_prints_the_ladder_and_ends_with_0_or_1(
-    run: Run, write_config: WriteConfig, broker: ScriptedBroker, free_port: int
+    ask: Run, run: Run, write_config: WriteConfig, broker: ScriptedBroker, free_port: int
 ) -> None:
-    done = run("--doctor", write_config(broker.port))
+    done = ask("--doctor", write_config(broker.port))
     assert (0, "") == (done.returncode, done.stderr)
     assert ["OK"] * len(examination.RUNGS) == [line.split()[0] for line in done.stdout.splitlines()]
-    done = run("--doctor", "--json", write_config(broker.port), "--port", free_port)
+    done = ask("--doctor", "--json", write_config(broker.port), "--port", free_port)
     assert (1, "") == (done.returncode, done.stderr)
     assert ["TCP"] == [each["rung"] for each in json.loads(done.stdout)["rungs"] if each["verdict"] == FAIL]
-    assert 1 == run("--doctor", "none.json").returncode
+    assert 1 == ask("--doctor", "none.json").returncode
 
 
 def test_ctrl_c_ends_it_quietly_and_the_checks_done_are_on_the_screen(

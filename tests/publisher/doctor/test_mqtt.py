@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from defender_daemon.ladder import FAIL, NOT_TRIED, OK
-from defender_publisher.doctor import examination, mqtt, network
+from defender_publisher.doctor import examination, mqtt
 from defender_publisher.mqtt import MqttTransport
 from defender_publisher.state import STATE_FILE, State, StateFile
 from demo.authority import Authority
@@ -23,11 +23,7 @@ TOPIC = "$aws/things/rpi-0001/defender/metrics/json"
 
 WriteConfig = Callable[..., Path]
 
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "ALERT_WITHIN", 0.1)
-    monkeypatch.setattr(mqtt, "FIRST_GROWTH", 0.1)
+pytestmark = pytest.mark.usefixtures("momentary")
 
 
 def test_the_report_is_kept_in_the_state_and_the_lock_given_back(

@@ -18,7 +18,7 @@ from defender_publisher.greengrass.component import wait_for_configuration
 from defender_publisher.greengrass.session import SOCKET
 from tests.conftest import ROOT
 from tests.fakes.nucleus import TOKEN, Nucleus
-from tests.publisher.conftest import SOON, Run
+from tests.publisher.conftest import EVERY_SECOND, Run
 from tests.waiting import PATIENCE, outcome, wait_until
 
 TOPIC = "$aws/things/core-1/defender/metrics/json"
@@ -39,7 +39,7 @@ def test_the_configuration_can_be_checked_and_says_what_has_no_effect(nucleus: N
     done = component("--check-config")
     assert 0 == done.returncode, done.stderr
     assert "thing name = core-1" in done.stdout
-    assert "agent.publish_interval = 2" in done.stdout
+    assert "agent.publish_interval = 1" in done.stdout
     assert "ProcDestinationPath-ResourceId has no effect here: a Greengrass V2 component sees" in done.stderr
 
 
@@ -117,7 +117,7 @@ def test_a_change_of_the_configuration_is_applied_without_a_restart(
 ) -> None:
     assert wait_until(lambda: len(nucleus.published) >= 1, PATIENCE)
     assert wait_until(lambda: any(None in each.subscriptions.values() for each in nucleus.connections), PATIENCE)
-    nucleus.change_configuration(agent={**SOON["agent"], "short_names": False})
+    nucleus.change_configuration(agent={**EVERY_SECOND["agent"], "short_names": False})
     assert wait_until(lambda: b'"header"' in nucleus.published[-1][1], PATIENCE)
     assert None is daemon.poll()
 
@@ -138,7 +138,8 @@ def test_a_wrong_parameter_is_one_sentence(nucleus: Nucleus, component: Run) -> 
 
 def test_neither_the_sdk_nor_the_crt_is_imported_in_a_component(environment: dict[str, str], nucleus: Nucleus) -> None:
     code = (
-        "import sys; from defender_publisher.__main__ import main; main(['--greengrass', '--once']);"
+        "import sys; from defender_publisher import questions; questions.FIRST_GROWTH = 0.05;"
+        "from defender_publisher.__main__ import main; main(['--greengrass', '--once']);"
         "print(sorted({'AWSIoTPythonSDK', 'awscrt', 'awsiot', 'boto3'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
@@ -147,7 +148,8 @@ def test_neither_the_sdk_nor_the_crt_is_imported_in_a_component(environment: dic
 
 def test_nothing_of_greengrass_is_imported_without_it() -> None:
     code = (
-        "import sys; from defender_publisher.__main__ import main; main(['--dry-run']);"
+        "import sys; from defender_publisher import questions; questions.FIRST_GROWTH = 0.05;"
+        "from defender_publisher.__main__ import main; main(['--dry-run']);"
         "print([name for name in sys.modules if 'greengrass' in name])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

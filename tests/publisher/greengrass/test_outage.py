@@ -21,7 +21,7 @@ from defender_publisher.transports import open_transport
 from tests.conftest import PUBLISHER
 from tests.fakes.host import COUNTERS_ONLY, Host, growth_of
 from tests.fakes.nucleus import TOKEN, Nucleus
-from tests.publisher.conftest import SOON
+from tests.publisher.conftest import EVERY_SECOND
 from tests.waiting import PATIENCE, wait_until
 
 HOUR = 3600.0  # seconds
@@ -108,7 +108,7 @@ def test_a_day_without_a_network_or_a_nucleus_is_no_reason_to_end(nucleus: Nucle
 @pytest.fixture
 def host(nucleus: Nucleus, tmp_path: Path) -> Host:
     host = Host(tmp_path)
-    nucleus.configuration.update(SOON, **host.parameters)
+    nucleus.configuration.update(EVERY_SECOND, **host.parameters)
     return host
 
 
@@ -123,7 +123,7 @@ def test_ten_intervals_without_aws_iot_leave_the_same_process_and_an_exact_growt
     for interval in range(1, 11):
         host.count(Counters(1000 + 70_000 * interval, 500 + 2**33 * interval, 10 + 50 * interval, 5 + 9 * interval))
         with pytest.raises(subprocess.TimeoutExpired):
-            daemon.wait(timeout=SOON["agent"]["publish_interval"])
+            daemon.wait(timeout=EVERY_SECOND["agent"]["publish_interval"])
     assert reports == len(nucleus.published)
     nucleus.online = True
     assert wait_until(lambda: len(nucleus.published) > reports, PATIENCE)

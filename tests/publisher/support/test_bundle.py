@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from defender_daemon.redaction import key_lines
-from defender_publisher.doctor import mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.doctor.examination import RUNGS
 from defender_publisher.support import bundle as bundle_module
@@ -25,11 +24,7 @@ FILES = {
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # AWS's own example
 WriteConfig = Callable[..., Path]
 
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "ALERT_WITHIN", 0.1)
-    monkeypatch.setattr(mqtt, "FIRST_GROWTH", 0.1)
+pytestmark = pytest.mark.usefixtures("momentary")
 
 
 def content_of(bundle: Path) -> dict[str, str]:
@@ -152,17 +147,17 @@ def test_an_old_bundle_is_replaced_whole_or_not_at_all(
 
 
 def test_the_script_says_in_a_sentence_where_it_cannot_write(
-    run: Callable[..., subprocess.CompletedProcess[str]], write_config: WriteConfig, free_port: int, tmp_path: Path
+    ask: Callable[..., subprocess.CompletedProcess[str]], write_config: WriteConfig, free_port: int, tmp_path: Path
 ) -> None:
     config = write_config(free_port)
-    done = run("--support-bundle", tmp_path, config)
+    done = ask("--support-bundle", tmp_path, config)
     assert (1, f"{tmp_path} is a directory; name a file in it, {tmp_path}/support.tar.gz for instance\n") == (
         done.returncode,
         done.stderr,
     )
-    done = run("--support-bundle", tmp_path / "none" / "b.tar", config)
+    done = ask("--support-bundle", tmp_path / "none" / "b.tar", config)
     assert (1, 1) == (done.returncode, len(done.stderr.splitlines()))
     assert "cannot be written: No such file or directory" in done.stderr
-    done = run("--support-bundle", "b.tar", config)
+    done = ask("--support-bundle", "b.tar", config)
     assert (0, "") == (done.returncode, done.stderr)
     assert "doctor.txt" in done.stdout

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from defender_publisher.doctor import mqtt, network
 from defender_publisher.doctor.case import Case
 from defender_publisher.support import bundle as bundle_module
 from defender_publisher.support import evidence
@@ -15,11 +14,7 @@ from tests.publisher.support.test_bundle import content_of
 
 WriteConfig = Callable[..., Path]
 
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "ALERT_WITHIN", 0.1)
-    monkeypatch.setattr(mqtt, "FIRST_GROWTH", 0.1)
+pytestmark = pytest.mark.usefixtures("momentary")
 
 
 def test_without_a_log_file_the_journal_is_asked_and_where_there_is_none_it_says_where_logs_go(

@@ -19,6 +19,7 @@ from defender_publisher.mqtt import MqttTransport
 from defender_publisher.settings import read_settings
 from defender_publisher.transports.console import Console
 from tests.conftest import PUBLISHER
+from tests.quick import ONCE, quick
 from tests.recipes import code_of, copy_checkout, insert
 
 PACKAGE = Path(transports.__file__).parent.parent
@@ -63,12 +64,15 @@ def test_a_transport_costs_one_file_and_one_name(tmp_path: Path) -> None:
     insert(checkout / "defender_daemon" / "config.py", '"websocket"],\n', '"spool", ')
     agent = {"thing_name": "pi-1", "authentication": {"method": "spool"}, "state_directory": str(tmp_path)}
     (tmp_path / "config.json").write_text(json.dumps({"agent": agent}))
-    program = [sys.executable, checkout / PUBLISHER.name, tmp_path / "config.json"]
-    done = subprocess.run([*program, "--once"], capture_output=True, text=True, timeout=60)
+    program, config = checkout / PUBLISHER.name, tmp_path / "config.json"
+    once = quick(config, "--once", constants=ONCE, program=program)
+    done = subprocess.run(once, capture_output=True, text=True, timeout=60)
     assert 0 == done.returncode, done.stderr
     assert "sent (nobody answers): " in done.stderr
     (report,) = tmp_path.glob("*.report")
     assert {"header", "metrics"} <= json.loads(report.read_text()).keys()
-    done = subprocess.run([*program, "--doctor", "--json"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, program, config, "--doctor", "--json"], capture_output=True, text=True, timeout=60
+    )
     verdicts = {each["rung"]: each["verdict"] for each in json.loads(done.stdout)["rungs"]}
     assert ("ok", "not tried", "not tried") == (verdicts["key and certificate"], verdicts["TCP"], verdicts["TLS"])
