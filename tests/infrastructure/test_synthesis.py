@@ -503,6 +503,7 @@ def test_nothing_of_the_cdks_own_is_in_a_template(templates: dict[str, dict[str,
     assert {NAME} == {key for each in resources for key in each.get("Metadata", {})}
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing_but_what_it_does_not_know(texts: dict[str, str]) -> None:
     from cfnlint.api import lint
 
