@@ -57,7 +57,6 @@ EMAIL_ADDRESS = re.compile(r"[^\s@{}\[\]]+@[^\s@{}\[\]]+")  # and none of what C
 def main(argv: list[str] | None = None) -> int:
     """Plan, show, apply; return the exit status: 0 if everything is up to date, else 1."""
     options = read_arguments(argv)
-    os.environ.setdefault("CDK_VALIDATION", "false")  # CDK's own check of templates takes 1.8 s; our tests make it
     try:
         check_surroundings(sys.executable, sys.prefix != sys.base_prefix)
         return run(options)

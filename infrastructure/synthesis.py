@@ -10,14 +10,14 @@ from tempfile import TemporaryDirectory
 from infrastructure.description import StackDescription
 from infrastructure.node import use_bundled_node
 
-# CDK's validator, which only warns by default.
+# CDK's validator of templates, which takes 1.8 s and only warns by default.
 _STRICT = {"@aws-cdk/core:validateAgainstDefaultRules": True, "@aws-cdk/core:strictCfnValidateErrors": True}
 
 
 def synthesize(descriptions: Sequence[StackDescription], strict: bool = False) -> dict[str, str]:
     """Return each stack's template as JSON without white space, by the stack's name.
 
-    `strict` makes an error (RuntimeError) of whatever CDK's validator finds, unless CDK_VALIDATION=false turned it off.
+    `strict` lets CDK's validator look at them, and makes an error (RuntimeError) of whatever it finds.
     aws_cdk is imported here, since that starts Node and takes seconds.
     """
     use_bundled_node()
@@ -26,7 +26,10 @@ def synthesize(descriptions: Sequence[StackDescription], strict: bool = False) -
     from infrastructure.constructs.stacks import make_stack
 
     with TemporaryDirectory(prefix="amazon-defender-publisher-") as directory:
-        app = App(outdir=directory, analytics_reporting=False, context=_STRICT if strict else None)
+        context = _STRICT if strict else None
+        app = App(
+            outdir=directory, analytics_reporting=False, builtin_cloud_formation_validation=strict, context=context
+        )
         stacks = [make_stack(app, description) for description in descriptions]
         app.synth()
         return {stack.stack_name: _read_template(Path(directory, stack.template_file)) for stack in stacks}

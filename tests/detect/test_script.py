@@ -111,6 +111,7 @@ def run_here(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     """Run the program in this process, for what starts nothing and listens nowhere."""
     output, errors = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+        patch.setattr("defender_detect.daemon.start_logging", lambda debug: None)  # as in conftest.py
         for name, value in environment.items():
             patch.setenv(name, value)
         try:
@@ -130,6 +131,8 @@ WRONG_ARGUMENTS = [
     (["--minimum-interval", "nan"], "argument --minimum-interval: must be a number of seconds of at least 0, got nan"),
     (["--minimum-interval", "x"], "argument --minimum-interval: invalid seconds value: 'x'"),
     (["--what"], "unrecognized arguments: --what"),
+]
+WRONG_FILES = [
     (["--root-ca", "/no/such.pem"], "the root CA file /no/such.pem cannot be read: No such file or directory"),
     (["--certificate", "/no/such.pem"], "the certificate /no/such.pem cannot be read: No such file or directory"),
     (["--private-key", "/no/such.pem"], "the private key /no/such.pem cannot be read: No such file or directory"),
@@ -137,9 +140,17 @@ WRONG_ARGUMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), WRONG_ARGUMENTS)
+@pytest.mark.parametrize(("arguments", "message"), [WRONG_ARGUMENTS[0], *WRONG_FILES])
 def test_what_is_wrong_is_said_in_one_line(arguments, message, files):
-    ended = run("--endpoint", HOST, *files, *arguments)
+    assert_one_line(message, run("--endpoint", HOST, *files, *arguments))
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_ARGUMENTS)
+def test_what_is_wrong_with_an_argument_is_said_in_one_line(arguments, message, files):
+    assert_one_line(message, run_here("--endpoint", HOST, *files, *arguments))
+
+
+def assert_one_line(message, ended):
     assert ended.returncode == WRONG_CONFIGURATION
     assert ended.stderr.startswith(f"amazon-defender-detect: {message}")
     assert ended.stderr.count("\n") == 1
@@ -156,7 +167,7 @@ def test_each_missing_file_is_named():
 
 
 def test_without_endpoint_and_broker_it_says_what_to_choose_from(files):
-    ended = run(*files)
+    ended = run_here(*files)
     assert ended.returncode == WRONG_CONFIGURATION
     assert (
         "--endpoint is missing (agent.authentication.endpoint); to run the built-in broker: --embedded-broker"

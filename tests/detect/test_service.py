@@ -413,7 +413,7 @@ def test_a_state_directory_that_may_not_be_read_is_said(tmp_path: Path, unprivil
 
 
 def test_where_there_is_no_state_it_is_said(tmp_path: Path) -> None:
-    nothing = run("things", "--state-directory", str(tmp_path / "x"))
+    nothing = run_here("things", "--state-directory", str(tmp_path / "x"))
     assert nothing.returncode == WRONG_CONFIGURATION
     assert nothing.stderr.startswith(f"amazon-defender-detect: nothing is kept in {tmp_path / 'x'}: ")
     unsaid = run("things", env={key: value for key, value in os.environ.items() if key != "STATE_DIRECTORY"})

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -115,18 +116,7 @@ class Account:
 
     def client(self, service: str) -> Any:
         """Return boto3's client of a service, whose calls are counted like all others."""
-        import boto3
-        from botocore.config import Config
-
-        client: Any = boto3.client  # whose types know literal names of services only
-        return client(
-            service,
-            config=Config(proxies={}),
-            region_name=self.region,
-            endpoint_url=self.emulator.url,
-            aws_access_key_id=self.id,
-            aws_secret_access_key="test",  # noqa: S106  ministack's password for the root user of any account
-        )
+        return client_of(self.emulator.url, self.id, self.region, service)
 
     def elsewhere(self, region: str) -> Account:
         """Return the same account in another region, where there is nothing of this one."""
@@ -230,6 +220,23 @@ class Account:
     def snapshot(self) -> dict[str, Any]:
         """Return the names of everything in the account."""
         return snapshot(self)
+
+
+@cache
+def client_of(url: str, account: str, region: str, service: str) -> Any:
+    """Return boto3's client of a service; making one takes longer than most of what it is asked."""
+    import boto3
+    from botocore.config import Config
+
+    client: Any = boto3.client  # whose types know literal names of services only
+    return client(
+        service,
+        config=Config(proxies={}),
+        region_name=region,
+        endpoint_url=url,
+        aws_access_key_id=account,
+        aws_secret_access_key="test",  # noqa: S106  ministack's password for the root user of any account
+    )
 
 
 def is_read(action: str) -> bool:

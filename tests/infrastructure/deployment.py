@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
-from importlib import import_module
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -88,29 +91,33 @@ class Machine:
         return self
 
     def deploy(self, *arguments: str, **environment: str) -> Run:
-        """Run deploy.py without a terminal."""
+        """Run deploy.py without a terminal, in this process, in which aws_cdk and Node have to start once only."""
+        output, errors = io.StringIO(), io.StringIO()
+        with redirect_stdout(output), redirect_stderr(errors), self._at_home({**self.environment, **environment}):
+            status = load(self.program).main(list(arguments))
+        return Run(status, output.getvalue(), errors.getvalue())
+
+    @contextmanager
+    def _at_home(self, environment: Mapping[str, str]) -> Iterator[None]:
+        """Let this process be where the machine is."""
+        with patch.dict(os.environ, environment, clear=True), pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.chdir(self.directory)
+            monkeypatch.setattr(sys, "path", sys.path[:])  # to which the program adds where it is
+            monkeypatch.setattr("botocore.session.create_loader", models_of_aws)
+            yield
+
+    def run(self, *arguments: str) -> Run:
+        """Run deploy.py without a terminal, as a process of its own."""
         done = subprocess.run(
             [sys.executable, str(self.program), *arguments],
             cwd=self.directory,
-            env={**self.environment, **environment},
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=LONGEST_RUN,
         )
         return Run(done.returncode, done.stdout, done.stderr)
-
-    def deploy_here(self, *arguments: str, **environment: str) -> Run:
-        """Run deploy.py in this process, for what ends before it needs aws_cdk."""
-        output, errors = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
-            patch.chdir(self.directory)
-            for name in os.environ.keys() - self.environment.keys():
-                patch.delenv(name)
-            for name, value in {**self.environment, **environment}.items():
-                patch.setenv(name, value)
-            status = import_module("deploy").main(list(arguments))
-        return Run(status, output.getvalue(), errors.getvalue())
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start deploy.py without a terminal, in a process group of its own."""
@@ -146,6 +153,24 @@ class Machine:
         """Return the content of every file below the output directory."""
         files = sorted(path for path in (self.directory / "fleet").rglob("*") if path.is_file())
         return {str(path.relative_to(self.directory / "fleet")): path.read_bytes() for path in files}
+
+
+@cache
+def models_of_aws(path: str | None) -> Any:
+    """Return what reads botocore's descriptions of AWS's services: one for all runs, since each takes long to read."""
+    from botocore.loaders import create_loader
+
+    return create_loader(path)
+
+
+def load(program: Path) -> ModuleType:
+    """Return deploy.py of a checkout as a module, which finds there what is not in the packages."""
+    spec = spec_from_file_location("deploy", program)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Deployed(NamedTuple):
 def fleet(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     """One fleet for all who look at it, or do what changes nothing of it."""
     machine = Machine(tmp_path_factory.mktemp("deployer"), emulator.account()).list("rpi-0001", "rpi-0002")
-    run = machine.deploy("--yes")
+    run = machine.run("--yes")
     assert (0, "") == (run.status, run.errors), run.text
     return Deployed(machine, run)
 
@@ -129,7 +129,7 @@ def test_a_second_run_changes_nothing_and_asks_little(fleet: Deployed) -> None:
     machine = fleet.machine
     before, files = machine.account.snapshot(), machine.files()
     machine.account.forget_calls()
-    run = machine.deploy()  # nothing to agree to
+    run = machine.run()  # nothing to agree to
     assert (0, "") == (run.status, run.errors), run.text
     assert "Everything is up to date." in run.output
     calls = machine.account.calls()

@@ -270,7 +270,7 @@ def test_what_could_not_be_deleted_is_said(machine: Machine, action: str) -> Non
 
 def test_an_output_directory_that_is_a_file_is_said_before_anything_is_deployed(machine: Machine) -> None:
     (machine.directory / "fleet").write_text("")
-    run = machine.list("rpi-0001").deploy_here("--yes", "--no-detect")
+    run = machine.list("rpi-0001").deploy("--yes", "--no-detect")
     assert 1 == run.status
     assert "fleet" in run.sentence
     assert {} == machine.account.writes()
@@ -300,7 +300,7 @@ def test_on_an_older_python_it_says_which_one_it_needs(tmp_path: Path) -> None:
 
 
 def test_without_node_it_says_so(machine: Machine) -> None:
-    run = machine.list("rpi-0001").deploy_here("--plan", JSII_NODE="/nonexistent/node")
+    run = machine.list("rpi-0001").deploy("--plan", JSII_NODE="/nonexistent/node")
     assert 1 == run.status
     assert "Node" in run.sentence
 
@@ -321,7 +321,7 @@ def test_a_list_that_was_cut_short_ends_no_fleet_however_often_a_script_agrees(m
 
 
 def test_what_a_profile_will_do_is_in_the_plan(machine: Machine) -> None:
-    plan = machine.list("rpi-0001").deploy_here("--plan")
+    plan = machine.list("rpi-0001").deploy("--plan")
     assert "profile   cpu-usage, new" in plan.output
     assert "processors-not-busy: alarms when cpu_usage is above 75, 3 times in a row" in plan.output
     assert "metrics   1: cpu_usage (a number), new" in plan.output

@@ -377,10 +377,11 @@ def test_ten_thousand_serials_are_written_in_a_minute_and_not_once_more(machine:
     machine = machine.configure(agent=INSTANCE).list()
     write(machine, *(f"serial-{number:05}" for number in range(10_000)))
     began = time.monotonic()
-    run = deploy(machine, "--claim", "--serials", "serials.txt")
+    run = machine.run("--yes", "--no-detect", "--claim", "--serials", "serials.txt")
     took = time.monotonic() - began
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{took:.1f} s, {most:.0f} MB the larger one of Python and Node")
+    assert (0, "") == (run.status, run.errors), run.text
     assert "serials   10000 in serials.txt: 10000 new" in run.output, run.output
     device = unpack(machine)
     assert "accepted" == device.provision("serial-09999")[0]
@@ -415,7 +416,7 @@ def test_ten_thousand_serials_are_written_in_a_minute_and_not_once_more(machine:
 )
 def test_what_cannot_be_meant_is_refused_in_one_sentence(machine: Machine, arguments: list[str], says: str) -> None:
     write(machine.list("rpi-0001"), "RPI-0001")
-    run = machine.deploy_here("--yes", "--no-detect", *arguments)
+    run = machine.deploy("--yes", "--no-detect", *arguments)
     assert (1, 1) == (run.status, len(run.sentence.splitlines())), run.text
     assert says in run.sentence
     assert {} == machine.account.writes()
@@ -423,7 +424,7 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(machine: Machine, argum
 
 def test_no_thing_is_called_as_the_claim_is(machine: Machine) -> None:
     write(machine.list("Claim"), "dev-1")
-    run = machine.deploy_here("--yes", "--no-detect", "--claim", "--serials", "serials.txt")
+    run = machine.deploy("--yes", "--no-detect", "--claim", "--serials", "serials.txt")
     assert "no thing can be called Claim in a fleet whose devices provision themselves" in run.sentence
 
 

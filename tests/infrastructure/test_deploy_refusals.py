@@ -24,7 +24,7 @@ PRIVATE_KEY = "PRIVATE KEY"
 
 def refuse(machine: Machine, *arguments: str, lines: int = LINES, **environment: str) -> str:
     """Deploy what cannot be deployed, and return the sentence; nothing was written."""
-    run = machine.deploy_here(*arguments, **environment)
+    run = machine.deploy(*arguments, **environment)
     assert 1 == run.status, run.text
     assert lines == len(run.sentence.splitlines()), run.sentence
     assert run.sentence.startswith("deploy.py: ")
@@ -45,13 +45,13 @@ def test_no_region(listed: Machine) -> None:
 @pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_DEFAULT_REGION"])
 def test_both_variables_of_the_region_are_read(listed: Machine, variable: str) -> None:
     nowhere = {"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}
-    run = listed.deploy_here("--plan", **{**nowhere, variable: "ap-south-1"})
+    run = listed.deploy("--plan", **{**nowhere, variable: "ap-south-1"})
     assert 0 == run.status, run.text
     assert "region    ap-south-1" in run.output
 
 
 def test_the_option_for_the_region_wins(listed: Machine) -> None:
-    assert "region    us-west-2" in listed.deploy_here("--plan", "--region", "us-west-2").output
+    assert "region    us-west-2" in listed.deploy("--plan", "--region", "us-west-2").output
 
 
 def test_no_credentials(listed: Machine) -> None:
@@ -175,7 +175,7 @@ def test_what_is_wrong_with_the_list_is_said_with_all_line_numbers(
 ) -> None:
     if content is not None:
         (machine.directory / "things.txt").write_text(content)
-    run = machine.deploy_here("--yes")
+    run = machine.deploy("--yes")
     assert 1 == run.status
     for words in expected:
         assert words in run.sentence

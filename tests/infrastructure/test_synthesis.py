@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,7 @@ def longest_requests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def texts(requests: dict[str, str], longest_requests: dict[str, str]) -> Iterator[dict[str, str]]:
+def texts(requests: dict[str, str], longest_requests: dict[str, str]) -> dict[str, str]:
     """The templates of a fleet, of another one, and of one with long names: one synthesis for all tests."""
     metrics = {name: kind for name, kind in custom_metrics(PROFILES, {}).items() if name != EXISTING}
     reordered = dict(sorted([*requests.items(), ("another", requests["rpi-0001"])]))
@@ -137,9 +136,7 @@ def texts(requests: dict[str, str], longest_requests: dict[str, str]) -> Iterato
         LogsStack(SECOND, 1, {"/fleet/rpi-0001": "rpi-0001", "/all": ""}, 30),
         LogsStack(LONGEST, 9999, {f"{i:x>512}": "t" * 128 for i in range(GROUPS_PER_STACK)}, None),
     ]
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.delenv("CDK_VALIDATION", raising=False)
-        yield synthesize(descriptions, strict=True)
+    return synthesize(descriptions, strict=True)
 
 
 @pytest.fixture(scope="module")
@@ -506,6 +503,7 @@ def test_nothing_of_the_cdks_own_is_in_a_template(templates: dict[str, dict[str,
     assert {NAME} == {key for each in resources for key in each.get("Metadata", {})}
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing_but_what_it_does_not_know(texts: dict[str, str]) -> None:
     from cfnlint.api import lint
 
@@ -531,7 +529,7 @@ def test_a_synthesis_is_silent_and_leaves_nothing_behind(tmp_path: Path) -> None
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JSII", "CDK"))}
     done = subprocess.run(
         [sys.executable, "-B", "-c", code],
-        env={**kept, "CDK_VALIDATION": "false", "TMPDIR": str(tmp_path)},
+        env={**kept, "TMPDIR": str(tmp_path)},
         cwd=ROOT,
         capture_output=True,
         text=True,

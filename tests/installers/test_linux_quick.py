@@ -65,29 +65,50 @@ def add_tools(prefix: Path, **tools: str) -> Path:
 # Options
 
 
+UNKNOWN, WITHOUT_A_VALUE = (
+    (["--frobnicate"], "there is no option --frobnicate"),
+    (["--bundle"], "--bundle needs a value"),
+)
+OTHERS = (
+    (["rpi-0001.tar"], "there is no option rpi-0001.tar"),
+    (["--bundle="], "--bundle needs a value"),
+    (["--bundle", "/nowhere"], "there is no file /nowhere"),
+    (["--port", "many"], "--port must be a number, got many"),
+    (["--wheelhouse", "/nowhere"], "--wheelhouse must be a directory, got /nowhere"),
+    (["--prefix", "/nowhere"], "--prefix must be a directory that is there, got /nowhere"),
+    (["--bundle", "/etc/passwd", "--config", "/etc/passwd"], "give --bundle or --config, not both"),
+    (["--claim", "/nowhere"], "there is no file /nowhere"),
+    (["--claim", "/etc/passwd", "--private-key", "/etc/passwd"], "give --claim or --private-key, not both"),
+    (["--first-boot", "--serial", "7"], "give --first-boot or --serial, not both"),
+    (["--purge"], "there is no option --purge"),
+)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
-    [
-        (["--frobnicate"], "there is no option --frobnicate"),
-        (["rpi-0001.tar"], "there is no option rpi-0001.tar"),
-        (["--bundle"], "--bundle needs a value"),
-        (["--bundle="], "--bundle needs a value"),
-        (["--bundle", "/nowhere"], "there is no file /nowhere"),
-        (["--port", "many"], "--port must be a number, got many"),
-        (["--wheelhouse", "/nowhere"], "--wheelhouse must be a directory, got /nowhere"),
-        (["--prefix", "/nowhere"], "--prefix must be a directory that is there, got /nowhere"),
-        (["--bundle", "/etc/passwd", "--config", "/etc/passwd"], "give --bundle or --config, not both"),
-        (["--claim", "/nowhere"], "there is no file /nowhere"),
-        (["--claim", "/etc/passwd", "--private-key", "/etc/passwd"], "give --claim or --private-key, not both"),
-        (["--first-boot", "--serial", "7"], "give --first-boot or --serial, not both"),
-        (["--purge"], "there is no option --purge"),
-    ],
+    [UNKNOWN, WITHOUT_A_VALUE, *(pytest.param(*each, marks=pytest.mark.slow) for each in OTHERS)],
 )
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_wrong_option_is_said_before_anything_is_done(options: list[str], says: str, shell: str) -> None:
     done = run(INSTALL, *options, shell=shell)
     assert (2, "") == (done.returncode, done.stdout)
     assert says == done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize(("options", "says"), [UNKNOWN, WITHOUT_A_VALUE, *OTHERS])
+def test_a_wrong_option_is_misuse(options: list[str], says: str) -> None:
+    refused = refusal_of(*options)
+    assert (2, says) == (refused.status, str(refused).splitlines()[0])
+
+
+def refusal_of(*options: str) -> Any:
+    """Return what the installer says to options, once there is a Python; None if it takes them."""
+    modules = load()
+    try:
+        modules["options"].read_options(options, ROOT, "", modules["product"].PUBLISHER.options)
+    except modules["problem"].Problem as problem:
+        return problem
+    return None
 
 
 @pytest.mark.parametrize("script", [INSTALL, UNINSTALL])
@@ -103,11 +124,24 @@ def test_help_names_every_option(script: Path) -> None:
     assert 1 == done.stdout.count(script.name)
 
 
-def test_whatever_the_help_lists_is_an_option_and_nothing_else(prefix: Path) -> None:
-    for script, help_text in {INSTALL: "install.txt", UNINSTALL: "uninstall.txt"}.items():
-        lines = (ROOT / "installers" / help_text).read_text().splitlines()
-        for option in {line.split()[0] for line in lines if line.startswith("  --")} - {"--help"}:
-            assert "there is no option" not in run(script, option, "--dry-run", "--prefix", prefix).stderr, option
+def listed_in(help_text: str) -> set[str]:
+    """Return the options that a help lists, other than the one for itself."""
+    lines = (ROOT / "installers" / help_text).read_text().splitlines()
+    return {line.split()[0] for line in lines if line.startswith("  --")} - {"--help"}
+
+
+def test_whatever_the_help_lists_is_an_option_of_the_installer() -> None:
+    for option in listed_in("install.txt"):
+        assert "there is no option" not in str(refusal_of(option, "--dry-run")), option
+
+
+@pytest.mark.parametrize(
+    ("script", "help_text"),
+    [pytest.param(INSTALL, "install.txt", marks=pytest.mark.slow), (UNINSTALL, "uninstall.txt")],
+)
+def test_whatever_the_help_lists_is_an_option_and_nothing_else(prefix: Path, script: Path, help_text: str) -> None:
+    for option in listed_in(help_text):
+        assert "there is no option" not in run(script, option, "--dry-run", "--prefix", prefix).stderr, option
 
 
 def test_an_option_and_its_value_may_be_one_word(prefix: Path, identity: list[str]) -> None:

@@ -8,10 +8,12 @@ import io
 import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -100,7 +102,7 @@ EVERYWHERE = ("PIP_CONFIG_FILE", "HOME", "environment")
 def test_a_pip_whose_user_wants_it_elsewhere_installs_into_the_environment_all_the_same(
     tmp_path: Path, places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tried with the pip of a real environment, and an index of files."""
+    """Tried with a real pip in a real environment, which the slow variants bring it into, and an index of files."""
     wheel(tmp_path / "index" / NEW, tag="py3-none-any")
     (tmp_path / "home" / ".config" / "pip").mkdir(parents=True)
     for path in (tmp_path / "pip.conf", tmp_path / "home" / ".config" / "pip" / "pip.conf"):
@@ -117,6 +119,8 @@ def test_a_pip_whose_user_wants_it_elsewhere_installs_into_the_environment_all_t
     (program / "requirements.txt").write_text("thing\n")
     commands = load()["commands"].Commands()
     commands.transcript = tmp_path / "transcript"
+    if places == EVERYWHERE:
+        monkeypatch.setattr(commands, "run", with_our_pip(commands.run))
     packages = load()["packages"].Packages(commands, program, tmp_path, wheelhouse=tmp_path / "index")
     assert packages.install(), commands.transcript.read_text()
     found = subprocess.run(
@@ -124,6 +128,21 @@ def test_a_pip_whose_user_wants_it_elsewhere_installs_into_the_environment_all_t
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert found.stdout.startswith(str(program / "venv"))
+
+
+def with_our_pip(run: Callable[..., bool]) -> Callable[..., bool]:
+    """Let an environment have the pip of this Python's, since bringing one takes seconds."""
+    packages = sysconfig.get_path("purelib")
+
+    def run_with(*words: object, **options: Any) -> bool:
+        if "venv" not in words:
+            return run(*words, **options)
+        made = run(*words, "--without-pip", **options)
+        (library,) = Path(str(words[-1])).glob("lib/python*/site-packages")
+        (library / "ours.pth").write_text(packages)
+        return made
+
+    return run_with
 
 
 LOCK = """# Written by a test

@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("paho.mqtt")
 
+from tests.detect.test_script import run_here
 from tests.recipes import code_of, copy_checkout
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,6 +78,23 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Run Detect's check in this process, with a configuration of alerts, where the packages are installed."""
+    (tmp_path / "site").mkdir(exist_ok=True)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    before = {*sys.modules}
+
+    def check(*alerts: object) -> subprocess.CompletedProcess[str]:
+        config = tmp_path / "detect.json"
+        config.write_text(json.dumps({"detect": {"alerts": alerts}}))
+        return run_here("--check-config", str(config))
+
+    yield check
+    for package in {"ours", "theirs"} & ({*sys.modules} - before):
+        del sys.modules[package]
+
+
 def syslog(server: socket.socket) -> dict[str, object]:
     return {"type": "syslog", "host": "127.0.0.1", "port": server.getsockname()[1]}
 
@@ -110,9 +128,9 @@ def test_a_package_adds_a_target_by_an_entry_point(server: socket.socket, instal
     assert "--endpoint is missing" in run(syslog(server)).stderr  # and nothing about alerts
 
 
-def test_what_is_wrong_with_a_packages_target_is_said_with_its_place(install: Install, run: Run) -> None:
+def test_what_is_wrong_with_a_packages_target_is_said_with_its_place(install: Install, check: Run) -> None:
     install("ours", code_of("An alert target")[0], syslog="ours:Syslog")
-    done = run({"type": "syslog", "hots": "x"}, {"type": "log", "x": 1}, {"type": "syslok"})
+    done = check({"type": "syslog", "hots": "x"}, {"type": "log", "x": 1}, {"type": "syslok"})
     assert 78 == done.returncode
     assert [
         'detect.alerts[0].hots is not a known key; did you mean "host"?',
@@ -133,21 +151,23 @@ def test_what_is_wrong_with_a_packages_target_is_said_with_its_place(install: In
         ),
     ],
 )
-def test_a_package_whose_target_cannot_be_used_is_named(source: str, expected: str, install: Install, run: Run) -> None:
+def test_a_package_whose_target_cannot_be_used_is_named(
+    source: str, expected: str, install: Install, check: Run
+) -> None:
     install("ours", source, syslog="ours:Syslog")
-    done = run({"type": "syslog"})
+    done = check({"type": "syslog"})
     assert (78, 1) == (done.returncode, done.stderr.count("\n"))
     assert re.search(rf"detect\.json: ours:Syslog( of the package ours)? {re.escape(expected)}$", done.stderr.strip())
-    assert "--endpoint is missing" in run({"type": "log"}).stderr  # it harms nobody who does not name it
+    assert "--endpoint is missing" in check({"type": "log"}).stderr  # it harms nobody who does not name it
 
 
-def test_two_packages_with_one_target_are_both_named(install: Install, run: Run) -> None:
+def test_two_packages_with_one_target_are_both_named(install: Install, check: Run) -> None:
     install("ours", code_of("An alert target")[0], syslog="ours:Syslog")
     install("theirs", code_of("An alert target")[0], syslog="theirs:Syslog")
-    done = run({"type": "syslog"})
+    done = check({"type": "syslog"})
     assert re.search(r"ours:Syslog.* and .*theirs:Syslog.* the type syslog: uninstall one", done.stderr)
 
 
-def test_a_type_of_ours_is_never_a_packages(install: Install, run: Run) -> None:
+def test_a_type_of_ours_is_never_a_packages(install: Install, check: Run) -> None:
     install("ours", "raise OSError", log="ours:Log")
-    assert "--endpoint is missing" in run({"type": "log"}).stderr
+    assert "--endpoint is missing" in check({"type": "log"}).stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,6 +81,21 @@ def violations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Connect = Callable[..., Any]
 
 
+class Brief(uvicorn.Server):
+    """A server that does not wait for anybody when it is to end, and looks for that often."""
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            await asyncio.sleep(0.01)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for each in (*self.servers, *(sockets or ())):
+            each.close()
+        for connection in [*self.server_state.connections]:
+            connection.shutdown()
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     """Serves a state directory, and returns boto3's client of it."""
@@ -92,7 +109,7 @@ def connect() -> Iterator[Connect]:
         given = {"kept": kept_in(directory), "refresh": lambda: None, **changes}
         source = Source(**{"store": PageReader(directory), "rules": rules, **given})
         api = Api(source, Gate(frozenset({f"127.0.0.1:{port}"}), secrets))
-        server = uvicorn.Server(uvicorn.Config(api, log_level="error", lifespan="off", ws="none"))
+        server = Brief(uvicorn.Config(api, log_level="error", lifespan="off", ws="none"))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         assert wait_until(lambda: server.started)

@@ -9,7 +9,7 @@ import ssl
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +69,28 @@ def issue(authority: Authority) -> Callable[[str], Credentials]:
 class Scene:
     """A broker with what connects to it."""
 
-    def __init__(self, broker: EmbeddedBroker, issue: Callable[[str], Credentials], detect: RawClient) -> None:
-        self.broker, self.detect = broker, detect
+    def __init__(
+        self, broker: EmbeddedBroker, limits: Limits, issue: Callable[[str], Credentials], detect: RawClient
+    ) -> None:
+        self.broker, self.limits, self.detect = broker, limits, detect
         self._issue = issue
+        self._came = [detect]
 
     def stranger(self, name: str, **options: Any) -> RawClient:
         """Come with a certificate, and say nothing yet."""
-        return RawClient(self.broker.endpoint, self._issue(name), **options)
+        self._came.append(RawClient(self.broker.endpoint, self._issue(name), **options))
+        return self._came[-1]
+
+    def hurry(self, **limits: float) -> None:
+        """Give whoever comes from here on so many seconds, and not Detect, which is there already."""
+        for name, seconds in limits.items():
+            object.__setattr__(self.limits, name, seconds)
+
+    def close(self) -> None:
+        """Let everybody leave, for whom the broker would wait, and stop it."""
+        for client in self._came:
+            client.socket.close()
+        self.broker.stop()
 
     def client(self, name: str, client_id: str | None = None, **options: Any) -> RawClient:
         """Come with a certificate, and be welcome."""
@@ -100,17 +115,23 @@ def serving(issue: Callable[[str], Credentials]) -> Callable[..., Any]:
     """Return what runs a broker with some limits, to which Detect listens."""
 
     @contextmanager
-    def serving(revoked: Path | None = None, **limits: Any) -> Iterator[Scene]:
-        alerts = {ALERTS: frozenset({"reader"})}
-        broker = EmbeddedBroker(Endpoint(HOST, 0), issue("detect"), alerts, revoked, Limits(**limits))
+    def serving(revoked: Path | None = None, **options: Any) -> Iterator[Scene]:
+        alerts, limits = {ALERTS: frozenset({"reader"})}, Limits(**options)
+        broker = EmbeddedBroker(Endpoint(HOST, 0), issue("detect"), alerts, revoked, limits)
         broker.start()
         detect = RawClient(broker.endpoint, issue("detect")).connect("detect")
         detect.send(subscribe("$aws/things/+/defender/metrics/json", "own/topic"))
         assert (0x90, b"\0\x07\0\0") == detect.read()
-        yield Scene(broker, issue, detect)
-        broker.stop()
+        with closing(Scene(broker, limits, issue, detect)) as scene:
+            yield scene
 
     return serving
+
+
+@pytest.fixture(autouse=True)
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test wait for the broker's next look at the clock."""
+    monkeypatch.setattr("defender_detect.receive.broker.WATCH", 0.02)
 
 
 @pytest.fixture
@@ -242,7 +263,8 @@ def ended(connection: socket.socket) -> bytes:
     "hello", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], ids=["nothing", "half a hello"]
 )
 def test_tls_that_is_not_finished_in_time_ends(hello: bytes, serving: Callable[..., Any]) -> None:
-    with serving(handshake=0.3) as scene:
+    with serving() as scene:
+        scene.hurry(handshake=0.1)
         endpoint = scene.broker.endpoint
         with socket.create_connection((endpoint.host, endpoint.port), PATIENCE) as half_open:
             half_open.sendall(hello)
@@ -259,7 +281,8 @@ def test_one_certificate_cannot_take_all_connections(serving: Callable[..., Any]
 def test_a_client_that_sends_no_connect_is_closed(
     serving: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with serving(connect=0.2) as scene:
+    with serving() as scene:
+        scene.hurry(connect=0.1)
         assert scene.stranger("evil").is_closed()
         assert scene.stranger("evil").send(connect("evil")[:5]).is_closed()
     assert "'evil' (certificate " in caplog.text
@@ -268,12 +291,14 @@ def test_a_client_that_sends_no_connect_is_closed(
 
 @pytest.mark.parametrize("keep_alive", [0, 65_535])
 def test_a_client_that_wants_no_keep_alive_has_the_longest(keep_alive: int, serving: Callable[..., Any]) -> None:
-    with serving(keep_alive=1) as scene:
+    with serving() as scene:
+        scene.hurry(keep_alive=0.1)
         assert scene.client("evil", keep_alive=keep_alive).is_closed()
 
 
 def test_a_packet_that_comes_in_drops_must_end_in_time(serving: Callable[..., Any]) -> None:
-    with serving(one_packet=0.3) as scene:
+    with serving() as scene:
+        scene.hurry(one_packet=0.1)
         assert scene.client("evil").send(publish("own/topic", b"x" * 100)[:50]).is_closed()
 
 
@@ -345,7 +370,8 @@ def until_ping(client: RawClient) -> Iterator[tuple[int, bytes]]:
 def test_a_client_that_reads_nothing_for_long_is_closed(
     serving: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with serving(unsent=1_000, stalled=0.2) as scene:
+    with serving(unsent=1_000) as scene:
+        scene.hurry(stalled=0.1)
         deaf = scene.stranger("deaf", receive_buffer=4_096).connect("deaf")
         assert (0x90, b"\0\x07\0") == deaf.send(subscribe("noise")).read()
         for _ in range(100):
@@ -414,7 +440,7 @@ def test_nothing_that_a_client_says_is_logged_as_it_is(scene: Scene, caplog: pyt
 
 
 def test_what_a_client_does_wrong_is_logged_once_and_counted(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    for _ in range(50):
+    for _ in range(10):
         assert scene.client("evil").send(b"\x40\2\0\1" * 1_000).is_closed()
     lines = [record.getMessage() for record in caplog.records if "evil" in record.getMessage()]
     assert 1 == len([line for line in lines if "acknowledged what it never got" in line])
