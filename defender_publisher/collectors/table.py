@@ -1,4 +1,9 @@
-"""A row of the kernel's socket table, in the one shape that every reader returns."""
+"""A row of the kernel's socket table, in the one shape that every reader returns.
+
+Linux hands out no table of one instant, but pieces: some 450 sockets by netlink, some 27 lines from /proc. It goes on
+by position in a hash chain (with UDP from /proc: in the whole table), so that what follows a socket that is closed
+between two pieces can be passed over, once. It does not say so, and a second pass would count what came meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +58,7 @@ class Reader(Protocol):
     def __call__(self, protocol: str, states: Collection[int], /) -> list[SocketRow]:
         """Return the sockets of "tcp" or "udp", of both address families, that are in one of the states.
 
-        Duplicates do no harm. Raises CollectError.
+        Duplicates do no harm. What stays open can be missing now and then (see above). Raises CollectError.
         """
 
 

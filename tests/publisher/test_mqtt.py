@@ -460,7 +460,13 @@ def test_a_connection_that_ends_in_the_middle_of_a_packet_is_lost(
     broker.script.raw_answer = b"\x30\x64half a packet"
     mqtt = transport()
     mqtt.connect()
-    threading.Timer(0.2, broker.drop).start()
+
+    def drop() -> None:
+        wait_until(lambda: broker.seen.publishes)
+        time.sleep(0.2)  # for the half packet to arrive; without it the connection is lost all the same
+        broker.drop()
+
+    threading.Thread(target=drop, daemon=True).start()
     with pytest.raises(NoVerdict):
         mqtt.publish(7, REPORT)
     assert wait_until(lambda: not mqtt.connected)

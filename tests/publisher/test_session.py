@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import re
 import socket
 import ssl
@@ -26,6 +27,7 @@ from AWSIoTPythonSDK.MQTTLib import AWSIoTMQTTClient
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from defender_daemon.backoff import Backoff
 from defender_daemon.config import Proxy
 from defender_publisher import session as session_module
 from defender_publisher.errors import NotConnected, NoVerdict, TransportError
@@ -208,7 +210,8 @@ def test_a_server_that_takes_tcp_and_never_answers_tls_holds_a_connect_up_for_se
 def test_a_network_that_drops_every_packet_holds_a_connect_up_for_seconds_only() -> None:
     with contextlib.ExitStack() as stack:  # a listener whose queue is full drops every SYN
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):
+        stack.enter_context(socket.create_connection(listener.getsockname(), PATIENCE))  # which fills it
+        for _ in range(3):
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
@@ -339,7 +342,8 @@ def test_each_attempt_is_made_by_a_new_client_a_second_or_more_after_the_last_an
         return made[-1]
 
     link = msgspec.structs.replace(link, certificate="")  # whose dates are looked at in each attempt
-    waits = [[each.keep_connected() for each in [MqttTransport(link, new_session)] * 12] for _ in range(10)]
+    transports = [MqttTransport(link, new_session, backoff=Backoff(chance=random.Random(seed))) for seed in range(10)]
+    waits = [[each.keep_connected() for _ in range(12)] for each in transports]
     assert 12 * 10 == len({id(each) for each in made})
     assert 1 <= min(min(each) for each in waits)
     firsts, lasts = ([each[index] for each in waits] for index in (0, -1))

@@ -72,7 +72,7 @@ def test_of_many_connections_a_sample_is_kept_and_all_are_counted():
     assert frozenset({LocalEnd("10.0.2.5", "")}) == table.local_ends
 
 
-def test_every_connection_is_as_likely_as_any_other_to_be_kept():
+def test_every_connection_is_as_likely_as_any_other_to_be_kept(drawn_as_ever):
     datagrams = [b"".join(connection(number) for number in range(start, start + 10)) for start in range(0, 40, 10)]
     hits = Counter(each.remote_ip for _ in range(2000) for each in read(*datagrams, done(), most=8).rows)
     assert 40 == len(hits)

@@ -43,7 +43,7 @@ def test_every_item_is_as_likely_as_any_other(counts):
 
 
 @pytest.mark.parametrize("at_hand", [0, 3, 5, 6, 12, 29, 30])
-def test_it_can_begin_with_items_that_are_at_hand(at_hand):
+def test_it_can_begin_with_items_that_are_at_hand(at_hand, drawn_as_ever):
     hits = Counter()
     for seed in range(6000):
         reservoir = Reservoir(5, random.Random(seed).random)

@@ -22,7 +22,7 @@ from defender_publisher.collectors import inet_diag, procfs
 from defender_publisher.collectors.linux_sockets import LinuxSockets
 from defender_publisher.collectors.names import interface_names
 from defender_publisher.collectors.sockets import BLOCKS, SocketCollector, collect_sockets
-from defender_publisher.collectors.table import ESTABLISHED
+from defender_publisher.collectors.table import ESTABLISHED, SocketRow
 from defender_publisher.collectors.traffic import collect_traffic
 from defender_publisher.growth import growth, names_before
 from defender_publisher.report import build_report
@@ -288,25 +288,31 @@ def open_and_close(ready: int) -> None:
 
 
 @pytest.mark.parametrize("how", READERS)
-def test_while_sockets_come_and_go_nothing_that_stays_is_missing(namespace, how):
+def test_while_sockets_come_and_go_what_one_look_leaves_out_the_next_one_has(namespace, how):
+    """The kernel can pass over a socket (see `table`), which comes about once in a thousand looks as busy as these."""
     widen_port_range()
     kept = list(connect_pairs(1000))
-    stays = {
+    stays = before = {
         Connection(f"127.0.0.1:{one.getpeername()[1]}", one.getsockname()[1], "lo") for pair in kept for one in pair
     }
     with child(open_and_close):
         for _ in range(40):
             seen = collect_sockets(["tcp_connections"], reader=READERS[how]).tcp_connections
-            assert set() == stays - (seen or set())
+            assert seen is not None
+            assert set() == stays - (seen | before)
+            before = seen
 
 
 def test_while_sockets_come_and_go_nothing_is_counted_twice(namespace):
     widen_port_range()
     kept = list(connect_pairs(1000))
+    stays = before = {SocketRow(ESTABLISHED, *one.getsockname(), *one.getpeername()) for pair in kept for one in pair}
     with child(open_and_close):
         for _ in range(100):
             rows = inet_diag.read_table("tcp", {ESTABLISHED}, most=100_000).rows
-            assert len(rows) == len(set(rows)) >= 2 * len(kept)
+            assert len(rows) == len(set(rows))
+            assert set() == stays - (before | set(rows))
+            before = set(rows)
 
 
 def hold(count: int, address: str = "127.0.0.1") -> Callable[[int], None]:
