@@ -61,20 +61,6 @@ WITHOUT_TESTS = {  # that define nothing to test by itself
 TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; what has a test file leaves the list
     # by the two commands: test_claim.py, test_rotation.py
     "defender_publisher/provisioning": {"broker", "enrollment", "progress", "refusals"},
-    # by the pages: test_pages.py, test_server.py
-    "defender_detect/console": {
-        "alarms",
-        "arguments",
-        "axis",
-        "charts",
-        "live",
-        "overview",
-        "profiles",
-        "sight",
-        "strips",
-        "thing",
-        "things",
-    },
     # by the calls: test_operations.py
     "defender_detect/api": {"answers", "app", "faults", "inputs", "paging", "signature"},
     # test_queue.py, test_webhook.py
