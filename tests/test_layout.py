@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -99,6 +100,21 @@ def imports_of(path: Path) -> set[str]:
     return {name for node in nodes_of(path) for name in names_imported_by(node)}
 
 
+def modules_used_by(path: Path) -> set[str]:
+    """Return the modules that are imported when a module is, or its functions run, and the names taken from them."""
+    unused = {
+        inner
+        for node in nodes_of(path)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(ast.Module(node.body, []))
+    }
+    used = [node for node in nodes_of(path) if node not in unused]
+    whole = {name for node in used for name in names_imported_by(node)}
+    return whole | {
+        f"{node.module}.{each.name}" for node in used if isinstance(node, ast.ImportFrom) for each in node.names
+    }
+
+
 def imports_any(path: Path, *modules: str) -> set[str]:
     return {name for name in imports_of(path) for each in modules if name == each or name.startswith(each + ".")}
 
@@ -132,6 +148,20 @@ def test_only_the_programs_outline_parses_arguments_starts_timeloop_or_exits(pat
         return
     calls = {ast.unparse(node.func) for node in nodes_of(path) if isinstance(node, ast.Call)}
     assert set() == calls & {"sys.exit", "exit", "os._exit", "quit"}
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_when_they_run() -> None:
+    """What a type checker alone imports is no arrow: a name in an annotation."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in [*(ROOT / "defender_daemon").rglob("*.py"), *GROUND_FLOOR, *(path for _, path in HOUSES)]
+        if path.suffix == ".py"
+    }
+    arrows = {name: {each for each in modules_used_by(path) if each in modules} for name, path in modules.items()}
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as circle:
+        pytest.fail(" <- ".join(circle.args[1]))
 
 
 def test_every_room_of_detect_has_its_place_in_the_order() -> None:

@@ -1,4 +1,4 @@
-"""The console's command line takes one configuration or one state directory, and a port."""
+"""The console's command line takes a configuration or state directories, and a port."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ def refusal(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 def test_nothing_need_be_given() -> None:
     assert {"config": None, "state_directory": None, "console_port": None} == vars(parsed())
     given = parsed("detect.json", "--state-directory", "state", "--console-port", "8790")
-    assert (Path("detect.json"), "state", 8790) == (given.config, given.state_directory, given.console_port)
+    assert (Path("detect.json"), ["state"], 8790) == (given.config, given.state_directory, given.console_port)
 
 
-def test_a_second_state_directory_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    said = refusal(capsys, "--state-directory", "a", "--state-directory", "a")
-    assert "--state-directory may be given once: the console shows one state directory" in said
+def test_several_state_directories_are_shown_as_one_in_their_order() -> None:
+    assert ["b", "a", "a"] == parsed(*("--state-directory", "b"), *("--state-directory", "a") * 2).state_directory
 
 
 @pytest.mark.parametrize(("text", "port"), [("0", 0), ("1", 1), ("65535", 65535), ("08790", 8790)])

@@ -51,11 +51,11 @@ async def some_looks() -> None:
         await asyncio.sleep(0)
 
 
-def listening(path: Path, story: Callable[[Watcher, AsyncIterator[str]], Awaitable[None]]) -> None:
+def listening(path: Path, story: Callable[[Watcher, AsyncIterator[str]], Awaitable[None]], *others: Path) -> None:
     """Do something with one who listens to a database."""
 
     async def run() -> None:
-        watcher = Watcher(path)
+        watcher = Watcher([path, *others])
         watcher.listeners = 1
         stream = watcher.listen()
         assert "retry: 5000\nevent: open\ndata: \n\n" == await stream.__anext__()
@@ -75,6 +75,17 @@ def test_a_change_is_heard(database: Database) -> None:
         assert CHANGED == await stream.__anext__()
 
     listening(database.path, story)
+
+
+def test_a_change_of_any_of_several_is_heard(database: Database, tmp_path: Path) -> None:
+    other = Database(tmp_path / "other.db")
+
+    async def story(watcher: Watcher, stream: AsyncIterator[str]) -> None:
+        for each in (other, database, other):
+            each.write()
+            assert CHANGED == await stream.__anext__()
+
+    listening(database.path, story, other.path, tmp_path / "none.db")
 
 
 def test_a_change_that_comes_while_the_one_before_is_said_is_heard_too(database: Database) -> None:
@@ -127,7 +138,7 @@ def test_a_database_that_is_made_later_or_replaced_is_a_change(tmp_path: Path) -
 
 def test_a_listener_too_many_is_answered_that_there_is_nothing(tmp_path: Path) -> None:
     async def run() -> None:
-        watcher = Watcher(tmp_path / "detect.db")
+        watcher = Watcher([tmp_path / "detect.db"])
         answers = [await watcher.answer(REQUEST) for _ in range(MOST_LISTENERS + 1)]
         assert [200] * MOST_LISTENERS + [204] == [each.status_code for each in answers]
         assert MOST_LISTENERS == watcher.listeners
@@ -139,7 +150,7 @@ def test_a_listener_too_many_is_answered_that_there_is_nothing(tmp_path: Path) -
 
 def test_one_who_has_gone_is_no_listener_any_more_however_that_was(database: Database) -> None:
     async def run() -> None:
-        watcher = Watcher(database.path)
+        watcher = Watcher([database.path])
 
         async def receive() -> dict[str, str]:
             return {"type": "http.disconnect"}
