@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from defender_daemon.text import printable
 from defender_detect import __version__
 from defender_detect.authority import arguments as authority
 from defender_detect.console import arguments as console
@@ -17,6 +18,7 @@ from defender_detect.console import arguments as console
 PROGRAM = "amazon-defender-detect"
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: trying again is useless, which a service manager can be told
 MOST_DAYS = 36_500  # to look back
+MOST_DIGITS = 9  # of a shard's number; Python refuses to read one of thousands
 QUESTIONS = {  # instead of a configuration
     "violations": "List alarms that were raised, cleared or invalidated",
     "metrics": "List the values of a thing's metric",
@@ -241,25 +243,34 @@ def host(text: str) -> str:
 
 def seconds(text: str) -> float:
     """Read a number of seconds."""
-    value = float(text)
+    value = _number(text)
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds of at least 0, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds of at least 0, got {printable(text)}")
     return value
 
 
 def shard(text: str) -> int:
     """Read the number of a shard, written as a topic and a directory have it."""
-    if not (text.isascii() and text.isdigit()) or str(int(text)) != text:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 on, without zeros before it, got {text}")
+    is_number = text.isascii() and text.isdigit() and (text == "0" or not text.startswith("0"))
+    if not is_number or len(text) > MOST_DIGITS:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from 0 on, without zeros before it, got {printable(text)}"
+        )
     return int(text)
 
 
 def days(text: str) -> float:
     """Read a number of days."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 < value <= MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"must be a number of days above 0, at most {MOST_DAYS}, got {text}")
+        raise argparse.ArgumentTypeError(
+            f"must be a number of days above 0, at most {MOST_DAYS}, got {printable(text)}"
+        )
     return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

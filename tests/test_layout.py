@@ -61,31 +61,8 @@ WITHOUT_TESTS = {  # that define nothing to test by itself
     "constructs/*.py": "one synthesis makes them all, in seconds: test_synthesis.py looks at the templates",
 }
 TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; what has a test file leaves the list
-    # by the commands: test_initialization.py, test_things.py; by what things ask: tests/detect/test_renewal.py
-    "defender_detect/authority": {
-        "arguments",
-        "bundle",
-        "certificates",
-        "documents",
-        "issuing",
-        "serving",
-    },
     # by the two commands: test_claim.py, test_rotation.py
     "defender_publisher/provisioning": {"broker", "enrollment", "progress", "refusals"},
-    # by the pages: test_pages.py, test_server.py
-    "defender_detect/console": {
-        "alarms",
-        "arguments",
-        "axis",
-        "charts",
-        "live",
-        "overview",
-        "profiles",
-        "sight",
-        "strips",
-        "thing",
-        "things",
-    },
     # by the calls: test_operations.py
     "defender_detect/api": {"answers", "app", "faults", "inputs", "paging", "signature"},
     # test_queue.py, test_webhook.py

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from defender_daemon.text import printable
+
 DEFAULT = "/etc/amazon-defender-detect"
 COMMANDS: Mapping[str, str] = {
     "init": "Make an authority, Detect's certificate and a configuration in a directory; run again, complete it",
@@ -73,7 +75,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"must be from 1 to 65535, got {text}")
-    return value
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len("65535")
+    if not (is_number and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"must be from 1 to 65535, got {printable(text)}")
+    return int(text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from defender_daemon.text import printable
+
 CONSOLE = "console"
 DESCRIPTION = "Show what Detect found in a browser; also while Detect runs, and after"
 
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def port(text: str) -> int:
     """Read a port."""
-    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, got {text}")
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len("65535")
+    if not (is_number and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, got {printable(text)}")
     return int(text)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 MOST_TICKS = 7
 STEPS = (10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 2 * 86400, 7 * 86400)  # seconds
-DAY = 86400  # seconds
+HOUR, DAY = 3600, 86400  # seconds
 SHORTEST = 60.0  # seconds of an axis
 
 
@@ -45,7 +45,10 @@ class Axis(NamedTuple):
         step = next((each for each in STEPS if self.length / each <= MOST_TICKS), STEPS[-1])
         offset = time.localtime(self.end).tm_gmtoff
         first = -(-(self.start + offset) // step) * step - offset
-        times = [first + step * number for number in range(int((self.end - first) // step) + 1)]
+        times = [first + step * number for number in range(-1, int((self.end - first) // step) + 2)]
+        if step > HOUR:  # before the clocks were changed it was another time of day
+            times = [each + offset - time.localtime(each).tm_gmtoff for each in times]
+        times = [each for each in times if self.start <= each <= self.end]
         form = "%d %b" if step >= DAY else "%H:%M" if step >= 60 else "%H:%M:%S"
         return [Tick(self.place(each), _say(each, form)) for each in times]
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from defender_daemon.text import printable
 from defender_detect.console.axis import Axis
-from defender_detect.console.drawing import GAP, Plot, draw_line, fall, find_interval, find_top
+from defender_detect.console.drawing import GAP, HEADROOM, Plot, draw_line, fall, find_bottom, find_interval, find_top
 from defender_detect.console.wording import BYTES, name_metric, say_normal, show_value
 from device_defender.metrics import PERCENT
 
@@ -79,28 +79,35 @@ def make_chart(
     }
     of_all = [limit for metric in values for limit in limits.get(metric, ())]
     lines = [limit.value for limit in of_all if limit.value is not None]
-    top = find_top((value for points in numbers.values() for _, value in points), lines)
+    every = [value for points in numbers.values() for _, value in points]
+    bottom, top = find_bottom(every, lines), find_top(every, lines)
     metric = next(iter(values))
     shaded = dict.fromkeys(axis.stretch(*each) for name in values for each in alarms.get(name, ()))
-    series = tuple(make_series(name, points, axis, top, title, interval) for name, points in numbers.items())
+    series = tuple(make_series(name, points, axis, (bottom, top), title, interval) for name, points in numbers.items())
     return Chart(
         title=title if title in PAIRS else name_metric(title),
         unit="B" if metric in BYTES else "%" if metric in PERCENT else "",
         series=series,
-        top=show_value(metric, top / 1.08),
-        thresholds=tuple(fall(line, top) for line in dict.fromkeys(lines) if line <= top),
+        top=show_value(metric, top / HEADROOM),
+        thresholds=tuple(fall(line, top, bottom) for line in dict.fromkeys(lines) if bottom <= line <= top),
         limits=tuple(dict.fromkeys(limit.words for limit in of_all)),
         shaded=tuple(shaded),
         words=describe(title, series, metric, numbers.values()),
-        is_flat=len({value for points in numbers.values() for _, value in points}) <= 1,
+        is_flat=len(set(every)) <= 1,
     )
 
 
 def make_series(
-    metric: str, points: Sequence[tuple[float, float]], axis: Axis, top: float, title: str, interval: float
+    metric: str,
+    points: Sequence[tuple[float, float]],
+    axis: Axis,
+    span: tuple[float, float],
+    title: str,
+    interval: float,
 ) -> Series:
-    """Return a line of a chart."""
-    plot: Plot = draw_line(points, axis, top, GAP * interval)
+    """Return a line of a chart, whose span is from its bottom to its top."""
+    bottom, top = span
+    plot: Plot = draw_line(points, axis, top, GAP * interval, bottom)
     name = WORDS[PAIRS[title].index(metric)] if title in PAIRS else ""
     last = show_value(metric, points[-1][1]) if points else "no value"
     readings = [(place, round(value, 3)) for place, value in plot.readings]

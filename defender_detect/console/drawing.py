@@ -53,20 +53,25 @@ def find_interval(times: Sequence[float]) -> float:
 
 
 def find_top(values: Iterable[float], limits: Iterable[float] = ()) -> float:
-    """Return the value at the top of a drawing: all values are below it, and those limits that are near."""
+    """Return the value at the top of a drawing: all values are below it, and those limits that are near; at least 0."""
     highest = max(values, default=0.0)
     near = [limit for limit in limits if limit <= highest * NEAR]
-    return max([highest, *near]) * HEADROOM or 1.0
+    return max([0.0, highest, *near]) * HEADROOM
 
 
-def draw_line(points: Points, axis: Axis, top: float, gap: float) -> Plot:
+def find_bottom(values: Iterable[float], limits: Iterable[float] = ()) -> float:
+    """Return the value at the bottom of a drawing, as the one at its top: 0, unless something is below it."""
+    return -find_top((-value for value in values), [-limit for limit in limits])
+
+
+def draw_line(points: Points, axis: Axis, top: float, gap: float, bottom: float = 0.0) -> Plot:
     """Draw a line over an axis, with a gap where more than `gap` seconds have no value."""
     parts, readings, before = [], [], None
     longest = max(gap, 2 * axis.length / COLUMNS)
-    across, down, base = WIDTH / axis.length, (HEIGHT - 2) / top, HEIGHT - 1
+    across, down, base = WIDTH / axis.length, (HEIGHT - 2) / (top - bottom or 1.0), HEIGHT - 1
     for when, value in thin_out(points, axis):
         x = min(WIDTH, max(0, round((when - axis.start) * across)))
-        y = round(base - min(base - 1.0, max(0.0, value * down)), 1)
+        y = round(base - min(base - 1.0, max(0.0, (value - bottom) * down)), 1)
         is_new = before is None or when - before > longest
         parts.append(f"{'M' if is_new else 'L'}{x},{y}")
         if is_new:
@@ -91,7 +96,7 @@ def scale(axis: Axis, when: float) -> int:
     return round(axis.place(when) * 10)
 
 
-def fall(value: float, top: float) -> float:
+def fall(value: float, top: float, bottom: float = 0.0) -> float:
     """Return how far below the top of a drawing a value is."""
-    share = value / top if top else 0.0
+    share = (value - bottom) / (top - bottom or 1.0)
     return round(HEIGHT - 1 - min(1.0, max(0.0, share)) * (HEIGHT - 2), 1)

@@ -86,10 +86,12 @@ class Watcher:
         """Yield an event now and whenever something has changed."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look())
+        changed = self._changed
         yield "retry: 5000\nevent: open\ndata: \n\n"
         while not self._is_closing:
             try:
-                await asyncio.wait_for(self._changed.wait(), ALIVE_EVERY)
+                await asyncio.wait_for(changed.wait(), ALIVE_EVERY)
+                changed = self._changed  # what changes while this one sleeps is said after that
                 if not self._is_closing:
                     yield "event: changed\ndata: \n\n"
                     await asyncio.sleep(AGAIN_AFTER)

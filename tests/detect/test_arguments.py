@@ -74,6 +74,21 @@ def test_what_is_missing_or_too_much_is_said_on_one_line(argv: list[str], capsys
         (["add"], "the following arguments are required: THING (see amazon-defender-detect add --help)"),
         (["violations", "--days", "x"], "argument --days: must be a number of days above 0, at most 36500, got x (see"),
         (["violations", "--days", "0"], "argument --days: must be a number of days above 0, at most 36500, got 0 (see"),
+        (
+            ["--minimum-interval", "x"],
+            "argument --minimum-interval: must be a number of seconds of at least 0, got x (see",
+        ),
+        (
+            ["--minimum-interval", "nan"],
+            "argument --minimum-interval: must be a number of seconds of at least 0, got nan",
+        ),
+        (["--shard", "01"], "argument --shard: must be a whole number from 0 on, without zeros before it, got 01 (see"),
+        (
+            ["--shard", "9" * 5000],
+            "argument --shard: must be a whole number from 0 on, without zeros before it, got 999",
+        ),
+        (["init", "--port", "x"], "argument --port: must be from 1 to 65535, got x (see"),
+        (["init", "--port", "\u202e"], "argument --port: must be from 1 to 65535, got \\u202e (see"),
     ],
 )
 def test_a_slip_of_the_pen_is_answered_with_what_was_meant(

@@ -11,8 +11,6 @@ from urllib.parse import quote
 import pytest
 
 from defender_detect.ask.queries import list_active_violations
-from defender_detect.console import things
-from defender_detect.console.sight import Sight
 from defender_detect.store.schema import DATABASE, VERSION
 from defender_detect.store.store import Store
 from defender_detect.store.summaries import Summaries
@@ -32,23 +30,6 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attributes)))
-
-
-def alarmed_thing(directory: Path) -> str:
-    """A thing with an alarm that is on or was."""
-    return next(iter(Summaries(directory).events(0, NOW + 1))).thing
-
-
-def test_the_overview_counts_alarms_things_and_the_silent_ones(fleet: Path, open_console: Open) -> None:
-    words = text_of(open_console(fleet).get("/?range=24h").text)
-    store = Summaries(fleet)
-    alarms = list(store.active())
-    assert f"{len(alarms)} alarm" in words
-    assert f"at {len({each.thing for each in alarms})} of 20 things" in words
-    assert re.search(r"\b20 things last report", words)
-    assert re.search(r"\b1 silent", words)
-    for behavior in {each.behavior for each in store.events(0, NOW + 1)}:
-        assert behavior in words
 
 
 def test_what_several_detects_keep_is_one_fleet_and_a_verdict_is_kept_where_the_alarm_is(
@@ -71,92 +52,10 @@ def test_what_several_detects_keep_is_one_fleet_and_a_verdict_is_kept_where_the_
     assert 404 == client.post("/verdicts/v2", content="state=UNKNOWN", headers={"Origin": ORIGIN}).status_code
 
 
-def test_the_curve_of_a_behavior_ends_where_it_is_now(tmp_path: Path, open_console: Open) -> None:
-    with Store(tmp_path, interval=3600, clock=lambda: NOW) as store:
-        for number in range(10):
-            began = event(thing=f"t{number}", time=NOW - 3000 + 100 * number, violation_id=f"v{number}")
-            store.add(f"t{number}", NOW - 60, {"cpu_usage": 99}, [began])
-        store.flush()
-        ended = event("alarm-cleared", "t0", time=NOW - 100, violation_id="v0", value=5)
-        store.add("t0", NOW - 100, {}, [ended])
-        store.flush()
-    page = open_console(tmp_path).get("/").text
-    assert "9 alarms on" in text_of(page)
-    assert 'aria-label="at most 10 at once"' in page
-
-
-def test_what_is_alike_in_a_quarter_of_an_hour_is_one_line(tmp_path: Path, open_console: Open) -> None:
-    quarter = NOW // 900 * 900 - 1800
-    with Store(tmp_path, interval=3600, clock=lambda: NOW) as store:
-        for number in range(62):
-            store.add(f"t{number:02}", NOW - 60, {"n": 1}, [event(thing=f"t{number:02}", time=quarter + number)])
-        store.flush()
-    words = text_of(open_console(tmp_path).get("/").text)
-    assert "62 things t00 , t61 , …" in words
-    assert 1 == words.count("raised cpu")
-
-
-def test_a_thing_shows_alarms_lists_and_numbers_over_one_time(fleet: Path, open_console: Open) -> None:
-    name = alarmed_thing(fleet)
-    page = open_console(fleet).get(f"/things/{name}?range=24h").text
-    words = text_of(page)
-    for each in ("Alarms", "Destinations", "Listening TCP ports", "Numbers", "bytes", "sent", "received", "cpu_usage"):
-        assert each in words
-    assert "normal: at most 75%" in words
-    assert page.count('class="ticks"') == 2
-
-
 def test_a_thing_that_never_reported_is_said_to(fleet: Path, open_console: Open) -> None:
     answer = open_console(fleet).get("/things/nobody")
     assert 404 == answer.status_code
     assert "Nothing is kept of a thing nobody" in text_of(answer.text)
-
-
-def test_things_are_found_by_name_and_state(fleet: Path, open_console: Open) -> None:
-    console = open_console(fleet)
-    words = text_of(console.get("/things?name=CAMERA").text)
-    assert "5 of 20" in words
-    assert "gateway-" not in words
-    silent = text_of(console.get("/things?state=silent").text)
-    assert "1 of 20" in silent
-    assert "no thing is like that" in text_of(console.get("/things?name=nobody").text)
-
-
-@pytest.mark.parametrize("wanted", ["", "PI", "nobody"])
-@pytest.mark.parametrize("state", ["", "alarm", "silent", "ok"])
-def test_many_things_are_listed_as_few_are(
-    fleet: Path, wanted: str, state: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(things, "ROWS", 3)
-    sight = Sight(Summaries(fleet), lambda: None)
-    glance = sight.look()
-    few, many = ([], [])
-    for listed, find in ((few, things.find_things), (many, things.find_some)):
-        last = things.pages_of(find(sight, glance, wanted, state, 1).number)
-        for page in range(1, last + 1):
-            found = find(sight, glance, wanted, state, page)
-            assert (page, min(3, found.number - 3 * (page - 1))) == (found.page, len(found.rows))
-            listed += [(found.number, +found.counts, row) for row in found.rows]
-        assert last == find(sight, glance, wanted, state, last + 9).page
-    assert few == many
-
-
-def test_no_square_is_drawn_of_more_things_than_can_be_seen(
-    fleet: Path, open_console: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    console = open_console(fleet)
-    assert 'id="fleet"' in console.get("/things").text
-    monkeypatch.setattr(things, "MOST_DRAWN", 19)
-    assert 'id="fleet"' not in console.get("/things").text
-    assert 404 == console.get("/at?place=7&name=").status_code
-
-
-def test_a_square_is_told_by_its_place(fleet: Path, open_console: Open) -> None:
-    console, names = open_console(fleet), sorted(each.name for each in Summaries(fleet).things())
-    assert names[7] == console.get("/at?place=7&name=").text
-    assert [name for name in names if "rpi" in name][2] == console.get("/at?place=2&name=RPI").text
-    for place in ("20", "-1", "x", ""):
-        assert 404 == console.get(f"/at?place={place}&name=").status_code
 
 
 def test_a_verdict_is_given_on_the_page_and_chosen_by(hostile: Path, open_console: Open) -> None:
@@ -176,16 +75,6 @@ def test_a_verdict_is_given_on_the_page_and_chosen_by(hostile: Path, open_consol
     assert 400 == wrong.status_code
     assert "must be one of" in wrong.text
     assert 404 == console.post("/verdicts/other", data=form, headers={"origin": ORIGIN}).status_code
-
-
-def test_profiles_are_sentences(fleet: Path, open_console: Open) -> None:
-    words = text_of(open_console(fleet).get("/profiles").text)
-    assert "Alarms on bytes sent: more than 50 MB in 1 h" in words
-    assert "Alarms on listening TCP ports: any port but 22" in words
-    assert "3 reports in a row" in words
-    without = text_of(open_console(fleet, rules=lambda: None).get("/profiles").text)
-    assert "These are the behaviors that alarmed" in without
-    assert "bytes-out-in-5-minutes" in without
 
 
 @pytest.mark.parametrize(
