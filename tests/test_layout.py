@@ -101,8 +101,6 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
         *("claim", "claim_drift", "claim_handover", "claim_summary", "claimed", "rotation"),
         *("cloudwatch_drift", "engine", "engine_rollout", "engine_summary", "log_groups", "plans"),
     },
-    # test_deploy_claim.py
-    "infrastructure/functions": {"rotation_commit", "rotation_hook"},
 }
 
 
