@@ -102,7 +102,8 @@ def show_cloudwatch(fleet: Fleet, plan: CloudWatchPlan | None) -> None:
 def _show_sending(screen: Screen, sending: Sending) -> None:
     if sending.namespace is not None:
         screen.say(f"sends     metrics to {sending.namespace}; CloudWatch charges for each metric, thing and month")
-    kept = f"kept for {days_text(sending.retention)}" if sending.retention else "kept for ever (no logs.retention_in_days)"
+    days = sending.retention
+    kept = f"kept for {days_text(days)}" if days else "kept for ever (no logs.retention_in_days)"
     for place in sending.places:
         stream = f", stream {place.stream}" if place.stream is not None else ""
         screen.say(f"sends     logs to {place.group}{stream}, {kept}")
