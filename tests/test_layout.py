@@ -96,10 +96,6 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
     "defender_detect/evaluate": {"targets"},
     # test_store.py, test_reader.py
     "defender_detect/store": {"documents", "pages", "summaries"},
-    # test_deploy_claim.py, test_deploy_cloudwatch.py, test_deploy_engine.py, test_deploy_greengrass.py, test_plan.py
-    "infrastructure": {
-        *("engine", "engine_rollout", "engine_summary", "plans"),
-    },
 }
 
 
