@@ -68,8 +68,6 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
         "issuing",
         "serving",
     },
-    # by the two commands: test_claim.py, test_rotation.py
-    "defender_publisher/provisioning": {"broker", "enrollment", "progress", "refusals"},
     # by the pages: test_pages.py, test_server.py
     "defender_detect/console": {
         "alarms",

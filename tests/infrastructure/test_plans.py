@@ -116,6 +116,14 @@ def test_drift_that_a_rotation_repairs_is_no_problem_where_it_is_rotated() -> No
     assert "b" == left.thing
 
 
+def test_drift_that_a_rotation_does_not_repair_stays_a_problem_where_it_is_rotated() -> None:
+    world = World("a", "b")
+    world.iot.things, world.iot.groups["lab"] = {"a"}, {"a"}
+    found = world.plan("a", "b", rotate=("b",))
+    assert (("b",), found.drift) == (found.things.rotated, found.problems)
+    assert 1 == len(found.drift)
+
+
 def test_a_thing_that_provisioned_itself_is_asked_and_one_of_the_list_gets_a_bundle() -> None:
     world = World("a", claims=True)
     world.iot.groups["lab"].add("dev-1")
