@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from defender_daemon import lock
+from defender_daemon.command_user import VARIABLE
 from defender_publisher.provisioning import commands, key
 from tests.fakes.provisioning import LOST, THROTTLED, ProvisioningBroker
 from tests.publisher.provisioning.device import Device, Say
@@ -37,6 +38,23 @@ def test_a_run_gives_up_with_75_where_answers_are_lost(
     monkeypatch.setattr(commands, "ANSWERED_WITHIN", 0.0)
     assert 75 == device.run("--provision")
     assert "CSR: the connection was closed after the question on $aws/certificates/create-from-csr/json" in said()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("door", ["--provision", "--rotate", "--rotation-due", "--check-config", "--status"])
+def test_a_command_that_a_claim_brought_is_never_roots(
+    device: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    """In a checkout, in which nothing names the service's user."""
+    monkeypatch.delenv(VARIABLE)
+    raw = json.loads(device.config.read_text())
+    del raw["agent"]["thing_name"]
+    raw["agent"]["instance"] = {"command": '[ "$(id -u)" != 0 ] && echo 7'}
+    device.config.write_text(json.dumps(raw))
+    device.run(door)
+    assert "must print a serial number" not in said()
+    if door == "--provision":
+        assert [{"ThingName": "sys-7", "SerialNumber": "7"}] == aws.kept.parameters
 
 
 def test_two_runs_at_once_are_one_too_many(device: Device, aws: ProvisioningBroker, said: Say) -> None:
