@@ -13,6 +13,7 @@ import pytest
 from defender_daemon import lock
 from defender_daemon.command_user import VARIABLE
 from defender_publisher.provisioning import commands, key
+from defender_publisher.provisioning.rotation import Rotation
 from tests.fakes.provisioning import LOST, THROTTLED, ProvisioningBroker
 from tests.publisher.provisioning.device import Device, Say
 
@@ -64,6 +65,32 @@ def test_two_runs_at_once_are_one_too_many(device: Device, aws: ProvisioningBrok
     assert [] == aws.seen.connects
 
 
+def interrupt(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_is_said_and_the_next_run_goes_on_from_there(
+    device: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.next_answers["register"] = [THROTTLED]
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "sleep", interrupt)  # Ctrl-C between two attempts
+        assert 130 == device.run("--provision")
+    assert "interrupted; what was done is kept, and the next run continues from there\n" == said().splitlines(True)[-1]
+    assert 0 == device.run("--provision"), said()
+    assert 1 == len(aws.certificates), "the certificate that was answered is the one that is registered"
+    monkeypatch.setattr(Rotation, "rotate", interrupt)
+    assert 130 == device.run("--rotate")
+    assert "the next run continues from there" in said()
+
+
+def test_whether_a_rotation_is_due_is_unknown_where_the_question_was_interrupted(
+    device: Device, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rotation, "check", interrupt)
+    assert (130, "interrupted; nothing was changed\n") == (device.run("--rotation-due"), said())
+
+
 def test_a_device_without_openssl_is_told_what_to_install(
     device: Device, said: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +137,7 @@ def test_the_services_user_can_read_the_certificate_whatever_roots_umask_is(devi
     finally:
         os.umask(before)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (device.etc / "identities").glob("**/*")}
-    assert {"a": 0o755, "b": 0o755, "certificate.pem": 0o644, "private.key": 0o600, "lock": modes["lock"]} == modes
+    assert {"a": 0o755, "b": 0o755, "certificate.pem": 0o644, "private.key": 0o600, "lock": 0o600} == modes
 
 
 def test_if_due_goes_with_rotate_only(device: Device, said: Say) -> None:
