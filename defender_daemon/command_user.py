@@ -1,7 +1,8 @@
-"""The command user: as whom the configuration's commands run where root asks on behalf of the service.
+"""The command user: as whom the configuration's commands run where root asks, or is the daemon.
 
-An operator asks an installed program as root, whose configuration may have come with a bundle. So its commands run as
-the service's own user, as they do in the service: they show what the service sees, and are no commands of root's.
+A configuration may have come with a bundle, and no command that it names is root's. So its commands run as the
+service's own user where root asks an installed program, as they do in the service: they show what the service sees.
+Where root runs the program otherwise, out of a checkout for instance, they run as nobody.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import pwd
 from collections.abc import Mapping
 from typing import NamedTuple
 
-VARIABLE = "AMAZON_DEFENDER_COMMANDS_AS"  # set by the command that the installers write
-NOBODY = 65534  # where the service's user is gone; nobody's number on Linux, and nobody at all elsewhere
+VARIABLE = "AMAZON_DEFENDER_COMMANDS_AS"  # set by the command that the installers write; `root` by whoever means it
+NOBODY = "nobody"
+NOBODYS_NUMBER = 65534  # where the service's user is gone; nobody's number on Linux, and nobody at all elsewhere
 
 
 class CommandUser(NamedTuple):
@@ -22,14 +24,19 @@ class CommandUser(NamedTuple):
     group: int | None = None
     extra_groups: list[int] | None = None
 
+    def __str__(self) -> str:
+        """Who it is, to go on a sentence about a command with; empty where it is the user that this process has."""
+        return "" if self.user is None else f" as user {self.user}, because root runs no command of a configuration"
+
 
 def command_user(environment: Mapping[str, str] = os.environ) -> CommandUser:
-    """Return as whom commands run: the same user, unless root asks for a service with a user of its own."""
-    name = environment.get(VARIABLE)
-    if not name or os.geteuid() != 0:
+    """Return as whom commands run: the same user, unless that is root, who runs them as a lesser one."""
+    if os.geteuid() != 0:
         return CommandUser()
     try:
-        account = pwd.getpwnam(name)
+        account = pwd.getpwnam(environment.get(VARIABLE) or NOBODY)
     except KeyError:
-        return CommandUser(NOBODY, NOBODY, [])
+        return CommandUser(NOBODYS_NUMBER, NOBODYS_NUMBER, [])
+    if account.pw_uid == 0:
+        return CommandUser()  # it was said in so many words, and by no file
     return CommandUser(account.pw_uid, account.pw_gid, [])

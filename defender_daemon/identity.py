@@ -8,6 +8,7 @@ from device_defender.metrics import is_name
 
 UNKNOWN_SERIAL = "000000000000"  # the CloudWatch publisher's default; good enough to try things out
 PADDING = " \t\r\n\0"  # a device tree ends its serial number with a NUL
+GIVE_NAME = "give agent.thing_name or agent.instance.serial instead, or run this as the service's user"
 COMMAND_TIMEOUT = 30.0  # seconds; macOS's system_profiler takes several
 
 
@@ -41,7 +42,7 @@ def _run(command: str) -> str:
 
     from defender_daemon.command_user import command_user
 
-    user, group, groups = command_user()
+    whose = command_user()
     where = f"agent.instance.command {command!r}"
     try:
         done = subprocess.run(  # noqa: S602 - the CloudWatch publisher's configs use pipes here
@@ -53,15 +54,18 @@ def _run(command: str) -> str:
             errors="replace",
             timeout=COMMAND_TIMEOUT,
             stdin=subprocess.DEVNULL,
-            user=user,
-            group=group,
-            extra_groups=groups,
+            user=whose.user,
+            group=whose.group,
+            extra_groups=whose.extra_groups,
         )
     except subprocess.TimeoutExpired:
         raise ConfigError([f"{where} must end within {COMMAND_TIMEOUT:.0f} s, but it did not"]) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        raise ConfigError([f"{where} cannot be run{whose}: {error}; {GIVE_NAME}"]) from error
     serial = done.stdout.strip(PADDING)
     if done.returncode != 0 or not serial:
         said = done.stderr.strip().splitlines()
         reason = f"failed with exit status {done.returncode}" if done.returncode else "printed nothing"
+        reason += f" (run{whose})" if str(whose) else ""
         raise ConfigError([f"{where} must print a serial number, but it {reason}{': ' + said[-1] if said else ''}"])
     return serial

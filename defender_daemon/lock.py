@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import time
 from pathlib import Path
 from typing import IO
@@ -13,12 +14,13 @@ from defender_daemon import files
 ATTEMPTS, PAUSE = 5, 0.1  # times, seconds; someone who only asks whether a daemon runs has it for a moment
 
 
-def take(path: Path) -> IO[str]:
+def take(path: Path, private: bool = False) -> IO[str]:
     """Take the lock, until what is returned is closed; makes its directory.
 
+    Whoever may read a lock may hold it; a `private` one is its owner's alone, also in a directory that others read.
     Raises BlockingIOError if another holds it for longer than a moment, and OSError where there can be no lock.
     """
-    lock = _open(path)
+    lock = _open(path, private)
     try:
         _lock(lock)
     except BaseException:
@@ -42,12 +44,20 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _open(path: Path) -> IO[str]:
+def _open(path: Path, private: bool) -> IO[str]:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return open(path, "a", opener=files.open_regular)
+        return open(path, "a", opener=_open_private if private else files.open_regular)
     except OSError:
         return open(path, opener=files.open_regular)  # a lock can be held on a file system that is read-only by now
+
+
+def _open_private(path: str, flags: int) -> int:
+    descriptor = files.open_regular(path, flags, 0o600)
+    if os.fstat(descriptor).st_mode & 0o077:  # an earlier release made it
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def _lock(file: IO[str]) -> None:

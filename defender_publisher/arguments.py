@@ -42,8 +42,9 @@ FIRST_AGENTS = {  # the spellings of AWS's first Device Defender agent (agent.py
 }
 EPILOG = (
     "Exit status: 0 done or stopped, 1 failed or not accepted, 69 a package is missing, 75 hung or to be tried again, "
-    "77 refused, 78 the configuration is unusable. The first word may be a mode without its dashes (status, doctor, "
-    "check, ...). The spellings of AWS's first agent (--rootCA, --thing_name, ...) are accepted too."
+    "77 refused, 78 the configuration is unusable, 130 --provision or --rotate was interrupted. The first word may be "
+    "a mode without its dashes (status, doctor, check, ...). The spellings of AWS's first agent (--rootCA, "
+    "--thing_name, ...) are accepted too."
 )
 
 

@@ -10,7 +10,7 @@ from infrastructure.account import Account, found
 from infrastructure.deployed import DeployedStack
 from infrastructure.errors import DeployError
 from infrastructure.fleet import Fleet
-from infrastructure.log_groups import LogGroup
+from infrastructure.log_groups import LogGroup, days_text
 
 ROLE, ROLE_ALIAS = "AWS::IAM::Role", "AWS::IoT::RoleAlias"
 
@@ -72,14 +72,15 @@ def _resolved(value: Any, account: Account) -> Any:
 def drift_of_groups(
     fleet: Fleet, groups: Iterable[LogGroup], existing: Mapping[str, int | None]
 ) -> Iterator[DeployError]:
+    """Yield what was done to log groups: deleted, or let keep their events for another time than deployed."""
     for group in groups:
         name, days = f"--log-group-name {group.name}", group.retention
         keep = f"put-retention-policy {name} --retention-in-days {days}" if days else f"delete-retention-policy {name}"
         if group.name not in existing:
             steps = [f"logs create-log-group {name}", *([f"logs {keep}"] if days else [])]
             yield DeployError(f"the log group {group.name} was deleted by hand: {_command(fleet, *steps)}")
-        elif existing[group.name] != days:
-            now = f"{existing[group.name]} days" if existing[group.name] else "for ever"
+        elif (kept := existing[group.name]) != days:
+            now = days_text(kept) if kept else "for ever"
             repair = _command(fleet, f"logs {keep}")
             yield DeployError(f"the log group {group.name} was changed by hand, and keeps its events {now}: {repair}")
 

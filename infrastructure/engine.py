@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from device_defender.wording import shown
 from infrastructure.account import found
 from infrastructure.application import Application, Rules, make_rules, newest_rules, read_application
 from infrastructure.artifacts import ABSENT
@@ -27,6 +28,7 @@ APPLICATION = "AWS::KinesisAnalyticsV2::Application"
 RUNNING, READY = "RUNNING", "READY"  # READY is one that was made or stopped, and does nothing
 USUAL_INTERVAL = 300.0  # seconds; the publisher's
 NO_RULE = ("ResourceNotFoundException", "UnauthorizedException")  # what GetTopicRule says of one that is not there
+ASK = "give --detect-engine flink as well"
 AGAIN = "give --detect-engine aws, then --detect-engine flink again"
 
 
@@ -87,7 +89,10 @@ def plan_engine(
     bucket = names.engine_bucket(account.id, account.region)
     stack = fleet.deployed.stack(names.engine_stack)
     there = [name for name in (names.engine_bucket_stack, names.engine_stack) if name in fleet.deployed.stacks]
-    if wish.engine == AWS or (wish.engine is None and not (stack is not None and stack.exists)):
+    deployed = stack is not None and stack.exists
+    if wish.engine is None and not deployed and (wish.mode is not None or wish.things is not None):
+        raise DeployError("--flink-mode and --flink-things are about an engine, and there is none: " + ASK)
+    if wish.engine == AWS or (wish.engine is None and not deployed):
         gone = tuple((StackPlan(name, DELETE), None) for name in there if wish.engine == AWS)
         return EnginePlan(gone, bucket) if gone else None
     _refuse_own_topic(wanted.device_config)
@@ -132,7 +137,7 @@ def _describe(
     bucket: str,
 ) -> EngineStack:
     """Return what is to be in the engine's stack: what is asked for, or else what is deployed."""
-    interval = float(wanted.device_config.get("agent", {}).get("publish_interval") or USUAL_INTERVAL)
+    interval = _interval(wanted)
     mode = wish.mode or str(before.get("mode") or PROCESS)
     things = wish.things or int(before.get("asked") or 0) or max(1, len(wanted.things))
     stack = fleet.deployed.stack(fleet.names.engine_stack)
@@ -150,6 +155,18 @@ def _describe(
         alerts_exist=alerts_exist,
         alert_email=None if alerts_exist else email,
     )
+
+
+def _interval(wanted: Wanted) -> float:
+    """Return the seconds between two reports of a thing, by the devices' configuration."""
+    given = wanted.device_config.get("agent", {}).get("publish_interval")
+    if given is None:
+        return USUAL_INTERVAL
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or given <= 0:
+        raise DeployError(
+            f"{wanted.config_source}: agent.publish_interval must be a number of seconds above 0, got {shown(given)}"
+        )
+    return float(given)
 
 
 def _alerts_exist(fleet: Fleet, detect: DetectPlan | None) -> bool:

@@ -34,6 +34,11 @@ def deployed_groups(fleet: Fleet) -> Iterator[LogGroup]:
                 yield LogGroup(what["LogGroupName"], owner, number or 0, what.get("RetentionInDays"))
 
 
+def days_text(days: int) -> str:
+    """Return a number of days in words."""
+    return f"{days} day" if days == 1 else f"{days} days"
+
+
 def existing_groups(account: Account, names: Sequence[str]) -> dict[str, int | None]:
     """Return the retention of every log group in the account whose name begins as all these do."""
     prefix = commonprefix(list(names))

@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infrastructure.errors import DeployError
@@ -32,11 +32,17 @@ def is_directory(path: Path) -> bool:
 
 @contextmanager
 def lock_directory(path: Path) -> Iterator[None]:
-    """Keep others who lock it away from a directory; a process that ends, however it does, leaves no lock."""
+    """Keep others who lock it away from a directory; a process that ends, however it does, leaves no lock.
+
+    Whoever may read a directory may lock it, and for ever; so it is closed to others on the way.
+    """
     with _explained(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with _explained(path):
+            if os.fstat(descriptor).st_mode & _OTHERS:
+                with suppress(PermissionError):  # that of somebody who shares it
+                    os.fchmod(descriptor, _DIRECTORY_MODE)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

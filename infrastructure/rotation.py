@@ -46,7 +46,7 @@ def read_wishes(account: Account, things: Iterable[str]) -> list[Wish]:
 
 def ask(account: Account, things: Iterable[str], now: datetime | None = None) -> Iterator[str]:
     """Ask things to rotate, and yield each once it is asked."""
-    at = f"{now or datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    at = f"{(now or datetime.now(timezone.utc)).astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     payload = json.dumps({"state": {"desired": {"rotate": at}}}).encode()
     client = account.client("iot-data")
     call = lambda thing: client.update_thing_shadow(thingName=thing, shadowName=SHADOW, payload=payload)  # noqa: E731

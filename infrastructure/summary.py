@@ -13,7 +13,7 @@ from infrastructure.engine import EnginePlan
 from infrastructure.engine_summary import LOST, describe_engine
 from infrastructure.fleet import Fleet
 from infrastructure.greengrass import GreengrassPlan
-from infrastructure.log_groups import deployed_groups
+from infrastructure.log_groups import days_text, deployed_groups
 from infrastructure.plan import CREATE, DELETE, KEEP, RECREATE, UPDATE, Plan, StackPlan
 from infrastructure.plans import Plans
 from infrastructure.screen import Screen
@@ -102,7 +102,8 @@ def show_cloudwatch(fleet: Fleet, plan: CloudWatchPlan | None) -> None:
 def _show_sending(screen: Screen, sending: Sending) -> None:
     if sending.namespace is not None:
         screen.say(f"sends     metrics to {sending.namespace}; CloudWatch charges for each metric, thing and month")
-    kept = f"kept for {sending.retention} days" if sending.retention else "kept for ever (no logs.retention_in_days)"
+    days = sending.retention
+    kept = f"kept for {days_text(days)}" if days else "kept for ever (no logs.retention_in_days)"
     for place in sending.places:
         stream = f", stream {place.stream}" if place.stream is not None else ""
         screen.say(f"sends     logs to {place.group}{stream}, {kept}")

@@ -16,6 +16,7 @@ from types import ModuleType
 
 import pytest
 
+from defender_daemon.command_user import VARIABLE
 from defender_daemon.logs import PROGRAMS
 from demo.authority import Authority
 from tests.dispositions import restore_signals
@@ -30,8 +31,9 @@ PUBLISHER = ROOT / "amazon-defender-publisher"
 
 
 def pytest_configure() -> None:
-    """Begin as on a terminal, however the tests were started."""
+    """Begin as on a terminal, however the tests were started; commands are ours where root runs them."""
     restore_signals()
+    os.environ.setdefault(VARIABLE, "root")  # nobody else can enter the directories that pytest makes
 
 
 def pytest_collection_finish() -> None:

@@ -61,8 +61,6 @@ WITHOUT_TESTS = {  # that define nothing to test by itself
     "constructs/*.py": "one synthesis makes them all, in seconds: test_synthesis.py looks at the templates",
 }
 TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; what has a test file leaves the list
-    # by the two commands: test_claim.py, test_rotation.py
-    "defender_publisher/provisioning": {"broker", "enrollment", "progress", "refusals"},
     # by the calls: test_operations.py
     "defender_detect/api": {"answers", "app", "faults", "inputs", "paging", "signature"},
     # test_queue.py, test_webhook.py
@@ -75,13 +73,6 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
     "defender_detect/evaluate": {"targets"},
     # test_store.py, test_reader.py
     "defender_detect/store": {"documents", "pages", "summaries"},
-    # test_deploy_claim.py, test_deploy_cloudwatch.py, test_deploy_engine.py, test_deploy_greengrass.py, test_plan.py
-    "infrastructure": {
-        *("claim", "claim_drift", "claim_handover", "claim_summary", "claimed", "rotation"),
-        *("cloudwatch_drift", "engine", "engine_rollout", "engine_summary", "log_groups", "plans"),
-    },
-    # test_deploy_claim.py
-    "infrastructure/functions": {"rotation_commit", "rotation_hook"},
 }
 
 

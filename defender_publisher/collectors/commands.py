@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import signal
@@ -53,17 +54,21 @@ def read_output(argv: Sequence[str], timeout: float) -> str:
 
 def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-    user, group, groups = command_user()
+    whose = command_user()
     try:
         return subprocess.Popen(
-            argv, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True, user=user, group=group,
-            extra_groups=groups,
+            argv, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True, user=whose.user, group=whose.group,
+            extra_groups=whose.extra_groups,
         )  # fmt: skip
     except FileNotFoundError as error:
         exists = os.path.exists(argv[0])  # then it is a script, and the program that its first line names is missing
         raise CollectError("needs an interpreter that was not found" if exists else "was not found") from error
     except PermissionError as error:
-        raise CollectError("is not executable for this user") from error
+        if error.errno == errno.EPERM and whose.user is not None:  # a root without the right to become somebody else
+            raise CollectError(f"cannot be run{whose}: {error.strerror}") from error
+        raise CollectError(
+            "is not executable for this user" if whose.user is None else f"is not executable{whose}"
+        ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         raise CollectError(f"could not be started: {error}") from error
 

@@ -26,6 +26,8 @@ from defender_publisher.state import publisher_runs
 log = logging.getLogger(__name__)
 
 DONE, FAILED, TRY_AGAIN, REFUSED = 0, 1, 75, 77  # 75 and 77 are EX_TEMPFAIL and EX_NOPERM of sysexits.h
+INTERRUPTED = 130  # as a shell has it of what SIGINT ended: 128 + 2
+CONTINUES = "what was done is kept, and the next run continues from there"
 NOT_DUE = "not due: nobody asked for another certificate, and this one is not too old"
 LOCK = "lock"
 # Seconds for which a run tries again. Where there is no connection the service manager starts it again; where AWS
@@ -96,6 +98,11 @@ def say_whether_due(path: Path | None, overrides: Raw) -> int:
     return DONE if reason else FAILED
 
 
+def say_interrupted(changes: bool) -> int:
+    """Say what an interruption leaves behind; return the exit status."""
+    return _say(f"interrupted; {CONTINUES if changes else 'nothing was changed'}", INTERRUPTED)
+
+
 def _nothing_to_do(settings: Settings, identities: Identities, file: JournalFile) -> bool:
     journal = file.read()
     if journal is not None and journal.purpose == "claim":
@@ -110,7 +117,7 @@ def _alone(identities: Identities, file: JournalFile, attempt: Attempt, *, once:
     """Keep other runs off, and try; return the exit status."""
     identities.prepare()
     try:
-        held = lock.take(identities.directory / LOCK)
+        held = lock.take(identities.directory / LOCK, private=True)
     except BlockingIOError:
         return _say(f"another run is under way: it holds {identities.directory / LOCK}; wait for its end", TRY_AGAIN)
     with held:

@@ -1,4 +1,4 @@
-"""The command user: what an installed configuration lets root run is run as the service's user."""
+"""The command user: what a configuration lets root run is run as the service's user, or as nobody."""
 
 from __future__ import annotations
 
@@ -7,32 +7,81 @@ import pwd
 
 import pytest
 
-from defender_daemon.command_user import NOBODY, VARIABLE, CommandUser, command_user
+from defender_daemon.command_user import NOBODYS_NUMBER, VARIABLE, CommandUser, command_user
 from defender_daemon.config import Instance
+from defender_daemon.errors import ConfigError
 from defender_daemon.identity import serial_of
 from defender_publisher.collectors.commands import run_command
+from defender_publisher.errors import CollectError
 
+WHO = 'echo "$(id -u) $(id -G)"'
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 
-def test_whoever_asks_for_no_service_runs_commands_as_oneself() -> None:
-    assert CommandUser() == command_user({})
+def number_and_group(name: str) -> str:
+    return "{} {}".format(*pwd.getpwnam(name)[2:4])
 
 
 @as_root
-def test_root_runs_the_commands_of_a_configuration_as_the_services_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "nobody")
-    number, group = pwd.getpwnam("nobody")[2:4]
-    who = 'echo "$(id -u) $(id -G)"'
-    assert f"{number} {group}" == serial_of(Instance(prefix="rpi", command=who))
-    assert [f"{number} {group}"] == run_command(["/bin/sh", "-c", who], "string-list", 60.0)
+@pytest.mark.parametrize(("given", "user"), [(None, "nobody"), ("", "nobody"), ("daemon", "daemon")])
+def test_root_runs_the_commands_of_a_configuration_as_a_lesser_user(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, user: str
+) -> None:
+    """Out of a checkout, where nothing names the service's user, as well as from an installation."""
+    monkeypatch.delenv(VARIABLE)
+    if given is not None:
+        monkeypatch.setenv(VARIABLE, given)
+    assert number_and_group(user) == serial_of(Instance(prefix="rpi", command=WHO))
+    assert [number_and_group(user)] == run_command(["/bin/sh", "-c", WHO], "string-list", 60.0)
 
 
 @as_root
-def test_where_the_services_user_is_gone_it_is_nobody() -> None:
-    assert CommandUser(NOBODY, NOBODY, []) == command_user({VARIABLE: "no such user"})
+def test_root_runs_them_itself_only_where_it_says_so_in_its_own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "root")
+    assert CommandUser() == command_user(), "which needs no right to become anybody"
+    assert "0" == serial_of(Instance(prefix="rpi", command="id -u"))
 
 
-def test_a_lesser_user_stays_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_services_user_is_gone_it_is_nobodys_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    expected = CommandUser(NOBODYS_NUMBER, NOBODYS_NUMBER, [])
+    assert expected == command_user({VARIABLE: "no such user"})
+
+
+@pytest.mark.parametrize("environment", [{}, {VARIABLE: "nobody"}])
+def test_a_lesser_user_stays_who_it_is(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert CommandUser() == command_user({VARIABLE: "nobody"})
+    assert CommandUser() == command_user(environment)
+
+
+@as_root
+def test_a_command_that_needs_more_is_said_with_as_whom_it_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "nobody")
+    with pytest.raises(ConfigError) as raised:
+        serial_of(Instance(command="exit 3"))
+    assert (
+        f"but it failed with exit status 3 (run as user {pwd.getpwnam('nobody').pw_uid}, because root runs no command "
+        "of a configuration)" in str(raised.value)
+    )
+
+
+def refuse(*arguments: object, **options: object) -> None:
+    raise PermissionError(1, "Operation not permitted", "/bin/sh")
+
+
+def test_a_root_that_may_not_become_somebody_else_says_so_and_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container without capabilities."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv(VARIABLE, "no such user")
+    monkeypatch.setattr("subprocess.run", refuse)
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    says = f"cannot be run as user {NOBODYS_NUMBER}, because root runs no command of a configuration: "
+    with pytest.raises(ConfigError, match=f"agent.instance.command 'id' {says}.*give agent.thing_name or"):
+        serial_of(Instance(command="id"))
+    with pytest.raises(CollectError, match=f"id {says}Operation not permitted"):
+        run_command(["id"], "number", 1.0)
+
+
+def test_a_command_with_a_nul_in_it_is_refused_in_a_sentence() -> None:
+    with pytest.raises(ConfigError, match="cannot be run.*null byte"):
+        serial_of(Instance(command="echo \0"))

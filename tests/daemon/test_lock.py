@@ -42,3 +42,21 @@ def test_a_fifo_or_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"."):
             take(tmp_path / name)
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("before", [None, 0o644, 0o600])
+def test_a_private_lock_can_be_held_by_its_owner_only_also_one_of_an_earlier_release(
+    tmp_path: Path, before: int | None
+) -> None:
+    """A lock can be held through a descriptor that may only read, by every user of the device."""
+    path = tmp_path / "lock"
+    if before is not None:
+        path.touch()
+        path.chmod(before)
+    with take(path, private=True):
+        assert 0o600 == path.stat().st_mode & 0o777
+
+
+def test_a_lock_of_a_state_directory_may_be_looked_into_by_whoever_enters_it(tmp_path: Path) -> None:
+    with take(tmp_path / "lock"):
+        assert 0o444 == (tmp_path / "lock").stat().st_mode & 0o444

@@ -116,7 +116,7 @@ class FakePaginator:
         self._iot, self._operation = iot, operation
 
     def paginate(self, **arguments: Any) -> Iterator[dict[str, Any]]:
-        arguments.pop("PaginationConfig")
+        arguments.pop("PaginationConfig", None)
         yield from getattr(self._iot, self._operation)(**arguments)  # which asks only now, as boto3 does
 
 

@@ -404,10 +404,6 @@ def test_ten_thousand_serials_are_written_in_a_minute_and_not_once_more(machine:
             ["--claim"],
             "--claim: which devices may provision themselves? Write their serials, one per line, into a file",
         ),
-        (["--claim", "--serials", "none.txt"], "there is no none.txt: write one serial per line into it"),
-        (["--serials", "serials.txt"], "--serials needs --claim: it lists who may provision itself"),
-        (["--claim", "--end-claims"], "give --claim or --end-claims, not both"),
-        (["--end-claims"], "--end-claims: no device of this fleet can provision itself, so there is nothing to end"),
         (
             ["--claim", "--serials", "serials.txt"],
             "serials.txt: rpi-0001 is in the list of things as well, whose key is",
@@ -420,12 +416,6 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(machine: Machine, argum
     assert (1, 1) == (run.status, len(run.sentence.splitlines())), run.text
     assert says in run.sentence
     assert {} == machine.account.writes()
-
-
-def test_no_thing_is_called_as_the_claim_is(machine: Machine) -> None:
-    write(machine.list("Claim"), "dev-1")
-    run = machine.deploy("--yes", "--no-detect", "--claim", "--serials", "serials.txt")
-    assert "no thing can be called Claim in a fleet whose devices provision themselves" in run.sentence
 
 
 TRY_AGAIN = 75  # the publisher's exit status

@@ -56,6 +56,14 @@ def test_a_directory_that_was_there_keeps_its_mode(store: KeyStore) -> None:
     assert 0o700 == (store.directory / THING).stat().st_mode & 0o777
 
 
+def test_a_things_directory_that_others_could_read_is_closed_to_them_before_it_is_locked(store: KeyStore) -> None:
+    """Who may read a directory may lock it; one comes with such a mode out of a backup, for instance."""
+    store.request(THING)
+    (store.directory / THING).chmod(0o755)
+    with store.locked(THING):
+        assert 0o700 == (store.directory / THING).stat().st_mode & 0o777
+
+
 @pytest.mark.parametrize("name", ["private.key", "private.key.new", "request.csr.new"])
 def test_a_symbolic_link_in_a_keys_place_is_refused(store: KeyStore, tmp_path: Path, name: str) -> None:
     directory = store.directory / THING

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from defender_daemon import lock
+from defender_daemon.command_user import VARIABLE
 from defender_publisher.provisioning import commands, key
+from defender_publisher.provisioning.rotation import Rotation
 from tests.fakes.provisioning import LOST, THROTTLED, ProvisioningBroker
 from tests.publisher.provisioning.device import Device, Say
 
@@ -39,11 +41,54 @@ def test_a_run_gives_up_with_75_where_answers_are_lost(
     assert "CSR: the connection was closed after the question on $aws/certificates/create-from-csr/json" in said()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("door", ["--provision", "--rotate", "--rotation-due", "--check-config", "--status"])
+def test_a_command_that_a_claim_brought_is_never_roots(
+    device: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    """In a checkout, in which nothing names the service's user."""
+    monkeypatch.delenv(VARIABLE)
+    raw = json.loads(device.config.read_text())
+    del raw["agent"]["thing_name"]
+    raw["agent"]["instance"] = {"command": '[ "$(id -u)" != 0 ] && echo 7'}
+    device.config.write_text(json.dumps(raw))
+    device.run(door)
+    assert "must print a serial number" not in said()
+    if door == "--provision":
+        assert [{"ThingName": "sys-7", "SerialNumber": "7"}] == aws.kept.parameters
+
+
 def test_two_runs_at_once_are_one_too_many(device: Device, aws: ProvisioningBroker, said: Say) -> None:
     with lock.take(device.etc / "identities" / "lock"):
         assert 75 == device.run("--provision")
     assert "another run is under way" in said()
     assert [] == aws.seen.connects
+
+
+def interrupt(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_is_said_and_the_next_run_goes_on_from_there(
+    device: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.next_answers["register"] = [THROTTLED]
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "sleep", interrupt)  # Ctrl-C between two attempts
+        assert 130 == device.run("--provision")
+    assert "interrupted; what was done is kept, and the next run continues from there\n" == said().splitlines(True)[-1]
+    assert 0 == device.run("--provision"), said()
+    assert 1 == len(aws.certificates), "the certificate that was answered is the one that is registered"
+    monkeypatch.setattr(Rotation, "rotate", interrupt)
+    assert 130 == device.run("--rotate")
+    assert "the next run continues from there" in said()
+
+
+def test_whether_a_rotation_is_due_is_unknown_where_the_question_was_interrupted(
+    device: Device, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rotation, "check", interrupt)
+    assert (130, "interrupted; nothing was changed\n") == (device.run("--rotation-due"), said())
 
 
 def test_a_device_without_openssl_is_told_what_to_install(
@@ -92,7 +137,7 @@ def test_the_services_user_can_read_the_certificate_whatever_roots_umask_is(devi
     finally:
         os.umask(before)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (device.etc / "identities").glob("**/*")}
-    assert {"a": 0o755, "b": 0o755, "certificate.pem": 0o644, "private.key": 0o600, "lock": modes["lock"]} == modes
+    assert {"a": 0o755, "b": 0o755, "certificate.pem": 0o644, "private.key": 0o600, "lock": 0o600} == modes
 
 
 def test_if_due_goes_with_rotate_only(device: Device, said: Say) -> None:
