@@ -17,7 +17,8 @@ from defender_cloudwatch.connection import Identity, Proxy, Way
 from defender_cloudwatch.lines import MATCHED_LENGTH, Choice, Pattern
 from defender_cloudwatch.probe import worst_line
 from defender_daemon import PROGRAM_DIRECTORY
-from defender_daemon.config import Agent, AwsCredentials, Config, Journal, LogFile
+from defender_daemon.collected import Journal, LogFile
+from defender_daemon.config import Agent, AwsCredentials, Config
 from defender_daemon.config_file import converted, read_json, resolved
 from defender_daemon.errors import ConfigError
 from defender_daemon.identity import thing_name_of

@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from defender_daemon.config import PATH_KEYS, Config, Raw
+from defender_daemon.config import Config, Raw
 from defender_daemon.errors import ConfigError
+from device_defender.definition import with_absolute_paths
 
 COGNITO = tuple(  # the CloudWatch publisher's keys
     f"agent.authentication.{key} is not"
@@ -51,15 +52,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def resolved(raw: Any, directory: Path) -> Any:
-    """Make the values of path keys absolute, in `raw` itself: `~` expanded, relative ones taken from `directory`."""
-    for key in PATH_KEYS:
-        *sections, name = key.split(".")
-        place = raw
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if isinstance(place, dict) and isinstance(place.get(name), str):
-            place[name] = os.path.abspath(directory / Path(place[name]).expanduser())
-    return raw
+    """Return a configuration with absolute paths: `~` expanded, relative ones taken from `directory`."""
+    return with_absolute_paths(raw, Config, lambda path: os.path.abspath(directory / Path(path).expanduser()))
 
 
 def converted(raw: Any) -> Config:

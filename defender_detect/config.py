@@ -21,10 +21,11 @@ from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.judge.topics import THING_LEVEL
 from defender_detect.receive.endpoint import is_host
 from defender_detect.store.store import MOST_BYTES
+from device_defender.definition import doc, that
 from device_defender.shards import EXAMPLE, broken_rules, shards_of, with_shard
 from device_defender.shards import MOST as MOST_SHARDS
 from device_defender.validation import Invalid, Rules, find_problems, read, read_json
-from device_defender.wording import shown, that
+from device_defender.wording import shown
 
 if TYPE_CHECKING:
     Alert = Target
@@ -85,21 +86,18 @@ class Authentication(Section, frozen=True):
 
     endpoint: Annotated[
         Optional[Annotated[str, that(is_host, "a host name or an address")]],
-        Meta(
-            description="The broker's name or address. With the built-in broker where it listens, by default 127.0.0.1."
-        ),
+        doc("The broker's name or address. With the built-in broker where it listens, by default 127.0.0.1."),
     ] = None
     port: Annotated[
-        Annotated[int, Meta(ge=0, le=65535)],
-        Meta(description="Its port. With the built-in broker 0 is a free one."),
+        Annotated[int, Meta(ge=0, le=65535)], doc("Its port. With the built-in broker 0 is a free one.")
     ] = 8883
-    root_ca: Annotated[Optional[PathName], Meta(description="The authorities to trust (PEM).")] = None
-    certificate: Annotated[Optional[PathName], Meta(description="Detect's certificate (PEM).")] = None
-    private_key: Annotated[Optional[PathName], Meta(description="Its private key (PEM).")] = None
+    root_ca: Annotated[Optional[PathName], doc("The authorities to trust (PEM).")] = None
+    certificate: Annotated[Optional[PathName], doc("Detect's certificate (PEM).")] = None
+    private_key: Annotated[Optional[PathName], doc("Its private key (PEM).")] = None
     revoked: Annotated[
         Optional[PathName],
-        Meta(
-            description="With the built-in broker: a file of the certificates that are shut out. "
+        doc(
+            "With the built-in broker: a file of the certificates that are shut out. "
             "Default: `revoked.txt` beside `root_ca`."
         ),
     ] = None
@@ -110,15 +108,15 @@ class Renewal(Section, frozen=True):
 
     authority: Annotated[
         PathName,
-        Meta(
-            description="The directory of the authority that `amazon-defender-detect init` made. Its key must have no "
+        doc(
+            "The directory of the authority that `amazon-defender-detect init` made. Its key must have no "
             "pass phrase; a service is given it as the systemd credential `authority.key`."
         ),
     ] = "authority"
     days: Annotated[
         Optional[Annotated[float, Meta(ge=7, le=36_500)]],
-        Meta(
-            description="How many days a certificate lasts that is issued over the air. The thing renews it when less "
+        doc(
+            "How many days a certificate lasts that is issued over the air. The thing renews it when less "
             "than eight weeks of it are left, or its last third. Default: as long as the authority."
         ),
     ] = None
@@ -127,46 +125,41 @@ class Renewal(Section, frozen=True):
 class Agent(Section, frozen=True):
     """Who Detect is, where, and where it keeps what it finds."""
 
-    authentication: Annotated[Authentication, Meta(description="Endpoint and credentials.")] = field(
-        default_factory=Authentication
-    )
-    embedded_broker: Annotated[bool, Meta(description="Also run the built-in MQTT broker.")] = False
+    authentication: Annotated[Authentication, doc("Endpoint and credentials.")] = field(default_factory=Authentication)
+    embedded_broker: Annotated[bool, doc("Also run the built-in MQTT broker.")] = False
     renewal: Annotated[
         Optional[Renewal],
-        Meta(
-            description="With the built-in broker: things may renew their certificates over the air. Without it none "
-            "is issued."
-        ),
+        doc("With the built-in broker: things may renew their certificates over the air. Without it none is issued."),
     ] = None
     topic: Annotated[
         Optional[
             Annotated[str, that(is_topic, f"a topic with {THING_LEVEL} as one of its levels, and without + and #")]
         ],
-        Meta(
-            description=f"A topic that reports arrive on, with `{THING_LEVEL}` as one of its levels. `{EXAMPLE}` in "
+        doc(
+            f"A topic that reports arrive on, with `{THING_LEVEL}` as one of its levels. `{EXAMPLE}` in "
             "it, as in the publisher's `agent.topic`, stands for the shards of several Detects. Default: Device "
             "Defender's reserved topics, and no other with the built-in broker."
         ),
     ] = None
     shard: Annotated[
         Optional[Annotated[int, Meta(ge=0, le=MOST_SHARDS - 1)]],
-        Meta(
-            description="Which shard of `topic` this Detect answers, from 0. It keeps what it finds in a directory of "
+        doc(
+            "Which shard of `topic` this Detect answers, from 0. It keeps what it finds in a directory of "
             "this number below `state_directory`."
         ),
     ] = None
     minimum_interval: Annotated[
         Annotated[float, Meta(ge=0, le=365 * 24 * 3600)],
-        Meta(description="Reject reports that come sooner than so many seconds after the thing's last one."),
+        doc("Reject reports that come sooner than so many seconds after the thing's last one."),
     ] = 300.0
     state_directory: Annotated[
         Optional[PathName],
-        Meta(
-            description="Where everything is kept. Without one nothing is, and a restart forgets all alarms. "
+        doc(
+            "Where everything is kept. Without one nothing is, and a restart forgets all alarms. "
             "Default: `$STATE_DIRECTORY` (set by systemd)."
         ),
     ] = None
-    debug: Annotated[bool, Meta(description="Log much more, every report included.")] = False
+    debug: Annotated[bool, doc("Log much more, every report included.")] = False
 
     @property
     def own_topic(self) -> Optional[str]:
@@ -179,10 +172,9 @@ class Agent(Section, frozen=True):
 class Source(Section, frozen=True):
     """A security profile's file, or a directory of them, and what it is for."""
 
-    path: Annotated[PathName, Meta(description="The security profile, or a directory of them.")]
+    path: Annotated[PathName, doc("The security profile, or a directory of them.")]
     targets: Annotated[
-        Annotated[list[GroupName], Meta(min_length=1)],
-        Meta(description=f"Groups of `detect.thing_groups`, or `{ALL_THINGS}`."),
+        Annotated[list[GroupName], Meta(min_length=1)], doc(f"Groups of `detect.thing_groups`, or `{ALL_THINGS}`.")
     ] = field(default_factory=lambda: [ALL_THINGS])
 
 
@@ -191,54 +183,54 @@ class Console(Section, frozen=True):
 
     address: Annotated[
         Annotated[str, that(is_host, "a host name or an address")],
-        Meta(description="Where to listen. Another address than this machine's own needs TLS or a proxy."),
+        doc("Where to listen. Another address than this machine's own needs TLS or a proxy."),
     ] = "127.0.0.1"
-    port: Annotated[Annotated[int, Meta(ge=0, le=65535)], Meta(description="Its port; 0 is a free one.")] = 8790
+    port: Annotated[Annotated[int, Meta(ge=0, le=65535)], doc("Its port; 0 is a free one.")] = 8790
     names: Annotated[
         list[Annotated[str, that(is_host, "a host name or an address")]],
-        Meta(description="Names by which browsers reach that address; requests for others are refused."),
+        doc("Names by which browsers reach that address; requests for others are refused."),
     ] = field(default_factory=list)
-    certificate: Annotated[Optional[PathName], Meta(description="For TLS: the pages' certificate (PEM).")] = None
-    private_key: Annotated[Optional[PathName], Meta(description="Its private key (PEM).")] = None
+    certificate: Annotated[Optional[PathName], doc("For TLS: the pages' certificate (PEM).")] = None
+    private_key: Annotated[Optional[PathName], doc("Its private key (PEM).")] = None
     proxy: Annotated[
         Optional[Annotated[str, that(is_origin, "an address like https://detect.example.com, without a path")]],
-        Meta(description="Behind a proxy that speaks TLS: the address by which browsers reach it."),
+        doc("Behind a proxy that speaks TLS: the address by which browsers reach it."),
     ] = None
     token_file: Annotated[
         Optional[PathName],
-        Meta(
-            description="A file of mode 0600 with the token that opens the pages and `/metrics`. Default: a new one "
+        doc(
+            "A file of mode 0600 with the token that opens the pages and `/metrics`. Default: a new one "
             "at each start, which is printed."
         ),
     ] = None
     silent_after: Annotated[
         Annotated[float, Meta(ge=1, le=365 * 24 * 3600)],
-        Meta(description="A thing that has not reported for so many seconds is shown as silent."),
+        doc("A thing that has not reported for so many seconds is shown as silent."),
     ] = 900.0
 
 
 class Api(Section, frozen=True):
     """Where `amazon-defender-detect console` answers AWS's API, and to whom."""
 
-    port: Annotated[Annotated[int, Meta(ge=0, le=65535)], Meta(description="Its port; 0 is a free one.")]
+    port: Annotated[Annotated[int, Meta(ge=0, le=65535)], doc("Its port; 0 is a free one.")]
     address: Annotated[
         Annotated[str, that(is_host, "a host name or an address")],
-        Meta(description="Where to listen. Another address than this machine's own needs keys, and TLS or a proxy."),
+        doc("Where to listen. Another address than this machine's own needs keys, and TLS or a proxy."),
     ] = "127.0.0.1"
     names: Annotated[
         list[Annotated[str, that(is_host, "a host name or an address")]],
-        Meta(description="Names by which programs reach that address; requests for others are refused."),
+        doc("Names by which programs reach that address; requests for others are refused."),
     ] = field(default_factory=list)
-    certificate: Annotated[Optional[PathName], Meta(description="For TLS: its certificate (PEM).")] = None
-    private_key: Annotated[Optional[PathName], Meta(description="Its private key (PEM).")] = None
+    certificate: Annotated[Optional[PathName], doc("For TLS: its certificate (PEM).")] = None
+    private_key: Annotated[Optional[PathName], doc("Its private key (PEM).")] = None
     proxy: Annotated[
         Optional[Annotated[str, that(is_origin, "an address like https://detect.example.com, without a path")]],
-        Meta(description="Behind a proxy that speaks TLS: the address by which programs reach it."),
+        doc("Behind a proxy that speaks TLS: the address by which programs reach it."),
     ] = None
     keys: Annotated[
         Optional[PathName],
-        Meta(
-            description="A JSON file of mode 0600 with secrets by access key. With it every request must be signed "
+        doc(
+            "A JSON file of mode 0600 with secrets by access key. With it every request must be signed "
             "with one of them, as the AWS CLI and boto3 do."
         ),
     ] = None
@@ -248,50 +240,41 @@ class Detect(Section, frozen=True):
     """What is normal, who is told when it is not, and how much is kept."""
 
     profiles: Annotated[
-        list[Union[PathName, Source]],
-        Meta(description="Security profiles, or directories of them; a path alone is for all things."),
+        list[Union[PathName, Source]], doc("Security profiles, or directories of them; a path alone is for all things.")
     ] = field(default_factory=list)
-    thing_groups: Annotated[
-        Optional[PathName], Meta(description="A JSON file of thing groups, each a name and its things.")
-    ] = None
-    metrics_days: Annotated[Days, Meta(description="How many days the values of metrics are kept.")] = 14.0
-    violations_days: Annotated[Days, Meta(description="How many days violations are kept.")] = 30.0
+    thing_groups: Annotated[Optional[PathName], doc("A JSON file of thing groups, each a name and its things.")] = None
+    metrics_days: Annotated[Days, doc("How many days the values of metrics are kept.")] = 14.0
+    violations_days: Annotated[Days, doc("How many days violations are kept.")] = 30.0
     most_bytes: Annotated[
         int,
-        Meta(
-            ge=LEAST_BYTES,
-            le=LARGEST,
-            description="How large the database may become. Beyond that the oldest values of metrics are removed "
-            "early, and violations only when no value is left; the log says so. Alarms that are on stay.",
+        Meta(ge=LEAST_BYTES, le=LARGEST),
+        doc(
+            "How large the database may become. Beyond that the oldest values of metrics are removed "
+            "early, and violations only when no value is left; the log says so. Alarms that are on stay."
         ),
         that(None, f"a whole number from {LEAST_BYTES} to {LARGEST}"),
     ] = MOST_BYTES
     most_things: Annotated[
         int,
-        Meta(
-            ge=1,
-            le=LARGEST,
-            description="How many things are remembered, at about 1.5 KB of memory each: those that reported within "
-            "two days. Reports of more things than that are accepted, but not evaluated, and the log says so.",
+        Meta(ge=1, le=LARGEST),
+        doc(
+            "How many things are remembered, at about 1.5 KB of memory each: those that reported within "
+            "two days. Reports of more things than that are accepted, but not evaluated, and the log says so."
         ),
         that(None, f"a whole number from 1 to {LARGEST}"),
     ] = MOST_THINGS
     group_seconds: Annotated[
         Annotated[float, Meta(ge=0, le=24 * 3600)],
-        Meta(
-            description="The first alarm of a behavior is sent at once; others that begin or end within so many "
+        doc(
+            "The first alarm of a behavior is sent at once; others that begin or end within so many "
             "seconds are sent together, with their number and first names. 0 sends each alone."
         ),
     ] = GROUP_SECONDS
-    alerts: Annotated[list[Alert], Meta(description="Who hears of alarms, beside the log; see below.")] = field(
-        default_factory=list
-    )
-    console: Annotated[Console, Meta(description="The pages of `amazon-defender-detect console`.")] = field(
-        default_factory=Console
-    )
+    alerts: Annotated[list[Alert], doc("Who hears of alarms, beside the log; see below.")] = field(default_factory=list)
+    console: Annotated[Console, doc("The pages of `amazon-defender-detect console`.")] = field(default_factory=Console)
 
     api: Annotated[
-        Optional[Api], Meta(description="AWS's own API, which `amazon-defender-detect console` then answers as well.")
+        Optional[Api], doc("AWS's own API, which `amazon-defender-detect console` then answers as well.")
     ] = None
 
     @property
@@ -303,11 +286,11 @@ class Detect(Section, frozen=True):
 class Config(Section, frozen=True):
     """The configuration file of amazon-defender-detect."""
 
-    schema: Annotated[
-        Optional[str], Meta(description="For editors: the path of `detect-schema.json`; the program ignores it.")
-    ] = field(name="$schema", default=None)
-    agent: Annotated[Agent, Meta(description="Detect itself.")] = field(default_factory=Agent)
-    detect: Annotated[Detect, Meta(description="What is normal, and who is told.")] = field(default_factory=Detect)
+    schema: Annotated[Optional[str], doc("For editors: the path of `detect-schema.json`; the program ignores it.")] = (
+        field(name="$schema", default=None)
+    )
+    agent: Annotated[Agent, doc("Detect itself.")] = field(default_factory=Agent)
+    detect: Annotated[Detect, doc("What is normal, and who is told.")] = field(default_factory=Detect)
 
 
 def topic_problems(agent: Agent, path: str) -> Iterator[str]:

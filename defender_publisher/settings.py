@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from defender_daemon import DEFAULT_CONFIG_FILE, PROGRAM_DIRECTORY
-from defender_daemon.config import Agent, Config, CustomMetric, Raw
+from defender_daemon.collected import CustomMetric
+from defender_daemon.config import Agent, Config, Raw
 from defender_daemon.config_file import converted, read_json, resolved
 from defender_daemon.identity import thing_name_of
 from defender_publisher import metrics

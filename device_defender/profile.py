@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal, Union
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from device_defender.definition import that
 from device_defender.metrics import AWS_PREFIX, CLOUD_SIDE, DEVICE_SIDE, LARGEST_COUNT, TYPES, Name
 from device_defender.validation import Invalid, Rules, read, read_json
-from device_defender.wording import did_you_mean, shown, that
+from device_defender.wording import did_you_mean, shown
 
 MOST_BEHAVIORS, MOST_ELEMENTS = 100, 1000  # per profile; value elements of all behaviors together
 MOST_TAGS = 50

@@ -20,7 +20,7 @@ from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.sentences import line_of
 from defender_detect.evaluate.shapes import alert_body
-from device_defender.wording import that
+from device_defender.definition import doc, that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -50,26 +50,23 @@ Address = Annotated[str, that(is_address, "an e-mail address such as me@example.
 class Email(Target, frozen=True):
     """E-mail, by an SMTP server."""
 
-    host: Annotated[
-        str, that(is_host, "a host name or an address"), Meta(description="The SMTP server's name or address.")
-    ]
-    sender: Annotated[Address, Meta(description="Whom the messages are from.")]
-    recipients: Annotated[list[Address], Meta(min_length=1, max_length=100, description="Whom they are for.")]
+    host: Annotated[str, that(is_host, "a host name or an address"), doc("The SMTP server's name or address.")]
+    sender: Annotated[Address, doc("Whom the messages are from.")]
+    recipients: Annotated[list[Address], Meta(min_length=1, max_length=100), doc("Whom they are for.")]
     security: Annotated[
         Literal["starttls", "tls", "none"],
-        Meta(description="TLS after STARTTLS (port 587), from the first byte (port 465), or none, without a password."),
+        doc("TLS after STARTTLS (port 587), from the first byte (port 465), or none, without a password."),
     ] = "starttls"
     port: Annotated[
-        Optional[Annotated[int, Meta(ge=1, le=65535)]],
-        Meta(description="Its port. Default: 587, 465 or 25, by `security`."),
+        Optional[Annotated[int, Meta(ge=1, le=65535)]], doc("Its port. Default: 587, 465 or 25, by `security`.")
     ] = None
     username: Annotated[
-        Optional[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(description="The user, if the server asks.")
+        Optional[Annotated[str, Meta(min_length=1, max_length=256)]], doc("The user, if the server asks.")
     ] = None
-    password: Annotated[Optional[Elsewhere], Meta(description="The secret with the user's password.")] = None
+    password: Annotated[Optional[Elsewhere], doc("The secret with the user's password.")] = None
     root_ca: Annotated[
         Optional[Annotated[str, Meta(min_length=1, max_length=1024)]],
-        Meta(description="The authorities to trust (PEM). Default: the system's."),
+        doc("The authorities to trust (PEM). Default: the system's."),
     ] = None
 
     def open(self, publish: Publish) -> EmailSink:

@@ -16,7 +16,7 @@ from defender_detect.alerts.webhook import Url, read_url
 from defender_detect.errors import AlertSettingError
 from defender_detect.evaluate.alarms import IN_ALARM
 from defender_detect.evaluate.sentences import line_of
-from device_defender.wording import SECRET, that
+from device_defender.definition import SECRET, doc, that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -37,15 +37,11 @@ class Ntfy(Target, frozen=True):
 
     topic: Annotated[
         Union[Annotated[str, SECRET, that(is_topic, TOPIC_RULE)], Elsewhere],
-        Meta(description="The topic, or the secret that has it: whoever knows a topic of ntfy.sh can read it."),
+        doc("The topic, or the secret that has it: whoever knows a topic of ntfy.sh can read it."),
     ]
-    url: Annotated[Url, Meta(description="The server.")] = "https://ntfy.sh"
-    token: Annotated[Optional[Elsewhere], Meta(description="The secret with an access token, if the server asks.")] = (
-        None
-    )
-    priority: Annotated[
-        int, Meta(ge=1, le=5, description="Of an alarm that begins: 1 is the lowest, 5 the highest.")
-    ] = 4
+    url: Annotated[Url, doc("The server.")] = "https://ntfy.sh"
+    token: Annotated[Optional[Elsewhere], doc("The secret with an access token, if the server asks.")] = None
+    priority: Annotated[int, Meta(ge=1, le=5), doc("Of an alarm that begins: 1 is the lowest, 5 the highest.")] = 4
 
     def open(self, publish: Publish) -> NtfySink:
         """Return what posts."""

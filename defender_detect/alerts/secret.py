@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from defender_detect.errors import AlertSettingError, CredentialElsewhere
-from device_defender.wording import SECRET, that
+from device_defender.definition import SECRET, doc, that
 
 LONGEST = 64 * 1024  # bytes; systemd's credentials have a few more
 DIRECTORY = "CREDENTIALS_DIRECTORY"  # the variable in which systemd says where credentials are
@@ -31,11 +31,11 @@ class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a secret is: exactly one of these."""
 
     file: Annotated[
-        Optional[Annotated[str, Meta(min_length=1, max_length=1024)]], Meta(description="A file that has nothing else.")
+        Optional[Annotated[str, Meta(min_length=1, max_length=1024)]], doc("A file that has nothing else.")
     ] = None
     credential: Annotated[
         Optional[Annotated[str, that(is_file_name, "a name of a-z A-Z 0-9 . _ -")]],
-        Meta(description="A credential of systemd: `LoadCredential=NAME:FILE` in the unit."),
+        doc("A credential of systemd: `LoadCredential=NAME:FILE` in the unit."),
     ] = None
 
     def read(self) -> str:

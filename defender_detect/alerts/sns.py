@@ -14,7 +14,7 @@ from defender_detect.alerts.queue import GIVE_UP_AFTER
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.shapes import alert_body
-from device_defender.wording import that
+from device_defender.definition import doc, that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -30,7 +30,8 @@ class Sns(Target, frozen=True):
 
     topic_arn: Annotated[
         str,
-        Meta(pattern=TOPIC, description="The topic's ARN."),
+        Meta(pattern=TOPIC),
+        doc("The topic's ARN."),
         that(None, "the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME"),
     ]
 

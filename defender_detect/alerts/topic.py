@@ -12,8 +12,8 @@ from defender_detect.alerts.queue import GIVE_UP_AFTER
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertRefused
 from defender_detect.evaluate.shapes import alert_body
+from device_defender.definition import doc, that
 from device_defender.report import LARGEST_PAYLOAD
-from device_defender.wording import that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -32,15 +32,15 @@ class Topic(Target, frozen=True):
 
     topic: Annotated[
         str,
-        Meta(min_length=1, description="The topic to publish on."),
+        Meta(min_length=1),
+        doc("The topic to publish on."),
         that(
-            is_topic,
-            f"a topic of 1 to {LONGEST_TOPIC} bytes with at most {MOST_SLASHES} slashes and without + and #",
+            is_topic, f"a topic of 1 to {LONGEST_TOPIC} bytes with at most {MOST_SLASHES} slashes and without + and #"
         ),
     ]
     readers: Annotated[
         list[Annotated[str, Meta(min_length=1, max_length=128)]],
-        Meta(description="Who may hear them at the built-in broker: the names in their certificates."),
+        doc("Who may hear them at the built-in broker: the names in their certificates."),
     ] = []
 
     def open(self, publish: Publish) -> TopicSink:

@@ -13,7 +13,7 @@ from defender_detect.alerts.secret import Elsewhere, Secret, revealed
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.alerts.templates import TEMPLATES, filled, find_unknown, words_of
 from defender_detect.errors import AlertSettingError
-from device_defender.wording import SECRET, that
+from device_defender.definition import SECRET, doc, that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -33,16 +33,15 @@ class Webhook(Target, frozen=True):
     """An HTTP POST; any status of 2xx means taken."""
 
     url: Annotated[
-        Union[Url, Elsewhere],
-        Meta(description="Where to post to, or the secret that says it. Not logged beyond its host."),
+        Union[Url, Elsewhere], doc("Where to post to, or the secret that says it. Not logged beyond its host.")
     ]
     headers: Annotated[
-        Headers, SECRET, Meta(description="Further headers, or secrets that have them. Their values are never logged.")
+        Headers, SECRET, doc("Further headers, or secrets that have them. Their values are never logged.")
     ] = {}
     template: Annotated[
         Template,
-        Meta(
-            description="What is posted: AWS's body, what Slack, Discord or Teams takes, or an object of your own, in "
+        doc(
+            "What is posted: AWS's body, what Slack, Discord or Teams takes, or an object of your own, in "
             "whose texts `{message}`, `{thing}`, `{event}` and so on stand for an alert's."
         ),
         that(None, "one of aws, slack, discord, teams, or an object"),

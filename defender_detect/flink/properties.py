@@ -13,8 +13,9 @@ import msgspec
 from msgspec import Meta
 
 from defender_detect.errors import ConfigError
+from device_defender.definition import doc, that
 from device_defender.validation import Invalid, find_problems, read_json
-from device_defender.wording import did_you_mean, that
+from device_defender.wording import did_you_mean
 
 PLACE = Path("/etc/flink/application_properties.json")
 OF_FLINK = "kinesis.analytics."  # what begins the groups that are Managed Flink's own
@@ -54,23 +55,21 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Job(Group, frozen=True):
     """What holds for the whole job."""
 
-    rules: Annotated[Text, Meta(description="The rules document that the job starts with.")]
+    rules: Annotated[Text, doc("The rules document that the job starts with.")]
     updates: Annotated[
-        Optional[Text], Meta(description="A directory's URI: each new file in it is a rules document to go on with.")
+        Optional[Text], doc("A directory's URI: each new file in it is a rules document to go on with.")
     ] = None
-    minimum_interval: Annotated[
-        Seconds, Meta(description="Refuse reports that come sooner after the thing's last one.")
-    ] = "300"
-    percentiles: Annotated[Literal["on", "off"], Meta(description="Whether statisticalThreshold is evaluated.")] = "on"
-    checkpoint_seconds: Annotated[Seconds, Meta(description="Between checkpoints; 0 leaves it to the cluster.")] = "10"
-    execution_mode: Annotated[Literal["thread", "process"], Meta(description="How Flink runs Python.")] = "thread"
+    minimum_interval: Annotated[Seconds, doc("Refuse reports that come sooner after the thing's last one.")] = "300"
+    percentiles: Annotated[Literal["on", "off"], doc("Whether statisticalThreshold is evaluated.")] = "on"
+    checkpoint_seconds: Annotated[Seconds, doc("Between checkpoints; 0 leaves it to the cluster.")] = "10"
+    execution_mode: Annotated[Literal["thread", "process"], doc("How Flink runs Python.")] = "thread"
 
 
 class Files(Group, frozen=True):
     """Files, one record a line, in a directory that its URI or path says."""
 
     path: Text
-    watch_seconds: Annotated[Seconds, Meta(description="A source: look for new files so often; 0 reads once.")] = "0"
+    watch_seconds: Annotated[Seconds, doc("A source: look for new files so often; 0 reads once.")] = "0"
 
 
 class Kinesis(Group, frozen=True):

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any, Union
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import field
 
 from defender_daemon.config import SHORTEST_INTERVAL, Config, Raw
 from defender_publisher.errors import ConfigError
+from device_defender.definition import doc
 from device_defender.kinds import inspected, kinds_of
 from device_defender.validation import find_problems
 from device_defender.wording import shown
@@ -42,9 +43,7 @@ WITHOUT_COUNTERPART = {  # parameters of the forebears that are taken and do not
 
 Interval = Annotated[
     Union[int, str],
-    Meta(
-        description=f"Seconds between two reports, {SHORTEST_INTERVAL} to {LONGEST_INTERVAL}: `agent.publish_interval`."
-    ),
+    doc(f"Seconds between two reports, {SHORTEST_INTERVAL} to {LONGEST_INTERVAL}: `agent.publish_interval`."),
 ]
 
 
@@ -53,21 +52,21 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     interval: Interval = field(name="SampleIntervalSeconds", default=SHORTEST_INTERVAL)
     procfs: Annotated[
-        str, Meta(description="Where the host's /proc is, if the nucleus runs in a container: `agent.procfs_path`.")
+        str, doc("Where the host's /proc is, if the nucleus runs in a container: `agent.procfs_path`.")
     ] = field(name="ProcDestinationPath", default="/proc")
-    agent: Annotated[dict[str, Any], Meta(description="As in the publisher's configuration; wins over the above.")] = {}
-    metrics: Annotated[dict[str, Any], Meta(description="As in the publisher's configuration.")] = {}
-    custom_metrics: Annotated[dict[str, Any], Meta(description="As in the publisher's configuration.")] = {}
-    access_control: Annotated[Any, Meta(description="What the component may do at the nucleus; the recipe's.")] = field(
+    agent: Annotated[dict[str, Any], doc("As in the publisher's configuration; wins over the above.")] = {}
+    metrics: Annotated[dict[str, Any], doc("As in the publisher's configuration.")] = {}
+    custom_metrics: Annotated[dict[str, Any], doc("As in the publisher's configuration.")] = {}
+    access_control: Annotated[Any, doc("What the component may do at the nucleus; the recipe's.")] = field(
         name="accessControl", default=None
     )
-    resource_id: Annotated[Any, Meta(description="The connector's; accepted, without effect.")] = field(
+    resource_id: Annotated[Any, doc("The connector's; accepted, without effect.")] = field(
         name="ProcDestinationPath-ResourceId", default=None
     )
-    retries: Annotated[Any, Meta(description="AWS's component's; accepted, without effect.")] = field(
+    retries: Annotated[Any, doc("AWS's component's; accepted, without effect.")] = field(
         name="PublishRetryCount", default=None
     )
-    installer: Annotated[Any, Meta(description="AWS's component's; accepted, without effect.")] = field(
+    installer: Annotated[Any, doc("AWS's component's; accepted, without effect.")] = field(
         name="UseInstaller", default=None
     )
 
