@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from defender_detect.config import Config, Source, read_groups
+from defender_detect.config import Config, Source
+from defender_detect.config_file import read_groups
 from defender_detect.errors import ConfigError, ProfileError
 from defender_detect.evaluate.detector import ALL_THINGS, Attachment, Rules
 from defender_detect.evaluate.targets import MOST_PER_TARGET, UNREGISTERED, name_target

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.attachments import read_rules
-from defender_detect.config import Config, read_config
+from defender_detect.config import Config
+from defender_detect.config_file import read_config
 from defender_detect.errors import AuthorityError, DetectError
 from defender_detect.receive.credentials import Credentials
 from defender_detect.renewing import check_renewal

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from defender_daemon.text import printable
 from defender_detect.alerts.queue import GIVE_UP_AFTER
-from defender_detect.alerts.secret import Elsewhere
+from defender_detect.alerts.secret import Elsewhere, File
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.sentences import line_of
@@ -65,7 +65,7 @@ class Email(Target, frozen=True):
     ] = None
     password: Annotated[Optional[Elsewhere], doc("The secret with the user's password.")] = None
     root_ca: Annotated[
-        Optional[Annotated[str, Meta(min_length=1, max_length=1024)]],
+        Optional[File],
         doc("The authorities to trust (PEM). Default: the system's."),
     ] = None
 

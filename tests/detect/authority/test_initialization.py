@@ -24,7 +24,7 @@ from defender_detect.authority.directory import Directory
 from defender_detect.authority.initialization import Wish
 from defender_detect.authority.issuing import open_issuer
 from defender_detect.authority.passphrase import Passphrase
-from defender_detect.config import read_config
+from defender_detect.config_file import read_config
 from defender_detect.errors import AuthorityError
 from defender_detect.questions import check, find_credentials
 from demo.authority import Authority
