@@ -13,9 +13,8 @@ import msgspec
 from defender_cloudwatch import credentials
 from defender_cloudwatch.connection import Identity, Proxy, Way
 from defender_cloudwatch.entries import FileEntry, JournalEntry, file_entries, journal_entry, journal_of, log_problems
-from defender_daemon import PROGRAM_DIRECTORY
 from defender_daemon.config import Agent, AwsCredentials, Config
-from defender_daemon.config_file import converted, read_json, resolved
+from defender_daemon.config_file import converted, read_json, resolved, state_directory
 from defender_daemon.errors import ConfigError
 from defender_daemon.identity import thing_name_of
 from device_defender.cloudwatch import ROLE_ALIAS, is_namespace
@@ -150,9 +149,6 @@ def _credentials_problems(agent: Agent, files: bool) -> Iterator[str]:
 def _settle(path: Path, config: Config, thing_name: str, environment: Mapping[str, str]) -> Settings:
     agent = config.agent
     way = _way(agent)
-    state = (
-        agent.state_directory or environment.get("STATE_DIRECTORY", "").split(":")[0] or f"{PROGRAM_DIRECTORY}/state"
-    )
     return Settings(
         path=path,
         config=config,
@@ -169,7 +165,7 @@ def _settle(path: Path, config: Config, thing_name: str, environment: Mapping[st
         files=file_entries(config.logs, thing_name),
         journal=journal_entry(config.logs, thing_name),
         retention=config.logs.retention_in_days,
-        state_directory=Path(state),
+        state_directory=Path(state_directory(agent, environment)),
         endpoint=environment.get("AWS_ENDPOINT_URL") or None,
     )
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Optional, TypeVar, Union
+from typing import Annotated, Any, Optional, TypeVar, Union, cast
 
 import msgspec
 from msgspec import Meta, field
@@ -84,18 +84,10 @@ def _definition_for(raw: Any) -> type[Config]:
     targets = find_targets(each for each in types if isinstance(each, str))
     if targets == TARGETS:
         return Config
-    return _redefined(Config, detect=_redefined(Detect, alerts=list[Union[targets]]))  # type: ignore[valid-type]
-
-
-def _redefined(section: type[S], **types: Any) -> type[S]:
-    """Return a section with keys of other types; what they are without being given stays."""
-    fields = [
-        (each.name, types[each.name], field(default_factory=each.default_factory))
-        for each in msgspec.structs.fields(section)
-        if each.name in types
-    ]
-    options: dict[str, Any] = {"frozen": True, "kw_only": True, "forbid_unknown_fields": True}
-    return msgspec.defstruct(section.__name__, fields, bases=(section,), **options)  # type: ignore[return-value]
+    alerts: Any = ("alerts", list[Union[targets]], [])  # type: ignore[valid-type]
+    section = msgspec.defstruct("Detect", [alerts], bases=(Detect,), frozen=True, kw_only=True)
+    key = ("detect", section, field(default_factory=section))
+    return cast("type[Config]", msgspec.defstruct("Config", [key], bases=(Config,), frozen=True, kw_only=True))
 
 
 def _laid_over(section: S, given: Mapping[str, Any]) -> S:

@@ -46,9 +46,12 @@ def with_absolute_paths(raw: Any, definition: Any, absolute: Callable[[str], str
     return raw
 
 
+def is_struct(definition: Any) -> bool:
+    """Tell whether a type is a struct's own, nothing that is made of one."""
+    return isinstance(definition, type) and issubclass(definition, msgspec.Struct)
+
+
 def _is_struct_of(raw: dict[Any, Any], definition: Any) -> bool:
     """Tell whether a type is the struct that an object is, by its tag where there are several."""
-    if not isinstance(definition, type) or get_origin(definition) or not issubclass(definition, msgspec.Struct):
-        return False
-    config = definition.__struct_config__
-    return config.tag_field is None or raw.get(config.tag_field) == config.tag
+    config = definition.__struct_config__ if is_struct(definition) else None
+    return config is not None and (config.tag_field is None or raw.get(config.tag_field) == config.tag)

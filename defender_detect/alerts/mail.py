@@ -20,7 +20,7 @@ from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.sentences import line_of
 from defender_detect.evaluate.shapes import alert_body
-from device_defender.definition import doc, that
+from device_defender.definition import Port, doc, that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -57,9 +57,7 @@ class Email(Target, frozen=True):
         Literal["starttls", "tls", "none"],
         doc("TLS after STARTTLS (port 587), from the first byte (port 465), or none, without a password."),
     ] = "starttls"
-    port: Annotated[
-        Optional[Annotated[int, Meta(ge=1, le=65535)]], doc("Its port. Default: 587, 465 or 25, by `security`.")
-    ] = None
+    port: Annotated[Optional[Port], doc("Its port. Default: 587, 465 or 25, by `security`.")] = None
     username: Annotated[
         Optional[Annotated[str, Meta(min_length=1, max_length=256)]], doc("The user, if the server asks.")
     ] = None
