@@ -24,7 +24,8 @@ import psutil
 
 from defender_detect.attachments import read_rules
 from defender_detect.audience import make_alerts
-from defender_detect.config import Config, read_config
+from defender_detect.config import Config
+from defender_detect.config_file import read_config
 from defender_detect.judge.reading import read_report
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted

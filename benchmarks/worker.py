@@ -45,7 +45,8 @@ def peak_kib() -> int:
 
 def ours(reader_of: Callable[[], Reader] | None = None, longest_list: int | None = LONGEST_LIST) -> Report:
     """This project's report as the daemon makes it; with another reader of the socket table for comparison."""
-    from defender_daemon.config import Config, Metrics
+    from defender_daemon.collected import Metrics
+    from defender_daemon.config import Config
     from defender_publisher.collectors.sockets import SocketCollector
     from defender_publisher.device import SOCKET_BLOCKS, ThisDevice
     from defender_publisher.encoding import encode_within

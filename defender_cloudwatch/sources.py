@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from defender_cloudwatch import journal
 from defender_cloudwatch.batch import LogEvent
-from defender_cloudwatch.config import FileEntry, JournalEntry
+from defender_cloudwatch.entries import FileEntry, JournalEntry
 from defender_cloudwatch.errors import CloudWatchError
 from defender_cloudwatch.follower import Follower, Place, UnusableFile, open_log
 from defender_cloudwatch.lines import join, lines_of

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
-from defender_daemon.config import PATH_KEYS, Config, Raw
+from defender_daemon import PROGRAM_DIRECTORY
+from defender_daemon.config import Agent, Config, Raw
 from defender_daemon.errors import ConfigError
+from device_defender.definition import with_absolute_paths
 
+DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
 COGNITO = tuple(  # the CloudWatch publisher's keys
     f"agent.authentication.{key} is not"
     for key in ("accountId", "userPoolId", "identityPoolId", "appClientId", "password")
@@ -51,15 +54,13 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def resolved(raw: Any, directory: Path) -> Any:
-    """Make the values of path keys absolute, in `raw` itself: `~` expanded, relative ones taken from `directory`."""
-    for key in PATH_KEYS:
-        *sections, name = key.split(".")
-        place = raw
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if isinstance(place, dict) and isinstance(place.get(name), str):
-            place[name] = os.path.abspath(directory / Path(place[name]).expanduser())
-    return raw
+    """Return a configuration with absolute paths: `~` expanded, relative ones taken from `directory`."""
+    return with_absolute_paths(raw, Config, lambda path: os.path.abspath(directory / Path(path).expanduser()))
+
+
+def state_directory(agent: Agent, environment: Mapping[str, str]) -> str:
+    """Return where state is kept: as configured, as systemd says (it lists all, ours first), or beside the program."""
+    return agent.state_directory or environment.get("STATE_DIRECTORY", "").split(":")[0] or DEFAULT_STATE_DIRECTORY
 
 
 def converted(raw: Any) -> Config:

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """Do what a word asks for, answer a question, or reports until a signal; return the exit status."""
     if options.command == CONSOLE:
-        from defender_detect.config import read_config  # here, as below
+        from defender_detect.config_file import read_config  # here, as below
         from defender_detect.several import directory_of, each_of
         from defender_detect.showing import show
 
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         return print_lines(account.carry_out(vars(options)))
     if options.command == RULES:
         from defender_detect.attachments import read_rules
-        from defender_detect.config import read_config
+        from defender_detect.config_file import read_config
 
         return print_lines([read_rules(read_config(options.config, {})).to_json().decode()])
     if options.command:
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         from defender_detect import questions  # here, where packages that are missing are said
 
         return questions.answer(options)
-    from defender_detect.config import read_config
+    from defender_detect.config_file import read_config
     from defender_detect.daemon import run_until_stopped
 
     run_until_stopped(lambda: read_config(options.config, vars(options)), options.config)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from defender_detect.config import Config, Source, read_groups
+from defender_detect.config import Config, Source
+from defender_detect.config_file import read_groups
 from defender_detect.errors import ConfigError, ProfileError
 from defender_detect.evaluate.detector import ALL_THINGS, Attachment, Rules
 from defender_detect.evaluate.targets import MOST_PER_TARGET, UNREGISTERED, name_target
 from defender_detect.profiles import Profile, parse_profile, read_profiles
 from defender_detect.store.documents import Documents
-from device_defender.profile import AWS_RULES
-from device_defender.profile import Profile as Document
-from device_defender.validation import find_problems
+from device_defender.profile_rules import find_profile_problems
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def read_written(state_directory: str | None) -> list[Attachment]:
     problems = [
         f"{each.name}, written by the API: {problem}"
         for each in written
-        for problem in find_problems(each.document, Document, AWS_RULES)
+        for problem in find_profile_problems(each.document)
     ]
     if problems:
         raise ProfileError(problems)

@@ -24,7 +24,8 @@ from defender_detect.authority.record import Record, date, read_record
 from defender_detect.authority.renewals import Renewals, read_renewals
 from defender_detect.authority.serving import detect_certificate
 from defender_detect.authority.things import Wanted
-from defender_detect.config import Config, read_config
+from defender_detect.config import Config
+from defender_detect.config_file import read_config
 from defender_detect.errors import AuthorityError
 from defender_detect.renewing import WITH_MOSQUITTO, state_of
 

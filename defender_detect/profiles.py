@@ -10,7 +10,7 @@ from typing import Any
 from defender_detect.errors import ProfileError
 from defender_detect.metrics import FORGOTTEN_AFTER, Value
 from device_defender.metrics import CLOUD_SIDE, SILENCE
-from device_defender.profile import read_documents
+from device_defender.profile_rules import read_documents
 from device_defender.validation import Invalid
 
 NOT_MEASURED = frozenset(CLOUD_SIDE) - {SILENCE}  # of AWS's metrics

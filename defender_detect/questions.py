@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from defender_detect.attachments import read_rules
 from defender_detect.checking import check
-from defender_detect.config import Config, read_config
+from defender_detect.config import Config
+from defender_detect.config_file import read_config
 from defender_detect.errors import AuthorityError, DetectError
 from defender_detect.several import One, each_of, open_all, show_problems
 from defender_detect.store.several import AnyReader

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from defender_detect.config import Config, read_config
+from defender_detect.config import Config
+from defender_detect.config_file import read_config
 from defender_detect.errors import DetectError, StoreError
 from defender_detect.store.reader import Reader
 from defender_detect.store.several import AnyReader, Readers

@@ -12,7 +12,8 @@ from pathlib import Path
 from defender_detect.ask.observed import Kept, Observed, Replayed
 from defender_detect.ask.replay import Unreadable, open_recording
 from defender_detect.ask.suggestion import Suggestion, explain, find_alarms
-from defender_detect.config import Config, read_groups
+from defender_detect.config import Config
+from defender_detect.config_file import read_groups
 from defender_detect.errors import DetectError
 from defender_detect.judge.topics import Topics
 from defender_detect.store.several import AnyReader

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
-from defender_daemon.config import Config, Connections
+from defender_daemon.collected import Connections
+from defender_daemon.config import Config
 from defender_publisher.collectors.attempt import attempt
 from defender_publisher.collectors.boot import boot_id
 from defender_publisher.collectors.custom import CustomMetrics

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any
 
-from defender_daemon.config import Connections, Metrics, NetworkStats, Ports
+from defender_daemon.collected import Connections, Metrics, NetworkStats, Ports
 from defender_publisher.collectors.attempt import attempt
 from defender_publisher.errors import CollectError
 from defender_publisher.growth import growth, names_before

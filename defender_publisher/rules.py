@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from defender_daemon.config import SHORTEST_INTERVAL, Agent, Authentication, Config, CustomMetric
+from defender_daemon.collected import CustomMetric
+from defender_daemon.config import SHORTEST_INTERVAL, Agent, Authentication, Config
 from defender_daemon.extensions import ExtensionError
 from defender_publisher import metrics
 from defender_publisher.transports import method_of

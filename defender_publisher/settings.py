@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from defender_daemon import DEFAULT_CONFIG_FILE, PROGRAM_DIRECTORY
-from defender_daemon.config import Agent, Config, CustomMetric, Raw
-from defender_daemon.config_file import converted, read_json, resolved
+from defender_daemon import DEFAULT_CONFIG_FILE
+from defender_daemon.collected import CustomMetric
+from defender_daemon.config import Agent, Config, Raw
+from defender_daemon.config_file import converted, read_json, resolved, state_directory
 from defender_daemon.identity import thing_name_of
 from defender_publisher import metrics
 from defender_publisher.errors import ConfigError
@@ -22,7 +23,6 @@ from device_defender.metrics import BUILT_INS
 from device_defender.shards import topic_of
 from device_defender.wording import key_path
 
-DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
 RESERVED_TOPIC = "$aws/things/{thing_name}/defender/metrics/"
 AMAZON_ROOTS = Path(__file__).with_name("roots") / "amazon-root-ca.pem"  # Amazon Root CA 1 and 3
 HIDDEN = "(hidden)"
@@ -154,12 +154,8 @@ def _filled(agent: Agent, thing_name: str) -> Agent:
         client_id=agent.client_id or thing_name,
         authentication=authentication,
         metrics_collection_interval=agent.look_interval,
-        state_directory=agent.state_directory or _state_directory_of_service() or DEFAULT_STATE_DIRECTORY,
+        state_directory=state_directory(agent, os.environ),
     )
-
-
-def _state_directory_of_service() -> str:
-    return os.environ.get("STATE_DIRECTORY", "").split(":")[0]  # systemd lists them all, ours first
 
 
 def _keys(raw: Any, path: str = "") -> Iterator[str]:

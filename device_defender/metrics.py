@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
-from device_defender.wording import that
+from device_defender.definition import that
 
 AWS_PREFIX = "aws:"  # of the metrics that AWS IoT defines; a custom metric's name cannot begin so
 LARGEST_COUNT = 2**63 - 1  # AWS's long

@@ -15,7 +15,7 @@ from typing import Annotated, Optional, Union
 import msgspec
 from msgspec import Meta
 
-from device_defender.wording import that
+from device_defender.definition import that
 
 LARGEST_PAYLOAD = 128 * 1024  # bytes; AWS IoT refuses a larger message
 MOST_DIGITS = 15  # of a number in a custom metric

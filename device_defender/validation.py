@@ -11,8 +11,8 @@ these stay:
 * `read_json(path)` returns what a file holds, or raises `Invalid`; a byte order mark is no problem.
 * `describe(type)` says which values are right.
 
-`device_defender.wording` has what is lighter to load, for definitions (`that`, for a condition on a single value, and
-`SECRET`) and for sentences of one's own (`shown`, `key_path` and `did_you_mean`).
+`device_defender.definition` has what is lighter to load, for definitions (`that`, for a condition on a single value,
+and `SECRET`), and `device_defender.wording` for sentences of one's own (`shown`, `key_path` and `did_you_mean`).
 """
 
 from __future__ import annotations

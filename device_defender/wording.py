@@ -8,19 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
-
-from msgspec import Meta
+from collections.abc import Iterable
 
 SHOWN_LENGTH = 60  # characters of a wrong value that a message repeats
 PLAIN_KEY = re.compile(r"[A-Za-z0-9_$:-]{1,128}")
-SECRET = Meta(extra={"secret": True})  # the annotation of a value that no message shows
-
-
-def that(holds: Callable[[Any], bool] | None, words: str) -> Meta:
-    """Return an annotation: values for which `holds` is true (None: no such condition), which `words` describe."""
-    return Meta(extra={"holds": holds, "words": words})
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:

@@ -14,6 +14,7 @@ from msgspec import UNSET
 from device_defender import profile as aws
 from device_defender import validation
 from device_defender.metrics import AWS_PREFIX, BUILT_INS, TYPES
+from device_defender.profile_rules import AWS_RULES, read_documents
 from device_defender.wording import key_path
 from infrastructure.errors import DeployError
 
@@ -36,7 +37,7 @@ class Profile:
 def read_profiles(directory: Path) -> tuple[Profile, ...]:
     """Read every `*.json` of a directory, in the order of their names; raise DeployError with all problems of all."""
     try:
-        documents = aws.read_documents(directory, RULES)
+        documents = read_documents(directory, RULES)
     except validation.Invalid as error:
         raise DeployError(str(error)) from error
     return tuple(Profile(each["securityProfileName"], path, each) for path, each in documents.items())
@@ -141,8 +142,8 @@ def _demand_value(tag: aws.Tag, path: str) -> Iterator[str]:
 
 
 RULES: validation.Rules = {
-    **aws.AWS_RULES,
-    aws.Profile: (*aws.AWS_RULES[aws.Profile], _find_references),
-    aws.Behavior: (*aws.AWS_RULES[aws.Behavior], _demand_metric),
+    **AWS_RULES,
+    aws.Profile: (*AWS_RULES[aws.Profile], _find_references),
+    aws.Behavior: (*AWS_RULES[aws.Behavior], _demand_metric),
     aws.Tag: (_demand_value,),
 }

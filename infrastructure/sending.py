@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from defender_daemon.config import Config, Journal
+from defender_daemon.collected import Journal
+from defender_daemon.config import Config
 from defender_daemon.config_file import converted
 from defender_daemon.errors import ConfigError
 from device_defender.cloudwatch import BRACES, GROUP, RETENTIONS, STREAM, fill_in, is_namespace

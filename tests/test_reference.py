@@ -11,7 +11,7 @@ import pytest
 from defender_detect import arguments
 from defender_detect.alerts.targets import TARGETS, type_of
 from defender_detect.config import Config as DetectConfig
-from defender_detect.config import read_config
+from defender_detect.config_file import read_config
 from defender_publisher.settings import read_settings
 from device_defender.metrics import BUILT_INS
 from reference import tables, write

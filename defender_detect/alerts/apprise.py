@@ -6,9 +6,7 @@ import importlib
 import logging
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
-
-from msgspec import Meta
+from typing import TYPE_CHECKING, Any
 
 from defender_daemon.text import printable
 from defender_detect.alerts.secret import Elsewhere
@@ -24,7 +22,8 @@ if TYPE_CHECKING:
 class Apprise(Target, frozen=True):
     """A service that apprise knows; needs the package apprise."""
 
-    url: Annotated[Elsewhere, Meta(description="The secret with apprise's URL of the service, which has its password.")]
+    url: Elsewhere
+    """The secret with apprise's URL of the service, which has its password."""
 
     def open(self, publish: Publish) -> AppriseSink:
         """Return what sends; raises AlertSettingError without apprise, or if it knows no such service."""

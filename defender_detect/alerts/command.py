@@ -16,7 +16,7 @@ from msgspec import Meta
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError
 from defender_detect.evaluate.shapes import alert_body
-from device_defender.wording import that
+from device_defender.definition import that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -38,10 +38,9 @@ class Command(Target, frozen=True):
     """A program that has each alert on its standard input; no shell, at most 30 s, exit status 0 means taken."""
 
     command: Annotated[
-        list[Argument],
-        that(is_command, "an array of strings: a program and its arguments"),
-        Meta(min_length=1, description="The program and its arguments."),
+        list[Argument], that(is_command, "an array of strings: a program and its arguments"), Meta(min_length=1)
     ]
+    """The program and its arguments."""
 
     def open(self, publish: Publish) -> CommandSink:
         """Return what runs the command."""
@@ -75,11 +74,7 @@ class CommandSink:
     def _start(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=output,
-                start_new_session=True,
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=output, start_new_session=True
             )
         except (OSError, ValueError) as error:
             raise AlertError(f"it cannot be started: {error}") from error

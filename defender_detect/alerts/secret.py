@@ -12,12 +12,14 @@ import msgspec
 from msgspec import Meta
 
 from defender_detect.errors import AlertSettingError, CredentialElsewhere
-from device_defender.wording import SECRET, that
+from device_defender.definition import PATH, SECRET, that
 
 LONGEST = 64 * 1024  # bytes; systemd's credentials have a few more
 DIRECTORY = "CREDENTIALS_DIRECTORY"  # the variable in which systemd says where credentials are
 NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
 OTHERS = stat.S_IRGRP | stat.S_IROTH
+
+File = Annotated[str, PATH, Meta(min_length=1, max_length=1024)]
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +32,10 @@ def is_file_name(text: str) -> bool:
 class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a secret is: exactly one of these."""
 
-    file: Annotated[
-        Optional[Annotated[str, Meta(min_length=1, max_length=1024)]], Meta(description="A file that has nothing else.")
-    ] = None
-    credential: Annotated[
-        Optional[Annotated[str, that(is_file_name, "a name of a-z A-Z 0-9 . _ -")]],
-        Meta(description="A credential of systemd: `LoadCredential=NAME:FILE` in the unit."),
-    ] = None
+    file: Optional[File] = None
+    """A file that has nothing else."""
+    credential: Optional[Annotated[str, that(is_file_name, "a name of a-z A-Z 0-9 . _ -")]] = None
+    """A credential of systemd: `LoadCredential=NAME:FILE` in the unit."""
 
     def read(self) -> str:
         """Return the secret; raise AlertSettingError with what to do if that cannot be."""
@@ -54,12 +53,6 @@ class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not text or not text.isprintable() or len(content) > LONGEST:
             raise AlertSettingError(f"{what} must have one line of text and nothing else")
         return text
-
-    def in_directory(self, directory: Path) -> "Secret":
-        """Return it with an absolute path."""
-        if self.file is None:
-            return self
-        return Secret(file=str(directory / Path(self.file).expanduser()))
 
     def _place(self) -> tuple[Path, str]:
         if self.credential is None:

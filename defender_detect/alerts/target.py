@@ -6,19 +6,14 @@ Each target is one module with a struct and its sink, and one row in `defender_d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import msgspec
-
-from defender_detect.alerts.secret import Secret
 
 if TYPE_CHECKING:
     from defender_detect.alerts.followers import Follower
     from defender_detect.evaluate.alarms import Event
 
-T = TypeVar("T", bound="Target")
-PATHS = ("root_ca",)  # the settings that are paths, beside secrets
 GIVE_UP_AFTER = 24 * 3600.0  # seconds; older news is in the list of violations
 
 
@@ -52,20 +47,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return what shows which alarms are on, None if it only hears what happens; raise as `open` does."""
         return None
 
-    def in_directory(self: T, directory: Path) -> T:
-        """Return the target with paths that start at the configuration's directory."""
-        given = {key: getattr(self, key) for key in self.__struct_fields__}
-        return msgspec.structs.replace(self, **{key: _placed(key, value, directory) for key, value in given.items()})
-
     @property
     def topics(self) -> Mapping[str, frozenset[str]]:
         """The topics that are published on, each with the names of those who may hear them."""
         return {}
-
-
-def _placed(key: str, value: Any, directory: Path) -> Any:
-    if isinstance(value, Secret):
-        return value.in_directory(directory)
-    if isinstance(value, dict):
-        return {name: _placed("", each, directory) for name, each in value.items()}
-    return str(directory / Path(value).expanduser()) if key in PATHS and value is not None else value

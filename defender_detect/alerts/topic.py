@@ -11,8 +11,8 @@ from msgspec import Meta
 from defender_detect.alerts.target import GIVE_UP_AFTER, Publish, Target
 from defender_detect.errors import AlertRefused
 from defender_detect.evaluate.shapes import alert_body
+from device_defender.definition import that
 from device_defender.report import LARGEST_PAYLOAD
-from device_defender.wording import that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -31,16 +31,14 @@ class Topic(Target, frozen=True):
 
     topic: Annotated[
         str,
-        Meta(min_length=1, description="The topic to publish on."),
+        Meta(min_length=1),
         that(
-            is_topic,
-            f"a topic of 1 to {LONGEST_TOPIC} bytes with at most {MOST_SLASHES} slashes and without + and #",
+            is_topic, f"a topic of 1 to {LONGEST_TOPIC} bytes with at most {MOST_SLASHES} slashes and without + and #"
         ),
     ]
-    readers: Annotated[
-        list[Annotated[str, Meta(min_length=1, max_length=128)]],
-        Meta(description="Who may hear them at the built-in broker: the names in their certificates."),
-    ] = []
+    """The topic to publish on."""
+    readers: list[Annotated[str, Meta(min_length=1, max_length=128)]] = []
+    """Who may hear them at the built-in broker: the names in their certificates."""
 
     def open(self, publish: Publish) -> TopicSink:
         """Return what publishes."""

@@ -16,8 +16,7 @@ from defender_detect.evaluate.targets import arn_of_profile, arn_of_target, name
 from defender_detect.store.documents import Kept, Written
 from defender_detect.store.pages import Filter, PageReader
 from defender_detect.store.verdicts import put_verdict
-from device_defender.profile import AWS_RULES, Profile
-from device_defender.validation import find_problems
+from device_defender.profile_rules import find_profile_problems
 
 MOST_ERROR = 2048  # characters of a validation error; AWS's
 DESCRIBED = (  # what DescribeSecurityProfile has of a profile's document
@@ -138,7 +137,7 @@ def list_profiles_for_target(source: Source, given: inputs.ListSecurityProfilesF
 def validate_behaviors(source: Source, given: inputs.ValidateSecurityProfileBehaviors) -> Answer:
     """Answer ValidateSecurityProfileBehaviors."""
     document = {"securityProfileName": "unnamed", "behaviors": given.behaviors}
-    problems = find_problems(document, Profile, AWS_RULES)
+    problems = find_profile_problems(document)
     return {"valid": not problems, "validationErrors": [{"errorMessage": each[:MOST_ERROR]} for each in problems]}
 
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Optional
 import msgspec
 from msgspec import Meta
 
+from device_defender.definition import that
 from device_defender.metrics import Name
-from device_defender.wording import that
 
 LARGEST_PAGE = 250  # AWS's
 ThingName = Annotated[str, Meta(min_length=1, max_length=128)]

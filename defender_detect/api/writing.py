@@ -13,8 +13,7 @@ from defender_detect.api.faults import Fault, invalid, not_found
 from defender_detect.evaluate.detector import ALL_THINGS
 from defender_detect.evaluate.targets import MOST_PER_TARGET, arn_of_profile, name_target
 from defender_detect.store.documents import Written
-from device_defender.profile import AWS_RULES, Profile
-from device_defender.validation import find_problems
+from device_defender.profile_rules import find_profile_problems
 
 DELETIONS = {  # members of UpdateSecurityProfile, and the key that each removes
     "deleteBehaviors": "behaviors",
@@ -118,7 +117,7 @@ def document_of(given: Any) -> dict[str, Any]:
 
 def check(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document; raise a Fault with everything that AWS's rules do not allow of it."""
-    problems = find_problems(document, Profile, AWS_RULES)
+    problems = find_profile_problems(document)
     if problems:
         raise invalid("; ".join(problems))
     return document

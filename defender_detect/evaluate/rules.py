@@ -12,9 +12,7 @@ from defender_detect.errors import ProfileError
 from defender_detect.evaluate.percentiles import Population, Ranking
 from defender_detect.evaluate.ruleset import Name, Rule, Ruleset, Thresholds, make_rule, ranking_of
 from defender_detect.profiles import Profile, parse_behavior, parse_profile
-from device_defender.profile import AWS_RULES
-from device_defender.profile import Profile as Document
-from device_defender.validation import find_problems
+from device_defender.profile_rules import find_profile_problems
 
 ALL_THINGS = "all"  # the target that every thing belongs to
 Populations = dict[Name, Population]
@@ -81,7 +79,7 @@ class Rules:
         problems = [
             f"attachments[{place}].profile.{problem}"
             for place, each in enumerate(read.attachments)
-            for problem in find_problems(each.profile, Document, AWS_RULES)
+            for problem in find_profile_problems(each.profile)
         ]
         if problems:
             raise ProfileError(problems)

@@ -18,8 +18,8 @@ from defender_detect.errors import ProfileError
 from defender_detect.evaluate.rules import ALL_THINGS, Attachment, Rules
 from defender_detect.evaluate.targets import MOST_PER_TARGET, UNREGISTERED, name_target
 from defender_detect.profiles import parse_profile
-from device_defender.profile import AWS_RULES
 from device_defender.profile import Profile as Document
+from device_defender.profile_rules import AWS_RULES
 from device_defender.validation import find_problems
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 import msgspec
 
 from defender_detect.judge.encodings import as_message_pack, without_self_description
+from device_defender.definition import is_struct
 from device_defender.metrics import AWS_PREFIX, NAME_WORDS, TYPES, is_custom_metric_name
 from device_defender.report import (
     ID_WORDS,
@@ -155,7 +156,7 @@ def _cleaned(annotation: Any, value: Any, path: str, short: bool) -> Any:
     if _converts(value, annotation):
         return value
     inner = _inner(annotation)
-    if isinstance(value, dict) and _is_struct(inner):
+    if isinstance(value, dict) and is_struct(inner):
         value = _cleaned_object(inner, value, path, short)
     elif isinstance(value, dict) and get_origin(inner) is dict:
         if not all(isinstance(name, str) for name in value):
@@ -206,10 +207,6 @@ def _converts(value: Any, annotation: Any) -> bool:
     return True
 
 
-def _is_struct(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)
-
-
 def _inner(annotation: Any) -> Any:
     """Return the type that a value has, without what is said about it, where it is one beside None."""
     kinds = [each for each in get_args(annotation) if each is not type(None)]
@@ -222,7 +219,7 @@ def _inner(annotation: Any) -> Any:
 def _definition(annotation: Any, short: bool) -> Any:
     """Return a type as it is in reports with long or with short names."""
     origin: Any = get_origin(annotation)
-    if not short or not (origin or _is_struct(annotation)):
+    if not short or not (origin or is_struct(annotation)):
         return annotation
     if origin:
         return origin[tuple(_definition(each, short) for each in get_args(annotation))]

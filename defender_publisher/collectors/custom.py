@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from defender_daemon.config import CustomMetric
+from defender_daemon.collected import CustomMetric
 from defender_daemon.extensions import ExtensionError
 from defender_publisher.collectors.attempt import attempt
 from defender_publisher.collectors.value import fit

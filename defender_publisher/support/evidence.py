@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from defender_daemon import files
-from defender_daemon.config_file import read_json
+from defender_daemon.config_file import DEFAULT_STATE_DIRECTORY, read_json
 from defender_daemon.evidence import end_of, end_of_log, journal_of, make_files
 from defender_daemon.ladder import Step, as_object
 from defender_daemon.redaction import config_without_secrets, key_lines, secrets_of
@@ -20,7 +20,6 @@ from defender_publisher import __version__
 from defender_publisher.doctor import examination
 from defender_publisher.doctor.case import Case
 from defender_publisher.errors import ConfigError
-from defender_publisher.settings import DEFAULT_STATE_DIRECTORY
 from defender_publisher.state import STATE_FILE
 from defender_publisher.status import STATUS_FILE
 

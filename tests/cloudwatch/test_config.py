@@ -12,7 +12,6 @@ from defender_cloudwatch.config import Settings, read_settings
 from defender_daemon.errors import ConfigError
 
 REGION = {"AWS_REGION": "eu-west-1"}
-FILES = "logs.logs_collected.files.collect_list[0]"
 
 
 def written(directory: Path, **sections: Any) -> Path:
@@ -30,13 +29,6 @@ def problems(directory: Path, **sections: Any) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         settings(directory, **sections)
     return [each.partition(".json: ")[2] for each in caught.value.problems]
-
-
-def logs(group: str = "/system/{instance_id}", journal: Any = False, retention: Any = None, **entry: Any) -> Any:
-    collected: dict[str, Any] = {"journal": journal}
-    if entry:
-        collected["files"] = {"collect_list": [{"file_path": "/var/log/a.log", **entry}]}
-    return {"logs_collected": collected, "log_group_name": group, "retention_in_days": retention}
 
 
 def test_the_cloudwatch_publishers_configuration_loads_as_it_is(tmp_path: Path) -> None:
@@ -87,20 +79,6 @@ def test_cognito_keys_say_what_to_write_instead_and_show_no_password(tmp_path: P
         ({"metrics": {"namespace": "a\n"}}, "metrics.namespace must be 1 to 255"),
         ({"metrics": {"namespace": "X", "dimensions": ["InstanceId", "InstanceId"]}}, "must name each dimension once"),
         ({"metrics": {"namespace": "X", "dimensions": ["Host"]}}, "metrics.dimensions[0] must be one of"),
-        ({"logs": logs(journal=True, retention=8)}, "logs.retention_in_days must be one of 1, 3, 5, 7, 14"),
-        ({"logs": logs(journal=True, group="/a/{thing}")}, "logs.log_group_name must have no braces but {thing_name}"),
-        ({"logs": logs(journal=True, group="/a:b")}, "logs.log_group_name must be 1 to 512 characters"),
-        (
-            {"logs": logs(log_stream_name="a*b")},
-            f"{FILES}.log_stream_name must be 1 to 512 characters (any but : and *)",
-        ),
-        ({"logs": logs(include_patterns=["("])}, f"{FILES}.include_patterns must be regular expressions, but "),
-        ({"logs": logs(exclude_patterns=["(a+)+$"])}, "tries for more than a second on a line such as"),
-        ({"logs": logs(multi_line_start_pattern="[")}, f"{FILES}.multi_line_start_pattern must be regular expressions"),
-        ({"logs": logs(file_path="var/log")}, f"{FILES}.file_path must be an absolute path"),
-        ({"logs": logs(file_path="/")}, f"{FILES}.file_path must be a regular file, but / is a directory"),
-        ({"logs": logs(file_path="/dev/null")}, f"{FILES}.file_path must be a regular file, but /dev/null is a device"),
-        ({"logs": logs(journal={"units": ["-x y"]})}, "logs.logs_collected.journal.units must name units"),
         ({"agent": {"logs_collection_interval": 0}}, "agent.logs_collection_interval must be a whole number from 1"),
         ({"agent": {"logs_collection_interval": 0.5}}, "agent.logs_collection_interval must be a whole number from 1"),
         (
@@ -151,11 +129,6 @@ def test_the_certificate_is_needed_and_the_region_is_the_endpoints(tmp_path: Pat
 def test_without_a_region_nothing_can_be_sent(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"agent.region is missing"):
         read_settings(written(tmp_path, metrics={"namespace": "X"}), {})
-
-
-def test_a_thing_name_with_a_colon_fits_into_groups_and_streams(tmp_path: Path) -> None:
-    found = settings(tmp_path, agent={"thing_name": "a:b"}, logs=logs(log_stream_name="{thing_name}"))
-    assert [("/system/a-b", "a-b")] == [(each.group, each.stream) for each in found.files]
 
 
 def test_a_key_that_systemd_hands_over_takes_the_place_of_the_one_that_only_root_can_read(tmp_path: Path) -> None:

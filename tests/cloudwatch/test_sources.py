@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from defender_cloudwatch import sources as module
-from defender_cloudwatch.config import FileEntry
+from defender_cloudwatch.entries import FileEntry
 from defender_cloudwatch.lines import Choice
 from defender_cloudwatch.sources import Files, FileSource
 

@@ -52,24 +52,6 @@ from device_defender.validation import find_problems
             "agent.proxy.password must be a string, got something else, which is not shown here",
         ),
         ({"agent": {"proxy": {}}}, "agent.proxy.host is missing; it must be a non-empty string"),
-        ({"metrics": {"network_stats": 1}}, "metrics.network_stats must be true, false or an object, got 1"),
-        (
-            {"metrics": {"network_stats": {"interfaces": "eth0"}}},
-            'metrics.network_stats.interfaces must be an array of strings, got "eth0"',
-        ),
-        ({"custom_metrics": {"x": 5}}, "custom_metrics.x must be an object, got 5"),
-        (
-            {"custom_metrics": {"a b": {}}},
-            'custom_metrics: a name must be 1 to 128 of the characters a-z A-Z 0-9 : _ -, got "a b"',
-        ),
-        (
-            {"custom_metrics": {"x": {"command": []}}},
-            "custom_metrics.x.command must be a non-empty array of strings, got an array of 0",
-        ),
-        (
-            {"custom_metrics": {"x": {"timeout": 61}}},
-            "custom_metrics.x.timeout must be a number above 0 and at most 60, got 61",
-        ),
     ],
 )
 def test_a_problem_is_named_in_one_sentence(raw: object, expected: str) -> None:
@@ -94,8 +76,6 @@ def test_a_wrong_value_is_shown_only_in_part_when_it_is_long() -> None:
         {},
         {"$schema": "schema.json", "agent": {}, "metrics": {}, "custom_metrics": {}},
         {"agent": {"thing_name": None, "authentication": {"port": 443}}},
-        {"metrics": {"listening_tcp_ports": False, "tcp_connections": {"interface": False}}},
-        {"custom_metrics": {"a:b_c-1": {"type": "number", "command": ["true"], "timeout": 1}}},
     ],
 )
 def test_a_right_configuration_has_no_problem(raw: object) -> None:

@@ -19,7 +19,7 @@ from botocore.stub import Stubber
 from defender_detect.account import carry_out, explain, file_name, import_account
 from defender_detect.arguments import read_arguments
 from defender_detect.attachments import read_rules
-from defender_detect.config import read_config
+from defender_detect.config_file import read_config
 from defender_detect.errors import DetectError
 
 ARN = "arn:aws:iot:eu-west-1:123456789012"

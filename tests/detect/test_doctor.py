@@ -23,7 +23,8 @@ from defender_detect.alerts.queue import Alerts
 from defender_detect.authority import things
 from defender_detect.authority.directory import Directory
 from defender_detect.authority.things import Wanted
-from defender_detect.config import Config, read_config
+from defender_detect.config import Config
+from defender_detect.config_file import read_config
 from defender_detect.daemon import note_errors
 from defender_detect.errors import DetectError
 from defender_detect.evaluate.detector import Rules

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from defender_detect.attachments import read_rules
 from defender_detect.audience import make_alerts
-from defender_detect.config import read_config
+from defender_detect.config_file import read_config
 from demo.authority import Authority
 
 ROOT = Path(__file__).resolve().parent.parent.parent

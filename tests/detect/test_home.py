@@ -27,7 +27,7 @@ from defender_detect.authority import things
 from defender_detect.authority.directory import Directory
 from defender_detect.authority.renewals import Registered, Renewals, Renewed, write_renewals
 from defender_detect.authority.things import Wanted
-from defender_detect.config import read_config
+from defender_detect.config_file import read_config
 from defender_detect.home import list_certificates
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint

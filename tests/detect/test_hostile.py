@@ -35,8 +35,7 @@ from defender_detect.service import Service
 from defender_detect.store.packing import pack_values, unpack_values
 from defender_detect.store.store import Store
 from demo.authority import Authority
-from device_defender import profile as aws
-from device_defender.validation import find_problems
+from device_defender.profile_rules import find_profile_problems
 from tests.examples import examples
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -75,7 +74,7 @@ BEHAVIORS.append({"name": "rank", "metric": "r", "criteria": RANK})  # the one i
 
 def profile() -> Profile:
     document = {"securityProfileName": "everything", "behaviors": BEHAVIORS}
-    assert [] == find_problems(document, aws.Profile, aws.AWS_RULES)
+    assert [] == find_profile_problems(document)
     return parse_profile(document)
 
 

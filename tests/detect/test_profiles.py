@@ -14,7 +14,8 @@ from defender_detect.errors import DetectError, ProfileError
 from defender_detect.evaluate.behaviors import NO_HISTORY, evaluate
 from defender_detect.metrics import Value
 from defender_detect.profiles import Behavior, Criteria, Profile, parse_profile, read_profile, read_profiles
-from tests.device_defender.test_profile import COUNT, CRITERIA, GOOD, JSON, MISSING, change, paths_of, problems_of
+from device_defender.profile_rules import find_profile_problems
+from tests.device_defender.test_profile_rules import COUNT, CRITERIA, GOOD, JSON, MISSING, change, paths_of
 from tests.examples import examples
 
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "configs" / "security-profiles"
@@ -187,7 +188,7 @@ def test_a_directory_says_the_problems_of_all_its_files(tmp_path: Path) -> None:
 @examples(300)
 def test_whatever_is_right_can_be_evaluated(path: tuple[Any, ...], value: Any) -> None:
     document = change(GOOD, path, value)
-    if not problems_of(document):
+    if not find_profile_problems(document):
         for behavior in parse_profile(document).behaviors:
             evaluate(NO_HISTORY, behavior, None, 0.0)
 

@@ -12,7 +12,8 @@ pytest.importorskip("cryptography")
 
 from defender_detect.authority.certificates import pem_of_key
 from defender_detect.authority.initialization import Wish
-from defender_detect.config import Config, read_config
+from defender_detect.config import Config
+from defender_detect.config_file import read_config
 from defender_detect.errors import AuthorityError, DetectError
 from defender_detect.renewal import CREATE
 from defender_detect.renewing import check_renewal, key_path, make_renewal

@@ -18,7 +18,7 @@ pytest.importorskip("cryptography")
 pytest.importorskip("paho.mqtt")
 
 from defender_detect.checking import check_shard
-from defender_detect.config import read_config
+from defender_detect.config_file import read_config
 from defender_detect.errors import ConfigError, DetectError
 from defender_detect.judge.topics import Topics
 from defender_detect.receive.endpoint import Endpoint

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from msgspec import Meta
 
+from device_defender.definition import SECRET, that
 from device_defender.kinds import describe
 from device_defender.metrics import Name
-from device_defender.wording import SECRET, that
 
 
 class Inner(msgspec.Struct):

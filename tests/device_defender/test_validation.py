@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta, UnsetType
 
+from device_defender.definition import SECRET, that
 from device_defender.metrics import Name
 from device_defender.validation import Invalid, find_problems, read
-from device_defender.wording import SECRET, key_path, shown, that
+from device_defender.wording import key_path, shown
 from tests.examples import examples
 
 Number = Union[int, float]

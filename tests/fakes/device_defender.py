@@ -29,8 +29,7 @@ from ministack.services.cloudformation import provisioners
 
 from defender_detect.judge.topics import parse_topic
 from defender_detect.judge.verdict import MINIMUM_INTERVAL, Accepted, LastReport, judge
-from device_defender.profile import AWS_RULES, Profile
-from device_defender.validation import find_problems
+from device_defender.profile_rules import find_profile_problems
 
 METRIC, PROFILE = "AWS::IoT::CustomMetric", "AWS::IoT::SecurityProfile"
 MOST_METRICS, MOST_PROFILES_PER_TARGET = 100, 5
@@ -131,7 +130,7 @@ def find_unknown(document: Mapping[str, Any]) -> list[str]:
 
 def check_profile(operation: str, name: str, document: Mapping[str, Any]) -> None:
     check_shape(operation, {"securityProfileName": name, **document})
-    problems = find_problems({"securityProfileName": name, **document}, Profile, AWS_RULES) + find_unknown(document)
+    problems = find_profile_problems({"securityProfileName": name, **document}) + find_unknown(document)
     if problems:
         raise invalid("; ".join(problems))
 
@@ -205,7 +204,7 @@ def list_targets(name: str) -> dict[str, Any]:
 def validate_behaviors(document: Mapping[str, Any]) -> dict[str, Any]:
     """Say what is wrong with behaviors; whether AWS wants the custom metrics to exist already, nothing says."""
     check_shape("ValidateSecurityProfileBehaviors", document)
-    problems = find_problems({"securityProfileName": "any", **document}, Profile, AWS_RULES)
+    problems = find_profile_problems({"securityProfileName": "any", **document})
     return {"valid": not problems, "validationErrors": [{"errorMessage": problem} for problem in problems]}
 
 

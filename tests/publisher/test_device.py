@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from defender_daemon.config import Agent, Config, Connections, CustomMetric, Metrics
+from defender_daemon.collected import Connections, CustomMetric, Metrics
+from defender_daemon.config import Agent, Config
 from defender_publisher.collectors.custom import CustomMetrics
 from defender_publisher.collectors.sockets import SocketCollector
 from defender_publisher.device import SHORTEST_CONNECTION, ThisDevice, most_connections

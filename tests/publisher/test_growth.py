@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from defender_daemon.config import Metrics
+from defender_daemon.collected import Metrics
 from defender_publisher.errors import CollectError
 from defender_publisher.growth import growth, names_before
 from defender_publisher.report import build_report

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from defender_daemon.config import Connections, Metrics, NetworkStats, Ports
+from defender_daemon.collected import Connections, Metrics, NetworkStats, Ports
 from defender_publisher.errors import CollectError
 from defender_publisher.report import build_report, sample, summarize
 from defender_publisher.snapshot import Connection, Counters, CustomValue, Port, Snapshot, Sockets

@@ -15,8 +15,7 @@ from defender_detect.checking import check
 from defender_detect.config import Config
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.profiles import Profile, parse_profile
-from device_defender import profile as aws
-from device_defender.validation import find_problems
+from device_defender.profile_rules import find_profile_problems
 from tests.detect.alerts.test_sns import ARN, FakeSns
 from tests.detect.store.test_store import event
 from tests.waiting import PATIENCE
@@ -32,7 +31,7 @@ def profile(name: str = "p", arn: str | None = None, topic: str | None = None, *
         document["alertTargets"] = {"SNS": {"alertTargetArn": arn, "roleArn": ROLE}}
     if topic is not None:
         document["metricsExportConfig"] = {"mqttTopic": topic, "roleArn": ROLE}
-    assert [] == find_problems(document, aws.Profile, aws.AWS_RULES)
+    assert [] == find_profile_problems(document)
     return parse_profile(document)
 
 

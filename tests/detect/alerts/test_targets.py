@@ -24,7 +24,7 @@ PATIENCE = 60  # seconds
 SENDS = """
 import sys
 from pathlib import Path
-from defender_detect.config import read_config
+from defender_detect.config_file import read_config
 from defender_detect.audience import make_alerts
 from tests.detect.store.test_store import event
 alerts = make_alerts(read_config(Path(sys.argv[1]), {}), print)

@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 
 from defender_detect import daemon
 from defender_detect.attachments import find_rules
-from defender_detect.config import Config, read_config
+from defender_detect.config import Config
+from defender_detect.config_file import read_config
 from defender_detect.errors import ConfigError, StoreError
 from defender_detect.showing import RememberedRules
 from defender_detect.store.documents import PROFILES, Documents

@@ -9,8 +9,7 @@ import pytest
 
 from defender_detect.ask.observed import Observed
 from defender_detect.ask.suggestion import Suggestion, explain, find_alarms
-from device_defender.profile import AWS_RULES, Profile
-from device_defender.validation import find_problems
+from device_defender.profile_rules import find_profile_problems
 
 NOW = 1_800_000_000.0
 ROUTER, MAIL = "192.168.1.1", "198.51.100.7"
@@ -31,7 +30,7 @@ def suggest(observed: Iterable[Observed]) -> tuple[dict[str, Any], Suggestion]:
     for each in observed:
         suggestion.learn(each)
     document = suggestion.document("home")
-    assert [] == find_problems(document, Profile, AWS_RULES)
+    assert [] == find_profile_problems(document)
     return document, suggestion
 
 

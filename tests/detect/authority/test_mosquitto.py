@@ -20,7 +20,7 @@ from defender_detect.authority import mosquitto, things
 from defender_detect.authority.directory import Directory
 from defender_detect.authority.initialization import Wish
 from defender_detect.authority.things import Wanted
-from defender_detect.config import read_config
+from defender_detect.config_file import read_config
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from tests.detect.authority.home import NO_PHRASE, make

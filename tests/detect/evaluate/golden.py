@@ -26,9 +26,8 @@ from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, judge
 from defender_detect.metrics import Value, metric_values
 from defender_detect.profiles import parse_profile
-from device_defender import profile as aws
+from device_defender.profile_rules import find_profile_problems
 from device_defender.report import Report
-from device_defender.validation import find_problems
 
 START = 1_790_000_100.0
 INTERVAL = 301.0  # seconds between two reports of a thing
@@ -96,7 +95,7 @@ def rules_of(profiles: Mapping[str, Sequence[dict[str, Any]]], things: Iterable[
     attachments = []
     for name, behaviors in profiles.items():
         document = {"securityProfileName": name, "behaviors": list(behaviors)}
-        assert [] == find_problems(document, aws.Profile, aws.AWS_RULES)
+        assert [] == find_profile_problems(document)
         attachments.append(Attachment(parse_profile(document), frozenset({"lab" if name == "lab" else "all"})))
     return Rules(attachments, {"lab": [name_of(number) for number in things]})
 

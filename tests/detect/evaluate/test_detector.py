@@ -24,9 +24,8 @@ from defender_detect.metrics import FORGOTTEN_AFTER
 from defender_detect.profiles import Profile, parse_profile
 from defender_detect.service import invalidate_forgotten
 from defender_detect.store.store import Store
-from device_defender import profile as aws
+from device_defender.profile_rules import find_profile_problems
 from device_defender.report import Report
-from device_defender.validation import find_problems
 from tests.examples import examples
 
 NOW = 1_800_000_000.0
@@ -45,7 +44,7 @@ def ranked(name: str, metric: str, operator: str, statistic: str) -> dict[str, A
 
 def profile(name: str, *behaviors: dict[str, Any], **more: Any) -> Profile:
     document = {"securityProfileName": name, "behaviors": list(behaviors), **more}
-    assert [] == find_problems(document, aws.Profile, aws.AWS_RULES)
+    assert [] == find_profile_problems(document)
     return parse_profile(document)
 
 

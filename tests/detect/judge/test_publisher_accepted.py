@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defender_daemon.config import Connections, Metrics, NetworkStats, Ports
+from defender_daemon.collected import Connections, Metrics, NetworkStats, Ports
 from defender_daemon.text import name_of
 from defender_detect.judge.topics import ReportTopic
 from defender_detect.judge.verdict import Accepted, judge

@@ -23,7 +23,7 @@ from defender_detect.authority.certificates import new_key, pem_of_key
 from defender_detect.authority.directory import Directory
 from defender_detect.authority.initialization import Wish
 from defender_detect.authority.things import Wanted
-from defender_detect.config import read_config
+from defender_detect.config_file import read_config
 from defender_detect.receive.broker import EmbeddedBroker
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint

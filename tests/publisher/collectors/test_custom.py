@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from defender_daemon.config import CustomMetric
+from defender_daemon.collected import CustomMetric
 from defender_publisher.collectors.custom import CustomMetrics, metric_type
 from defender_publisher.errors import ConfigError
 from defender_publisher.snapshot import CustomValue

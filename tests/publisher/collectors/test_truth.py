@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from defender_daemon.config import Connections, Metrics
+from defender_daemon.collected import Connections, Metrics
 from defender_publisher.collectors import inet_diag, procfs
 from defender_publisher.collectors.linux_sockets import LinuxSockets
 from defender_publisher.collectors.names import interface_names

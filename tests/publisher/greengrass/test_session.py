@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from defender_daemon.config import Metrics
+from defender_daemon.collected import Metrics
 from defender_publisher.encoding import encode_within
 from defender_publisher.greengrass import ipc
 from defender_publisher.greengrass.session import GreengrassSession, Token, Way, is_lite, largest_report
