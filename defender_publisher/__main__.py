@@ -4,44 +4,24 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
-import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import defender_publisher
-from defender_daemon.text import print_all, printable_lines
+from defender_daemon.program import EXIT_OK, begin, carry_out
 from defender_publisher import PROGRAM
-from defender_publisher.errors import ConfigError, DefenderError, HungError
 
-EXIT_OK, EXIT_FAILED = 0, 1
-EXIT_MISSING, EXIT_HUNG, EXIT_CONFIG = 69, 75, 78  # EX_UNAVAILABLE, EX_TEMPFAIL and EX_CONFIG of sysexits.h
 PARSERS = ("argparse", "gettext", "locale", "defender_publisher.arguments")
 PACKAGES = ("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop")  # requirements.txt
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the publisher as the arguments say; return the exit status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing that blocks before the jobs run holds it up
-    print_all(sys.stdout)
+    begin()
     options = _read_arguments(sys.argv[1:] if argv is None else argv)
-    try:
-        status = run(options)
-        sys.stdout.flush()  # here, where a reader that has gone is no surprise
-        return status
-    except HungError as error:
-        return _end_hung(error)
-    except DefenderError as error:
-        doctor = "" if options.asks or options.dry_run else f" ({PROGRAM} doctor finds out more)"  # for the journal
-        print(printable_lines(str(error)) + doctor, file=sys.stderr)
-        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
-    except ModuleNotFoundError as error:
-        return _say_missing(error)
-    except KeyboardInterrupt:
-        return EXIT_FAILED if options.asks else EXIT_OK
-    except BrokenPipeError:
-        return _end_unread(options.asks)
+    is_daemon = not (options.asks or options.dry_run)
+    return carry_out(lambda: run(options), PROGRAM, PACKAGES, options.asks, is_daemon)
 
 
 def run(options: SimpleNamespace) -> int:
@@ -102,30 +82,9 @@ def _read_arguments(argv: list[str]) -> SimpleNamespace:
     return options
 
 
-def _end_hung(error: HungError) -> int:
-    from defender_daemon.jobs import end_hung  # here, because whoever asks does without
-
-    return end_hung(error, EXIT_HUNG)
-
-
-def _say_missing(error: ModuleNotFoundError) -> int:
-    from defender_start import say_missing
-
-    say_missing(PROGRAM, error, PACKAGES)
-    return EXIT_MISSING
-
-
-def _end_unread(asks: bool) -> int:
-    """Take leave of a reader who has gone; an answer that was cut off is no success."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
-    if not asks:
-        return EXIT_OK
-    print(f"{PROGRAM}: the output was closed before its end", file=sys.stderr)
-    return EXIT_FAILED
-
-
 if __name__ == "__main__":
-    from defender_start import begin
+    import defender_start
 
-    begin(str(Path(__file__).resolve().parent.parent / PROGRAM), oldest=(3, 9))  # in a checkout there may be a .venv
+    program = Path(__file__).resolve().parent.parent / PROGRAM  # in a checkout there may be a .venv
+    defender_start.begin(str(program), oldest=(3, 9))
     sys.exit(main())
