@@ -1,7 +1,8 @@
 """The one definition of Detect's configuration: its keys, types, limits, defaults and documentation.
 
 Everything else comes from these structs: validation (`device_defender.validation`), `configs/detect-schema.json` and
-the reference (`reference.tables`). `agent` is who Detect is and where, `detect` what is normal and what to keep.
+the reference (`reference.tables`); the string below a key says what it does. `agent` is who Detect is and where,
+`detect` what is normal and what to keep.
 """
 
 from collections.abc import Iterator
@@ -14,11 +15,11 @@ from defender_detect.alerts.target import Target
 from defender_detect.alerts.targets import RULES, TARGETS
 from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.judge.topics import THING_LEVEL
-from defender_detect.served import Api, Console, FreePort, Host, PathName, PrivateKey
+from defender_detect.served import Api, Console, FreePort, Host, PathName
 from defender_detect.store.store import MOST_BYTES
-from device_defender.definition import Section, doc, that
-from device_defender.shards import EXAMPLE, broken_rules, with_shard
+from device_defender.definition import Section, that
 from device_defender.shards import MOST as MOST_SHARDS
+from device_defender.shards import broken_rules, with_shard
 from device_defender.validation import Rules
 from device_defender.wording import shown
 
@@ -44,81 +45,57 @@ GroupName = Annotated[str, Meta(min_length=1, max_length=LONGEST_ARN)]
 class Authentication(Section, frozen=True):
     """Who Detect is, and where."""
 
-    endpoint: Annotated[
-        Optional[Host],
-        doc("The broker's name or address. With the built-in broker where it listens, by default 127.0.0.1."),
-    ] = None
-    port: Annotated[FreePort, doc("Its port. With the built-in broker 0 is a free one.")] = 8883
-    root_ca: Annotated[Optional[PathName], doc("The authorities to trust (PEM).")] = None
-    certificate: Annotated[Optional[PathName], doc("Detect's certificate (PEM).")] = None
-    private_key: PrivateKey = None
-    revoked: Annotated[
-        Optional[PathName],
-        doc(
-            "With the built-in broker: a file of the certificates that are shut out. "
-            "Default: `revoked.txt` beside `root_ca`."
-        ),
-    ] = None
+    endpoint: Optional[Host] = None
+    """The broker's name or address. With the built-in broker where it listens, by default 127.0.0.1."""
+    port: FreePort = 8883
+    """Its port. With the built-in broker 0 is a free one."""
+    root_ca: Optional[PathName] = None
+    """The authorities to trust (PEM)."""
+    certificate: Optional[PathName] = None
+    """Detect's certificate (PEM)."""
+    private_key: Optional[PathName] = None
+    """Its private key (PEM)."""
+    revoked: Optional[PathName] = None
+    """With the built-in broker: a file of the certificates that are shut out. Default: `revoked.txt` beside
+    `root_ca`."""
 
 
 class Renewal(Section, frozen=True):
     """Things may renew their certificates over the air, with the built-in broker."""
 
-    authority: Annotated[
-        PathName,
-        doc(
-            "The directory of the authority that `amazon-defender-detect init` made. Its key must have no "
-            "pass phrase; a service is given it as the systemd credential `authority.key`."
-        ),
-    ] = "authority"
-    days: Annotated[
-        Optional[Annotated[float, Meta(ge=7, le=36_500)]],
-        doc(
-            "How many days a certificate lasts that is issued over the air. The thing renews it when less "
-            "than eight weeks of it are left, or its last third. Default: as long as the authority."
-        ),
-    ] = None
+    authority: PathName = "authority"
+    """The directory of the authority that `amazon-defender-detect init` made. Its key must have no pass phrase; a
+    service is given it as the systemd credential `authority.key`."""
+    days: Optional[Annotated[float, Meta(ge=7, le=36_500)]] = None
+    """How many days a certificate lasts that is issued over the air. The thing renews it when less than eight weeks of
+    it are left, or its last third. Default: as long as the authority."""
 
 
 class Agent(Section, frozen=True):
     """Who Detect is, where, and where it keeps what it finds."""
 
-    authentication: Annotated[Authentication, doc("Endpoint and credentials.")] = field(default_factory=Authentication)
-    embedded_broker: Annotated[bool, doc("Also run the built-in MQTT broker.")] = False
-    renewal: Annotated[
-        Optional[Renewal],
-        doc("With the built-in broker: things may renew their certificates over the air. Without it none is issued."),
+    authentication: Authentication = field(default_factory=Authentication)
+    """Endpoint and credentials."""
+    embedded_broker: bool = False
+    """Also run the built-in MQTT broker."""
+    renewal: Optional[Renewal] = None
+    """With the built-in broker: things may renew their certificates over the air. Without it none is issued."""
+    topic: Optional[
+        Annotated[str, that(is_topic, f"a topic with {THING_LEVEL} as one of its levels, and without + and #")]
     ] = None
-    topic: Annotated[
-        Optional[
-            Annotated[str, that(is_topic, f"a topic with {THING_LEVEL} as one of its levels, and without + and #")]
-        ],
-        doc(
-            f"A topic that reports arrive on, with `{THING_LEVEL}` as one of its levels. `{EXAMPLE}` in "
-            "it, as in the publisher's `agent.topic`, stands for the shards of several Detects. Default: Device "
-            "Defender's reserved topics, and no other with the built-in broker."
-        ),
-    ] = None
-    shard: Annotated[
-        Optional[Annotated[int, Meta(ge=0, le=MOST_SHARDS - 1)]],
-        doc(
-            "Which shard of `topic` this Detect answers, from 0. It keeps what it finds in a directory of "
-            "this number below `state_directory`."
-        ),
-    ] = None
-    minimum_interval: Annotated[
-        float,
-        Meta(ge=0, le=365 * 24 * 3600),
-        doc("Reject reports that come sooner than so many seconds after the thing's last one."),
-    ] = 300.0
-    state_directory: Annotated[
-        Optional[PathName],
-        doc(
-            "Where everything is kept. Without one nothing is, and a restart forgets all alarms. "
-            "Default: `$STATE_DIRECTORY` (set by systemd)."
-        ),
-    ] = None
-    debug: Annotated[bool, doc("Log much more, every report included.")] = False
+    """A topic that reports arrive on, with `{thing_name}` as one of its levels. `{shard:16}` in it, as in the
+    publisher's `agent.topic`, stands for the shards of several Detects. Default: Device Defender's reserved topics, and
+    no other with the built-in broker."""
+    shard: Optional[Annotated[int, Meta(ge=0, le=MOST_SHARDS - 1)]] = None
+    """Which shard of `topic` this Detect answers, from 0. It keeps what it finds in a directory of this number below
+    `state_directory`."""
+    minimum_interval: Annotated[float, Meta(ge=0, le=365 * 24 * 3600)] = 300.0
+    """Reject reports that come sooner than so many seconds after the thing's last one."""
+    state_directory: Optional[PathName] = None
+    """Where everything is kept. Without one nothing is, and a restart forgets all alarms. Default: `$STATE_DIRECTORY`
+    (set by systemd)."""
+    debug: bool = False
+    """Log much more, every report included."""
 
     @property
     def own_topic(self) -> Optional[str]:
@@ -131,53 +108,41 @@ class Agent(Section, frozen=True):
 class Source(Section, frozen=True):
     """A security profile's file, or a directory of them, and what it is for."""
 
-    path: Annotated[PathName, doc("The security profile, or a directory of them.")]
-    targets: Annotated[
-        list[GroupName], Meta(min_length=1), doc(f"Groups of `detect.thing_groups`, or `{ALL_THINGS}`.")
-    ] = field(default_factory=lambda: [ALL_THINGS])
+    path: PathName
+    """The security profile, or a directory of them."""
+    targets: Annotated[list[GroupName], Meta(min_length=1)] = field(default_factory=lambda: [ALL_THINGS])
+    """Groups of `detect.thing_groups`, or `all`."""
 
 
 class Detect(Section, frozen=True):
     """What is normal, who is told when it is not, and how much is kept."""
 
-    profiles: Annotated[
-        list[Union[PathName, Source]], doc("Security profiles, or directories of them; a path alone is for all things.")
-    ] = []
-    thing_groups: Annotated[Optional[PathName], doc("A JSON file of thing groups, each a name and its things.")] = None
-    metrics_days: Annotated[Days, doc("How many days the values of metrics are kept.")] = 14.0
-    violations_days: Annotated[Days, doc("How many days violations are kept.")] = 30.0
+    profiles: list[Union[PathName, Source]] = []
+    """Security profiles, or directories of them; a path alone is for all things."""
+    thing_groups: Optional[PathName] = None
+    """A JSON file of thing groups, each a name and its things."""
+    metrics_days: Days = 14.0
+    """How many days the values of metrics are kept."""
+    violations_days: Days = 30.0
+    """How many days violations are kept."""
     most_bytes: Annotated[
-        int,
-        Meta(ge=LEAST_BYTES, le=LARGEST),
-        doc(
-            "How large the database may become. Beyond that the oldest values of metrics are removed "
-            "early, and violations only when no value is left; the log says so. Alarms that are on stay."
-        ),
-        that(None, f"a whole number from {LEAST_BYTES} to {LARGEST}"),
+        int, Meta(ge=LEAST_BYTES, le=LARGEST), that(None, f"a whole number from {LEAST_BYTES} to {LARGEST}")
     ] = MOST_BYTES
-    most_things: Annotated[
-        int,
-        Meta(ge=1, le=LARGEST),
-        doc(
-            "How many things are remembered, at about 1.5 KB of memory each: those that reported within "
-            "two days. Reports of more things than that are accepted, but not evaluated, and the log says so."
-        ),
-        that(None, f"a whole number from 1 to {LARGEST}"),
-    ] = MOST_THINGS
-    group_seconds: Annotated[
-        float,
-        Meta(ge=0, le=24 * 3600),
-        doc(
-            "The first alarm of a behavior is sent at once; others that begin or end within so many "
-            "seconds are sent together, with their number and first names. 0 sends each alone."
-        ),
-    ] = GROUP_SECONDS
-    alerts: Annotated[list[Alert], doc("Who hears of alarms, beside the log; see below.")] = []
-    console: Annotated[Console, doc("The pages of `amazon-defender-detect console`.")] = field(default_factory=Console)
+    """How large the database may become. Beyond that the oldest values of metrics are removed early, and violations
+    only when no value is left; the log says so. Alarms that are on stay."""
+    most_things: Annotated[int, Meta(ge=1, le=LARGEST), that(None, f"a whole number from 1 to {LARGEST}")] = MOST_THINGS
+    """How many things are remembered, at about 1.5 KB of memory each: those that reported within two days. Reports of
+    more things than that are accepted, but not evaluated, and the log says so."""
+    group_seconds: Annotated[float, Meta(ge=0, le=24 * 3600)] = GROUP_SECONDS
+    """The first alarm of a behavior is sent at once; others that begin or end within so many seconds are sent together,
+    with their number and first names. 0 sends each alone."""
+    alerts: list[Alert] = []
+    """Who hears of alarms, beside the log; see below."""
+    console: Console = field(default_factory=Console)
+    """The pages of `amazon-defender-detect console`."""
 
-    api: Annotated[
-        Optional[Api], doc("AWS's own API, which `amazon-defender-detect console` then answers as well.")
-    ] = None
+    api: Optional[Api] = None
+    """AWS's own API, which `amazon-defender-detect console` then answers as well."""
 
     @property
     def sources(self) -> list[Source]:
@@ -188,11 +153,12 @@ class Detect(Section, frozen=True):
 class Config(Section, frozen=True):
     """The configuration file of amazon-defender-detect."""
 
-    schema: Annotated[Optional[str], doc("For editors: the path of `detect-schema.json`; the program ignores it.")] = (
-        field(name="$schema", default=None)
-    )
-    agent: Annotated[Agent, doc("Detect itself.")] = field(default_factory=Agent)
-    detect: Annotated[Detect, doc("What is normal, and who is told.")] = field(default_factory=Detect)
+    schema: Optional[str] = field(name="$schema", default=None)
+    """For editors: the path of `detect-schema.json`; the program ignores it."""
+    agent: Agent = field(default_factory=Agent)
+    """Detect itself."""
+    detect: Detect = field(default_factory=Detect)
+    """What is normal, and who is told."""
 
 
 def topic_problems(agent: Agent, path: str) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""What a definition of a document is made of: sections, and what their keys are annotated with."""
+"""What a definition of a document is made of: sections, and what their keys are annotated with.
+
+What a key does is the string below it, from which the schemas and the tables of docs/reference are made.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,6 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An object of a configuration: every key is known, and none can be changed once it is read."""
-
-
-def doc(text: str) -> Meta:
-    """Return an annotation: what a key does, for the schemas and the tables of docs/reference."""
-    return Meta(description=text)
 
 
 def that(holds: Callable[[Any], bool] | None, words: str) -> Meta:

@@ -17,13 +17,14 @@ from defender_publisher.greengrass.parameters import Component
 from device_defender.kinds import describe, inspected, kinds_of
 from device_defender.metrics import BUILT_INS
 from reference import commands
+from reference.keys import described, with_descriptions
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(config: type[msgspec.Struct] = Config) -> str:
     """Return the text of configs/schema.json, or that of another configuration."""
-    schema = {"$schema": SCHEMA_DIALECT, **msgspec.json.schema(config)}
+    schema = {"$schema": SCHEMA_DIALECT, **with_descriptions(msgspec.json.schema(config), config)}
     return json.dumps(_ordered(schema), indent=2) + "\n"
 
 
@@ -103,10 +104,11 @@ def _rows(kind: inspect.Type, path: str, options: Mapping[str, str] | None = Non
     """Yield a row for each key; `options`, by the keys that they stand for, fill a column of their own."""
     if not isinstance(kind, inspect.StructType) or (path and kind.tag is not None):  # one of several has its own table
         return
+    texts = described(kind.cls)
     for each in kind.fields:
         key = f"{path}.{each.encode_name}" if path else each.encode_name
         option = "" if options is None else f" {_code(options.get(key, ''))} |"
-        yield f"| `{key}` | {describe(each.type)} | {_default(each)} |{option} {_description(each.type)} |"
+        yield f"| `{key}` | {describe(each.type)} | {_default(each)} |{option} {texts.get(each.name, '')} |"
         for inner in kinds_of(each.type):
             yield from _rows(inner.type, key, options)
             if isinstance(inner.type, inspect.DictType):
@@ -127,7 +129,3 @@ def _default(each: inspect.Field) -> str:
     if value is None or isinstance(value, msgspec.Struct) or value == {}:
         return ""
     return f"`{json.dumps(value)}`"
-
-
-def _description(kind: inspect.Type) -> str:
-    return str((getattr(kind, "extra_json_schema", None) or {}).get("description", ""))

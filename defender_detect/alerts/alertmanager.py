@@ -21,7 +21,7 @@ from defender_detect.alerts.webhook import Headers, Url, read_headers, read_url
 from defender_detect.errors import AlertRefused
 from defender_detect.evaluate.alarms import IN_ALARM, Event, Violation
 from defender_detect.evaluate.sentences import explain, sentence_of
-from device_defender.definition import SECRET, doc
+from device_defender.definition import SECRET
 
 AGAIN = 60.0  # seconds until everything is sent again
 ENDS_AFTER = 300.0  # seconds without being sent again; Alertmanager's own default
@@ -36,10 +36,10 @@ Alert = Mapping[str, Any]
 class Alertmanager(Target, frozen=True):
     """Prometheus Alertmanager, which has all alarms that are on."""
 
-    url: Annotated[Union[Url, Elsewhere], doc("Its address, such as `http://localhost:9093`, or the secret with it.")]
-    headers: Annotated[
-        Headers, SECRET, doc("Further headers, or secrets that have them. Their values are never logged.")
-    ] = {}
+    url: Union[Url, Elsewhere]
+    """Its address, such as `http://localhost:9093`, or the secret with it."""
+    headers: Annotated[Headers, SECRET] = {}
+    """Further headers, or secrets that have them. Their values are never logged."""
 
     def follow(self, publish: Publish) -> Follower:
         """Return what posts."""

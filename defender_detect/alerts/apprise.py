@@ -6,7 +6,7 @@ import importlib
 import logging
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from defender_daemon.text import printable
 from defender_detect.alerts.queue import GIVE_UP_AFTER
@@ -15,7 +15,6 @@ from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError, AlertSettingError
 from defender_detect.evaluate.alarms import IN_ALARM
 from defender_detect.evaluate.sentences import line_of
-from device_defender.definition import doc
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 class Apprise(Target, frozen=True):
     """A service that apprise knows; needs the package apprise."""
 
-    url: Annotated[Elsewhere, doc("The secret with apprise's URL of the service, which has its password.")]
+    url: Elsewhere
+    """The secret with apprise's URL of the service, which has its password."""
 
     def open(self, publish: Publish) -> AppriseSink:
         """Return what sends; raises AlertSettingError without apprise, or if it knows no such service."""

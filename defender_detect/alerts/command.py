@@ -16,7 +16,7 @@ from msgspec import Meta
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError
 from defender_detect.evaluate.shapes import alert_body
-from device_defender.definition import doc, that
+from device_defender.definition import that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -38,11 +38,9 @@ class Command(Target, frozen=True):
     """A program that has each alert on its standard input; no shell, at most 30 s, exit status 0 means taken."""
 
     command: Annotated[
-        list[Argument],
-        that(is_command, "an array of strings: a program and its arguments"),
-        Meta(min_length=1),
-        doc("The program and its arguments."),
+        list[Argument], that(is_command, "an array of strings: a program and its arguments"), Meta(min_length=1)
     ]
+    """The program and its arguments."""
 
     def open(self, publish: Publish) -> CommandSink:
         """Return what runs the command."""

@@ -22,7 +22,7 @@ from defender_detect.alerts.followers import Follower, Reported, Worker
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.alerts.topic import is_topic
 from defender_detect.evaluate.alarms import IN_ALARM, Event, Violation
-from device_defender.definition import doc, that
+from device_defender.definition import that
 
 PAUSE = 1.0  # seconds between two rounds of what changed
 MOST_DEVICES = 10_000  # about 20 MB; a broker without access control lets anyone make up names
@@ -47,13 +47,12 @@ class HomeAssistant(Target, frozen=True, tag="home_assistant"):
 
     needs_retained: ClassVar[bool] = True
 
-    discovery_prefix: Annotated[str, that(is_prefix, PREFIX_RULE), doc("What its discovery topics begin with.")] = (
-        "homeassistant"
-    )
-    topic: Annotated[str, that(is_prefix, PREFIX_RULE), doc("What the topics of states begin with.")] = OURS
-    silent_minutes: Annotated[
-        float, Meta(gt=0, le=1e6), doc("A thing that has not reported for so long is shown as disconnected.")
-    ] = 15.0
+    discovery_prefix: Annotated[str, that(is_prefix, PREFIX_RULE)] = "homeassistant"
+    """What its discovery topics begin with."""
+    topic: Annotated[str, that(is_prefix, PREFIX_RULE)] = OURS
+    """What the topics of states begin with."""
+    silent_minutes: Annotated[float, Meta(gt=0, le=1e6)] = 15.0
+    """A thing that has not reported for so long is shown as disconnected."""
 
     def follow(self, publish: Publish) -> Follower:
         """Return what publishes."""

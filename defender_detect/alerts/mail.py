@@ -20,7 +20,7 @@ from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.sentences import line_of
 from defender_detect.evaluate.shapes import alert_body
-from device_defender.definition import Port, doc, that
+from device_defender.definition import Port, that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -50,22 +50,22 @@ Address = Annotated[str, that(is_address, "an e-mail address such as me@example.
 class Email(Target, frozen=True):
     """E-mail, by an SMTP server."""
 
-    host: Annotated[str, that(is_host, "a host name or an address"), doc("The SMTP server's name or address.")]
-    sender: Annotated[Address, doc("Whom the messages are from.")]
-    recipients: Annotated[list[Address], Meta(min_length=1, max_length=100), doc("Whom they are for.")]
-    security: Annotated[
-        Literal["starttls", "tls", "none"],
-        doc("TLS after STARTTLS (port 587), from the first byte (port 465), or none, without a password."),
-    ] = "starttls"
-    port: Annotated[Optional[Port], doc("Its port. Default: 587, 465 or 25, by `security`.")] = None
-    username: Annotated[
-        Optional[Annotated[str, Meta(min_length=1, max_length=256)]], doc("The user, if the server asks.")
-    ] = None
-    password: Annotated[Optional[Elsewhere], doc("The secret with the user's password.")] = None
-    root_ca: Annotated[
-        Optional[File],
-        doc("The authorities to trust (PEM). Default: the system's."),
-    ] = None
+    host: Annotated[str, that(is_host, "a host name or an address")]
+    """The SMTP server's name or address."""
+    sender: Address
+    """Whom the messages are from."""
+    recipients: Annotated[list[Address], Meta(min_length=1, max_length=100)]
+    """Whom they are for."""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """TLS after STARTTLS (port 587), from the first byte (port 465), or none, without a password."""
+    port: Optional[Port] = None
+    """Its port. Default: 587, 465 or 25, by `security`."""
+    username: Optional[Annotated[str, Meta(min_length=1, max_length=256)]] = None
+    """The user, if the server asks."""
+    password: Optional[Elsewhere] = None
+    """The secret with the user's password."""
+    root_ca: Optional[File] = None
+    """The authorities to trust (PEM). Default: the system's."""
 
     def open(self, publish: Publish) -> EmailSink:
         """Return what sends; raises AlertSettingError if the password or the authorities cannot be read."""

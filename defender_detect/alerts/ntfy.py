@@ -16,7 +16,7 @@ from defender_detect.alerts.webhook import Url, read_url
 from defender_detect.errors import AlertSettingError
 from defender_detect.evaluate.alarms import IN_ALARM
 from defender_detect.evaluate.sentences import line_of
-from device_defender.definition import SECRET, doc, that
+from device_defender.definition import SECRET, that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -35,13 +35,14 @@ def is_topic(topic: str) -> bool:
 class Ntfy(Target, frozen=True):
     """A topic of ntfy, for phones."""
 
-    topic: Annotated[
-        Union[Annotated[str, SECRET, that(is_topic, TOPIC_RULE)], Elsewhere],
-        doc("The topic, or the secret that has it: whoever knows a topic of ntfy.sh can read it."),
-    ]
-    url: Annotated[Url, doc("The server.")] = "https://ntfy.sh"
-    token: Annotated[Optional[Elsewhere], doc("The secret with an access token, if the server asks.")] = None
-    priority: Annotated[int, Meta(ge=1, le=5), doc("Of an alarm that begins: 1 is the lowest, 5 the highest.")] = 4
+    topic: Union[Annotated[str, SECRET, that(is_topic, TOPIC_RULE)], Elsewhere]
+    """The topic, or the secret that has it: whoever knows a topic of ntfy.sh can read it."""
+    url: Url = "https://ntfy.sh"
+    """The server."""
+    token: Optional[Elsewhere] = None
+    """The secret with an access token, if the server asks."""
+    priority: Annotated[int, Meta(ge=1, le=5)] = 4
+    """Of an alarm that begins: 1 is the lowest, 5 the highest."""
 
     def open(self, publish: Publish) -> NtfySink:
         """Return what posts."""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from defender_detect.errors import AlertSettingError, CredentialElsewhere
-from device_defender.definition import PATH, SECRET, doc, that
+from device_defender.definition import PATH, SECRET, that
 
 LONGEST = 64 * 1024  # bytes; systemd's credentials have a few more
 DIRECTORY = "CREDENTIALS_DIRECTORY"  # the variable in which systemd says where credentials are
@@ -32,11 +32,10 @@ def is_file_name(text: str) -> bool:
 class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a secret is: exactly one of these."""
 
-    file: Annotated[Optional[File], doc("A file that has nothing else.")] = None
-    credential: Annotated[
-        Optional[Annotated[str, that(is_file_name, "a name of a-z A-Z 0-9 . _ -")]],
-        doc("A credential of systemd: `LoadCredential=NAME:FILE` in the unit."),
-    ] = None
+    file: Optional[File] = None
+    """A file that has nothing else."""
+    credential: Optional[Annotated[str, that(is_file_name, "a name of a-z A-Z 0-9 . _ -")]] = None
+    """A credential of systemd: `LoadCredential=NAME:FILE` in the unit."""
 
     def read(self) -> str:
         """Return the secret; raise AlertSettingError with what to do if that cannot be."""

@@ -14,7 +14,7 @@ from defender_detect.alerts.queue import GIVE_UP_AFTER
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.shapes import alert_body
-from device_defender.definition import doc, that
+from device_defender.definition import that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -29,11 +29,9 @@ class Sns(Target, frozen=True):
     """An Amazon SNS topic; needs boto3, and credentials with `sns:Publish`."""
 
     topic_arn: Annotated[
-        str,
-        Meta(pattern=TOPIC),
-        doc("The topic's ARN."),
-        that(None, "the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME"),
+        str, Meta(pattern=TOPIC), that(None, "the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME")
     ]
+    """The topic's ARN."""
 
     def open(self, publish: Publish) -> SnsSink:
         """Return what publishes at SNS; raises AlertSettingError without boto3."""

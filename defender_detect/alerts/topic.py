@@ -12,7 +12,7 @@ from defender_detect.alerts.queue import GIVE_UP_AFTER
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.errors import AlertRefused
 from defender_detect.evaluate.shapes import alert_body
-from device_defender.definition import doc, that
+from device_defender.definition import that
 from device_defender.report import LARGEST_PAYLOAD
 
 if TYPE_CHECKING:
@@ -33,15 +33,13 @@ class Topic(Target, frozen=True):
     topic: Annotated[
         str,
         Meta(min_length=1),
-        doc("The topic to publish on."),
         that(
             is_topic, f"a topic of 1 to {LONGEST_TOPIC} bytes with at most {MOST_SLASHES} slashes and without + and #"
         ),
     ]
-    readers: Annotated[
-        list[Annotated[str, Meta(min_length=1, max_length=128)]],
-        doc("Who may hear them at the built-in broker: the names in their certificates."),
-    ] = []
+    """The topic to publish on."""
+    readers: list[Annotated[str, Meta(min_length=1, max_length=128)]] = []
+    """Who may hear them at the built-in broker: the names in their certificates."""
 
     def open(self, publish: Publish) -> TopicSink:
         """Return what publishes."""

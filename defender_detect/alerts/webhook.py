@@ -13,7 +13,7 @@ from defender_detect.alerts.secret import Elsewhere, Secret, revealed
 from defender_detect.alerts.target import Publish, Target
 from defender_detect.alerts.templates import TEMPLATES, filled, find_unknown, words_of
 from defender_detect.errors import AlertSettingError
-from device_defender.definition import SECRET, doc, that
+from device_defender.definition import SECRET, that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -32,20 +32,13 @@ Template = Union[Literal["aws", "slack", "discord", "teams"], dict[str, Any]]
 class Webhook(Target, frozen=True):
     """An HTTP POST; any status of 2xx means taken."""
 
-    url: Annotated[
-        Union[Url, Elsewhere], doc("Where to post to, or the secret that says it. Not logged beyond its host.")
-    ]
-    headers: Annotated[
-        Headers, SECRET, doc("Further headers, or secrets that have them. Their values are never logged.")
-    ] = {}
-    template: Annotated[
-        Template,
-        doc(
-            "What is posted: AWS's body, what Slack, Discord or Teams takes, or an object of your own, in "
-            "whose texts `{message}`, `{thing}`, `{event}` and so on stand for an alert's."
-        ),
-        that(None, "one of aws, slack, discord, teams, or an object"),
-    ] = "aws"
+    url: Union[Url, Elsewhere]
+    """Where to post to, or the secret that says it. Not logged beyond its host."""
+    headers: Annotated[Headers, SECRET] = {}
+    """Further headers, or secrets that have them. Their values are never logged."""
+    template: Annotated[Template, that(None, "one of aws, slack, discord, teams, or an object")] = "aws"
+    """What is posted: AWS's body, what Slack, Discord or Teams takes, or an object of your own, in whose texts
+    `{message}`, `{thing}`, `{event}` and so on stand for an alert's."""
 
     def open(self, publish: Publish) -> WebhookSink:
         """Return what posts."""

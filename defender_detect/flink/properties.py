@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from defender_detect.errors import ConfigError
-from device_defender.definition import doc, that
+from device_defender.definition import that
 from device_defender.validation import Invalid, find_problems, read_json
 from device_defender.wording import did_you_mean
 
@@ -55,21 +55,26 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Job(Group, frozen=True):
     """What holds for the whole job."""
 
-    rules: Annotated[Text, doc("The rules document that the job starts with.")]
-    updates: Annotated[
-        Optional[Text], doc("A directory's URI: each new file in it is a rules document to go on with.")
-    ] = None
-    minimum_interval: Annotated[Seconds, doc("Refuse reports that come sooner after the thing's last one.")] = "300"
-    percentiles: Annotated[Literal["on", "off"], doc("Whether statisticalThreshold is evaluated.")] = "on"
-    checkpoint_seconds: Annotated[Seconds, doc("Between checkpoints; 0 leaves it to the cluster.")] = "10"
-    execution_mode: Annotated[Literal["thread", "process"], doc("How Flink runs Python.")] = "thread"
+    rules: Text
+    """The rules document that the job starts with."""
+    updates: Optional[Text] = None
+    """A directory's URI: each new file in it is a rules document to go on with."""
+    minimum_interval: Seconds = "300"
+    """Refuse reports that come sooner after the thing's last one."""
+    percentiles: Literal["on", "off"] = "on"
+    """Whether statisticalThreshold is evaluated."""
+    checkpoint_seconds: Seconds = "10"
+    """Between checkpoints; 0 leaves it to the cluster."""
+    execution_mode: Literal["thread", "process"] = "thread"
+    """How Flink runs Python."""
 
 
 class Files(Group, frozen=True):
     """Files, one record a line, in a directory that its URI or path says."""
 
     path: Text
-    watch_seconds: Annotated[Seconds, doc("A source: look for new files so often; 0 reads once.")] = "0"
+    watch_seconds: Seconds = "0"
+    """A source: look for new files so often; 0 reads once."""
 
 
 class Kinesis(Group, frozen=True):

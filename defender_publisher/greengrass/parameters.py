@@ -11,14 +11,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Any, Union
 
 import msgspec
 from msgspec import field
 
 from defender_daemon.config import SHORTEST_INTERVAL, Config, Raw
 from defender_publisher.errors import ConfigError
-from device_defender.definition import doc
 from device_defender.kinds import inspected, kinds_of
 from device_defender.validation import find_problems
 from device_defender.wording import shown
@@ -41,34 +40,31 @@ WITHOUT_COUNTERPART = {  # parameters of the forebears that are taken and do not
     "UseInstaller": "the component brings its packages along",
 }
 
-Interval = Annotated[
-    Union[int, str],
-    doc(f"Seconds between two reports, {SHORTEST_INTERVAL} to {LONGEST_INTERVAL}: `agent.publish_interval`."),
-]
+
+Interval = Union[int, str]  # nucleus lite has no numbers
 
 
 class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The component's configuration, as a deployment gives it."""
 
     interval: Interval = field(name="SampleIntervalSeconds", default=SHORTEST_INTERVAL)
-    procfs: Annotated[
-        str, doc("Where the host's /proc is, if the nucleus runs in a container: `agent.procfs_path`.")
-    ] = field(name="ProcDestinationPath", default="/proc")
-    agent: Annotated[dict[str, Any], doc("As in the publisher's configuration; wins over the above.")] = {}
-    metrics: Annotated[dict[str, Any], doc("As in the publisher's configuration.")] = {}
-    custom_metrics: Annotated[dict[str, Any], doc("As in the publisher's configuration.")] = {}
-    access_control: Annotated[Any, doc("What the component may do at the nucleus; the recipe's.")] = field(
-        name="accessControl", default=None
-    )
-    resource_id: Annotated[Any, doc("The connector's; accepted, without effect.")] = field(
-        name="ProcDestinationPath-ResourceId", default=None
-    )
-    retries: Annotated[Any, doc("AWS's component's; accepted, without effect.")] = field(
-        name="PublishRetryCount", default=None
-    )
-    installer: Annotated[Any, doc("AWS's component's; accepted, without effect.")] = field(
-        name="UseInstaller", default=None
-    )
+    """Seconds between two reports, 300 to 86400: `agent.publish_interval`."""
+    procfs: str = field(name="ProcDestinationPath", default="/proc")
+    """Where the host's /proc is, if the nucleus runs in a container: `agent.procfs_path`."""
+    agent: dict[str, Any] = {}
+    """As in the publisher's configuration; wins over the above."""
+    metrics: dict[str, Any] = {}
+    """As in the publisher's configuration."""
+    custom_metrics: dict[str, Any] = {}
+    """As in the publisher's configuration."""
+    access_control: Any = field(name="accessControl", default=None)
+    """What the component may do at the nucleus; the recipe's."""
+    resource_id: Any = field(name="ProcDestinationPath-ResourceId", default=None)
+    """The connector's; accepted, without effect."""
+    retries: Any = field(name="PublishRetryCount", default=None)
+    """AWS's component's; accepted, without effect."""
+    installer: Any = field(name="UseInstaller", default=None)
+    """AWS's component's; accepted, without effect."""
 
 
 def read_parameters(given: object, short_names: bool) -> Raw:
