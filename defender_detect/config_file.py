@@ -84,8 +84,8 @@ def _definition_for(raw: Any) -> type[Config]:
     targets = find_targets(each for each in types if isinstance(each, str))
     if targets == TARGETS:
         return Config
-    alerts: Any = ("alerts", list[Union[targets]], [])  # type: ignore[valid-type]
-    section = msgspec.defstruct("Detect", [alerts], bases=(Detect,), frozen=True, kw_only=True)
+    sinks: tuple[str, Any, Any] = ("alerts", list[Union[targets]], [])  # type: ignore[valid-type]
+    section = msgspec.defstruct("Detect", [sinks], bases=(Detect,), frozen=True, kw_only=True)
     key = ("detect", section, field(default_factory=section))
     return cast("type[Config]", msgspec.defstruct("Config", [key], bases=(Config,), frozen=True, kw_only=True))
 

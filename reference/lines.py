@@ -10,6 +10,7 @@ import ast
 import sys
 import tokenize
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 COLUMNS = ("lines", "code", "imports", "definitions", "functions")
@@ -41,7 +42,7 @@ def count(source: str) -> Counter[str]:
     return Counter(lines=len(source.splitlines()), **{kind: len(found) for kind, found in kinds.items()})
 
 
-def _lines_of(nodes: list[ast.stmt]) -> set[int]:
+def _lines_of(nodes: Sequence[ast.stmt]) -> set[int]:
     return {line for each in nodes for line in range(each.lineno, (each.end_lineno or each.lineno) + 1)}
 
 
