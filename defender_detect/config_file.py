@@ -9,10 +9,9 @@ import msgspec
 from msgspec import Meta, field
 
 from defender_detect.alerts.targets import TARGETS, find_targets
-from defender_detect.config import ALL_RULES, Config, Detect, GroupName
+from defender_detect.config import ALL_RULES, Config, Console, Detect, GroupName
 from defender_detect.errors import AlertSettingError, ConfigError
 from defender_detect.evaluate.detector import ALL_THINGS
-from defender_detect.served import Console
 from device_defender.definition import Section, with_absolute_paths
 from device_defender.shards import EXAMPLE, shards_of
 from device_defender.validation import Invalid, find_problems, read, read_json

@@ -178,7 +178,7 @@ def test_the_page_about_the_design_names_types_that_are_where_it_says() -> None:
 def test_no_import_of_detect_runs_upwards(path: Path) -> None:
     names = {name.split(".")[1] for name in imports_of(path) if name.startswith("defender_detect.")}
     assert names & set(ROOMS) <= {path.parent.name} | ROOMS[path.parent.name]
-    above = {"attachments", "audience", "config", "config_file", "mailbox", "served", "service", "showing"}
+    above = {"attachments", "audience", "config", "config_file", "mailbox", "service", "showing"}
     assert set() == names & above, "what stands above the rooms"
 
 
