@@ -1,7 +1,6 @@
 """Count the lines that check or describe reports, profiles and configurations: `python -m reference.lines [CHECKOUT]`.
 
-Of each module: all lines, and those of code (no blank one, no comment, no docstring), which are divided into imports,
-definitions (fields, types and constants, with what a key of a configuration does) and functions, which check.
+All of a module, and those of code (neither blank nor comment nor docstring): imports, definitions and functions.
 """
 
 from __future__ import annotations
