@@ -14,6 +14,7 @@ from defender_daemon import PROGRAM_DIRECTORY
 from defender_daemon.config import Agent, Config, Raw
 from defender_daemon.errors import ConfigError
 from device_defender.definition import with_absolute_paths
+from device_defender.wording import shown
 
 DEFAULT_STATE_DIRECTORY = PROGRAM_DIRECTORY + "/state"
 COGNITO = tuple(  # the CloudWatch publisher's keys
@@ -55,7 +56,16 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def resolved(raw: Any, directory: Path) -> Any:
     """Return a configuration with absolute paths: `~` expanded, relative ones taken from `directory`."""
-    return with_absolute_paths(raw, Config, lambda path: os.path.abspath(directory / Path(path).expanduser()))
+    return with_absolute_paths(raw, Config, lambda path: _absolute(path, directory))
+
+
+def _absolute(path: str, directory: Path) -> str:
+    try:
+        return os.path.abspath(directory / Path(path).expanduser())
+    except RuntimeError as error:
+        raise ConfigError(
+            [f"the path {shown(path)} begins with a user that there is not; give the directory"]
+        ) from error
 
 
 def state_directory(agent: Agent, environment: Mapping[str, str]) -> str:

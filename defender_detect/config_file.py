@@ -9,10 +9,9 @@ import msgspec
 from msgspec import Meta, field
 
 from defender_detect.alerts.targets import TARGETS, find_targets
-from defender_detect.config import ALL_RULES, Config, Detect, GroupName
+from defender_detect.config import ALL_RULES, Config, Console, Detect, GroupName
 from defender_detect.errors import AlertSettingError, ConfigError
 from defender_detect.evaluate.detector import ALL_THINGS
-from defender_detect.served import Console
 from device_defender.definition import Section, with_absolute_paths
 from device_defender.shards import EXAMPLE, shards_of
 from device_defender.validation import Invalid, find_problems, read, read_json
@@ -84,8 +83,8 @@ def _definition_for(raw: Any) -> type[Config]:
     targets = find_targets(each for each in types if isinstance(each, str))
     if targets == TARGETS:
         return Config
-    alerts: Any = ("alerts", list[Union[targets]], [])  # type: ignore[valid-type]
-    section = msgspec.defstruct("Detect", [alerts], bases=(Detect,), frozen=True, kw_only=True)
+    sinks: tuple[str, Any, Any] = ("alerts", list[Union[targets]], [])  # type: ignore[valid-type]
+    section = msgspec.defstruct("Detect", [sinks], bases=(Detect,), frozen=True, kw_only=True)
     key = ("detect", section, field(default_factory=section))
     return cast("type[Config]", msgspec.defstruct("Config", [key], bases=(Config,), frozen=True, kw_only=True))
 

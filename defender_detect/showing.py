@@ -19,7 +19,7 @@ from defender_detect.api.answers import Source
 from defender_detect.api.app import Api as AwsApi
 from defender_detect.api.app import Gate
 from defender_detect.attachments import find_rules
-from defender_detect.config import Config
+from defender_detect.config import Api, Config, Console
 from defender_detect.console.entrance import Identity
 from defender_detect.console.live import Watcher
 from defender_detect.console.pages import make_app
@@ -27,7 +27,6 @@ from defender_detect.console.server import Place, Tls, check_tls, is_loopback, l
 from defender_detect.console.sight import Sight
 from defender_detect.errors import ConfigError, DetectError, ListenError
 from defender_detect.evaluate.detector import Rules
-from defender_detect.served import Api, Console
 from defender_detect.store.documents import kept_in
 from defender_detect.store.fleet import summaries_of
 from defender_detect.store.pages import PageReader

@@ -36,11 +36,11 @@ def with_absolute_paths(raw: Any, definition: Any, absolute: Callable[[str], str
             raw = with_absolute_paths(raw, each, absolute)
     elif origin is list and isinstance(raw, list):
         return [with_absolute_paths(each, inner[0], absolute) for each in raw]
-    elif isinstance(raw, dict) and (origin is dict or _is_struct_of(raw, definition)):
-        types = {} if inner else {each.encode_name: each.type for each in msgspec.structs.fields(definition)}
-        return {
-            key: with_absolute_paths(each, inner[1] if inner else types.get(key), absolute) for key, each in raw.items()
-        }
+    elif origin is dict and isinstance(raw, dict):
+        return {name: with_absolute_paths(each, inner[1], absolute) for name, each in raw.items()}
+    elif isinstance(raw, dict) and _is_struct_of(raw, definition):
+        types = {each.encode_name: each.type for each in msgspec.structs.fields(definition)}
+        return {key: with_absolute_paths(each, types.get(key), absolute) for key, each in raw.items()}
     return raw
 
 

@@ -198,7 +198,7 @@ def test_no_import_of_detect_runs_upwards() -> None:
 
 def above_the_room_of(path: Path) -> set[str]:
     names = {name.split(".")[1] for name in imports_of(path) if name.startswith("defender_detect.")}
-    above_the_rooms = {"attachments", "audience", "config", "config_file", "mailbox", "served", "service", "showing"}
+    above_the_rooms = {"attachments", "audience", "config", "config_file", "mailbox", "service", "showing"}
     return names & (set(ROOMS) | above_the_rooms) - {path.parent.name} - ROOMS[path.parent.name]
 
 

@@ -1,4 +1,4 @@
-"""The inputs: what each operation takes, by AWS's names and with AWS's limits."""
+"""The inputs: what each operation takes, by AWS's names and with AWS's limits. A class is called as its operation."""
 
 from typing import Annotated, Any, Literal, Optional
 
@@ -48,15 +48,11 @@ class ListActiveViolations(Chosen, frozen=True, kw_only=True):
 
 
 class ListViolationEvents(Chosen, frozen=True, kw_only=True):
-    """The input of ListViolationEvents."""
-
     start_time: float
     end_time: float
 
 
 class ListMetricValues(Paged, frozen=True, kw_only=True):
-    """The input of ListMetricValues."""
-
     thing_name: ThingName
     metric_name: Annotated[str, Meta(min_length=1)]
     dimension_name: Optional[Name] = None
@@ -66,40 +62,28 @@ class ListMetricValues(Paged, frozen=True, kw_only=True):
 
 
 class ListSecurityProfiles(Paged, frozen=True, kw_only=True):
-    """The input of ListSecurityProfiles."""
-
     dimension_name: Optional[Name] = None
     metric_name: Optional[Name] = None
 
 
 class DescribeSecurityProfile(Input, frozen=True, kw_only=True):
-    """The input of DescribeSecurityProfile."""
-
     security_profile_name: Name
 
 
 class ListTargetsForSecurityProfile(Paged, frozen=True, kw_only=True):
-    """The input of ListTargetsForSecurityProfile."""
-
     security_profile_name: Name
 
 
 class ListSecurityProfilesForTarget(Paged, frozen=True, kw_only=True):
-    """The input of ListSecurityProfilesForTarget."""
-
     security_profile_target_arn: Arn
     recursive: Optional[bool] = None  # groups have no groups in them here
 
 
 class ValidateSecurityProfileBehaviors(Input, frozen=True, kw_only=True):
-    """The input of ValidateSecurityProfileBehaviors; what is wrong with the behaviors is its answer."""
-
-    behaviors: list[Any]
+    behaviors: list[Any]  # what is wrong with them is the answer
 
 
 class PutVerificationStateOnViolation(Input, frozen=True, kw_only=True):
-    """The input of PutVerificationStateOnViolation."""
-
     violation_id: ViolationId
     verification_state: State
     verification_state_description: Annotated[str, Meta(max_length=1000)] = ""
@@ -118,14 +102,10 @@ class Document(Input, frozen=True, kw_only=True):
 
 
 class CreateSecurityProfile(Document, frozen=True, kw_only=True):
-    """The input of CreateSecurityProfile."""
-
     tags: Optional[list[Any]] = None
 
 
 class UpdateSecurityProfile(Document, frozen=True, kw_only=True):
-    """The input of UpdateSecurityProfile."""
-
     delete_behaviors: Optional[bool] = None
     delete_alert_targets: Optional[bool] = None
     delete_additional_metrics_to_retain: Optional[bool] = None
@@ -134,29 +114,21 @@ class UpdateSecurityProfile(Document, frozen=True, kw_only=True):
 
 
 class DeleteSecurityProfile(Input, frozen=True, kw_only=True):
-    """The input of DeleteSecurityProfile."""
-
     security_profile_name: Name
     expected_version: Optional[int] = None
 
 
 class AttachSecurityProfile(Input, frozen=True, kw_only=True):
-    """The input of AttachSecurityProfile."""
-
     security_profile_name: Name
     security_profile_target_arn: Arn
 
 
 class DetachSecurityProfile(Input, frozen=True, kw_only=True):
-    """The input of DetachSecurityProfile."""
-
     security_profile_name: Name
     security_profile_target_arn: Arn
 
 
 class CreateCustomMetric(Input, frozen=True, kw_only=True):
-    """The input of CreateCustomMetric."""
-
     metric_name: Name
     display_name: Optional[DisplayName] = None
     metric_type: Literal["string-list", "ip-address-list", "number-list", "number"]
@@ -165,21 +137,15 @@ class CreateCustomMetric(Input, frozen=True, kw_only=True):
 
 
 class UpdateCustomMetric(Input, frozen=True, kw_only=True):
-    """The input of UpdateCustomMetric."""
-
     metric_name: Name
     display_name: DisplayName
 
 
 class DeleteCustomMetric(Input, frozen=True, kw_only=True):
-    """The input of DeleteCustomMetric."""
-
     metric_name: Name
 
 
 class DescribeCustomMetric(Input, frozen=True, kw_only=True):
-    """The input of DescribeCustomMetric."""
-
     metric_name: Name
 
 
@@ -188,8 +154,6 @@ class ListCustomMetrics(Paged, frozen=True, kw_only=True):
 
 
 class CreateDimension(Input, frozen=True, kw_only=True):
-    """The input of CreateDimension."""
-
     name: Name
     type: Literal["TOPIC_FILTER"]
     string_values: TopicFilters
@@ -198,21 +162,15 @@ class CreateDimension(Input, frozen=True, kw_only=True):
 
 
 class UpdateDimension(Input, frozen=True, kw_only=True):
-    """The input of UpdateDimension."""
-
     name: Name
     string_values: TopicFilters
 
 
 class DeleteDimension(Input, frozen=True, kw_only=True):
-    """The input of DeleteDimension."""
-
     name: Name
 
 
 class DescribeDimension(Input, frozen=True, kw_only=True):
-    """The input of DescribeDimension."""
-
     name: Name
 
 
@@ -221,8 +179,6 @@ class ListDimensions(Paged, frozen=True, kw_only=True):
 
 
 class GetBehaviorModelTrainingSummaries(Input, frozen=True, kw_only=True):
-    """The input of GetBehaviorModelTrainingSummaries."""
-
     security_profile_name: Optional[Name] = None
     max_results: Annotated[int, Meta(ge=1, le=10)] = 10
     next_token: Optional[str] = None

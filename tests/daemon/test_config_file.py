@@ -47,3 +47,11 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
 def test_a_missing_and_a_directory_for_a_file_are_refused(tmp_path: Path) -> None:
     assert "there is no such configuration file" in problems_of(tmp_path / "none.json")[0]
     assert "cannot be read: Is a directory" in problems_of(tmp_path)[0]
+
+
+def test_a_path_of_a_user_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"agent": {**NAMED, "logfile": "~no-such-user/x.log"}}))
+    assert ['the path "~no-such-user/x.log" begins with a user that there is not; give the directory'] == [
+        problem.partition(".json: ")[2] for problem in problems_of(path)
+    ]

@@ -24,14 +24,13 @@ pytest.importorskip("starlette")
 
 from defender_detect.__main__ import main
 from defender_detect.api.answers import Source
-from defender_detect.config import Config
+from defender_detect.config import Api, Config, Console
 from defender_detect.config_file import read_config
 from defender_detect.console import entrance, server
 from defender_detect.console.live import Watcher
 from defender_detect.console.pages import make_app
 from defender_detect.console.server import listen
 from defender_detect.errors import ConfigError, ListenError, StoreError
-from defender_detect.served import Api, Console
 from defender_detect.showing import (
     RememberedRules,
     check_safety,

@@ -61,7 +61,7 @@ def test_a_transport_costs_one_file_and_one_name(tmp_path: Path) -> None:
     checkout = copy_checkout(tmp_path / "checkout", *packages, PUBLISHER.name)
     (module,) = code_of("A transport")
     (checkout / "defender_publisher" / "transports" / "spool.py").write_text(module)
-    insert(checkout / "defender_daemon" / "config.py", '"websocket"],\n', '"spool", ')
+    insert(checkout / "defender_daemon" / "config.py", '"websocket"] = "certificate"\n', '"spool", ')
     agent = {"thing_name": "pi-1", "authentication": {"method": "spool"}, "state_directory": str(tmp_path)}
     (tmp_path / "config.json").write_text(json.dumps({"agent": agent}))
     program, config = checkout / PUBLISHER.name, tmp_path / "config.json"
