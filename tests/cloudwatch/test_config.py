@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from defender_cloudwatch import probe
 from defender_cloudwatch.config import Settings, read_settings
 from defender_daemon.errors import ConfigError
 
@@ -88,7 +89,10 @@ def test_cognito_keys_say_what_to_write_instead_and_show_no_password(tmp_path: P
         ({"metrics": {"namespace": "X"}, "agent": {"region": "Ireland"}}, "agent.region must be a region such as"),
     ],
 )
-def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path: Path, sections: dict[str, Any], says: str) -> None:
+def test_what_cannot_be_used_is_said_in_one_sentence(
+    tmp_path: Path, sections: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "LONGEST", 0.1)
     found = problems(tmp_path, **sections)
     assert 1 == len(found), found
     assert says in found[0]

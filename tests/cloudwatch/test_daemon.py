@@ -10,15 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.cloudwatch.asking import answer
 from tests.cloudwatch.trial import PROGRAM, ROOT, Trial
 from tests.fakes.emulator import Account
 from tests.waiting import wait_until
 
 
 def ask(trial: Trial, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **trial.account.environment}
-    command = [sys.executable, str(PROGRAM), *options, str(trial.config)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    return answer(*options, trial.config, environment={**os.environ, **trial.account.environment})
 
 
 def test_two_programs_do_not_share_a_state_and_sigterm_ends_one(tmp_path: Path, account: Account) -> None:
@@ -96,7 +95,7 @@ def test_the_words_are_the_publishers(tmp_path: Path, account: Account) -> None:
 HANGS = """
 import runpy, sys, threading
 from defender_cloudwatch import daemon, service
-daemon.PATIENCE = 1.0
+daemon.PATIENCE, daemon.STOP_WITHIN = 1.0, 0.2
 service.Service.put_logs = lambda self: threading.Event().wait()
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,17 +1,16 @@
-"""The program, as a process, by the device's certificate: from AWS IoT's credentials provider to CloudWatch."""
+"""The program by the device's certificate: from AWS IoT's credentials provider to CloudWatch."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cloudwatch.trial import PROGRAM
+from tests.cloudwatch.asking import answer
 from tests.fakes.device import Device
 from tests.fakes.emulator import Account
 
@@ -36,13 +35,7 @@ def send_once(device: Device, directory: Path, group: str = GROUP, **sections: A
         json.dumps({"agent": {**agent, "authentication": device.authentication}, "logs": logs, **sections})
     )
     kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), "--once", str(config)],
-        capture_output=True,
-        text=True,
-        env={**kept, "AWS_ENDPOINT_URL": device.account.emulator.url},
-        timeout=60,
-    )
+    return answer("--once", config, environment={**kept, "AWS_ENDPOINT_URL": device.account.emulator.url})
 
 
 def test_a_device_sends_lines_and_metrics_with_nothing_but_its_certificate(device: Device, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import re
 import signal
 import ssl
 import struct
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from defender_daemon.certificate import validity
 from defender_publisher.credentials import validity_problem
 from demo.authority import CLOCK_SKEW, Authority
 from tests.fakes import time_t
+from tests.quick import quick
 from tests.waiting import wait_until
 
 END = 2524607999  # 2049-12-31 23:59:59 UTC, when the certificates of AWS IoT end
@@ -125,9 +125,7 @@ def test_with_a_time_t_of_32_bits_the_configuration_is_checked_and_the_doctor_te
 
 
 def test_with_a_time_t_of_32_bits_the_daemon_connects_and_reports(start, write_config, broker) -> None:
-    daemon = start(
-        sys.executable, ROOT / "amazon-defender-publisher", write_config(broker.port), env=time_t.environment()
-    )
+    daemon = start(*quick(write_config(broker.port)), env=time_t.environment())
     assert wait_until(lambda: broker.seen.publishes, 60)
     daemon.send_signal(signal.SIGTERM)
     printed, _ = daemon.communicate(timeout=60)

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.quick import ONCE, quick
 from tests.recipes import code_of, copy_checkout, insert
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,18 +53,19 @@ def install(tmp_path: Path) -> Callable[..., None]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(ask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Run the publisher where the packages are installed, with custom metrics."""
+    monkeypatch.syspath_prepend(tmp_path)
 
     def run(question: str, **custom_metrics: object) -> subprocess.CompletedProcess[str]:
         config = tmp_path / "config.json"
         agent = {"thing_name": "pi-1", "dry_run": True}
         config.write_text(json.dumps({"agent": agent, "custom_metrics": custom_metrics}))
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        command = [sys.executable, PUBLISHER, question, config]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+        return ask(question, config)
 
-    return run
+    yield run
+    for package in ("rack", "shelf"):  # each test has others
+        sys.modules.pop(package, None)
 
 
 def test_a_package_adds_a_metric_by_an_entry_point(install: Callable[..., None], run: Run) -> None:
@@ -194,7 +196,8 @@ def test_a_built_in_costs_one_file_and_one_row(tmp_path: Path) -> None:
     blocks = dict.fromkeys(("listening_tcp_ports", "listening_udp_ports", "tcp_connections", "network_stats"), False)
     document = {"agent": agent, "metrics": blocks, "custom_metrics": {"entropy_available": {}}}
     (tmp_path / "config.json").write_text(json.dumps(document))
-    command = [sys.executable, checkout / PUBLISHER.name, "--dry-run", tmp_path / "config.json"]
+    dry_run = ("--dry-run", tmp_path / "config.json")
+    command = quick(*dry_run, constants=ONCE, program=checkout / PUBLISHER.name)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (0, "") == (done.returncode, done.stderr)
     assert {"entropy_available": [{"number": 256}]} == json.loads(done.stdout)["custom_metrics"]

@@ -135,7 +135,7 @@ def test_silence_wrong_ids_and_garbage_are_no_verdict(
     broker: ScriptedBroker, transport: Callable[..., MqttTransport], answer: Callable[..., object]
 ) -> None:
     broker.script.answer = answer
-    mqtt = transport(verdict_timeout=0.5)
+    mqtt = transport(verdict_timeout=0.1)
     mqtt.connect()
     with pytest.raises(NoVerdict, match="check that something answers reports at this broker"):
         mqtt.publish(7, REPORT)
@@ -159,7 +159,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(
     rejection, late = reject("InvalidPayload"), threading.Event()
     broker.script.answer = lambda topic, payload: (late.wait(PATIENCE), rejection(topic, payload))[1]
     answers_late(late)
-    mqtt = transport(verdict_timeout=0.3)
+    mqtt = transport(verdict_timeout=0.1)
     mqtt.connect()
     with pytest.raises(NoVerdict):
         mqtt.publish(7, REPORT)
@@ -171,7 +171,7 @@ def test_on_a_topic_of_ones_own_silence_is_no_failure(
     broker: ScriptedBroker, transport: Callable[..., MqttTransport]
 ) -> None:
     broker.script.answer, broker.script.suback = silent, 0x80
-    mqtt = transport(answered=False, verdict_timeout=0.3)
+    mqtt = transport(answered=False, verdict_timeout=0.1)
     mqtt.connect()
     assert not mqtt.publish(7, REPORT).answered
 
@@ -186,7 +186,7 @@ def test_a_connection_closed_on_the_report_hints_at_the_policy(
         NoVerdict, match="right after the report; let the broker's access rules allow this device to write"
     ):
         mqtt.publish(7, REPORT)
-    time.sleep(1.5)  # what the SDK would need to send it again
+    time.sleep(1.2)  # what the SDK would need to send it again
     assert 1 == len(broker.seen.publishes)
     assert not mqtt.connected
 
@@ -285,7 +285,7 @@ def test_a_lost_connection_is_replaced_and_nothing_is_sent_twice(
 def test_the_sdk_never_reconnects_by_itself(broker: ScriptedBroker, transport: Callable[..., MqttTransport]) -> None:
     transport().connect()
     broker.drop()
-    time.sleep(2.5)  # its first attempt comes after one second
+    time.sleep(1.5)  # its first attempt comes after one second
     assert 1 == len(broker.seen.connects)
 
 
@@ -327,7 +327,7 @@ def test_a_connection_after_failed_attempts_says_how_many_there_were(
 def test_silence_of_a_broker_that_answers_otherwise_is_healthy(
     broker: ScriptedBroker, transport: Callable[..., MqttTransport]
 ) -> None:
-    mqtt = transport(verdict_timeout=0.3)
+    mqtt = transport(verdict_timeout=0.1)
     mqtt.connect()
     broker.script.answer = silent
     with pytest.raises(NoVerdict, match="neither accepted nor rejected") as error:
@@ -340,7 +340,7 @@ def test_silence_of_a_broker_that_answers_otherwise_is_healthy(
 def test_silence_of_a_broker_that_does_not_answer_at_all_ends_the_session(
     broker: ScriptedBroker, transport: Callable[..., MqttTransport], answered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mqtt = transport(answered=answered, verdict_timeout=0.3)
+    mqtt = transport(answered=answered, verdict_timeout=0.1)
     mqtt.connect()
     monkeypatch.setattr(session_module, "ANSWER_TIMEOUT", 0.3)
     broker.script.frozen = True
@@ -356,7 +356,7 @@ def test_a_verdict_that_comes_late_is_heard_before_the_next_report(
     late = threading.Event()
     broker.script.answer = lambda topic, payload: (late.wait(PATIENCE), accept(topic, payload))[1]
     answers_late(late)
-    mqtt = transport(verdict_timeout=0.3)
+    mqtt = transport(verdict_timeout=0.1)
     mqtt.connect()
     with pytest.raises(NoVerdict):
         mqtt.publish(7, REPORT)

@@ -20,7 +20,7 @@ from tests.fakes.scripted_broker import ScriptedBroker
 from tests.publisher.conftest import MOMENT
 from tests.publisher.test_script import PUBLISHER, one_sentence
 from tests.quick import quick
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -174,8 +174,7 @@ def test_the_status_tells_health_by_its_exit_status(
         "next step      amazon-defender-publisher doctor",
     ] == never.stdout.splitlines()
     daemon = start(sys.executable, PUBLISHER, path)
-    while ask("--status", path).returncode == 3:
-        assert daemon.poll() is None
+    assert wait_until((tmp_path / "state" / "status.json").exists)
     late = ask("--status", "--json", path)
     assert 1 == late.returncode
     assert ("late", daemon.pid) == (json.loads(late.stdout)["health"], json.loads(late.stdout)["status"]["pid"])

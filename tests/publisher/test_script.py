@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -20,7 +21,7 @@ from defender_publisher.state import publisher_runs
 from demo.authority import Authority
 from tests.fakes.scripted_broker import Script, ScriptedBroker
 from tests.plain_python import PLAIN_PYTHON
-from tests.quick import SOON, quick
+from tests.quick import ONCE, SOON, quick
 from tests.waiting import PATIENCE, read_until, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -331,9 +332,11 @@ def test_it_goes_on_in_the_virtual_environment_beside_it(bare_copy: Path, isolat
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\necho in the environment\nexec {sys.executable} {" ".join(isolated)} "$@"\n')
     python.chmod(0o755)
-    done = without_packages(bare_copy / PUBLISHER.name, "--dry-run")
+    config = bare_copy / "config.json"
+    config.write_text('{"agent": {"thing_name": "pi-1", "dry_run": true}}')
+    done = without_packages(bare_copy / PUBLISHER.name, "--check-config", str(config))
     assert (0, "") == (done.returncode, done.stderr)
-    assert done.stdout.startswith("in the environment\n{")
+    assert done.stdout.startswith("in the environment\nthing name = pi-1\n")
     assert 1 == done.stdout.count("in the environment")
 
 
@@ -349,7 +352,7 @@ def test_sigterm_ends_a_start_that_blocks(
 
 
 def test_a_reader_that_leaves_is_no_error(run: Run) -> None:
-    command = f"{sys.executable} {PUBLISHER} --dry-run --samples 3 --interval 1 | head -1"
+    command = shlex.join(quick("--dry-run", "--samples", 3, "--interval", 1, constants=ONCE)) + " | head -1"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ("{\n", "") == (done.stdout, done.stderr)
 

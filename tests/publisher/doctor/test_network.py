@@ -86,7 +86,8 @@ def test_where_the_other_port_answers_it_is_the_advice(
     assert f"set agent.authentication.port to {broker.port}, which answers" == advice
 
 
-def test_a_port_that_says_nothing_is_a_firewalls(make_case: MakeCase) -> None:
+def test_a_port_that_says_nothing_is_a_firewalls(make_case: MakeCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "CONNECT_WITHIN", 0.2)
     listener = socket.create_server(("127.0.0.1", 0), backlog=0)
     fillers = [socket.socket() for _ in range(4)]  # a listener whose queue is full drops every SYN
     for each in fillers:
@@ -173,9 +174,10 @@ def test_a_port_that_speaks_no_tls_is_named(make_case: MakeCase) -> None:
 
 
 def test_a_server_that_takes_the_connection_and_says_nothing_does_not_hang_the_doctor(
-    make_case: MakeCase, broker: ScriptedBroker
+    make_case: MakeCase, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.script.tls = False
+    monkeypatch.setattr(network, "CONNECT_WITHIN", 0.2)
     case = make_case(broker.port)
     network.connect_tcp(case)
     says, _ = failure(network.greet_server, case)

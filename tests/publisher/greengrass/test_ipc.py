@@ -247,7 +247,7 @@ class Liar:
 )
 def test_what_is_no_answer_ends_the_connection_with_one_kind_of_error(tmp_path: Path, said: bytes) -> None:
     liar = Liar(tmp_path / "ipc.socket", said)
-    client = ipc.Client(str(liar.path), TOKEN, timeout=1.0)
+    client = ipc.Client(str(liar.path), TOKEN, timeout=0.3)
     with pytest.raises((ipc.Closed, ipc.IpcError)):
         ipc.get_configuration(client)
     assert client.closed.wait(PATIENCE)
