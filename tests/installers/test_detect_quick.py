@@ -16,7 +16,7 @@ import pytest
 
 from device_defender.shards import shards_of
 from tests.installers.test_device import load
-from tests.installers.test_linux_quick import add_tools, prefix, run
+from tests.installers.test_linux_quick import add_tools, prefix, run, run_here
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INSTALL, UNINSTALL = ROOT / "installers" / "install-detect.bash", ROOT / "installers" / "uninstall-detect.bash"
@@ -69,11 +69,11 @@ def test_a_dry_run_tells_of_every_step_and_changes_nothing(prefix: Path, directo
 
 def test_without_a_directory_it_says_what_makes_one(prefix: Path) -> None:
     usual = prefix / "etc" / NAME
-    done = run(INSTALL, "--prefix", prefix, "--non-interactive")
+    done = run_here(INSTALL, "--prefix", prefix, "--non-interactive")
     init = f"make it first: {ROOT / NAME} init {usual}\n"
     assert (1, f"directory: there is no directory {usual}; {init}") == (done.returncode, done.stderr)
     usual.mkdir(parents=True)
-    done = run(INSTALL, "--prefix", prefix)
+    done = run_here(INSTALL, "--prefix", prefix)
     assert f"directory: {usual} has no {NAME}.json and no detect.key; {init}" == done.stderr
 
 
@@ -95,7 +95,7 @@ def test_a_configuration_that_a_service_cannot_use_is_refused_before_anything_is
     prefix: Path, directory: Path, agent: dict[str, object], says: str
 ) -> None:
     write_directory(directory, **agent)
-    done = run(INSTALL, "--prefix", prefix)
+    done = run_here(INSTALL, "--prefix", prefix)
     assert (1, True) == (done.returncode, says in done.stderr), done.stderr
     assert not (prefix / "opt" / "aws" / NAME / "versions").exists()
 
@@ -103,7 +103,7 @@ def test_a_configuration_that_a_service_cannot_use_is_refused_before_anything_is
 @pytest.mark.parametrize("key", ["detect.key", "authority/authority.key"])
 def test_a_key_that_others_can_read_is_refused(prefix: Path, directory: Path, key: str) -> None:
     (directory / key).chmod(0o640)
-    done = run(INSTALL, "--prefix", prefix)
+    done = run_here(INSTALL, "--prefix", prefix)
     path = directory / key
     assert f"directory: {path} must be readable by its owner only: chmod 600 {path}\n" == done.stderr
 
@@ -114,7 +114,7 @@ def test_a_directory_that_others_can_change_is_refused(prefix: Path, directory: 
     write_directory(directory, topic="profiles")
     path = directory / name
     path.chmod(path.stat().st_mode | 0o020)
-    done = run(INSTALL, "--prefix", prefix)
+    done = run_here(INSTALL, "--prefix", prefix)
     assert (
         f"directory: {path} must belong to root, and nobody else may write it: chown -R root: {directory}; "
         in done.stderr
@@ -123,7 +123,7 @@ def test_a_directory_that_others_can_change_is_refused(prefix: Path, directory: 
 
 def test_a_directory_that_the_sandbox_hides_is_refused(prefix: Path) -> None:
     there = write_directory(prefix / "home" / "me" / "detect")
-    done = run(INSTALL, "--prefix", prefix, "--directory", there)
+    done = run_here(INSTALL, "--prefix", prefix, "--directory", there)
     assert f"directory: {there} must not be below /home, which the service cannot see: move it to /etc or /srv\n" == (
         done.stderr
     )
@@ -176,7 +176,7 @@ def test_a_python_that_is_too_old_for_detect_is_refused_with_what_else_can_be_do
     ],
 )
 def test_an_option_of_the_other_installer_is_none_of_this_one(options: list[str], says: str) -> None:
-    done = run(INSTALL, *options)
+    done = run_here(INSTALL, *options)
     assert (2, says) == (done.returncode, done.stderr.splitlines()[0])
 
 
@@ -260,7 +260,7 @@ def test_the_console_is_installed_with_its_packages_where_it_is_asked_for_or_the
     units.mkdir(parents=True)
     if there:
         (units / CONSOLE.name).write_text("[Unit]\n")
-    said = run(INSTALL, "--dry-run", "--prefix", prefix, *options)
+    said = run_here(INSTALL, "--dry-run", "--prefix", prefix, *options)
     assert (0, "") == (said.returncode, said.stderr)
     commands = said.stdout.splitlines()
     (restart,) = [line.split(" restart ")[1] for line in commands if " restart " in line]
@@ -383,7 +383,7 @@ def a_sharded_installation(prefix: Path, directory: Path, topic: str) -> Any:
 
 def test_a_topic_with_shards_makes_a_service_of_each(prefix: Path, directory: Path) -> None:
     write_directory(directory, **SHARDED)
-    said = run(INSTALL, "--dry-run", "--prefix", prefix)
+    said = run_here(INSTALL, "--dry-run", "--prefix", prefix)
     assert (0, "") == (said.returncode, said.stderr)
     (restart,) = [line.split(" restart ")[1] for line in said.stdout.splitlines() if " restart " in line]
     assert names_of(0, 1, 2) == restart.split()
@@ -419,13 +419,13 @@ def test_awss_api_for_shards_is_refused_with_what_can_be_done_instead(prefix: Pa
     write_directory(directory, **SHARDED)
     path = directory / "amazon-defender-detect.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "detect": {"api": {"port": 0}}}))
-    done = run(INSTALL, "--dry-run", "--prefix", prefix, "--console")
+    done = run_here(INSTALL, "--dry-run", "--prefix", prefix, "--console")
     assert (1, True) == (done.returncode, "detect.api answers for one Detect, and agent.topic has" in done.stderr)
 
 
 def test_a_console_is_installed_beside_shards(prefix: Path, directory: Path) -> None:
     write_directory(directory, **SHARDED)
-    done = run(INSTALL, "--dry-run", "--prefix", prefix, "--console")
+    done = run_here(INSTALL, "--dry-run", "--prefix", prefix, "--console")
     assert (0, "") == (done.returncode, done.stderr)
     assert f"restart {' '.join(names_of(0, 1, 2))} {NAME}-console.service" in done.stdout
 
@@ -527,7 +527,7 @@ def test_the_authoritys_key_is_given_to_the_service_only_where_things_renew_thei
     place = prefix / "etc" / "systemd" / "system" / f"{UNIT.name}.d" / ADDITION.name
 
     def commands() -> list[str]:
-        done = run(INSTALL, "--dry-run", "--prefix", prefix)
+        done = run_here(INSTALL, "--dry-run", "--prefix", prefix)
         assert (0, "") == (done.returncode, done.stderr)
         return [line.split()[1] for line in done.stdout.splitlines() if ADDITION.name in line]
 
@@ -544,7 +544,7 @@ def test_the_authoritys_key_is_given_to_the_service_only_where_things_renew_thei
 
 def test_an_authority_elsewhere_cannot_be_given_to_the_service(prefix: Path, directory: Path) -> None:
     write_directory(directory, renewal={"authority": "/etc/ssl/mine"})
-    done = run(INSTALL, "--prefix", prefix)
+    done = run_here(INSTALL, "--prefix", prefix)
     assert "agent.renewal.authority must be authority, whose key the service is given, got /etc/ssl/mine" in done.stderr
 
 

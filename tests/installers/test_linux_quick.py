@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import configparser
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,20 @@ def run(script: Path, *options: object, shell: str = "bash", **environment: str)
         [*shell.split(), str(script), *map(str, options)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         check=False, timeout=60, env={**os.environ, **environment},
     )  # fmt: skip
+
+
+def run_here(script: Path, *options: object) -> subprocess.CompletedProcess[str]:
+    """Run what a script becomes once it has found a Python, in this process; for what installs nothing."""
+    module, product = load()["install"], script.stem.replace("install-rpi", "install-publisher")
+    product = product.replace("install", "amazon-defender")
+    words = [product, "linux", sys.executable, "/", "", *map(str, options)]
+    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+    before = os.umask(0o077)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(streams[0]), redirect_stderr(streams[1]):
+        patch.setattr(module, "heed_signals", lambda: None)
+        status = module.main(words)
+    os.umask(before)
+    return subprocess.CompletedProcess(words, status, *(each.buffer.getvalue().decode() for each in streams))
 
 
 @pytest.fixture
@@ -146,7 +162,7 @@ def test_whatever_the_help_lists_is_an_option_and_nothing_else(prefix: Path, scr
 
 def test_an_option_and_its_value_may_be_one_word(prefix: Path, identity: list[str]) -> None:
     pairs = [f"{option}={value}" for option, value in zip(identity[::2], identity[1::2])]
-    apart, together = (run(INSTALL, "--dry-run", *options).stdout for options in (identity, pairs))
+    apart, together = (run_here(INSTALL, "--dry-run", *options).stdout for options in (identity, pairs))
     assert len(apart) > 1000
     assert re.sub(r"\d{10}$", "", apart, flags=re.MULTILINE) == re.sub(r"\d{10}$", "", together, flags=re.MULTILINE)
 
@@ -208,7 +224,9 @@ def test_nothing_of_the_directory_or_the_environment_of_whoever_installs_is_run(
 
 
 def test_every_python_of_an_installation_is_isolated_or_runs_the_program_itself(identity: list[str]) -> None:
-    lines = [line.split()[1:] for line in run(INSTALL, "--dry-run", *identity).stdout.splitlines() if " + " in line]
+    lines = [
+        line.split()[1:] for line in run_here(INSTALL, "--dry-run", *identity).stdout.splitlines() if " + " in line
+    ]
     pythons = [words for words in lines if "python" in Path(words[0]).name]
     assert len(pythons) > 8
     assert [] == [words for words in pythons if words[1] != "-I" and Path(words[2]).name != "amazon-defender-publisher"]
@@ -225,13 +243,13 @@ def test_a_file_is_found_from_the_directory_of_whoever_installs(
 
 
 def test_a_dry_run_quotes_what_a_shell_would_take_apart(prefix: Path, identity: list[str]) -> None:
-    done = run(INSTALL, "--dry-run", "--prefix", prefix, *identity)
+    done = run_here(INSTALL, "--dry-run", "--prefix", prefix, *identity)
     assert f"+ mkdir -p '{str(prefix).replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}/opt/aws/" in done.stdout
     assert [] == list(prefix.iterdir())
 
 
 def test_a_dry_run_says_what_is_missing(prefix: Path) -> None:
-    done = run(INSTALL, "--dry-run", "--prefix", prefix)
+    done = run_here(INSTALL, "--dry-run", "--prefix", prefix)
     assert (2, True) == (done.returncode, "missing: --endpoint HOST" in done.stderr)
 
 
@@ -485,7 +503,7 @@ def test_the_second_service_is_installed_where_it_is_asked_for_or_there(
     units.mkdir(parents=True)
     if there:
         (units / SECOND).write_text("[Unit]\n")
-    said = run(INSTALL, "--dry-run", "--prefix", prefix, *options, *identity).stdout
+    said = run_here(INSTALL, "--dry-run", "--prefix", prefix, *options, *identity).stdout
     restarted = [line.split()[-1] for line in said.splitlines() if " restart " in line]
     assert [SECOND if wanted else UNIT.name] == restarted
     checks = [line for line in said.splitlines() if "amazon-defender-cloudwatch" in line and "--check-config" in line]
@@ -509,7 +527,7 @@ def test_a_release_from_before_the_second_service_removes_it(prefix: Path, tmp_p
 
 
 def test_both_ways_at_once_are_refused() -> None:
-    done = run(INSTALL, "--cloudwatch", "--no-cloudwatch")
+    done = run_here(INSTALL, "--cloudwatch", "--no-cloudwatch")
     assert (2, "give --cloudwatch or --no-cloudwatch, not both") == (done.returncode, done.stderr.splitlines()[0])
 
 
@@ -538,7 +556,7 @@ def at_aws(identity: list[str]) -> list[str]:
 
 
 def test_a_service_that_would_disconnect_the_nucleus_is_refused(core: Path, identity: list[str]) -> None:
-    done = run(INSTALL, "--prefix", core, *at_aws(identity))
+    done = run_here(INSTALL, "--prefix", core, *at_aws(identity))
     assert (1, 1) == (done.returncode, len(done.stderr.splitlines()))
     assert done.stderr.startswith(
         "identity: there is a Greengrass nucleus (/greengrass/v2/config/effectiveConfig.yaml) "
@@ -552,12 +570,12 @@ def test_a_service_that_would_disconnect_the_nucleus_is_refused(core: Path, iden
 def test_the_explicit_option_and_an_installation_that_is_there_go_on_with_a_warning(
     core: Path, identity: list[str]
 ) -> None:
-    asked = run(INSTALL, "--dry-run", "--prefix", core, "--beside-greengrass", *at_aws(identity))
+    asked = run_here(INSTALL, "--dry-run", "--prefix", core, "--beside-greengrass", *at_aws(identity))
     assert (0, True) == (asked.returncode, "would disconnect each other" in asked.stderr)
     current = core / "opt" / "aws" / "amazon-defender-publisher" / "current"
     current.parent.mkdir(parents=True)
     current.symlink_to("versions/0")
-    upgraded = run(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
+    upgraded = run_here(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
     assert (0, asked.stderr) == (upgraded.returncode, upgraded.stderr)
 
 
@@ -573,7 +591,7 @@ def test_a_nucleus_that_is_not_in_the_way_is_only_spoken_of(
     core: Path, identity: list[str], config: str, endpoint: str, says: str
 ) -> None:
     (core / "greengrass" / "v2" / "config" / "effectiveConfig.yaml").write_text(config)
-    done = run(INSTALL, "--dry-run", "--prefix", core, "--endpoint", endpoint, *identity[2:])
+    done = run_here(INSTALL, "--dry-run", "--prefix", core, "--endpoint", endpoint, *identity[2:])
     assert (0, 1) == (done.returncode, len(done.stderr.splitlines()))
     assert says in done.stderr
 
@@ -582,10 +600,10 @@ def test_a_nucleus_that_was_left_behind_is_named_only_where_it_has_the_same_name
     core: Path, identity: list[str]
 ) -> None:
     (core / "etc" / "systemd" / "system" / "multi-user.target.wants" / "greengrass.service").unlink()
-    done = run(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
+    done = run_here(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
     assert (0, True) == (done.returncode, "is not enabled; once it runs, it and this service disconnect" in done.stderr)
     (core / "greengrass" / "v2" / "config" / "effectiveConfig.yaml").write_text(CORE.replace('"t"', "core-1"))
-    done = run(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
+    done = run_here(INSTALL, "--dry-run", "--prefix", core, *at_aws(identity))
     assert (0, "") == (done.returncode, done.stderr)
 
 

@@ -137,6 +137,12 @@ class Mosquitto:
             self.process.wait(PATIENCE)
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no receiver of these tests wait for long before it tries again to connect."""
+    monkeypatch.setattr("defender_detect.receive.receiver.SHORTEST_WAIT", 0.1)
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path / "ca")
