@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,8 +11,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,8 @@ from defender_publisher.state import publisher_runs
 from demo.authority import Authority
 from tests.fakes.scripted_broker import Script, ScriptedBroker
 from tests.plain_python import PLAIN_PYTHON
-from tests.waiting import PATIENCE, wait_until
+from tests.ports import fill_queue
+from tests.waiting import PATIENCE, read_until, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLISHER, START = ROOT / "amazon-defender-publisher", ROOT / "defender_start.py"
@@ -173,21 +176,20 @@ def test_sigterm_ends_the_daemon_whatever_the_network_does(
     broker: ScriptedBroker, free_port: int,
 ) -> None:  # fmt: skip
     broker.script = Script(tls=False)
-    port, backlog = (free_port, None) if trouble == "refused" else (broker.port, None)
+    port, black_hole = free_port if trouble == "refused" else broker.port, contextlib.ExitStack()
     if trouble == "black hole":  # a listener whose queue is full drops every SYN
-        backlog = socket.create_server(("127.0.0.1", 0), backlog=0)
-        port = backlog.getsockname()[1]
-        fillers = [socket.socket() for _ in range(4)]
-        for each in fillers:
-            each.setblocking(False)
-            each.connect_ex(("127.0.0.1", port))
+        listener = black_hole.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = listener.getsockname()[1]
+        for each in fill_queue(listener):
+            black_hole.enter_context(each)
     process = start(sys.executable, PUBLISHER, write_config(port))
     assert process.stdout is not None
     assert "reporting for rpi-0001" in process.stdout.readline() + process.stdout.readline()
     time.sleep(1)  # for the connection to be tried, which nothing says while it hangs
     assert None is process.poll()
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    with black_hole:
+        output, _ = process.communicate(timeout=60)
     assert 0 == process.returncode
     assert "Traceback" not in output
 
@@ -195,24 +197,24 @@ def test_sigterm_ends_the_daemon_whatever_the_network_does(
 def test_sighup_takes_a_valid_configuration_and_keeps_the_old_one_otherwise(
     write_config: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], broker: ScriptedBroker
 ) -> None:
-    def wait_for(count: int) -> None:
-        assert wait_until(lambda: len(broker.seen.publishes) >= count, 60)
+    def reported() -> list[set[str]]:
+        return [set(json.loads(payload)["custom_metrics"]) for _, payload, _ in broker.seen.publishes]
 
     path = write_config(broker.port)
     good = path.read_text()
     process = start(sys.executable, PUBLISHER, path)
-    wait_for(1)
+    assert wait_until(reported)
     path.write_text(good.replace('"publish_interval": 1', '"publish_interval": "x"'))
     process.send_signal(signal.SIGHUP)
-    wait_for(len(broker.seen.publishes) + 1)
+    read_until(process.stdout, "keeping the current configuration; the new one is invalid: ")
+    before = len(reported())
+    assert wait_until(lambda: len(reported()) > before)
     path.write_text(good.replace('"cpu_usage"', '"uptime"'))
     process.send_signal(signal.SIGHUP)
-    wait_for(len(broker.seen.publishes) + 2)
+    assert wait_until(lambda: {"uptime"} == reported()[-1])
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    metrics = [set(json.loads(payload)["custom_metrics"]) for _, payload, _ in broker.seen.publishes]
-    assert ({"cpu_usage"}, {"uptime"}) == (metrics[0], metrics[-1])
-    assert "keeping the current configuration; the new one is invalid: " in output
+    process.communicate(timeout=60)
+    assert {"cpu_usage"} == reported()[0]
     assert 0 == process.returncode
 
 
@@ -264,15 +266,19 @@ def copy_packages(directory: Path) -> None:
         shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(tmp_path: Path, unprivileged: int) -> None:
-    tree = tmp_path / "tree"
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A directory that others may look into, which pytest's own are not, or are no more once another pytest begins."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(elsewhere: Path, unprivileged: int) -> None:
+    tree = elsewhere / "tree"
     copy_packages(tree)
     shutil.copy2(PUBLISHER, tree)
     shutil.copy2(START, tree)
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory == Path("/tmp"):
-            break
-        directory.chmod(0o755)
 
     def run_as_them(*arguments: str) -> subprocess.CompletedProcess[str]:
         them = ["setpriv", f"--reuid={unprivileged}", f"--regid={unprivileged}", "--clear-groups", sys.executable]
@@ -349,8 +355,13 @@ def test_a_reader_that_leaves_is_no_error(run: Run) -> None:
 
 
 def test_an_answer_that_nobody_reads_to_its_end_ends_in_a_sentence(run: Run, write_config: Callable[..., Path]) -> None:
-    command = f"{sys.executable} {PUBLISHER} doctor {write_config(1)} | head -1"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    reading, writing = os.pipe()
+    os.close(reading)  # as `head` does, which may come to that only when everything is written
+    with os.fdopen(writing) as output:
+        command = [sys.executable, PUBLISHER, "doctor", write_config(1)]
+        done = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False
+        )  # fmt: skip
     assert "amazon-defender-publisher: the output was closed before its end" == one_sentence(done)
 
 
