@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -73,6 +74,14 @@ def restored_log() -> Iterator[None]:
     for each, (level, handlers) in zip(loggers, before):
         each.handlers[:] = handlers
         each.setLevel(level)
+
+
+@pytest.fixture
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let time stand still, so that what is said of seconds is exact however slow the machine is."""
+    now, running = time.time(), time.monotonic()
+    monkeypatch.setattr(time, "time", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: running)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ def test_healthy_is_a_daemon_whose_channels_worked_within_two_intervals(
     assert NOT_RUNNING == health.examine(settings).health
 
 
+@pytest.mark.usefixtures("stopped_clock")
 def test_a_person_reads_the_daemons_health(settings: Settings) -> None:
     with lock.take(settings.state_directory / LOCK):
         status = StatusFile(settings)

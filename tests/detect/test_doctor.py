@@ -97,7 +97,8 @@ def test_before_a_first_run_it_is_not_running(site):
     assert "next step      amazon-defender-detect doctor" in site.said()
 
 
-def test_it_is_healthy_while_it_hears_its_broker(site):
+def test_it_is_healthy_while_it_hears_its_broker(site, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: site.now)
     site.run(things=2, waiting={"the webhook at https://h": 3})
     site.report("rpi-0001", 30)
     found = site.health()
@@ -106,8 +107,8 @@ def test_it_is_healthy_while_it_hears_its_broker(site):
     said = site.said()
     for line in (
         "healthy: amazon-defender-detect ",
-        "broker         the built-in one on 127.0.0.1:18883, heard for 0:00:0",
-        "last report    of rpi-0001, 0:00:3",
+        "broker         the built-in one on 127.0.0.1:18883, heard for 0:00:00",
+        "last report    of rpi-0001, 0:00:30",
         "alarms         none are on",
         "alerts         waiting: 3 for the webhook at https://h",
         "profiles       1 with 2 behaviors",

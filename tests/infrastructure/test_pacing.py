@@ -32,8 +32,9 @@ def test_nothing_is_asked_for_nothing() -> None:
 
 def test_calls_begin_no_faster_than_the_rate() -> None:
     begun: list[float] = []
+    start = time.monotonic()  # not the first call's time: its thread may have to wait for a core
     list(paced(lambda item: begun.append(time.monotonic()), range(11), 100.0))
-    assert max(begun) - min(begun) >= 0.1 - 0.005  # sleep may end a clock's tick early
+    assert max(begun) - start >= 0.1 - 0.005  # sleep may end a clock's tick early
 
 
 def test_calls_run_side_by_side() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -21,6 +23,7 @@ from defender_publisher.state import publisher_runs
 from demo.authority import Authority
 from tests.fakes.scripted_broker import Script, ScriptedBroker
 from tests.plain_python import PLAIN_PYTHON
+from tests.ports import fill_queue
 from tests.quick import ONCE, SOON, quick
 from tests.waiting import PATIENCE, read_until, wait_until
 
@@ -175,14 +178,12 @@ def test_sigterm_ends_the_daemon_whatever_the_network_does(
     broker: ScriptedBroker, free_port: int,
 ) -> None:  # fmt: skip
     broker.script = Script(tls=False)
-    port, backlog = (free_port, None) if trouble == "refused" else (broker.port, None)
+    port, black_hole = free_port if trouble == "refused" else broker.port, contextlib.ExitStack()
     if trouble == "black hole":  # a listener whose queue is full drops every SYN
-        backlog = socket.create_server(("127.0.0.1", 0), backlog=0)
-        port = backlog.getsockname()[1]
-        fillers = [socket.socket() for _ in range(4)]
-        for each in fillers:
-            each.setblocking(False)
-            each.connect_ex(("127.0.0.1", port))
+        listener = black_hole.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = listener.getsockname()[1]
+        for each in fill_queue(listener):
+            black_hole.enter_context(each)
     process = start(*quick(write_config(port), constants={**SOON, "defender_publisher.daemon.STOP_WITHIN": 0.2}))
     read_until(process.stdout, "reporting for rpi-0001")
     if trouble == "refused":
@@ -191,7 +192,8 @@ def test_sigterm_ends_the_daemon_whatever_the_network_does(
         assert wait_until(psutil.Process(process.pid).net_connections)
     assert None is process.poll()
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    with black_hole:
+        output, _ = process.communicate(timeout=60)
     assert 0 == process.returncode
     assert "Traceback" not in output
 
@@ -271,15 +273,19 @@ def copy_packages(directory: Path) -> None:
         shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(tmp_path: Path, unprivileged: int) -> None:
-    tree = tmp_path / "tree"
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A directory that others may look into, which pytest's own are not, or are no more once another pytest begins."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(elsewhere: Path, unprivileged: int) -> None:
+    tree = elsewhere / "tree"
     copy_packages(tree)
     shutil.copy2(PUBLISHER, tree)
     shutil.copy2(START, tree)
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory == Path("/tmp"):
-            break
-        directory.chmod(0o755)
 
     def run_as_them(*arguments: str) -> subprocess.CompletedProcess[str]:
         them = ["setpriv", f"--reuid={unprivileged}", f"--regid={unprivileged}", "--clear-groups", sys.executable]
@@ -358,8 +364,13 @@ def test_a_reader_that_leaves_is_no_error(run: Run) -> None:
 
 
 def test_an_answer_that_nobody_reads_to_its_end_ends_in_a_sentence(run: Run, write_config: Callable[..., Path]) -> None:
-    command = f"{sys.executable} {PUBLISHER} doctor {write_config(1)} | head -1"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    reading, writing = os.pipe()
+    os.close(reading)  # as `head` does, which may come to that only when everything is written
+    with os.fdopen(writing) as output:
+        command = [sys.executable, PUBLISHER, "doctor", write_config(1)]
+        done = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False
+        )  # fmt: skip
     assert "amazon-defender-publisher: the output was closed before its end" == one_sentence(done)
 
 

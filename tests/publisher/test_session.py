@@ -36,6 +36,7 @@ from defender_publisher.session import Link, Session, problem_of
 from defender_publisher.tcp import open_socket
 from demo.authority import Authority
 from tests.fakes.scripted_broker import Script, ScriptedBroker, silent
+from tests.ports import fill_queue
 from tests.publisher.transports.test_websocket import HOST as AWS_HOST
 from tests.publisher.transports.test_websocket import WebSocket
 from tests.waiting import FOR_EVER, PATIENCE, outcome, wait_until
@@ -210,11 +211,8 @@ def test_a_server_that_takes_tcp_and_never_answers_tls_holds_a_connect_up_for_se
 def test_a_network_that_drops_every_packet_holds_a_connect_up_for_seconds_only() -> None:
     with contextlib.ExitStack() as stack:  # a listener whose queue is full drops every SYN
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        stack.enter_context(socket.create_connection(listener.getsockname(), PATIENCE))  # which fills it
-        for _ in range(3):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
+        for each in fill_queue(listener):
+            stack.enter_context(each)
         error = outcome(lambda: open_socket(*listener.getsockname(), timeout=0.5))
     assert isinstance(error, (TimeoutError, socket.timeout))
 

@@ -49,9 +49,11 @@ def broker(authority: Authority) -> Iterator[ScriptedBroker]:
 
 @pytest.fixture
 def ask(
-    write_config: Callable[..., Path], broker: ScriptedBroker, tmp_path: Path
+    write_config: Callable[..., Path], broker: ScriptedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., list[Step]]]:
-    """Return the top rungs while a daemon runs whose status is as the keywords say."""
+    """Return the top rungs while a daemon runs whose status is as the keywords say, and no second passes."""
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
     path = write_config(broker.port)
     daemon = StateFile(tmp_path / "state")
     daemon.acquire()
@@ -97,7 +99,7 @@ def test_a_healthy_daemon_answers_for_the_last_checks(ask: Callable[..., list[St
     )
     assert "SIGHUP" not in connect.says
     assert "(pid 4711)" in suback.says
-    assert report.says.startswith("the daemon's last report, 1700000000, 20 s ago: accepted; the next is due in 28")
+    assert report.says.startswith("the daemon's last report, 1700000000, 20 s ago: accepted; the next is due in 281 s")
 
 
 def test_a_daemon_without_a_connection_fails_with_its_last_error(ask: Callable[..., list[Step]]) -> None:
@@ -153,7 +155,7 @@ def test_an_accepted_report_overrules_whatever_looks_wrong_before_it(
     ask(last_report=LastReport(7, time.time() - seconds, verdict, 0.1))
     monkeypatch.setattr(local, "file_problems", lambda authentication: [Problem("the key cannot be read", "use sudo")])
     (path,) = tmp_path.glob("*.json")
-    steps = list(examination.examine(Case(path, {})))
+    steps = list(examination.examine(Case(path, {}, clock=time.time)))
     found = {step.rung: step for step in steps}
     if (seconds, verdict) == (20, "accepted"):
         assert (DOUBT, NOT_TRIED, OK) == tuple(found[name].verdict for name in ("key and certificate", "TLS", "report"))

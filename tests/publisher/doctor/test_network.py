@@ -17,14 +17,24 @@ from defender_publisher.doctor.case import Case
 from defender_publisher.tcp import open_socket
 from demo.authority import Authority
 from tests.fakes.scripted_broker import ScriptedBroker
+from tests.ports import fill_queue
 from tests.publisher.doctor.test_local import failure
 from tests.publisher.test_tcp import FakeProxy
+from tests.waiting import PATIENCE
 
 MakeCase = Callable[..., Case]
 
 
 @pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for what comes as long as it takes on a machine that is busy."""
+    monkeypatch.setattr(network, "ALERT_WITHIN", PATIENCE)
+    monkeypatch.setattr(network, "CONNECT_WITHIN", PATIENCE)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait a moment only, for what does not come."""
     monkeypatch.setattr(network, "ALERT_WITHIN", 0.3)
     monkeypatch.setattr(network, "CONNECT_WITHIN", 1.0)
 
@@ -86,13 +96,10 @@ def test_where_the_other_port_answers_it_is_the_advice(
     assert f"set agent.authentication.port to {broker.port}, which answers" == advice
 
 
-def test_a_port_that_says_nothing_is_a_firewalls(make_case: MakeCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "CONNECT_WITHIN", 0.2)
+@pytest.mark.usefixtures("impatient")
+def test_a_port_that_says_nothing_is_a_firewalls(make_case: MakeCase) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=0)
-    fillers = [socket.socket() for _ in range(4)]  # a listener whose queue is full drops every SYN
-    for each in fillers:
-        each.setblocking(False)
-        each.connect_ex(listener.getsockname())
+    fillers = fill_queue(listener)  # a listener whose queue is full drops every SYN
     says, advice = failure(network.connect_tcp, make_case(listener.getsockname()[1], endpoint="127.0.0.1"))
     assert says.endswith("the broker did not answer in time")
     assert "look for a firewall in between; port 1 does not answer either" == advice
@@ -110,7 +117,10 @@ def test_the_way_through_a_proxy_is_told_and_its_refusal_quoted(make_case: MakeC
     assert "check agent.proxy" == advice
 
 
-def test_tls_tells_its_version_and_the_servers_last_day(make_case: MakeCase, broker: ScriptedBroker) -> None:
+def test_tls_tells_its_version_and_the_servers_last_day(
+    make_case: MakeCase, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "ALERT_WITHIN", 0.3)  # there is none
     says = greeted(make_case(broker.port))
     assert says.startswith("TLSv1.")
     assert "the server's certificate is valid for " in says
@@ -173,11 +183,11 @@ def test_a_port_that_speaks_no_tls_is_named(make_case: MakeCase) -> None:
     assert "check agent.authentication.port, where localhost does not speak TLS" == advice
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_server_that_takes_the_connection_and_says_nothing_does_not_hang_the_doctor(
-    make_case: MakeCase, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+    make_case: MakeCase, broker: ScriptedBroker
 ) -> None:
     broker.script.tls = False
-    monkeypatch.setattr(network, "CONNECT_WITHIN", 0.2)
     case = make_case(broker.port)
     network.connect_tcp(case)
     says, _ = failure(network.greet_server, case)

@@ -165,9 +165,11 @@ def test_a_frame_above_the_nucleuss_limit_ends_the_connection_and_says_so(
 
 def test_a_call_that_is_not_answered_ends_in_an_error_and_a_late_answer_in_nothing(nucleus: Nucleus) -> None:
     nucleus.silent = {"GetConfiguration"}
-    client = ipc.Client(nucleus.path, TOKEN, timeout=0.2)
+    client = ipc.Client(nucleus.path, TOKEN, timeout=PATIENCE)
+    client._timeout = 0.2
     with pytest.raises(ipc.IpcError, match="TimeoutError: the nucleus did not answer GetConfiguration within 0.2 s"):
         ipc.get_configuration(client)
+    client._timeout = PATIENCE
     nucleus.connections[0].respond(0, 1, "aws.greengrass#GetConfigurationResponse", {"value": {"late": 1}})
     nucleus.silent = set()
     assert {"SampleIntervalSeconds": "300"} == ipc.get_configuration(client)
@@ -247,7 +249,9 @@ class Liar:
 )
 def test_what_is_no_answer_ends_the_connection_with_one_kind_of_error(tmp_path: Path, said: bytes) -> None:
     liar = Liar(tmp_path / "ipc.socket", said)
-    client = ipc.Client(str(liar.path), TOKEN, timeout=0.3)
+    client = ipc.Client(str(liar.path), TOKEN, timeout=PATIENCE)
+    client._timeout = 1.0
+    client._socket.settimeout(1.0)
     with pytest.raises((ipc.Closed, ipc.IpcError)):
         ipc.get_configuration(client)
     assert client.closed.wait(PATIENCE)

@@ -61,7 +61,8 @@ def test_a_nucleus_that_gives_no_answer_to_which_one_it_is_is_asked_again(
 ) -> None:
     """What it does not say is taken for the smaller one, and is no answer to remember."""
     nucleus = Nucleus(tmp_path / "ipc.socket", limit=limit)
-    way, client = Way(nucleus.path, TOKEN, "core-1"), ipc.Client(nucleus.path, TOKEN, timeout=0.1)
+    way, client = Way(nucleus.path, TOKEN, "core-1"), ipc.Client(nucleus.path, TOKEN, timeout=PATIENCE)
+    client._timeout = 0.1
     nucleus.silent = {"GetConfiguration"}
     assert is_lite(client, way)
     client.close()
