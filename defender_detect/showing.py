@@ -38,7 +38,7 @@ TOKEN_BYTES = 24  # of chance
 SHORTEST_TOKEN = 16  # characters of one's own
 READ_AGAIN_AFTER = 30.0  # seconds: profiles that changed are shown soon, and files are not read for each page
 
-AccessKey = Annotated[str, msgspec.Meta(pattern=r"^\w{3,128}$")]
+AccessKey = Annotated[str, msgspec.Meta(pattern=r"^\w{3,128}$(?!\n)")]
 Secret = Annotated[str, msgspec.Meta(min_length=16, max_length=256)]
 
 log = logging.getLogger(__name__)

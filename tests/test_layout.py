@@ -62,8 +62,6 @@ WITHOUT_TESTS = {  # that define nothing to test by itself
     "constructs/*.py": "one synthesis makes them all, in seconds: test_synthesis.py looks at the templates",
 }
 TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; what has a test file leaves the list
-    # by the calls: test_operations.py
-    "defender_detect/api": {"answers", "app", "faults", "inputs", "paging", "signature"},
     # test_queue.py, test_webhook.py
     "defender_detect/alerts": {"posting"},
     # on a cluster: test_cluster.py; arguments by test_job.py, lines by test_worker.py

@@ -124,7 +124,7 @@ def collect(operation: Operation, request: Request, parameters: Mapping[str, str
 def read_body(body: bytes) -> dict[str, Any]:
     """Return a body of JSON; raise a Fault for anything else."""
     try:
-        document = json.loads(body or b"{}")
+        document = msgspec.json.decode(body or b"{}")  # which takes no half of a surrogate pair, as no database does
     except (ValueError, RecursionError) as error:
         raise Fault(400, "SerializationException", "the body must be JSON") from error
     if not isinstance(document, dict):

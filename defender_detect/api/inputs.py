@@ -14,9 +14,13 @@ Page = Annotated[Annotated[int, Meta(ge=1, le=LARGEST_PAGE)], that(None, f"a who
 Kind = Literal["STATIC", "STATISTICAL", "MACHINE_LEARNING"]
 State = Literal["FALSE_POSITIVE", "BENIGN_POSITIVE", "TRUE_POSITIVE", "UNKNOWN"]
 ViolationId = Annotated[
-    str, Meta(min_length=1, max_length=128, pattern=r"^[a-zA-Z0-9\-]+$"), that(None, "1 to 128 of a-z A-Z 0-9 -")
+    str, Meta(min_length=1, max_length=128, pattern=r"^[a-zA-Z0-9\-]+$(?!\n)"), that(None, "1 to 128 of a-z A-Z 0-9 -")
 ]
 DisplayName = Annotated[str, Meta(max_length=128), that(str.isprintable, "at most 128 printable characters")]
+EARLIEST, LATEST = -62_135_596_800, 253_402_300_800  # the years 1 to 9999, which are all that ISO 8601 can say
+Time = Annotated[
+    Annotated[float, Meta(ge=EARLIEST, lt=LATEST)], that(None, "a time of the years 1 to 9999, as ISO 8601 or seconds")
+]
 RequestToken = Annotated[str, Meta(min_length=1, max_length=64)]
 TopicFilters = Annotated[list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(min_length=1, max_length=100)]
 Arn = Annotated[str, Meta(min_length=1, max_length=2048)]
@@ -48,8 +52,8 @@ class ListActiveViolations(Chosen, frozen=True, kw_only=True):
 
 
 class ListViolationEvents(Chosen, frozen=True, kw_only=True):
-    start_time: float
-    end_time: float
+    start_time: Time
+    end_time: Time
 
 
 class ListMetricValues(Paged, frozen=True, kw_only=True):
@@ -57,8 +61,8 @@ class ListMetricValues(Paged, frozen=True, kw_only=True):
     metric_name: Annotated[str, Meta(min_length=1)]
     dimension_name: Optional[Name] = None
     dimension_value_operator: Optional[Literal["IN", "NOT_IN"]] = None
-    start_time: float
-    end_time: float
+    start_time: Time
+    end_time: Time
 
 
 class ListSecurityProfiles(Paged, frozen=True, kw_only=True):

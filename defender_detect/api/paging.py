@@ -7,9 +7,11 @@ import binascii
 import json
 from typing import Any
 
+from defender_daemon.text import SURROGATE
 from defender_detect.api.faults import invalid
 
 Key = tuple[Any, ...]
+LARGEST = 2**63  # SQLite's whole numbers are below it; NaN is not
 
 
 def token_of(*key: Any) -> str:
@@ -31,8 +33,11 @@ def key_of(token: str | None, kinds: tuple[type, ...]) -> Key | None:
 
 
 def is_a(value: object, kind: type) -> bool:
-    """Whether a part of a key has its type; a whole number is a time, too."""
-    return isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
+    """Whether a part of a key has its type, and a database has room for it; a whole number is a time, too."""
+    if isinstance(value, str):
+        return kind is str and SURROGATE.search(value) is None
+    numbers = (int, float) if kind is float else (kind,)
+    return isinstance(value, numbers) and isinstance(value, (int, float)) and abs(value) < LARGEST
 
 
 def page_of(items: list[Any], token: str | None, size: int) -> tuple[list[Any], str | None]:

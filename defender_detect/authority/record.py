@@ -20,7 +20,7 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A certificate of a thing."""
 
     thing: str
-    serial: Annotated[str, Meta(pattern="^[0-9A-F]+$")]  # in hexadecimal digits, as `openssl x509 -serial` prints it
+    serial: Annotated[str, Meta(pattern=r"^[0-9A-F]+$(?!\n)")]  # hexadecimal, as `openssl x509 -serial` prints it
     issued: Seconds
     ends: Seconds
     bundle: Optional[str] = None  # where it was written with its key; without that it was never handed over

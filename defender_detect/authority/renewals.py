@@ -18,7 +18,7 @@ from device_defender import validation
 
 FILE_NAME = "renewals.json"  # in the state directory
 OVER_THE_AIR = "over the air"  # the organizational unit of certificates that count only once they are registered
-Serial = Annotated[str, Meta(pattern="^[0-9A-F]+$")]  # in hexadecimal digits, as in the record
+Serial = Annotated[str, Meta(pattern=r"^[0-9A-F]+$(?!\n)")]  # in hexadecimal digits, as in the record
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

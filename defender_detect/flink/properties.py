@@ -35,15 +35,17 @@ def is_seconds(text: str) -> bool:
 
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
 Seconds = Annotated[str, that(is_seconds, f"a number of seconds from 0 to {MOST_SECONDS:.0f}, in quotes")]
-Region = Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]+$"), that(None, "a region of AWS, such as eu-west-1")]
+Region = Annotated[
+    str, Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]+$(?!\n)"), that(None, "a region of AWS, such as eu-west-1")
+]
 StreamArn = Annotated[
     str,
-    Meta(pattern=r"^arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}$"),
+    Meta(pattern=r"^arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}$(?!\n)"),
     that(None, "the ARN of a Kinesis stream, arn:aws:kinesis:REGION:ACCOUNT:stream/NAME"),
 ]
 TopicArn = Annotated[
     str,
-    Meta(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,256}$"),
+    Meta(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,256}$(?!\n)"),
     that(None, "the ARN of an SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME"),
 ]
 

@@ -42,6 +42,10 @@ def test_what_is_kept_is_read_again_and_only_the_owner_reads_it(tmp_path):
         (b'{"certificates": [7, {}]}', "certificates[1].thing is missing"),
         (b'{"certificates": [], "more": 1}', "more is not a known key"),
         (json.dumps({"certificates": [{"thing": "a", "serial": "xyz", "issued": 1, "ends": 2}]}).encode(), "serial"),
+        (
+            b'{"certificates": [{"thing": "a", "serial": "0A\\n", "issued": 1, "ends": 2}]}',
+            "certificates[0].serial must be",
+        ),
     ],
 )
 def test_a_damaged_record_is_said(tmp_path, content, said):

@@ -78,6 +78,8 @@ def test_every_kind_of_source_and_of_place_for_alarms_is_taken() -> None:
         ({"alarms__sns": {"topic_arn": "alarms"}}, "alarms.sns: topic_arn must be the ARN of an SNS topic"),
         ({"source__kinesis": {"stream_arn": STREAM, "region": "eu-west-1"}}, "got source.files and source.kinesis"),
         ({"refused__kinesis": {"stream_arn": STREAM, "region": "Ireland"}}, "region must be a region of AWS"),
+        ({"refused__kinesis": {"stream_arn": STREAM, "region": "eu-west-1\n"}}, "region must be a region of AWS"),
+        ({"refused__kinesis": {"stream_arn": f"{STREAM}\n", "region": "eu-west-1"}}, "the ARN of a Kinesis stream"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(changed: dict[str, dict[str, str] | None], sentence: str) -> None:
