@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -121,6 +122,7 @@ def _put_in_place(settings: Settings, identities: Identities, file: JournalFile,
     """Let the daemon find the pair, and then the name that it is for; the journal goes last."""
     identities.turn(journal.slot)
     identities.show()
+    identities.note_taken(journal.slot, time.time())
     if journal.thing_name != settings.thing_name:
         assert settings.path is not None
         write_thing_name(settings.path.resolve(), str(journal.thing_name))

@@ -19,7 +19,7 @@ from defender_publisher.provisioning.claim import identities_of, is_provisioned,
 from defender_publisher.provisioning.errors import CONNECT, ProvisioningError
 from defender_publisher.provisioning.identities import Identities
 from defender_publisher.provisioning.journal import JournalFile
-from defender_publisher.provisioning.rotation import Rotation
+from defender_publisher.provisioning.rotation import MOST_ATTEMPTS, Rotation
 from defender_publisher.settings import Settings, read_settings
 from defender_publisher.state import publisher_runs
 
@@ -65,10 +65,12 @@ def rotate_device(path: Path | None, overrides: Raw, if_due: bool) -> int:
     rotation = Rotation(settings, identities, file, Broker(settings))
     try:
         rotation.check()
-        reason = rotation.reason(time.time())
-        if if_due and not reason:
-            print(f"{NOT_DUE}; nothing was changed")
+        now = time.time()
+        if if_due and not rotation.reason(now):
+            print(f"{_not_due(rotation, now)}; nothing was changed")
             return DONE
+        if problem := rotation.clock_problem(now):
+            return _say(f"{problem.says}; {problem.advice}", TRY_AGAIN)
         _warn_of_daemon(settings)
         # Who asks whether it is due tries again by itself, and has stopped the daemon until this ends.
         return _alone(identities, file, lambda: f"rotated to the certificate {rotation.rotate()}", once=if_due)
@@ -91,11 +93,17 @@ def say_whether_due(path: Path | None, overrides: Raw) -> int:
     rotation = Rotation(settings, identities, JournalFile(identities.directory), Broker(settings))
     try:
         rotation.check()
-        reason = rotation.reason(time.time())
+        now = time.time()
+        reason = rotation.reason(now)
     except OSError as error:
         return _say_which(error)
-    print(f"due: {reason}" if reason else NOT_DUE)
+    print(f"due: {reason}" if reason else _not_due(rotation, now))
     return DONE if reason else FAILED
+
+
+def _not_due(rotation: Rotation, now: float) -> str:
+    rests = rotation.rests(now)
+    return f"not due: {rests}" if rests else NOT_DUE
 
 
 def say_interrupted(changes: bool) -> int:
@@ -132,15 +140,22 @@ def _try(file: JournalFile, attempt: Attempt, backoff: Backoff, *, once: bool = 
             print(attempt())
             return DONE
         except ProvisioningError as error:
-            file.note_failure(error)
+            count = file.note_failure(error)
             if error.final:
                 return _say(str(error), REFUSED)
             wait = backoff.failed()
             left = begun + (CONNECTING_WITHIN if error.step == CONNECT else ANSWERED_WITHIN) - time.monotonic()
             if once or wait > left:
-                return _say(f"{error}; run this again", TRY_AGAIN)
+                return _say(_last_words(error, count if once else 0), TRY_AGAIN)
             log.warning("%s; next attempt in %.0f s", error, wait)
             sleep(wait)
+
+
+def _last_words(error: ProvisioningError, count: int) -> str:
+    """Return what is said of a failure that ends a run, the `count`-th like it: all of it once, and not each day."""
+    if count > MOST_ATTEMPTS:
+        return f"{error.step}: failed again, as {count - 1} times before; tried again in a day (--doctor says why)"
+    return f"{error}; {'tried once a day from now on' if count == MOST_ATTEMPTS else 'run this again'}"
 
 
 def _say(text: str, status: int) -> int:

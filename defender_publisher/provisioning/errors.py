@@ -11,12 +11,16 @@ DEVICE = "device"
 
 
 class ProvisioningError(DefenderError):
-    """A step failed; `final` says that it is refused for good, until somebody changes something."""
+    """A step failed; `final` says that it is refused for good, until somebody changes something.
 
-    def __init__(self, step: str, problem: Problem, *, final: bool = False) -> None:
+    `passes` says that it passes by itself: there is no connection now, or there were too many requests.
+    """
+
+    def __init__(self, step: str, problem: Problem, *, final: bool = False, passes: bool = False) -> None:
         super().__init__(f"{step}: {problem.says}", problem.advice)
         self.step = step
         self.final = final
+        self.passes = passes or step == CONNECT
 
 
 class UsedTokenError(ProvisioningError):

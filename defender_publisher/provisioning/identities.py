@@ -19,6 +19,7 @@ from defender_publisher.provisioning.progress import done
 
 DIRECTORY, LINK = "identities", "identity"
 KEY, CERTIFICATE, RETIRED = "private.key", "certificate.pem", "retired"
+TAKEN = "taken"  # beside a pair that this device asked for: since when it is in force, in seconds since 1970
 Slot = Literal["a", "b"]
 SLOTS: tuple[Slot, ...] = ("a", "b")
 
@@ -111,9 +112,27 @@ class Identities:
         if self.key(slot).exists():
             files.replace(self.directory / slot / RETIRED, f"{when}\n".encode(), sync=True, mode=0o644)
 
+    def note_taken(self, slot: Slot, now: float) -> None:
+        """Note since when a pair that this device asked for is in force, by the device's clock."""
+        files.replace(self.directory / slot / TAKEN, f"{int(now)}\n".encode(), sync=True, mode=0o644)
+
+    def taken(self, now: float) -> float | None:
+        """Return since when the pair is in force that the configured paths lead to, where this device asked for it.
+
+        None where that is not known, as of a time that is yet to come: the clock was wrong then, or is now.
+        """
+        slot = self.in_force
+        if slot is None or not self.linked:
+            return None
+        try:
+            since = float(files.read(self.directory / slot / TAKEN))
+        except (OSError, ValueError):
+            return None
+        return since if since <= now else None
+
     def clear(self, slot: Slot) -> None:
         """Remove what is left in a slot of an earlier pair."""
-        for name in (KEY, CERTIFICATE, RETIRED):
+        for name in (KEY, CERTIFICATE, RETIRED, TAKEN):
             files.remove(self.directory / slot / name)
 
     def take_over(self) -> bool:

@@ -24,13 +24,17 @@ MARGIN = 60.0  # seconds less, for the way
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why the last attempt failed: at which step, what was said, what to do, when, and whether for good."""
+    """Why the last attempt failed: at which step, what was said, what to do, when, and whether for good.
+
+    `count` is how many failed for something that does not pass by itself, since anything was achieved.
+    """
 
     step: str
     says: str
     advice: str
     time: float
     final: bool
+    count: int = 0
 
 
 class Journal(msgspec.Struct, frozen=True):
@@ -88,13 +92,20 @@ class JournalFile:
         done(step)
         return changed
 
-    def note_failure(self, error: ProvisioningError) -> None:
-        """Keep why an attempt failed, for the doctor; only where something is under way, and the disk takes it."""
+    def note_failure(self, error: ProvisioningError) -> int:
+        """Keep why an attempt failed, for the doctor; only where something is under way, and the disk takes it.
+
+        Returns how many have failed for something that does not pass by itself.
+        """
+        count = 0 if error.passes else 1
         with contextlib.suppress(OSError):
             journal = self.read()
             if journal is not None:
-                failure = Failure(error.step, error.problem.says, error.problem.advice, time.time(), error.final)
+                count += journal.failure.count if journal.failure is not None else 0
+                says, advice = error.problem
+                failure = Failure(error.step, says, advice, time.time(), error.final, count)
                 self.note(journal, "failure noted", failure=failure)
+        return count
 
     def remove(self) -> None:
         """Note that nothing is under way any more."""

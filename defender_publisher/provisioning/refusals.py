@@ -95,7 +95,7 @@ def unreadable(topic: str, error: Exception) -> ProvisioningError:
 def rejected(topic: str, rejection: Rejection, template: str, rotates: bool) -> ProvisioningError:
     """Say who rejected a question, and what to do about it."""
     if rejection.passes:
-        return ProvisioningError(_step_of(topic), Problem(str(rejection), "it is tried again, later"))
+        return ProvisioningError(_step_of(topic), Problem(str(rejection), "it is tried again, later"), passes=True)
     if _step_of(topic) == CSR:
         return ProvisioningError(CSR, Problem(str(rejection), _advice_on_request(topic, rejection)), final=True)
     if rejection.error_code == USED_TOKEN:

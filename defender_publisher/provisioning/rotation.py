@@ -12,7 +12,7 @@ from typing import Optional
 import msgspec
 
 from defender_daemon import files
-from defender_daemon.certificate import ends_soon, validity
+from defender_daemon.certificate import ends_soon, problem_of_dates, validity
 from defender_daemon.dates import minute_text
 from defender_publisher.errors import ConfigError, NotConnected, Problem, TransportError
 from defender_publisher.provisioning.broker import Broker, Pair
@@ -29,6 +29,9 @@ from defender_publisher.settings import Settings
 
 FULFILLED = "fulfilled.json"  # in etc/identities: the last wish that was fulfilled, which the daemon may hear again
 DAY = 86_400  # seconds
+HALF = 2  # of its validity a certificate is in force at least; one that seems to end earlier has another clock
+MOST_ATTEMPTS = 3  # that fail for something that does not pass by itself, before it is tried once a day only
+ONCE_A_DAY = 20 * 3600.0  # seconds; the timer looks daily, at any hour
 
 
 class Rotation:
@@ -60,11 +63,32 @@ class Rotation:
 
     def reason(self, now: float) -> str:
         """Return why the pair is to be replaced now, empty where it is not due."""
+        if self.rests(now):
+            return ""
         if self._file.read() is not None:
             return "an earlier run was not finished"
         if self.wish is not None:
             return f"it was asked for at {self.wish}"
         return self._age(now)
+
+    def rests(self, now: float) -> str:
+        """Return why what is due is not tried now, empty where that is not so: it has failed several times like this.
+
+        Each attempt stops the daemon, and what no policy allows is not allowed a quarter of an hour later.
+        """
+        journal = self._file.read()
+        failure = journal.failure if journal is not None else None
+        if failure is None or failure.final or failure.count < MOST_ATTEMPTS:
+            return ""  # what is refused for good is not tried every quarter of an hour by anybody
+        if not 0 <= now - failure.time < ONCE_A_DAY:
+            return ""
+        return f"it has failed {failure.count} times ({failure.says}), and is tried once a day; at once by --rotate"
+
+    def clock_problem(self, now: float) -> Optional[Problem]:
+        """Return what is wrong with a clock by which the certificate in force is yet to begin, None where it is not."""
+        certificate = str(self._settings.agent.authentication.certificate)
+        dates = validity(certificate)
+        return problem_of_dates(certificate, now) if dates is not None and now < dates[0] else None
 
     def rotate(self) -> str:
         """Replace the pair, and say so to the cloud's side; return the new certificate's ID.
@@ -143,7 +167,9 @@ class Rotation:
             done("fulfilment noted")
             if self._wish_is(journal.wish):
                 forget_wish(self._state)
-        self._identities.retire(self._identities.spare, minute_text(time.time()))
+        now = time.time()
+        self._identities.note_taken(journal.slot, now)
+        self._identities.retire(self._identities.spare, minute_text(now))
         done("retired")
         self._file.remove()
         return self._identities.certificate_id(journal.slot)
@@ -158,14 +184,20 @@ class Rotation:
             return None
 
     def _age(self, now: float) -> str:
-        """Return how old the certificate is, or when it ends, if it is to be replaced for that."""
+        """Return how old the certificate is, or when it ends, if it is to be replaced for that.
+
+        By a clock that is years ahead each new certificate is as old, and ends as soon, as the one before. So one that
+        this device asked for is as old as the time that it has been in force by this same clock.
+        """
         given, certificate = self._settings.agent.provisioning, self._settings.agent.authentication.certificate
         dates = validity(str(certificate))
         if given is None or dates is None:
             return ""
-        if ends_soon(*dates, now):
-            return f"the certificate ends on {minute_text(dates[1])}"
-        days, most = int((now - dates[0]) // DAY), given.rotate_after_days
+        begins, ends = dates
+        taken = self._identities.taken(now)
+        if ends_soon(begins, ends, now) and (taken is None or now - taken > (ends - begins) / HALF):
+            return f"the certificate ends on {minute_text(ends)}"
+        days, most = int((now - max(begins, taken or begins)) // DAY), given.rotate_after_days
         if most is None or days < most:
             return ""
         return f"the certificate is {days} days old, and agent.provisioning.rotate_after_days is {most}"

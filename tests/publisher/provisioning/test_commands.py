@@ -137,7 +137,8 @@ def test_the_services_user_can_read_the_certificate_whatever_roots_umask_is(devi
     finally:
         os.umask(before)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (device.etc / "identities").glob("**/*")}
-    assert {"a": 0o755, "b": 0o755, "certificate.pem": 0o644, "private.key": 0o600, "lock": 0o600} == modes
+    public = dict.fromkeys(("certificate.pem", "taken"), 0o644)
+    assert {"a": 0o755, "b": 0o755, **public, "private.key": 0o600, "lock": 0o600} == modes
 
 
 def test_if_due_goes_with_rotate_only(device: Device, said: Say) -> None:

@@ -44,6 +44,24 @@ def test_the_configured_paths_lead_to_whatever_is_in_force(
     assert "identity/private.key" == os.readlink(etc / "private.key")
 
 
+@pytest.mark.parametrize(
+    ("noted", "since"), [(b"1000\n", 1000.0), (b"1001\n", None), (b"nan", None), (b"", None), (None, None)]
+)
+def test_since_when_a_pair_is_in_force_is_known_as_far_as_it_can_be(
+    identities: Identities, authority: Authority, noted: bytes | None, since: float | None
+) -> None:
+    put_pair(identities, "a", authority)
+    identities.turn("a")
+    identities.note_taken("a", 12.0)
+    assert identities.taken(1000.0) is None, "the configured paths lead elsewhere"
+    identities.show()
+    path = identities.certificate("a").with_name("taken")
+    path.unlink() if noted is None else path.write_bytes(noted)
+    assert since == identities.taken(1000.0)
+    identities.clear("a")
+    assert not path.exists()
+
+
 def test_paths_in_another_directory_lead_there_too(etc: Path, tmp_path: Path, authority: Authority) -> None:
     (tmp_path / "real" / "ssl").mkdir(parents=True)
     (tmp_path / "ssl").symlink_to("real/ssl")

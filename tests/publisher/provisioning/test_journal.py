@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -57,3 +58,22 @@ def test_what_is_under_way_is_so_for_one_account_and_name(tmp_path: Path) -> Non
     assert not BEGUN.is_for("rotation", "localhost", "rpi-0001")
     assert not BEGUN.is_for("claim", "elsewhere", "rpi-0001")
     assert not BEGUN.is_for("claim", "localhost", "rpi-0002")
+
+
+def test_failures_that_do_not_pass_by_themselves_are_counted_until_something_is_achieved(tmp_path: Path) -> None:
+    file = JournalFile(tmp_path)
+    stays, passes = (ProvisioningError(HOOK, Problem("no"), passes=passes) for passes in (False, True))
+    assert 1 == file.note_failure(stays), "also where nothing is under way, or the disk is full"
+    file.note(BEGUN, "begun")
+    assert [1, 1, 2, 3] == [file.note_failure(each) for each in (stays, passes, stays, stays)]
+    file.note(BEGUN, "registered", failure=None)
+    assert 0 == file.note_failure(passes)
+
+
+def test_a_failure_that_an_earlier_release_noted_is_read(tmp_path: Path) -> None:
+    file = JournalFile(tmp_path)
+    failure = {"step": "hook", "says": "no", "advice": "", "time": 1.0, "final": False}
+    document = {"purpose": "claim", "slot": "a", "endpoint": "e", "asked_for": "t", "failure": failure}
+    file.path.write_text(json.dumps(document))
+    assert (found := file.read()) is not None
+    assert (found.failure is not None, 0) == (True, found.failure and found.failure.count)

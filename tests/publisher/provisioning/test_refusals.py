@@ -173,6 +173,21 @@ def test_what_a_policy_must_allow_is_said_of_the_question_whichever_reply_it_is_
     assert [True, False, False, False] == [each.final for each in errors]
 
 
+def test_what_passes_by_itself_is_told_from_what_somebody_must_change() -> None:
+    """The latter is not tried every quarter of an hour, since each attempt stops the daemon."""
+    hung_up = NotLetIn("hung up")
+    errors = {
+        refusals.rejected(CREATE_FROM_CSR, THROTTLED, "fleet", True): True,
+        refusals.not_connected(hung_up, "rpi-0001"): True,
+        refusals.not_let_in("rpi-0001", NotConnected("no route"), Path("j.json")): True,
+        refusals.not_let_in("rpi-0001", hung_up, Path("j.json")): False,
+        refusals.hung_up(CREATE_FROM_CSR): False,
+        refusals.unanswered(REGISTRATION, 15.0): False,
+        refusals.rejected(REGISTRATION, DENIED, "fleet", True): False,
+    }
+    assert list(errors.values()) == [each.passes for each in errors]
+
+
 def test_an_answer_that_cannot_be_read_is_tried_again() -> None:
     error = refusals.unreadable(f"{REGISTRATION}/accepted", ValueError("Expected `object`"))
     assert ("template", False, "try again") == (error.step, error.final, error.problem.advice)

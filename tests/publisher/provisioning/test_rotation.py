@@ -16,9 +16,10 @@ from defender_publisher.provisioning import commands
 from defender_publisher.snapshot import Counters
 from defender_publisher.state import StateFile
 from tests.fakes.host import COUNTERS_ONLY, ONE, Host, growth_of
-from tests.fakes.provisioning import ACTIVE, INACTIVE, LOST, THROTTLED, ProvisioningBroker, fingerprint
+from tests.fakes.provisioning import ACTIVE, DENIED, INACTIVE, LOST, THROTTLED, ProvisioningBroker, fingerprint
 from tests.publisher.provisioning.device import Device, Say, make_plain
 
+DAY = 86_400
 WISH = "2026-11-30T10:00:00Z"
 
 pytestmark = pytest.mark.usefixtures("waits")
@@ -160,6 +161,123 @@ def test_a_certificate_that_ends_soon_is_due(
     monkeypatch.setattr("defender_publisher.provisioning.commands.time.time", lambda: weeks_before)
     assert 0 == provisioned.run("--rotation-due")
     assert "due: the certificate ends on 2049-12-31 23:59 UTC\n" == said().splitlines(keepends=True)[-1]
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr("defender_publisher.provisioning.commands.time.time", lambda: seconds)
+
+
+def test_a_clock_that_is_years_ahead_costs_one_rotation_at_most(
+    provisioned: Device, aws: ProvisioningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By that clock the new certificate is as old as the one before."""
+    provisioned.configure(rotate_after_days=30)
+    ahead = time.time() + 3650 * DAY
+    for day, rotations in ((0, 1), (1, 1), (29, 1), (31, 2), (32, 2)):
+        set_clock(monkeypatch, ahead + day * DAY)
+        assert 0 == provisioned.run("--rotate", "--if-due")
+        assert rotations == len(aws.kept.committed)
+
+
+def test_a_clock_by_which_every_certificate_ends_soon_costs_one_rotation_at_most(
+    provisioned: Device, aws: ProvisioningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = seconds_of("Nov 20 00:00:00 2049 GMT")
+    for day in range(3):
+        set_clock(monkeypatch, ahead + day * DAY)
+        assert 0 == provisioned.run("--rotate", "--if-due")
+        assert 1 == len(aws.kept.committed)
+
+
+def test_the_age_of_a_certificate_is_its_own_where_the_clock_was_ahead_when_it_came(
+    device: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = int(time.time()) + 0.75  # the part of a second puts nothing into the future
+    set_clock(monkeypatch, now + 3650 * DAY)
+    assert 0 == device.run("--provision"), said()
+    device.configure(rotate_after_days=30)
+    assert 1 == device.run("--rotation-due"), "it has just come"
+    set_clock(monkeypatch, now + 29 * DAY)  # NTP
+    assert 1 == device.run("--rotation-due")
+    set_clock(monkeypatch, now + 31 * DAY)
+    assert 0 == device.run("--rotation-due")
+
+
+def test_files_of_a_bundle_are_as_old_as_they_say(
+    provisioned: Device, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provisioned.configure(rotate_after_days=30)
+    make_plain(provisioned)
+    set_clock(monkeypatch, time.time() + 31 * DAY)
+    assert 0 == provisioned.run("--rotation-due"), said()
+
+
+@pytest.mark.parametrize("options", [["--rotate"], ["--rotate", "--if-due"]])
+def test_a_clock_before_the_certificate_began_rotates_nothing(
+    provisioned: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    (provisioned.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
+    before, connects = provisioned.everything(), len(aws.seen.connects)
+    said()
+    set_clock(monkeypatch, seconds_of("Jan  1 00:00:00 2020 GMT"))
+    assert 75 == provisioned.run(*options)
+    (line,) = said().splitlines()
+    assert "is valid from " in line
+    assert "but this device's clock says 2020-01-01 00:00:00 UTC; check the clock" in line
+    assert (before, connects) == (provisioned.everything(), len(aws.seen.connects))
+
+
+def test_a_commitment_that_no_policy_allows_is_tried_three_times_and_then_once_a_day(
+    provisioned: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt stops the daemon."""
+    (provisioned.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
+    aws.next_answers["commit"] = [LOST] * 5
+    begun = time.time()
+    set_clock(monkeypatch, begun)
+    said()
+    words = [(provisioned.run("--rotate", "--if-due"), said()) for _ in range(3)]
+    assert [75] * 3 == [status for status, _ in words]
+    assert all("was not acknowledged" in text for _, text in words)
+    assert [False, False, True] == [text.endswith("; tried once a day from now on\n") for _, text in words]
+    connects = len(aws.seen.connects)
+    set_clock(monkeypatch, begun + 900)
+    assert 1 == provisioned.run("--rotation-due")
+    assert "not due: it has failed 3 times (commitment: " in (text := said())
+    assert text.endswith("), and is tried once a day; at once by --rotate\n")
+    assert (0, connects) == (provisioned.run("--rotate", "--if-due"), len(aws.seen.connects))
+    said()
+    set_clock(monkeypatch, begun + DAY)
+    assert 0 == provisioned.run("--rotation-due")
+    said()
+    assert 75 == provisioned.run("--rotate", "--if-due")
+    expected = "commitment: failed again, as 3 times before; tried again in a day (--doctor says why)\n"
+    assert expected == said()
+    assert 1 == provisioned.run("--rotation-due")
+    said()
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "ANSWERED_WITHIN", 0.0)
+        assert 75 == provisioned.run("--rotate")
+    assert "was not acknowledged" in said(), "who runs it by hand reads all of it"
+    assert 0 == provisioned.run("--rotate"), "once somebody has changed the policy"
+    assert 1 == provisioned.run("--rotation-due")
+
+
+def test_what_is_refused_for_good_is_tried_whenever_it_is_asked_for(
+    provisioned: Device, aws: ProvisioningBroker
+) -> None:
+    """Its status, 77, is what no service manager tries again by itself."""
+    (provisioned.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
+    aws.next_answers["csr"] = [DENIED] * 4
+    assert [77, 77, 77, 77, 0] == [provisioned.run("--rotate", "--if-due") for _ in range(5)]
+
+
+def test_what_passes_by_itself_is_tried_again_as_often_as_anybody_likes(
+    provisioned: Device, aws: ProvisioningBroker
+) -> None:
+    (provisioned.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
+    aws.next_answers["csr"] = [THROTTLED] * 4
+    assert [75, 75, 75, 75, 0] == [provisioned.run("--rotate", "--if-due") for _ in range(5)]
 
 
 @pytest.mark.parametrize(
