@@ -117,7 +117,7 @@ def test_silence_is_a_missing_right_to_receive_however_often(
 
     def impatient(settings: object) -> MqttTransport:
         transport = open_transport(settings)
-        transport._verdict_timeout = 0.2
+        transport.verdict_timeout = 0.2
         return transport
 
     monkeypatch.setattr(mqtt, "open_transport", impatient)
@@ -145,7 +145,7 @@ def test_on_a_topic_of_ones_own_silence_is_no_failure(
 
     def impatient(settings: object) -> MqttTransport:
         transport = open_transport(settings)
-        transport._verdict_timeout = 0.2
+        transport.verdict_timeout = 0.2
         return transport
 
     monkeypatch.setattr(mqtt, "open_transport", impatient)
