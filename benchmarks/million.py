@@ -18,12 +18,14 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.detect import (
+from benchmarks.detect import RATE, write_profile
+from benchmarks.evaluation import Measured
+from benchmarks.fleet import ODD_ONE, name_of
+from benchmarks.run import RESULTS, describe_bars, replace_section
+from benchmarks.serving import (
     DETECT,
-    RATE,
     ROOT,
     Log,
-    Measured,
     broker_command,
     count_kept,
     cpu_seconds,
@@ -34,10 +36,7 @@ from benchmarks.detect import (
     start,
     wait_for_line,
     wait_for_port,
-    write_profile,
 )
-from benchmarks.fleet import ODD_ONE, name_of
-from benchmarks.run import RESULTS, describe_bars, replace_section
 from defender_detect.console.overview import make_overview
 from defender_detect.console.sight import Sight
 from defender_detect.console.thing import make_thing

@@ -99,7 +99,7 @@ def broker_of(config: Config, credentials: Credentials, rules: Rules) -> Iterato
     if not config.agent.embedded_broker:
         yield endpoint, lambda: True
         return
-    from defender_detect.receive.broker import EmbeddedBroker  # here, because only it needs amqtt
+    from defender_detect.receive.embedded import EmbeddedBroker  # here, because only it needs amqtt
 
     revoked = Path(authentication.revoked) if authentication.revoked else None
     renewal = make_renewal(config)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from defender_detect.alerts.alerts import Alerts
 from defender_detect.alerts.followers import Reported
-from defender_detect.alerts.queue import Alerts
 from defender_detect.config import Config
 from defender_detect.evaluate.alarms import ALARM_INVALIDATED, Event, Violation
 from defender_detect.evaluate.detector import MOST_THINGS, Detector, Finding, Rules

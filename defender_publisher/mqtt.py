@@ -62,6 +62,7 @@ class MqttTransport:
     """Publishes reports by MQTT; a session that is lost is replaced by a new one, with full jitter in between.
 
     `answered` says whether Device Defender is at the other end: on a topic of one's own silence is no failure.
+    `verdict_timeout` is in seconds, and holds from the next report on when it is set.
     """
 
     largest_report = LARGEST_PAYLOAD
@@ -81,7 +82,7 @@ class MqttTransport:
         self._new_session = new_session
         self._form = form
         self._answered = answered
-        self._verdict_timeout = verdict_timeout
+        self.verdict_timeout = verdict_timeout
         self._backoff = backoff or Backoff()
         self._watcher = watcher or Watcher()
         self._opening: Session | None = None
@@ -145,7 +146,7 @@ class MqttTransport:
             self._give_up(session)  # it looked alive; a new one will do
             raise
         try:
-            accepted = verdict.wait_for(session, report_id, self._form, began + self._verdict_timeout, self._late)
+            accepted = verdict.wait_for(session, report_id, self._form, began + self.verdict_timeout, self._late)
         except NotConnected as error:
             quick = time.monotonic() - began < SOON_AFTER_PUBLISH
             raise NoVerdict(*(diagnosis.closed_on_publish(self._link) if quick else error.problem)) from error
@@ -191,10 +192,10 @@ class MqttTransport:
         """Tell a broker that has the report and does not answer it from one that is not there any more."""
         if not session.answers():
             self._give_up(session)
-            raise NoVerdict(*diagnosis.stopped_answering(self._verdict_timeout))
+            raise NoVerdict(*diagnosis.stopped_answering(self.verdict_timeout))
         if self._answered:
-            raise NoVerdict(*diagnosis.no_verdict(self._verdict_timeout, self._link), healthy=True)
-        return Delivery(self._verdict_timeout, answered=False)
+            raise NoVerdict(*diagnosis.no_verdict(self.verdict_timeout, self._link), healthy=True)
+        return Delivery(self.verdict_timeout, answered=False)
 
     def _give_up(self, session: Session) -> None:
         session.close()

@@ -215,6 +215,7 @@ def test_what_the_daemons_share_imports_msgspec_the_start_and_the_ground_floor_o
         ("transport", {"publisher", "report", "state", "device", "collectors", "mqtt"}),
         ("mqtt", {"publisher", "report", "state", "device", "collectors"}),
         ("session", {"publisher", "report", "state", "device", "collectors", "settings", "mqtt"}),
+        ("sdk", {"publisher", "report", "state", "device", "collectors", "settings", "mqtt", "session", "transports"}),
         ("publisher", {"mqtt", "session", "tcp", "console", "collectors"}),
         ("errors", {""}),
     ],
@@ -224,6 +225,11 @@ def test_imports_go_one_way(module: str, forbidden: set[str]) -> None:
     used = {name.removeprefix("defender_publisher").removeprefix(".").split(".")[0] for name in imports_of(path)
             if name.startswith("defender_publisher")}  # fmt: skip
     assert set() == used & forbidden
+
+
+def test_one_module_knows_the_inside_of_the_sdk() -> None:
+    found = {path.name for path in DEVICE if imports_any(path, "AWSIoTPythonSDK.core")}
+    assert {"sdk.py", "websocket.py"} == found  # whose doctor asks where AWS credentials are
 
 
 def test_a_json_publisher_loads_neither_cbor_nor_the_doctor_nor_anything_of_the_deployers() -> None:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyflink.common import Configuration, Duration, Encoder, SimpleStringSchema
+from pyflink.common.watermark_strategy import TimestampAssigner
 from pyflink.datastream.connectors.base import DeliveryGuarantee
 from pyflink.datastream.connectors.file_system import FileSink, FileSource, RollingPolicy, StreamFormat
 from pyflink.java_gateway import get_gateway
 
 from defender_detect.errors import ConfigError
 from defender_detect.flink.properties import Files, Kafka, Kinesis
+from defender_detect.flink.records import time_of
 
 JARS: Mapping[type, tuple[str, str]] = {  # a class that is in the jar, and the jar
     Kinesis: (
@@ -22,6 +24,14 @@ JARS: Mapping[type, tuple[str, str]] = {  # a class that is in the jar, and the 
 }
 COMMITTED = "transaction.timeout.ms"
 TRANSACTION = str(15 * 60 * 1000)  # ms; brokers allow no more unless told, and Flink's own hour is refused
+
+
+class Times(TimestampAssigner):
+    """The broker's time of a record, for sources that have none of their own."""
+
+    def extract_timestamp(self, value: str, record_timestamp: int) -> int:
+        """Return it in milliseconds."""
+        return int(time_of(value) * 1000)
 
 
 def check_jar(kind: type) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,8 @@ from pyflink.common import Configuration, Duration, Types, WatermarkStrategy
 from pyflink.datastream import CheckpointingMode, StreamExecutionEnvironment
 
 from defender_detect.flink import lines
-from defender_detect.flink.connectors import make_sink, make_source, read_files
+from defender_detect.flink.connectors import Times, make_sink, make_source, read_files
+from defender_detect.flink.datapoints import share_of
 from defender_detect.flink.deliveries import Delivery, Table, Topic
 from defender_detect.flink.functions import (
     BROADCAST,
@@ -22,7 +22,6 @@ from defender_detect.flink.functions import (
     Gate,
     Merge,
     Sample,
-    Times,
 )  # fmt: skip
 from defender_detect.flink.properties import Files, Job, Place, Properties, Sns
 from defender_detect.flink.properties import Table as TableGroup
@@ -105,7 +104,7 @@ def find_thresholds(reports: Any, rules: Any, start: Start, interval: float) -> 
     """Return the stream of percentiles over all things."""
     sampled = reports.connect(rules.broadcast(BROADCAST)).process(Sample(start, interval), LINES)
     sampled = sampled.name("find datapoints").uid("find datapoints")
-    shares = sampled.key_by(lambda line: json.dumps(json.loads(line)[:5]), key_type=Types.STRING())
+    shares = sampled.key_by(share_of, key_type=Types.STRING())
     sketches = shares.process(Condense(), SKETCHES).name("condense").uid("condense")
     merged = sketches.key_by(lambda each: each[0], key_type=Types.STRING()).process(Merge(), LINES)
     return merged.name("find thresholds").uid("find thresholds")

@@ -114,6 +114,17 @@ def succeed(kept: str | None, start: Start, text: str, now: float) -> str:
     return json.dumps(InForce(start.mark, dump(_follow(rules, in_force(kept, start), since or now))))
 
 
+def update(kept: str | None, start: Start, text: str, now: float) -> str | None:
+    """Return what is kept once a line of updates is in force, None if that changes nothing.
+
+    The empty line stands for the rules that the job was started with, which are broadcast to be known after a restart.
+    Raises ProfileError if the document is not to be in force.
+    """
+    if text.strip():
+        return succeed(kept, start, text, now)
+    return begin(start) if kept is None else None
+
+
 def only_ranked(rules: Rules) -> Rules:
     """Return the rules that have a statisticalThreshold, for who finds the datapoints of those only."""
     attachments = [

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import NamedTuple
 
 from defender_detect.evaluate import kernel
@@ -44,13 +45,21 @@ class Worker:
         """Return what a record holds, or why that is nothing."""
         return read_record(line, self._clock() + AHEAD, arrived)
 
-    def settled_at(self, record: Record) -> float:
-        """Return the time until which the thresholds for a record may still be unknown; 0 if it needs none."""
+    def settled_at(self, record: Record | Refused) -> int:
+        """Return the milliseconds until which the thresholds for a record may still be unknown; 0 if it needs none."""
         ranked = self.rules.ranked
-        if not ranked:
-            return 0.0
+        if not ranked or isinstance(record, Refused):
+            return 0
         needed = self.rules.of(record.topic.thing).ranked
-        return max((known_at(record.time, ranked[name].duration) for name in needed), default=0.0)
+        return int(max((known_at(record.time, ranked[name].duration) for name in needed), default=0.0) * 1000)
+
+    def release(self, held: Iterable[str], watermark: int) -> list[tuple[str, Record | Refused]]:
+        """Return what is settled of the records that were held back, each with its line; the others go on waiting.
+
+        What comes after a record that has to wait, waits with it.
+        """
+        records = ((line, self.read(line, watermark / 1000)) for line in held)
+        return list(takewhile(lambda each: self.settled_at(each[1]) <= watermark, records))
 
     def take(self, record: Record, kept: bytes | None, line: str) -> Taken:
         """Judge and evaluate a report."""

@@ -1,4 +1,4 @@
-"""The built-in broker: MQTT 3.1.1 with mutual TLS, and each thing kept to its own.
+"""The broker: MQTT 3.1.1 with mutual TLS, and each thing kept to its own.
 
 A connection is a stranger's until TLS has shown whose it is, and a client's from there on. What is left to do beside is
 to watch the clock: for those who say nothing, do not read, or have been shut out meanwhile.
@@ -8,38 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import errno
 import logging
 import resource
 import socket
 import ssl
 import sys
-import threading
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from defender_daemon.certificate import ends_soon
-from defender_detect.errors import BrokerError
 from defender_detect.receive.asking import Answerer
 from defender_detect.receive.client import Client
 from defender_detect.receive.credentials import Credentials
-from defender_detect.receive.endpoint import Endpoint, listen, notice_silence, send_at_once
+from defender_detect.receive.endpoint import notice_silence, send_at_once
 from defender_detect.receive.exchange import Exchange
 from defender_detect.receive.gate import Gate, Peer
-from defender_detect.receive.limits import Limits
 from defender_detect.receive.notices import Notices
-from defender_detect.receive.revoked import FILE_NAME, Revoked
+from defender_detect.receive.revoked import Revoked
 from defender_detect.receive.strangers import Strangers, network_of
 from defender_detect.receive.stream import Stream
 
-START_TIMEOUT, STOP_TIMEOUT = 10.0, 1.2  # seconds
 GOODBYE_TIMEOUT = 0.5  # seconds for clients to close their side of a connection at the end
 KEPT_FREE = 64  # files that may be open beside the connections: the store's, the log's, those of alerts
 WATCH = 1.0  # seconds between two looks at the clock
-LONGEST_TURN = 10.0  # seconds that a turn of the event loop may take; on a busy machine one takes long
 PAUSE = 0.1  # seconds before the next connection is taken when the system had no room for one
 DAY = 86_400  # seconds
 RENEW = "issue another one (amazon-defender-detect renew THING)"
@@ -215,71 +207,3 @@ class Broker:
 def files_for_connections(most_open: int) -> int:
     """Return how many of the files that a process may have open can be connections."""
     return sys.maxsize if most_open == resource.RLIM_INFINITY else max(4, most_open - KEPT_FREE)
-
-
-class EmbeddedBroker:
-    """A Broker in a thread of its own, for programs that are not written with asyncio."""
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        credentials: Credentials,
-        alerts: Mapping[str, frozenset[str]] | None = None,
-        revoked: Path | None = None,
-        limits: Limits | None = None,
-        answerer: Answerer | None = None,
-    ) -> None:
-        """Check the files and take the port; raise CredentialsError or BrokerError if that fails.
-
-        `alerts` are the topics that Detect alerts on, with the names of who else may hear them; `revoked` is the file
-        of those who are shut out; `answerer` answers what things ask the broker itself.
-        """
-        credentials.server_context()
-        replies = answerer.filters if answerer is not None else frozenset()
-        self._credentials, self._gate = credentials, Gate(alerts or {}, limits or Limits(), replies)
-        self._answerer = answerer
-        self._revoked = Revoked(revoked or credentials.root_ca.parent / FILE_NAME)
-        self._listening = listen(endpoint)
-        self.endpoint = Endpoint(endpoint.host, self._listening.getsockname()[1])
-        self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
-        self._started: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
-        self._stopping = asyncio.Event()
-        self._turned = threading.Event()  # the event loop has, since it was asked last
-        self._turned.set()
-        self._asked = 0.0
-
-    def start(self, timeout: float = START_TIMEOUT) -> None:
-        """Serve; return when clients can connect."""
-        self._thread.start()
-        try:
-            self._started.result(timeout)
-        except Exception as error:
-            raise BrokerError(f"the broker cannot start on {self.endpoint}: {error}") from error
-
-    def lives(self) -> bool:
-        """Tell whether it serves: its thread runs, and its loop takes a turn within LONGEST_TURN of a question."""
-        if not self._turned.is_set():
-            return self._thread.is_alive() and time.monotonic() - self._asked < LONGEST_TURN
-        self._turned.clear()
-        self._asked = time.monotonic()
-        with contextlib.suppress(RuntimeError):  # the loop is closed, because the thread is ending
-            self._started.result(0).call_soon_threadsafe(self._turned.set)
-            return self._thread.is_alive()
-        return False
-
-    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Close all connections, and wait for that no longer than `timeout` seconds."""
-        if self._thread.is_alive():
-            self._started.result().call_soon_threadsafe(self._stopping.set)
-            self._thread.join(timeout)
-
-    def _run(self) -> None:
-        try:
-            broker = Broker(self._listening, self._credentials, self._gate, self._revoked, self._answerer)
-            asyncio.run(broker.serve(self._started, self._stopping))
-        except Exception as error:
-            log.exception("the broker on %s ended", self.endpoint)
-            if not self._started.done():
-                self._started.set_exception(error)
-        finally:
-            self._listening.close()

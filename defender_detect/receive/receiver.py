@@ -27,9 +27,10 @@ from defender_detect.judge.verdict import (
     Verdict,
     judge,
 )
-from defender_detect.receive.connection import BufferedSocket, Client, Deafness, Message, encode_message
+from defender_detect.receive.connection import BufferedSocket, Client, Deafness
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint, send_at_once
+from defender_detect.receive.messages import Message, encode_message
 from defender_detect.receive.notices import Notices
 
 KEEP_ALIVE = 60  # seconds; a dead connection is noticed after at most twice that

@@ -9,6 +9,7 @@ import importlib
 import ssl
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from defender_daemon.config import Authentication
@@ -16,6 +17,8 @@ from defender_publisher.errors import Problem
 from defender_publisher.transport import Link, Transport, Watcher
 
 if TYPE_CHECKING:  # which ask here what a method needs
+    from defender_publisher.mqtt import MqttTransport
+    from defender_publisher.session import Companion
     from defender_publisher.settings import Settings
 
 
@@ -76,3 +79,37 @@ def link_to(settings: Settings, default_port: int) -> Link:
         topic=settings.topic,
         root_ca=str(authentication.root_ca),
     )
+
+
+def open_mqtt(settings: Settings, link: Link, watcher: Watcher | None = None) -> MqttTransport:
+    """Return the transport by the SDK, not yet connected; raises ConfigError for an old SDK."""
+    import AWSIoTPythonSDK  # here, with what needs it, because who checks a configuration does without
+
+    from defender_daemon.backoff import Backoff
+    from defender_publisher.mqtt import MqttTransport
+    from defender_publisher.sdk import check_sdk
+    from defender_publisher.session import Session
+    from defender_publisher.tcp import open_socket
+
+    check_sdk(AWSIoTPythonSDK.__version__)
+    agent = settings.agent
+    make_socket = partial(open_socket, link.host, link.port, agent.proxy)
+    companion = _wish_listener(settings)
+    return MqttTransport(
+        link,
+        lambda: Session(link, make_socket, companion),
+        agent.format,
+        answered=agent.topic is None,
+        backoff=Backoff(agent.publish_interval),
+        watcher=watcher,
+    )
+
+
+def _wish_listener(settings: Settings) -> Companion | None:
+    """Return what hears that another certificate is wished for, where the device can get one."""
+    given = settings.agent.provisioning
+    if given is None or given.rotation_template is None:
+        return None
+    from defender_publisher.provisioning.wish import WishListener  # here, because most do without
+
+    return WishListener(settings.thing_name, str(settings.agent.state_directory))

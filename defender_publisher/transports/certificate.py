@@ -13,7 +13,7 @@ from defender_daemon.config import Authentication
 from defender_publisher.endpoint import is_aws
 from defender_publisher.errors import Problem
 from defender_publisher.transport import Link, Transport, Watcher
-from defender_publisher.transports import link_to
+from defender_publisher.transports import link_to, open_mqtt
 
 if TYPE_CHECKING:
     from defender_publisher.settings import Settings
@@ -73,8 +73,6 @@ class Certificate:
 
     def open_transport(self, settings: Settings, watcher: Watcher | None) -> Transport:
         """Return the MQTT transport by mutual TLS."""
-        from defender_publisher.sdk import open_mqtt  # here, because who checks a configuration does without
-
         return open_mqtt(settings, self.link(settings), watcher)
 
 

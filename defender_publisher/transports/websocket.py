@@ -13,7 +13,7 @@ from defender_publisher.diagnosis import NO_AWS_CREDENTIALS
 from defender_publisher.endpoint import region_of
 from defender_publisher.errors import Problem, TransportError
 from defender_publisher.transport import Link, Transport, Watcher
-from defender_publisher.transports import link_to
+from defender_publisher.transports import link_to, open_mqtt
 
 if TYPE_CHECKING:
     from defender_publisher.settings import Settings
@@ -72,8 +72,6 @@ class WebSocket:
 
     def open_transport(self, settings: Settings, watcher: Watcher | None) -> Transport:
         """Return the MQTT transport by WebSocket."""
-        from defender_publisher.sdk import open_mqtt  # here, because who checks a configuration does without
-
         return open_mqtt(settings, self.link(settings), watcher)
 
 

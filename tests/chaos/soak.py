@@ -16,7 +16,7 @@ from pathlib import Path
 
 from defender_daemon import logs
 from defender_daemon.status import LastErrorHandler
-from defender_publisher import session
+from defender_publisher import sdk, session
 from defender_publisher.device import ThisDevice
 from defender_publisher.publisher import Publisher
 from defender_publisher.settings import read_settings
@@ -112,7 +112,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def compress_waits() -> None:
     """Let nothing wait for longer than it needs to: what is seconds apart on a device is milliseconds apart here."""
-    session.DISPATCH_INTERVAL = 0.02
+    sdk.DISPATCH_INTERVAL = 0.02
     session.CLOSE_TIMEOUT = 0.05
 
 

@@ -19,7 +19,7 @@ from defender_daemon.health import HEALTHY, LATE, NOT_RUNNING
 from defender_daemon.ladder import DOUBT, FAIL, NOT_TRIED, OK, Step
 from defender_daemon.status import LastErrorHandler, StatusError
 from defender_detect import doctor, health, reminder
-from defender_detect.alerts.queue import Alerts
+from defender_detect.alerts.alerts import Alerts
 from defender_detect.authority import things
 from defender_detect.authority.directory import Directory
 from defender_detect.authority.things import Wanted

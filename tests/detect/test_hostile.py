@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 
-from defender_detect.alerts.queue import Alerts
+from defender_detect.alerts.alerts import Alerts
 from defender_detect.evaluate.alarms import ALARM_CLEARED, ALARM_INVALIDATED, IN_ALARM, Event
 from defender_detect.evaluate.detector import Attachment, Detector, Rules
 from defender_detect.judge.topics import ReportTopic

@@ -15,8 +15,8 @@ pytest.importorskip("cryptography")
 
 from defender_daemon.notify import Notifier
 from defender_detect.pulse import Pulse
-from defender_detect.receive.connection import Message
 from defender_detect.receive.endpoint import Endpoint
+from defender_detect.receive.messages import Message
 from defender_detect.receive.receiver import LONGEST_TURN, Receiver
 from demo.authority import Authority
 from tests.detect.receive.test_receiver import HOST, credentials_of, report
@@ -99,8 +99,8 @@ def test_an_answer_that_hangs_is_no_progress(authority: Authority, monkeypatch: 
 def test_a_broker_whose_event_loop_stands_still_makes_no_progress(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from defender_detect.receive import broker as module
-    from defender_detect.receive.broker import EmbeddedBroker
+    from defender_detect.receive import embedded as module
+    from defender_detect.receive.embedded import EmbeddedBroker
 
     broker = EmbeddedBroker(Endpoint(HOST, 0), credentials_of(authority, authority.issue("detect", [HOST])))
     broker.start()

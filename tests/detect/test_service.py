@@ -24,7 +24,7 @@ pytest.importorskip("msgspec")
 
 import cbor2
 
-from defender_detect.alerts.queue import Alerts
+from defender_detect.alerts.alerts import Alerts
 from defender_detect.errors import AlertRefused
 from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.detector import Attachment, Rules
@@ -72,7 +72,7 @@ def encoded(report_id: int, cpu: float) -> bytes:
 def test_what_was_restored_is_kept_from_the_garbage_collector(tmp_path: Path) -> None:
     """A full collection looks at each of its objects, and holds reports up meanwhile."""
     code = (
-        "import gc; from defender_detect.service import Service; from defender_detect.alerts.queue import Alerts\n"
+        "import gc; from defender_detect.service import Service; from defender_detect.alerts.alerts import Alerts\n"
         "from defender_detect.evaluate.detector import Rules\n"
         "service = Service(Rules([]), None, Alerts([])); before = gc.get_freeze_count()\n"
         "service.restore(lambda *_: None)\n"

@@ -465,7 +465,7 @@ def watched() -> Iterator[dict[str, list[float]]]:
     sent, send = dict[str, list[float]](), Session.send
 
     def note(session: Session, topic: str, payload: bytes) -> None:
-        sent.setdefault(session._link.client_id, []).append(time.monotonic())
+        sent.setdefault(session.link.client_id, []).append(time.monotonic())
         send(session, topic, payload)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,27 +1,39 @@
-"""What the tests of the publisher share: a Greengrass component with a fake nucleus, a device that has a claim."""
+"""What the tests of the publisher share: sessions, a component with a fake nucleus, a device that has a claim."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from defender_publisher import questions, session
+from defender_publisher import questions, sdk, session
 from defender_publisher.__main__ import main
 from defender_publisher.doctor import mqtt, network
+from defender_publisher.mqtt import MqttTransport
 from defender_publisher.provisioning import calls, commands
+from defender_publisher.session import Session
+from defender_publisher.tcp import open_socket
+from defender_publisher.transport import Link
 from demo.authority import Authority
 from tests.fakes.nucleus import TOKEN, Nucleus
 from tests.fakes.provisioning import ProvisioningBroker
+from tests.fakes.scripted_broker import ScriptedBroker
 from tests.publisher.provisioning.device import Device, Say
+from tests.publisher.sessions import RecordedClient
 from tests.quick import LOOKS, RECONNECTS, SOON, quick
+from tests.waiting import PATIENCE
 
 EVERY_SECOND = {"agent": {"publish_interval": 1, "allow_short_interval": True}}
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Impatient = Callable[[], contextlib.AbstractContextManager[None]]
+TOPIC = "$aws/things/rpi-1/defender/metrics/json"
 MOMENT = 0.05  # seconds, in place of those that a single report or a check takes
 
 
@@ -52,6 +64,87 @@ def ask(
 
     yield ask
     signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def link(broker: ScriptedBroker, authority: Authority) -> Link:
+    files = authority.issue("rpi-1")
+    return Link(
+        "localhost", broker.port, "rpi-1", TOPIC,
+        str(authority.certificate), str(files.certificate), str(files.private_key),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Impatient:
+    """Make contexts in which half a second is waited for what does not come."""
+
+    @contextlib.contextmanager
+    def impatient() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "ANSWER_TIMEOUT", 0.5)
+            yield
+
+    return impatient
+
+
+@pytest.fixture
+def new_session(link: Link, broker: ScriptedBroker) -> Iterator[Callable[..., Session]]:
+    """Make sessions that are not open yet; keywords change the link. They are closed after the test."""
+    made: list[Session] = []
+
+    def new_session(**changes: Any) -> Session:
+        made.append(
+            Session(
+                msgspec.structs.replace(link, **changes),
+                lambda: open_socket("127.0.0.1", broker.port, timeout=session.ANSWER_TIMEOUT),
+            )
+        )
+        return made[-1]
+
+    yield new_session
+    for each in made:
+        if each.alive:
+            each.close()
+
+
+@pytest.fixture
+def opened(new_session: Callable[..., Session]) -> Callable[..., Session]:
+    """Make sessions that are open; keywords change the link."""
+
+    def opened(**changes: Any) -> Session:
+        made = new_session(**changes)
+        made.open()
+        return made
+
+    return opened
+
+
+@pytest.fixture
+def new_transport(link: Link, new_session: Callable[..., Session]) -> Iterator[Callable[..., MqttTransport]]:
+    made: list[MqttTransport] = []
+
+    def new_transport(verdict_timeout: float = PATIENCE) -> MqttTransport:
+        made.append(MqttTransport(link, new_session, verdict_timeout=verdict_timeout))
+        return made[-1]
+
+    yield new_transport
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[RecordedClient]:
+    """The SDK's clients that sessions make, in order."""
+    made: list[RecordedClient] = []
+
+    class Client(RecordedClient):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            made.append(self)
+
+    monkeypatch.setattr(sdk, "AWSIoTMQTTClient", Client)
+    return made
 
 
 @pytest.fixture
@@ -116,7 +209,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
     monkeypatch.setattr(calls, "APART", 0.0)
     monkeypatch.setattr(commands, "sleep", waited.append)
-    monkeypatch.setattr(session, "DISPATCH_INTERVAL", 0.05)
+    monkeypatch.setattr(sdk, "DISPATCH_INTERVAL", 0.05)
     return waited
 
 

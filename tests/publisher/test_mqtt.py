@@ -10,16 +10,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 
 import psutil
 import pytest
-from AWSIoTPythonSDK.core.protocol.internal.workers import EventConsumer
 
+from defender_publisher import sdk
 from defender_publisher import session as session_module
-from defender_publisher.errors import ConfigError, NotConnected, NotLetIn, NoVerdict, Rejected, TransportError
+from defender_publisher.errors import NotConnected, NotLetIn, NoVerdict, Rejected, TransportError
 from defender_publisher.mqtt import MqttTransport
-from defender_publisher.sdk import check_sdk
 from defender_publisher.session import Link, Session
 from defender_publisher.tcp import open_socket
 from demo.authority import Authority, Files
@@ -72,18 +70,6 @@ def transport(broker: ScriptedBroker, authority: Authority, thing: Files) -> Ite
     yield make
     for each in made:
         each.close()
-
-
-def test_a_report_is_accepted_however_rarely_the_sdk_looks(
-    broker: ScriptedBroker, transport: Callable[..., MqttTransport], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session_module, "DISPATCH_INTERVAL", FOR_EVER)
-    mqtt = transport()
-    mqtt.connect()
-    delivery = mqtt.publish(7, REPORT)
-    assert delivery.answered
-    assert [(TOPIC, REPORT, 0)] == broker.seen.publishes
-    assert [TOPIC + "/accepted", TOPIC + "/rejected"] == broker.seen.subscriptions
 
 
 def test_the_connection_names_the_thing_keeps_alive_and_sends_no_user_name(
@@ -163,7 +149,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(
     mqtt.connect()
     with pytest.raises(NoVerdict):
         mqtt.publish(7, REPORT)
-    broker.script.answer, mqtt._verdict_timeout = Script().answer, PATIENCE
+    broker.script.answer, mqtt.verdict_timeout = Script().answer, PATIENCE
     assert mqtt.publish(7, REPORT).answered
 
 
@@ -235,17 +221,6 @@ def test_a_broker_of_another_authority_is_refused(
         transport(root=other.certificate).connect()
 
 
-def test_a_connect_that_fails_wakes_the_sdks_dispatcher_however_rarely_it_looks(
-    transport: Callable[..., MqttTransport], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session_module, "DISPATCH_INTERVAL", FOR_EVER)
-    before = set(threading.enumerate())
-    with pytest.raises(TransportError):
-        transport(root=Authority(tmp_path_factory.mktemp("other"), name="another CA").certificate).connect()
-    dispatchers = [each for each in set(threading.enumerate()) - before if "_dispatch" in each.name]
-    assert wait_until(lambda: not any(each.is_alive() for each in dispatchers))
-
-
 def test_a_thing_of_another_authority_is_not_let_in(
     transport: Callable[..., MqttTransport], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -280,13 +255,6 @@ def test_a_lost_connection_is_replaced_and_nothing_is_sent_twice(
     assert mqtt.connected
     assert mqtt.publish(7, REPORT).answered
     assert (2, 2) == (len(broker.seen.connects), len(broker.seen.publishes))
-
-
-def test_the_sdk_never_reconnects_by_itself(broker: ScriptedBroker, transport: Callable[..., MqttTransport]) -> None:
-    transport().connect()
-    broker.drop()
-    time.sleep(1.5)  # its first attempt comes after one second
-    assert 1 == len(broker.seen.connects)
 
 
 def test_many_connections_leave_no_threads_and_no_descriptors_behind(
@@ -440,38 +408,6 @@ def test_a_flood_of_messages_that_nobody_asked_for_hides_no_verdict(
     assert mqtt.publish(7, REPORT).answered
 
 
-@pytest.mark.parametrize("size", [300_000, 200_000_000])
-def test_a_packet_that_no_verdict_is_in_ends_the_connection_before_it_fills_the_memory(
-    broker: ScriptedBroker, transport: Callable[..., MqttTransport], size: int
-) -> None:
-    length = bytes([size >> shift & 0x7F | 0x80 for shift in (0, 7, 14)] + [size >> 21])
-    broker.script.raw_answer = b"\x30" + length + bytes(1000)
-    mqtt = transport()
-    mqtt.connect()
-    with pytest.raises(NoVerdict, match="closed the connection right after the report"):
-        mqtt.publish(7, REPORT)
-    assert not mqtt.connected
-
-
-def test_a_connection_that_ends_in_the_middle_of_a_packet_is_lost(
-    broker: ScriptedBroker, transport: Callable[..., MqttTransport]
-) -> None:
-    """The SDK would go on reading nothing, as fast as it can, and call the connection well."""
-    broker.script.raw_answer = b"\x30\x64half a packet"
-    mqtt = transport()
-    mqtt.connect()
-
-    def drop() -> None:
-        wait_until(lambda: broker.seen.publishes)
-        time.sleep(0.2)  # for the half packet to arrive; without it the connection is lost all the same
-        broker.drop()
-
-    threading.Thread(target=drop, daemon=True).start()
-    with pytest.raises(NoVerdict):
-        mqtt.publish(7, REPORT)
-    assert wait_until(lambda: not mqtt.connected)
-
-
 def test_an_attempt_that_fails_is_logged_with_the_time_of_the_next(
     transport: Callable[..., MqttTransport], broker: ScriptedBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -479,35 +415,6 @@ def test_an_attempt_that_fails_is_logged_with_the_time_of_the_next(
     wait = transport().keep_connected()
     (record,) = caplog.records
     assert f"next attempt in {wait:.0f} s" in record.getMessage()
-
-
-@pytest.mark.parametrize("version", ["1.6.0", "1.5.4", "1.4"])
-def test_an_sdk_that_checks_no_host_name_is_refused(version: str) -> None:
-    with pytest.raises(ConfigError, match=f"must be at least 1.6.1.*{version}"):
-        check_sdk(version)
-    check_sdk("1.6.1")
-    check_sdk("1.10.0")
-
-
-def test_an_idle_connection_wakes_rarely() -> None:
-    """The SDK names the constant so, and has it (guards the pinned version)."""
-    assert 30.0 == session_module.DISPATCH_INTERVAL
-    assert hasattr(EventConsumer, "MAX_DISPATCH_INTERNAL_SEC")
-
-
-def test_the_network_thread_sleeps_until_a_pingreq_is_due_and_not_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, slept = SimpleNamespace(now=1_000.0), []
-    monkeypatch.setattr(time, "time", lambda: clock.now)
-    client = SimpleNamespace(
-        _last_msg_out=1_000.0, _last_msg_in=1_000.0, loop=lambda timeout, _packets: slept.append(timeout)
-    )
-    session_module._sleep_until_needed(client)
-    for clock.now in (1_000.0, 1_010.0, 1_059.5, 2_000.0, 10.0):  # at last the clock was set back
-        client.loop(1.0)
-    assert [60.0, 50.0, 1.0, 1.0, 60.0] == slept
-    client._last_msg_in, clock.now = 980.0, 1_000.0
-    client.loop(1.0)
-    assert 40.0 == slept[-1]
 
 
 def test_a_lost_connection_is_heard_at_once(broker: ScriptedBroker, transport: Callable[..., MqttTransport]) -> None:
@@ -518,16 +425,6 @@ def test_a_lost_connection_is_heard_at_once(broker: ScriptedBroker, transport: C
     broker.close()
     assert lost.wait(PATIENCE)
     assert not mqtt.connected
-
-
-def test_the_sdk_prints_nothing(
-    broker: ScriptedBroker, transport: Callable[..., MqttTransport], capfd: pytest.CaptureFixture[str]
-) -> None:
-    mqtt = transport()
-    mqtt.connect()
-    broker.drop()
-    wait_until(lambda: not mqtt.connected)
-    assert ("", "") == capfd.readouterr()
 
 
 def test_a_silent_network_ends_a_connect_in_time(
@@ -543,15 +440,15 @@ def test_a_silent_network_ends_a_connect_in_time(
 
 
 def test_a_session_that_cannot_even_be_made_is_a_failed_attempt_like_any_other(
-    transport: Callable[..., MqttTransport], caplog: pytest.LogCaptureFixture
+    transport: Callable[..., MqttTransport], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> Session:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     one = transport()
-    working, one._new_session = one._new_session, fail
-    assert one.keep_connected() < 5
+    with monkeypatch.context() as patch:
+        patch.setattr(sdk, "AWSIoTMQTTClient", fail)
+        assert one.keep_connected() < 5
     assert "not connected to localhost: no file can be opened (Too many open files); raise LimitNOFILE=" in caplog.text
-    one._new_session = working
     one.keep_connected()
     assert one.connected

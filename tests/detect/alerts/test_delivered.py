@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from defender_detect.alerts.alerts import Alerts
 from defender_detect.alerts.delivered import FILE, read_times
-from defender_detect.alerts.queue import Alerts
 from defender_detect.evaluate.alarms import Event
 from defender_detect.store.store import Store
 from tests.detect.alerts.test_grouping import Target, raised

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from defender_detect.alerts import export
+from defender_detect.alerts.alerts import Alerts
 from defender_detect.alerts.export import BATCH, MetricsExporter, payloads_of
 from defender_detect.alerts.followers import Reported
-from defender_detect.alerts.queue import Alerts
 from defender_detect.errors import AlertError
 from defender_detect.service import Service
 from device_defender.report import LARGEST_PAYLOAD

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from defender_detect.alerts.alerts import Alerts
 from defender_detect.alerts.delivered import FILE
 from defender_detect.alerts.grouping import AT_ONCE, BACKLOG, TOGETHER, Messages
-from defender_detect.alerts.queue import Alerts
 from defender_detect.errors import AlertError
 from defender_detect.evaluate.alarms import Event
 from defender_detect.evaluate.sentences import line_of

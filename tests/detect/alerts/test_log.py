@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from defender_detect.alerts.queue import Alerts
+from defender_detect.alerts.alerts import Alerts
 from tests.detect.evaluate.test_shapes import BODY
 from tests.detect.store.test_store import event
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from defender_detect.alerts.alerts import Alerts
 from defender_detect.alerts.of_profiles import describe_outside, make_exporters, make_profile_sinks
-from defender_detect.alerts.queue import Alerts
 from defender_detect.checking import check
 from defender_detect.config import Config
 from defender_detect.evaluate.detector import Attachment, Rules

@@ -1,41 +1,19 @@
-"""Whoever is to hear of an alarm does, in AWS's words, and a target that fails or hangs holds up nobody."""
+"""A queue hands alerts over in order, tries again after failures, and is bounded."""
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from defender_detect.alerts.queue import AlertQueue, Alerts
+from defender_detect.alerts.queue import AlertQueue
 from defender_detect.errors import AlertError, AlertRefused
+from tests.detect.alerts.sink import FakeSink
 from tests.detect.store.test_store import event
-from tests.waiting import FOR_EVER, PATIENCE, wait_until
-
-
-class FakeSink:
-    """A sink that does with each alert what is next on its list: raises it, waits for it, or takes the alert."""
-
-    name = "the fake"
-    give_up_after = 60.0
-
-    def __init__(self, *script: Exception | threading.Event) -> None:
-        self.script = list(script)
-        self.taken: list[str] = []
-        self.times: list[float] = []
-
-    def send(self, event: Any) -> None:
-        self.times.append(time.monotonic())
-        act = self.script.pop(0) if self.script else None
-        if isinstance(act, Exception):
-            raise act
-        if act is not None:
-            act.wait(PATIENCE)
-        self.taken.append(event.violation_id)
+from tests.waiting import FOR_EVER, wait_until
 
 
 @pytest.fixture
@@ -114,40 +92,3 @@ def test_how_long_the_other_side_asks_to_wait_is_how_long_we_do(queue_to: Callab
     put(queue, "a")
     assert wait_until(lambda: queue.sent == 1)
     assert 0.2 <= sink.times[1] - sink.times[0]
-
-
-def alerts_to(*sinks: FakeSink) -> Alerts:
-    alerts = Alerts(sinks, to_log=False)
-    for name in "abc":
-        alerts.tell(event(violation_id=name))
-    return alerts
-
-
-def test_the_end_hands_over_what_waits_and_says_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
-    good, bad, hangs = FakeSink(), FakeSink(*[AlertError("no")] * 9), FakeSink(hang := threading.Event())
-    alerts = alerts_to(hangs, good, bad)
-    end = threading.Thread(target=alerts.close, args=(PATIENCE,))
-    end.start()
-    assert wait_until(lambda: good.taken == ["a", "b", "c"])
-    assert [] == hangs.taken
-    hang.set()
-    end.join(PATIENCE)
-    assert ["a", "b", "c"] == hangs.taken
-    assert 1 == caplog.text.count("the fake: 3 alerts were not delivered; the list of violations has them")
-
-
-def test_the_end_does_not_wait_for_sinks_that_hang(caplog: pytest.LogCaptureFixture) -> None:
-    hangs, too = FakeSink(hang := threading.Event()), FakeSink(hang)
-    alerts_to(hangs, too).close(0.1)
-    assert ([], []) == (hangs.taken, too.taken)
-    hang.set()
-    assert 2 == caplog.text.count("the fake: 3 alerts were not delivered; the list of violations has them")
-
-
-def test_a_suppressed_alert_is_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    sink = FakeSink()
-    alerts = Alerts([sink])
-    with caplog.at_level(logging.INFO):
-        alerts.tell(event(suppressed=True))
-    alerts.close()
-    assert ([], "") == (sink.taken, caplog.text)

@@ -10,7 +10,7 @@ import pytest
 
 from defender_detect.__main__ import main
 from defender_detect.errors import ProfileError
-from defender_detect.flink.rules import begin, dump, in_force, only_ranked, parse_rules, start_with, succeed
+from defender_detect.flink.rules import begin, dump, in_force, only_ranked, parse_rules, start_with, succeed, update
 from demo.flink.reports import make_document, make_percentile_profile, make_profile
 
 FIRST, SECOND = make_document(make_profile()), make_document(make_profile(7))
@@ -82,8 +82,16 @@ def test_a_document_may_say_when_it_comes_into_force() -> None:
 def test_an_invalid_document_changes_nothing() -> None:
     start = start_with(FIRST, NOW)
     with pytest.raises(ProfileError):
-        succeed(begin(start), start, attached(behaviors=[{}]), NOW)
+        update(begin(start), start, attached(behaviors=[{}]), NOW)
     assert start.rules == dump(in_force(begin(start), start))
+
+
+def test_an_empty_line_brings_the_first_rules_in_and_after_a_restart_nothing() -> None:
+    start = start_with(FIRST, NOW)
+    kept = update(None, start, "", NOW)
+    assert begin(start) == kept
+    assert update(kept, start, " \n", NOW) is None
+    assert succeed(kept, start, SECOND, NOW) == update(kept, start, SECOND, NOW)
 
 
 def test_datapoints_are_found_by_the_behaviors_with_a_percentile_only() -> None:

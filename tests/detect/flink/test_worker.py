@@ -142,12 +142,21 @@ def test_the_same_records_give_the_same_ids() -> None:
 def test_a_record_waits_for_a_threshold_only_where_its_thing_is_compared_with_one() -> None:
     plain, ranked = (Bench(make_document(*each)) for each in ([make_profile()], [make_percentile_profile()]))
     line = report(1, NOW, 22)
-    records = [bench.worker.read(line) for bench in (plain, ranked)]
-    settled = [
-        bench.worker.settled_at(record) for bench, record in zip((plain, ranked), records) if isinstance(record, Record)
-    ]
-    assert 0.0 == settled[0]
-    assert NOW - 600 < settled[1] <= NOW - LATE
+    settled = [bench.worker.settled_at(bench.worker.read(line)) for bench in (plain, ranked)]
+    assert 0 == settled[0]
+    assert NOW - 600 < settled[1] / 1000 <= NOW - LATE
+    assert 0 == ranked.worker.settled_at(ranked.worker.read("{}"))
+
+
+def test_records_that_were_held_back_are_released_in_their_order_once_all_before_them_are_settled() -> None:
+    worker = Bench(make_document(make_percentile_profile())).worker
+    early, late = report(1, NOW, 22), report(2, NOW + 600, 22)
+    settled = worker.settled_at(worker.read(early))
+    held = [early, "{}", late, early]
+    assert [] == worker.release(held, settled - 1)
+    assert [early, "{}"] == [line for line, _ in worker.release(held, settled)]
+    assert [Record, Refused] == [type(record) for _, record in worker.release(held, settled)]
+    assert held == [line for line, _ in worker.release(held, settled + 600_000)]
 
 
 def test_what_is_kept_of_a_thing_is_its_timer_and_the_kernels_state() -> None:

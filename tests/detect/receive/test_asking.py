@@ -24,8 +24,8 @@ from defender_detect.authority.directory import Directory
 from defender_detect.authority.initialization import Wish
 from defender_detect.authority.things import Wanted
 from defender_detect.config_file import read_config
-from defender_detect.receive.broker import EmbeddedBroker
 from defender_detect.receive.credentials import Credentials
+from defender_detect.receive.embedded import EmbeddedBroker
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.limits import Limits
 from defender_detect.renewal import CREATE, REGISTER, SHADOW

@@ -19,8 +19,9 @@ if sys.version_info < (3, 10):
     pytest.skip("amqtt needs Python 3.10 or later", allow_module_level=True)
 pytest.importorskip("amqtt")
 
-from defender_detect.receive.broker import EmbeddedBroker, files_for_connections
+from defender_detect.receive.broker import files_for_connections
 from defender_detect.receive.credentials import Credentials
+from defender_detect.receive.embedded import EmbeddedBroker
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.limits import Limits
 from demo.authority import Authority
@@ -222,38 +223,8 @@ def test_the_broker_listens_on_the_loopback_address_only(broker):
     assert listening_addresses(broker.endpoint.port) == {"0100007F"}
 
 
-def test_a_broker_that_nobody_is_connected_to_ends_without_a_word(credentials, caplog):
-    embedded = EmbeddedBroker(Endpoint(HOST, 0), credentials)
-    embedded.start()
-    embedded.stop()
-    assert "" == caplog.text
-
-
 @pytest.mark.parametrize(
     ("most_open", "connections"), [(1_024, 960), (70, 6), (20, 4), (resource.RLIM_INFINITY, sys.maxsize)]
 )
 def test_some_files_are_kept_for_what_is_no_connection(most_open, connections):
     assert connections == files_for_connections(most_open)
-
-
-def test_a_broker_that_nobody_came_to_stops_without_a_word(credentials, caplog):
-    for _ in range(5):
-        embedded = EmbeddedBroker(Endpoint(HOST, 0), credentials)
-        embedded.start()
-        embedded.stop(PATIENCE)
-    assert [] == caplog.records
-
-
-def test_it_stops_though_clients_are_connected(credentials, thing_credentials):
-    embedded = EmbeddedBroker(Endpoint(HOST, 0), credentials)
-    embedded.start()
-    thing = Thing(embedded.endpoint, thing_credentials, "thing")
-    context = thing_credentials.client_context()
-    with (
-        socket.create_connection((HOST, embedded.endpoint.port)) as plain,
-        context.wrap_socket(plain, server_hostname=HOST),
-    ):  # a client that never says anything
-        embedded.stop(PATIENCE)
-    assert thing.lost.wait(PATIENCE)
-    with socket.socket() as probe:
-        assert probe.connect_ex((HOST, embedded.endpoint.port)) != 0

@@ -21,8 +21,8 @@ if sys.version_info < (3, 10):
     pytest.skip("amqtt needs Python 3.10 or later", allow_module_level=True)
 pytest.importorskip("amqtt")
 
-from defender_detect.receive.broker import EmbeddedBroker
 from defender_detect.receive.credentials import Credentials
+from defender_detect.receive.embedded import EmbeddedBroker
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.limits import Limits
 from demo.authority import Authority

@@ -30,7 +30,7 @@ pytest.importorskip("amqtt")
 from defender_daemon.logs import OneLine
 from defender_detect.authority.registrar import Registrar
 from defender_detect.authority.wishes import Wishes, write_wishes
-from defender_detect.receive.broker import EmbeddedBroker
+from defender_detect.receive.embedded import EmbeddedBroker
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.limits import Limits
 from defender_detect.renewal import CREATE, REGISTER, SHADOW, Renewal

@@ -113,7 +113,7 @@ def test_silence_is_a_missing_right_to_receive_however_often(
 
     def impatient(settings: object) -> MqttTransport:
         transport = open_transport(settings)
-        transport._verdict_timeout = 0.1
+        transport.verdict_timeout = 0.1
         return transport
 
     monkeypatch.setattr(mqtt, "open_transport", impatient)
@@ -141,7 +141,7 @@ def test_on_a_topic_of_ones_own_silence_is_no_failure(
 
     def impatient(settings: object) -> MqttTransport:
         transport = open_transport(settings)
-        transport._verdict_timeout = 0.1
+        transport.verdict_timeout = 0.1
         return transport
 
     monkeypatch.setattr(mqtt, "open_transport", impatient)

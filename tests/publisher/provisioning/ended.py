@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from defender_publisher import session
+from defender_publisher import sdk
 from defender_publisher.__main__ import main
 from defender_publisher.provisioning import calls, commands
 
@@ -57,7 +57,7 @@ if __name__ == "__main__":
     steps.setLevel(logging.DEBUG)
     steps.addHandler(Steps())
     calls.APART = 0.0
-    session.DISPATCH_INTERVAL = 0.05
+    sdk.DISPATCH_INTERVAL = 0.05
     commands.sleep = lambda seconds: None
     count = count_changes()
     status = main(sys.argv[1:])
