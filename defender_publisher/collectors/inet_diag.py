@@ -101,8 +101,8 @@ class _Connections:
         self._all_are_kept = most is None
         self._ends: set[End] = set()
         self._tail = b""
-        self._at_hand = bytearray()
-        self._starts: list[int] = []  # of the messages at hand
+        self._at_hand: list[tuple[bytes, int]] = []  # runs, copied one by one: a copy that grew would move in memory
+        self._held = 0  # bytes at hand
 
     def add(self, run: memoryview, stride: int) -> None:
         """Take a run of connections, without those that repeat the end of the last one."""
@@ -112,19 +112,27 @@ class _Connections:
             run = run[stride:]
         if not len(run):
             return None
-        self._tail = (self._tail + run[-TAIL:].tobytes())[-TAIL:]
+        end = run[-TAIL:].tobytes()
+        self._tail = end if len(end) == TAIL else (self._tail + end)[-TAIL:]
         self._ends |= ends_of(run, stride)
-        if not self._sample.seen and len(self._at_hand) + len(run) <= AT_HAND:
-            self._starts += range(len(self._at_hand), len(self._at_hand) + len(run), stride)
-            self._at_hand += run
+        if not self._sample.seen and self._held + len(run) <= AT_HAND:
+            self._at_hand.append((run.tobytes(), stride))
+            self._held += len(run)
             return None
         self._choose_from_those_at_hand()
         return self._sample.pass_by(len(run) // stride, lambda index: fields_at(run, index * stride))
 
     def _choose_from_those_at_hand(self) -> None:
-        if self._starts:
-            self._sample.begin(len(self._starts), lambda index: fields_at(self._at_hand, self._starts[index]))
-            self._at_hand, self._starts = bytearray(), []
+        if self._at_hand:
+            self._sample.begin(sum(len(run) // stride for run, stride in self._at_hand), self._one_at_hand)
+            self._at_hand = []
+
+    def _one_at_hand(self, index: int) -> Fields:
+        for run, stride in self._at_hand:
+            if index * stride < len(run):
+                return fields_at(run, index * stride)
+            index -= len(run) // stride
+        raise IndexError(index)
 
     def table(self, others: list[SocketRow], decode: Decoder) -> Table:
         """Return the connections together with the other sockets."""
