@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 
 from defender_publisher.collectors.inet_messages import (
@@ -18,7 +19,16 @@ from defender_publisher.collectors.inet_messages import (
     fields_at,
     fields_of,
 )
-from defender_publisher.collectors.netlink import ATTEMPTS, SOCK_DIAG, Interrupted, NetlinkError, Run, dump, is_constant
+from defender_publisher.collectors.netlink import (
+    ATTEMPTS,
+    SOCK_DIAG,
+    Interrupted,
+    Kernel,
+    NetlinkError,
+    Run,
+    dump,
+    is_constant,
+)
 from defender_publisher.collectors.reservoir import Reservoir
 from defender_publisher.collectors.table import ESTABLISHED, SocketRow, Table
 
@@ -33,24 +43,25 @@ AT_HAND = 192 * 1024  # bytes; up to some 1,500 connections are chosen from at o
 TAIL = 4096  # bytes; more than any of the kernel's hash chains takes, of which it can repeat one (see `_Connections`)
 
 
-def read_table(protocol: str, states: Collection[int], most: int | None = None) -> Table:
+def read_table(protocol: str, states: Collection[int], most: int | None = None, kernel: Kernel | None = None) -> Table:
     """Return the sockets of "tcp" or "udp" in one of the states; of more than `most` TCP connections only a sample.
 
-    Needs no privilege. Raises NetlinkError.
+    Who asks often keeps a `kernel` of SOCK_DIAG. Needs no privilege. Raises NetlinkError.
     """
+    ask = kernel.dump if kernel else partial(dump, SOCK_DIAG)
     for _ in range(ATTEMPTS - 1):
         try:
-            return table_of(_runs(protocol, states), most)
+            return table_of(_runs(ask, protocol, states), most)
         except Interrupted:
             continue
-    return table_of(_runs(protocol, states), most)
+    return table_of(_runs(ask, protocol, states), most)
 
 
-def _runs(protocol: str, states: Collection[int]) -> Iterator[Run]:
+def _runs(ask: Callable[[int, bytes, int], Iterator[Run]], protocol: str, states: Collection[int]) -> Iterator[Run]:
     mask = sum(1 << state for state in states)
     if protocol == "tcp":
         try:
-            yield from dump(SOCK_DIAG, TCPDIAG_GETSOCK, ONE_PASS.pack(mask, 0), TCPDIAG_GETSOCK)
+            yield from ask(TCPDIAG_GETSOCK, ONE_PASS.pack(mask, 0), TCPDIAG_GETSOCK)
         except NetlinkError as error:
             if not error.permanent:
                 raise
@@ -58,7 +69,7 @@ def _runs(protocol: str, states: Collection[int]) -> Iterator[Run]:
             return
     for family in FAMILIES:
         request = BY_FAMILY.pack(family, PROTOCOLS[protocol], mask)
-        yield from dump(SOCK_DIAG, SOCK_DIAG_BY_FAMILY, request, SOCK_DIAG_BY_FAMILY)
+        yield from ask(SOCK_DIAG_BY_FAMILY, request, SOCK_DIAG_BY_FAMILY)
 
 
 def table_of(runs: Iterable[Run], most: int | None = None) -> Table:
