@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import ssl
 import stat
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 from defender_daemon.dates import date_text, seconds_of
 from defender_daemon.errors import Problem
+from defender_daemon.text import quoted
 
 CHECK_CLOCK = "check the clock, and let NTP keep it: timedatectl set-ntp true"
 # A certificate and nothing else, of what PEM allows around it; the end of a line may be that of any system.
@@ -37,7 +37,7 @@ def file_problems(key: str, path: str) -> Iterator[Problem]:
         return
     if key == "private_key" and mode & 0o077 and not _kept_by_systemd(path):
         says = f"{where} must be readable by its owner only, but {path} has mode {mode:04o}"
-        yield Problem(says, f"run: chmod 600 {shlex.quote(path)}")
+        yield Problem(says, f"run: chmod 600 {quoted(path)}")
 
 
 def _kept_by_systemd(path: str) -> bool:
@@ -65,7 +65,7 @@ def pair_problems(certificate: str, private_key: str) -> Iterator[Problem]:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, private_key, password=_refuse_password)
     except _EncryptedKeyError:
         says = f"{KEY} must not be encrypted, because a daemon cannot type a pass phrase: {private_key}"
-        yield Problem(says, f"decrypt it: openssl pkey -in {shlex.quote(private_key)} -out NEW")
+        yield Problem(says, f"decrypt it: openssl pkey -in {quoted(private_key)} -out NEW")
     except ssl.SSLError as error:
         yield _key_problem(error, certificate, private_key)
 

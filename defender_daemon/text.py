@@ -50,5 +50,12 @@ def printable_lines(text: str) -> str:
     return "\n".join(line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n"))
 
 
+def quoted(text: str) -> str:
+    """Return a text as one word of a command that an operator is to run."""
+    import shlex  # here, because a daemon without problems does without
+
+    return shlex.quote(text)
+
+
 def _escaped(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

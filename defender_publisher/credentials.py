@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 from defender_daemon import certificate as pem
 from defender_daemon.config import Agent, Authentication
+from defender_daemon.text import quoted
 from defender_publisher.errors import Problem
 from defender_publisher.transports import method_of
 
@@ -26,7 +26,7 @@ def missing_identity(agent: Agent, path: Path | None) -> Problem | None:
     files = (agent.authentication.certificate, agent.authentication.private_key)
     if any(each is None or os.path.exists(each) for each in files):
         return None
-    command = f"run: sudo amazon-defender-publisher --provision {shlex.quote(str(path))}"
+    command = f"run: sudo amazon-defender-publisher --provision {quoted(str(path))}"
     return Problem("this device has no certificate yet", command)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,6 +61,7 @@ def serve(
     publisher = Publisher(settings, ThisDevice(settings.config), transport, store, watcher=status)
     guard = Guard(patience_for(settings.config), notifier, transport)
     log.info("amazon-defender-publisher %s started as %s", __version__, settings.thing_name)
+    sys.path_importer_cache.clear()  # names of the files beside the modules, all of which are loaded by now
     jobs = start_jobs(publisher, transport, guard)
     notifier.ready()
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 
 from defender_publisher.collectors.inet_messages import (
@@ -18,7 +19,16 @@ from defender_publisher.collectors.inet_messages import (
     fields_at,
     fields_of,
 )
-from defender_publisher.collectors.netlink import ATTEMPTS, SOCK_DIAG, Interrupted, NetlinkError, Run, dump, is_constant
+from defender_publisher.collectors.netlink import (
+    ATTEMPTS,
+    SOCK_DIAG,
+    Interrupted,
+    Kernel,
+    NetlinkError,
+    Run,
+    dump,
+    is_constant,
+)
 from defender_publisher.collectors.reservoir import Reservoir
 from defender_publisher.collectors.table import ESTABLISHED, SocketRow, Table
 
@@ -33,24 +43,25 @@ AT_HAND = 192 * 1024  # bytes; up to some 1,500 connections are chosen from at o
 TAIL = 4096  # bytes; more than any of the kernel's hash chains takes, of which it can repeat one (see `_Connections`)
 
 
-def read_table(protocol: str, states: Collection[int], most: int | None = None) -> Table:
+def read_table(protocol: str, states: Collection[int], most: int | None = None, kernel: Kernel | None = None) -> Table:
     """Return the sockets of "tcp" or "udp" in one of the states; of more than `most` TCP connections only a sample.
 
-    Needs no privilege. Raises NetlinkError.
+    Who asks often keeps a `kernel` of SOCK_DIAG. Needs no privilege. Raises NetlinkError.
     """
+    ask = kernel.dump if kernel else partial(dump, SOCK_DIAG)
     for _ in range(ATTEMPTS - 1):
         try:
-            return table_of(_runs(protocol, states), most)
+            return table_of(_runs(ask, protocol, states), most)
         except Interrupted:
             continue
-    return table_of(_runs(protocol, states), most)
+    return table_of(_runs(ask, protocol, states), most)
 
 
-def _runs(protocol: str, states: Collection[int]) -> Iterator[Run]:
+def _runs(ask: Callable[[int, bytes, int], Iterator[Run]], protocol: str, states: Collection[int]) -> Iterator[Run]:
     mask = sum(1 << state for state in states)
     if protocol == "tcp":
         try:
-            yield from dump(SOCK_DIAG, TCPDIAG_GETSOCK, ONE_PASS.pack(mask, 0), TCPDIAG_GETSOCK)
+            yield from ask(TCPDIAG_GETSOCK, ONE_PASS.pack(mask, 0), TCPDIAG_GETSOCK)
         except NetlinkError as error:
             if not error.permanent:
                 raise
@@ -58,7 +69,7 @@ def _runs(protocol: str, states: Collection[int]) -> Iterator[Run]:
             return
     for family in FAMILIES:
         request = BY_FAMILY.pack(family, PROTOCOLS[protocol], mask)
-        yield from dump(SOCK_DIAG, SOCK_DIAG_BY_FAMILY, request, SOCK_DIAG_BY_FAMILY)
+        yield from ask(SOCK_DIAG_BY_FAMILY, request, SOCK_DIAG_BY_FAMILY)
 
 
 def table_of(runs: Iterable[Run], most: int | None = None) -> Table:
@@ -101,8 +112,8 @@ class _Connections:
         self._all_are_kept = most is None
         self._ends: set[End] = set()
         self._tail = b""
-        self._at_hand = bytearray()
-        self._starts: list[int] = []  # of the messages at hand
+        self._at_hand: list[tuple[bytes, int]] = []  # runs, copied one by one: a copy that grew would move in memory
+        self._held = 0  # bytes at hand
 
     def add(self, run: memoryview, stride: int) -> None:
         """Take a run of connections, without those that repeat the end of the last one."""
@@ -112,19 +123,27 @@ class _Connections:
             run = run[stride:]
         if not len(run):
             return None
-        self._tail = (self._tail + run[-TAIL:].tobytes())[-TAIL:]
+        end = run[-TAIL:].tobytes()
+        self._tail = end if len(end) == TAIL else (self._tail + end)[-TAIL:]
         self._ends |= ends_of(run, stride)
-        if not self._sample.seen and len(self._at_hand) + len(run) <= AT_HAND:
-            self._starts += range(len(self._at_hand), len(self._at_hand) + len(run), stride)
-            self._at_hand += run
+        if not self._sample.seen and self._held + len(run) <= AT_HAND:
+            self._at_hand.append((run.tobytes(), stride))
+            self._held += len(run)
             return None
         self._choose_from_those_at_hand()
         return self._sample.pass_by(len(run) // stride, lambda index: fields_at(run, index * stride))
 
     def _choose_from_those_at_hand(self) -> None:
-        if self._starts:
-            self._sample.begin(len(self._starts), lambda index: fields_at(self._at_hand, self._starts[index]))
-            self._at_hand, self._starts = bytearray(), []
+        if self._at_hand:
+            self._sample.begin(sum(len(run) // stride for run, stride in self._at_hand), self._one_at_hand)
+            self._at_hand = []
+
+    def _one_at_hand(self, index: int) -> Fields:
+        for run, stride in self._at_hand:
+            if index * stride < len(run):
+                return fields_at(run, index * stride)
+            index -= len(run) // stride
+        raise IndexError(index)
 
     def table(self, others: list[SocketRow], decode: Decoder) -> Table:
         """Return the connections together with the other sockets."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection
 
 from defender_publisher.collectors import inet_diag, procfs
-from defender_publisher.collectors.netlink import NetlinkError
+from defender_publisher.collectors.netlink import SOCK_DIAG, Kernel, NetlinkError
 from defender_publisher.collectors.table import SocketRow, Table
 
 logger = logging.getLogger("defender_publisher")
@@ -17,6 +17,7 @@ class LinuxSockets:
 
     def __init__(self) -> None:
         self._refused: dict[str, str] = {}
+        self._kernel = Kernel(SOCK_DIAG)
 
     def __call__(self, protocol: str, states: Collection[int], /) -> list[SocketRow]:
         """Return the sockets that are in one of the states (see `Reader`)."""
@@ -29,7 +30,7 @@ class LinuxSockets:
     def _read(self, protocol: str, states: Collection[int], most: int | None) -> Table:
         if protocol not in self._refused:
             try:
-                return inet_diag.read_table(protocol, states, most)
+                return inet_diag.read_table(protocol, states, most, self._kernel)
             except NetlinkError as error:
                 self._tell(protocol, error)
         return Table(procfs.read_rows(protocol, states))

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from defender_daemon.text import name_of
-from defender_publisher.collectors import fib, netlink, procfs, rtnetlink
+from defender_publisher.collectors import netlink, procfs, rtnetlink
 from defender_publisher.errors import CollectError
 
 logger = logging.getLogger("defender_publisher")
@@ -63,6 +63,8 @@ def read_addresses(procfs_path: str = procfs.OWN_PROCFS) -> list[tuple[str, str]
         except CollectError as error:
             logger.debug("interface addresses are read from %s, because of %s", procfs_path, error)
     if procfs.has_tables(procfs_path):
+        from defender_publisher.collectors import fib  # here, because the own machine's are read without
+
         return fib.read_addresses(procfs_path)
     return _psutil_addresses()
 

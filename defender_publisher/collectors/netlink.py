@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 from defender_publisher.errors import CollectError
 
@@ -53,18 +53,48 @@ class Interrupted(NetlinkError):
     """The table changed while it was handed out; another attempt can succeed."""
 
 
-def dump(protocol: int, message_type: int, request: bytes, answer_type: int) -> Iterator[Run]:
-    """Yield the kernel's whole answer to a dump request, as runs of messages of one length; raises NetlinkError.
+class Kernel:
+    """One protocol of the kernel, asked one thing after another, by any thread, on a socket that stays open between.
 
-    The buffer is used again for the next run, so that a table of any length takes the same memory.
+    To make and close a socket takes as long as the kernel takes for 30 connections, and its first datagram is small.
     """
-    try:
-        with closing(socket.socket(AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)) as kernel:
-            kernel.settimeout(PATIENCE)
-            kernel.send(HEADER.pack(HEADER.size + len(request), message_type, REQUEST_DUMP, 1, 0) + request)
-            yield from receive(kernel, answer_type)
-    except OSError as error:  # ENOBUFS and a time-out, too
-        raise NetlinkError(error.strerror or str(error), error.errno or 0) from error
+
+    def __init__(self, protocol: int) -> None:
+        self._protocol = protocol
+        self._idle: list[socket.socket] = []  # one for each thread that ever asked while another one did
+
+    def dump(self, message_type: int, request: bytes, answer_type: int) -> Iterator[Run]:
+        """Yield the kernel's whole answer to a dump request, as runs of messages of one length; raises NetlinkError.
+
+        The buffer is used again for the next run, so that a table of any length takes the same memory.
+        """
+        try:
+            kernel = self._take()
+            try:
+                kernel.send(HEADER.pack(HEADER.size + len(request), message_type, REQUEST_DUMP, 1, 0) + request)
+                yield from receive(kernel, answer_type)
+            except BaseException:
+                kernel.close()  # what is left of this answer would be taken for the next one
+                raise
+        except OSError as error:  # ENOBUFS and a time-out, too
+            raise NetlinkError(error.strerror or str(error), error.errno or 0) from error
+        self._idle.append(kernel)
+
+    def close(self) -> None:
+        """Close what is open; another question opens it again."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take(self) -> socket.socket:
+        with suppress(IndexError):
+            return self._idle.pop()
+        return socket.socket(AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, self._protocol)
+
+
+def dump(protocol: int, message_type: int, request: bytes, answer_type: int) -> Iterator[Run]:
+    """Yield the answer to one question (see `Kernel.dump`)."""
+    with closing(Kernel(protocol)) as kernel:
+        yield from kernel.dump(message_type, request, answer_type)
 
 
 def receive(kernel: socket.socket, answer_type: int) -> Iterator[Run]:
@@ -72,9 +102,11 @@ def receive(kernel: socket.socket, answer_type: int) -> Iterator[Run]:
     buffer = bytearray(BUFFER)
     view, flags = memoryview(buffer), 0
     while True:
-        size = kernel.recv_into(
-            buffer, BUFFER, socket.MSG_TRUNC
-        )  # the datagram's size, even if the buffer is too small
+        try:
+            size = kernel.recv_into(buffer, BUFFER, socket.MSG_TRUNC)  # the datagram's, even if the buffer is too small
+        except BlockingIOError:  # Linux has an answer ready before anybody waits for it
+            kernel.settimeout(PATIENCE)
+            continue
         if size > BUFFER:
             raise NetlinkError("a datagram was longer than the kernel makes them")
         block = view[:size]

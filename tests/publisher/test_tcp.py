@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from defender_daemon.config import Proxy
-from defender_publisher.tcp import ProxyError, open_socket
+from defender_publisher.tcp import ProxyError, open_socket, wire_name
 
 
 class FakeProxy:
@@ -120,3 +120,37 @@ def test_a_socket_is_quick_and_never_hangs() -> None:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             assert 30_000 == sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("abc-ats.iot.eu-west-1.amazonaws.com", b"abc-ats.iot.eu-west-1.amazonaws.com"),
+        ("Broker_1", b"Broker_1"),
+        ("2001:db8::1", b"2001:db8::1"),
+        ("broker.local.", b"broker.local."),
+        ("m\u00fcller.example", b"xn--mller-kva.example"),
+    ],
+)
+def test_a_host_name_is_asked_for_as_python_itself_would(host: str, expected: bytes) -> None:
+    assert expected == wire_name(host) == host.encode("idna")
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, ".a"])
+def test_what_is_no_host_name_is_said_to_be_none(host: str) -> None:
+    with pytest.raises(UnicodeError):
+        wire_name(host)
+
+
+@pytest.mark.parametrize("proxy", [None, Proxy(host="proxy.local", port=8883)])
+def test_python_is_given_no_name_that_it_would_encode(monkeypatch: pytest.MonkeyPatch, proxy: Proxy | None) -> None:
+    asked = []
+
+    def refuse(address: tuple[bytes, int], _timeout: float) -> None:
+        asked.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    with pytest.raises(ProxyError if proxy else ConnectionRefusedError):
+        open_socket("broker.local", 8883, proxy)
+    assert [(b"proxy.local" if proxy else b"broker.local", 8883)] == asked

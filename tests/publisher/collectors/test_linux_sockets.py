@@ -30,7 +30,7 @@ EMPTY_DUMP = bytes.fromhex("14000000030002000100000070620000feffffff")
 
 
 def refuse(number):
-    def read_table(protocol, states, most):
+    def read_table(*asked):
         raise NetlinkError("refused", number)
 
     return read_table
@@ -51,8 +51,8 @@ def test_where_netlink_fails_proc_is_read_and_it_is_said_once(monkeypatch, caplo
 
 
 def test_one_protocol_without_a_handler_does_not_slow_the_other_down(monkeypatch):
-    def read_table(protocol, states, most):
-        return refuse(errno.ENOENT)(protocol, states, most) if protocol == "udp" else linux_sockets.Table([])
+    def read_table(protocol, *asked):
+        return refuse(errno.ENOENT)() if protocol == "udp" else linux_sockets.Table([])
 
     monkeypatch.setattr(inet_diag, "read_table", read_table)
     monkeypatch.setattr(procfs, "read_rows", lambda protocol, states: ["rows from proc"])
@@ -62,14 +62,12 @@ def test_one_protocol_without_a_handler_does_not_slow_the_other_down(monkeypatch
 
 
 def test_on_a_kernel_without_udp_diag_udp_ports_come_from_proc_and_not_as_an_empty_list(monkeypatch):
-    dump = netlink.dump
+    dump = netlink.Kernel.dump
 
-    def without_udp_diag(protocol, kind, request, answer):
-        return (
-            netlink.receive(FakeKernel(EMPTY_DUMP), 20) if request[1] == 17 else dump(protocol, kind, request, answer)
-        )
+    def without_udp_diag(kernel, kind, request, answer):
+        return netlink.receive(FakeKernel(EMPTY_DUMP), 20) if request[1] == 17 else dump(kernel, kind, request, answer)
 
-    monkeypatch.setattr(inet_diag, "dump", without_udp_diag)
+    monkeypatch.setattr(netlink.Kernel, "dump", without_udp_diag)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
         bound.bind(("127.0.0.1", unused_port()))
         ports = collect_sockets(list(BLOCKS)).listening_udp_ports

@@ -6,10 +6,11 @@ import errno
 import socket
 import struct
 import sys
+import threading
 
 import pytest
 
-from defender_publisher.collectors import inet_diag, netlink
+from defender_publisher.collectors import inet_diag, netlink, rtnetlink
 from defender_publisher.collectors.netlink import NLMSG_ERROR, NetlinkError
 from defender_publisher.collectors.table import ESTABLISHED, LISTEN
 from tests.publisher.collectors.test_inet_diag import FakeKernel, connection, done, message, read, row
@@ -68,3 +69,46 @@ PEER, OWN = socket.inet_aton("192.0.2.9"), socket.inet_aton("192.0.2.1")
 def test_attributes_that_are_cut_off_are_not_read():
     message = attribute(1, OWN) + struct.pack("=HH", 200, 2) + OWN
     assert {1} == set(netlink.attributes(memoryview(message), 0))
+
+
+def test_one_socket_does_for_many_questions_and_another_one_after_an_answer_that_was_not_read_to_its_end():
+    kernel = netlink.Kernel(netlink.ROUTE)
+    descriptors = set()
+    for unread in (False, False, True, False, False):
+        answer = kernel.dump(rtnetlink.RTM_GETLINK, rtnetlink.ALL_LINKS, rtnetlink.RTM_NEWLINK)
+        first, stride = next(answer)
+        assert "lo" == rtnetlink.parse_interface(first[:stride]).name
+        if unread:
+            answer.close()
+            assert [] == kernel._idle
+            continue
+        list(answer)
+        (idle,) = kernel._idle
+        descriptors.add(idle)
+    assert 2 == len(descriptors)
+    kernel.close()
+    assert {-1} == {each.fileno() for each in descriptors}
+
+
+def test_threads_that_ask_at_once_have_an_answer_each():
+    kernel = netlink.Kernel(netlink.ROUTE)
+    asked = rtnetlink.RTM_GETLINK, rtnetlink.ALL_LINKS, rtnetlink.RTM_NEWLINK
+    one, other = kernel.dump(*asked), kernel.dump(*asked)
+    assert [bytes(each) for each, _ in one if next(other)] == [bytes(each) for each, _ in kernel.dump(*asked)]
+    other.close()
+    kernel.close()
+
+
+def test_an_answer_that_takes_a_moment_is_waited_for_and_not_for_ever(monkeypatch):
+    asker, kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with asker, kernel:
+        asker.setblocking(False)
+        sending = threading.Timer(0.01, kernel.send, [connection(1)])
+        sending.start()
+        runs = netlink.receive(asker, 20)
+        assert connection(1) == bytes(next(runs)[0])
+        sending.join()
+        asker.setblocking(False)
+        monkeypatch.setattr(netlink, "PATIENCE", 0.01)
+        with pytest.raises(TimeoutError):
+            next(runs)

@@ -36,7 +36,8 @@ pytestmark = pytest.mark.skipif(namespaces.refusal() is not None, reason=str(nam
 
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 V4, V6 = socket.AF_INET, socket.AF_INET6
-READERS = {"netlink": LinuxSockets(), "proc": procfs.read_rows}
+# Each look of LinuxSockets on a socket of the namespace that is entered.
+READERS = {"netlink": lambda *asked: LinuxSockets()(*asked), "proc": procfs.read_rows}
 LOOKS = [(how, user) for how in READERS for user in (None, NOBODY)]
 
 
