@@ -35,7 +35,7 @@ def test_a_program_that_ends_well_has_the_status_that_it_chose() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "says"),
     [
-        (ConfigError("x must be y\nz is\x1b missing"), EXIT_CONFIG, "x must be y\nz is\\x1b missing\n"),
+        (ConfigError(["x must be y", "z is\x1b missing"]), EXIT_CONFIG, "x must be y\nz is\\x1b missing\n"),
         (DefenderError("no way", "go round"), EXIT_FAILED, "no way"),
         (ModuleNotFoundError("No module", name="msgspec.json"), EXIT_MISSING, "a-program: the Python package msgspec"),
         (KeyboardInterrupt(), EXIT_FAILED, ""),
@@ -55,7 +55,7 @@ def test_a_daemons_error_names_the_doctor_and_its_interrupt_is_no_failure(capsys
 
         return carry_out(fail, "a-program", PACKAGES, asks=False, is_daemon=True)
 
-    assert EXIT_CONFIG == run(ConfigError("x must be y"))
+    assert EXIT_CONFIG == run(ConfigError(["x must be y"]))
     assert "x must be y (a-program doctor finds out more)\n" == capsys.readouterr().err
     assert EXIT_OK == run(KeyboardInterrupt())
 

@@ -129,7 +129,7 @@ WRONG_ARGUMENTS = [
     (["--endpoint", "a" * 64], "argument --endpoint: must be a host name or an address"),
     (["--minimum-interval", "-1"], "argument --minimum-interval: must be a number of seconds of at least 0, got -1"),
     (["--minimum-interval", "nan"], "argument --minimum-interval: must be a number of seconds of at least 0, got nan"),
-    (["--minimum-interval", "x"], "argument --minimum-interval: invalid seconds value: 'x'"),
+    (["--minimum-interval", "x"], "argument --minimum-interval: must be a number of seconds of at least 0, got x"),
     (["--what"], "unrecognized arguments: --what"),
 ]
 WRONG_FILES = [
