@@ -23,6 +23,7 @@ from AWSIoTPythonSDK.MQTTLib import AWSIoTMQTTClient
 from defender_publisher import diagnosis
 from defender_publisher.errors import ConfigError, NotLetIn, Problem, TransportError
 from defender_publisher.inbox import Message
+from defender_publisher.tcp import wire_name
 from defender_publisher.transport import Link
 
 log = logging.getLogger("defender_publisher")
@@ -133,7 +134,8 @@ def _configured(
     link: Link, make_socket: Callable[[], socket.socket], on_offline: Callable[[], None], answer_timeout: float
 ) -> AWSIoTMQTTClient:
     sdk = AWSIoTMQTTClient(link.client_id, useWebsocket=link.websocket)
-    sdk.configureEndpoint(link.host, link.port)
+    host = link.host if link.websocket else wire_name(link.host)  # TLS encodes a str, with tables of 0.4 MB
+    sdk.configureEndpoint(host, link.port)
     sdk.configureCredentials(link.root_ca, link.private_key, link.certificate)
     sdk.configureSocketFactory(make_socket)
     sdk.configureOfflinePublishQueueing(0)  # Device Defender wants current metrics, not old ones
