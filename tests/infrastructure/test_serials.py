@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
         ("Serial # (S/N)\n0001\n", [Serial("0001")]),
         ("Modell;Seriennummer;Thing (AWS)\nX;0001;roof\n", [Serial("0001", "roof")]),
         ("Num\u00e9ro de s\u00e9rie,Site\n0001,Lyon\n", [Serial("0001")]),
-        ("Series,Serial\nX,0001\n", [Serial("0001")]),
+        ("Series,Asset Serial\nX,0001\n", [Serial("0001")]),
         ("serial-1,roof\nserial-2,cellar\n", [Serial("serial-1", "roof"), Serial("serial-2", "cellar")]),
         ("alpha\nbeta\ngamma2\n", [Serial("alpha"), Serial("beta"), Serial("gamma2")]),
         ("A1\nroof\nb2\n", [Serial("A1"), Serial("roof"), Serial("b2")]),
