@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ _HEADINGS = {
     "thing": ("thing", "thingname", "name"),
     AGAIN: (AGAIN,),
 }
+# What a heading has in it otherwise: Device Serial, hw_serial, Serial # (S/N), Seriennummer, numero de serie. There is
+# no digit in it, or in any other cell of its line.
+_PARTS = {"serial": ("serial", "serie"), "thing": ("thing",), AGAIN: ()}
 _MOST_PROBLEMS = 20  # that are told at once: a file of another kind is wrong in each line
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}  # Excel's "Unicode text"
 
@@ -58,7 +62,7 @@ def read_serials(path: Path) -> SerialList:
     A line is `SERIAL [THING] [again ...]`, in columns that spaces, commas, semicolons or tabulators separate. Blank
     lines, comments and the second one of two equal lines are passed over.
     """
-    lines = _split(_read_text(path))
+    lines, headed = _split(_read_text(path))
     found: dict[str, tuple[int, Serial]] = {}
     problems: list[str] = []
     notes: list[str] = []
@@ -76,6 +80,8 @@ def read_serials(path: Path) -> SerialList:
         raise DeployError("\n".join([*problems[:_MOST_PROBLEMS], *more]))
     if not found:
         raise DeployError(f"{path} names no serial: write one per line, 10000000abcdef01 for instance")
+    if not headed:
+        _refuse_heading(path, lines)
     _refuse_shared_names(path, found)
     return SerialList(path, tuple(serial for _, serial in found.values()), tuple(notes))
 
@@ -95,16 +101,21 @@ def _read_text(path: Path) -> str:
         raise DeployError(f"{path} line {line}: must be text in UTF-8; export it as CSV UTF-8") from error
 
 
-def _split(text: str) -> list[tuple[int, list[str]]]:
-    """Return the cells of each line that has any, with serial, thing and `again` in this order."""
+def _split(text: str) -> tuple[list[tuple[int, list[str]]], bool]:
+    """Return the cells of each line that has any, with serial, thing and `again` in this order.
+
+    And whether the first line said which they are, which is then not among them.
+    """
     lines = [(number, _COMMENT.sub("", line).strip()) for number, line in enumerate(text.splitlines(), start=1)]
     lines = [(number, line) for number, line in lines if line.strip(" \t,;")]
     if not lines:
-        return []
+        return [], False
     delimiter = next((each for each in _DELIMITERS if each in lines[0][1]), "")
     rows = [(number, _cells(line, delimiter)) for number, line in lines]
-    columns = _headings(rows[0][1])
-    return [(number, [_cell(row, index) for index in columns]) for number, row in rows[1:]] if columns else rows
+    columns = _headings(rows[0][1]) if delimiter else _headings_of_words(rows[0][1])
+    if not columns:
+        return rows, False
+    return [(number, [_cell(row, index) for index in columns]) for number, row in rows[1:]], True
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -126,9 +137,26 @@ def _plain(cell: str) -> str:
 
 def _headings(row: Sequence[str]) -> list[int]:
     """Return where serial, thing and `again` are by a first line that says so, nothing where it does not."""
-    words = [re.sub(r"[^a-z0-9]", "", cell.lower()) for cell in row]
+    words = [_word(cell) for cell in row]
     found = {what: [words.index(name) for name in names if name in words] for what, names in _HEADINGS.items()}
+    if not re.search(r"\d", "".join(row)):
+        for what, parts in _PARTS.items():
+            found[what] += [index for part in parts for index, word in enumerate(words) if part in word]
     return [(found[what] or [-1])[0] for what in _HEADINGS] if found["serial"] else []
+
+
+def _headings_of_words(row: Sequence[str]) -> list[int]:
+    """Return the same of a first line that nothing but spaces separates, which may be one heading of several words."""
+    words = [word for cell in row for word in cell.split()]
+    known = {name for names in _HEADINGS.values() for name in names}
+    if all(_word(word) in known for word in words):
+        return _headings(row)
+    return [0, 1, 2] if _headings(["".join(words)]) else []
+
+
+def _word(cell: str) -> str:
+    """Return a heading's letters and digits, without case and accents."""
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", cell).lower())
 
 
 def _cell(row: Sequence[str], index: int) -> str:
@@ -167,6 +195,17 @@ def _contradiction(serial: Serial, before: Serial, line: int) -> str:
     if serial.serial != before.serial:
         return f"{shown(serial.serial)} differs from {shown(before.serial)} on line {line} only in case"
     return f"{shown(serial.serial)} is on line {line}, too, with another thing or another `{AGAIN}`: leave one of them"
+
+
+def _refuse_heading(path: Path, lines: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Raise DeployError for a first line that may be a heading: whoever knows the word could register by it."""
+    serials = [_parse(cells).serial for _, cells in lines]
+    without = [serial for serial in serials if not re.search(r"\d", serial)]
+    if without == serials[:1] and len(serials) > 1:
+        raise DeployError(
+            f"{path} line {lines[0][0]}: {shown(serials[0])} may be a heading, because it is the only one without a "
+            "digit: call the column of the serials serial; if it is a serial, write a line before it that says serial"
+        )
 
 
 def _refuse_shared_names(path: Path, found: dict[str, tuple[int, Serial]]) -> None:

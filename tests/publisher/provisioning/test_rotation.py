@@ -7,16 +7,23 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from defender_daemon.dates import seconds_of
 from defender_publisher import questions
+from defender_publisher.errors import Problem
 from defender_publisher.provisioning import commands
+from defender_publisher.provisioning.errors import ProvisioningError
+from defender_publisher.provisioning.identities import Identities
+from defender_publisher.provisioning.journal import Journal, JournalFile
+from defender_publisher.provisioning.rotation import Rotation
+from defender_publisher.settings import read_settings
 from defender_publisher.snapshot import Counters
 from defender_publisher.state import StateFile
 from tests.fakes.host import COUNTERS_ONLY, ONE, Host, growth_of
-from tests.fakes.provisioning import ACTIVE, DENIED, INACTIVE, LOST, THROTTLED, ProvisioningBroker, fingerprint
+from tests.fakes.provisioning import ACTIVE, INACTIVE, LOST, THROTTLED, ProvisioningBroker, fingerprint
 from tests.publisher.provisioning.device import Device, Say, make_plain
 
 DAY = 86_400
@@ -263,21 +270,37 @@ def test_a_commitment_that_no_policy_allows_is_tried_three_times_and_then_once_a
     assert 1 == provisioned.run("--rotation-due")
 
 
-def test_what_is_refused_for_good_is_tried_whenever_it_is_asked_for(
-    provisioned: Device, aws: ProvisioningBroker
-) -> None:
-    """Its status, 77, is what no service manager tries again by itself."""
-    (provisioned.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
-    aws.next_answers["csr"] = [DENIED] * 4
-    assert [77, 77, 77, 77, 0] == [provisioned.run("--rotate", "--if-due") for _ in range(5)]
+NOT_ALLOWED, PASSING, FOR_GOOD = (
+    ProvisioningError("commitment", Problem("no")),
+    ProvisioningError("CSR", Problem("Throttled"), passes=True),
+    ProvisioningError("hook", Problem("AccessDenied"), final=True),
+)
 
 
-def test_what_passes_by_itself_is_tried_again_as_often_as_anybody_likes(
-    provisioned: Device, aws: ProvisioningBroker
+@pytest.mark.parametrize(
+    ("failures", "after", "rests"),
+    [
+        ([NOT_ALLOWED] * 2, 0.0, False),
+        ([NOT_ALLOWED] * 3, 0.0, True),
+        ([NOT_ALLOWED, PASSING, NOT_ALLOWED, PASSING, NOT_ALLOWED], 0.0, True),
+        ([PASSING] * 9, 0.0, False),  # as often as a service manager likes
+        ([FOR_GOOD] * 9, 0.0, False),  # its status, 77, is what no service manager tries again by itself
+        ([NOT_ALLOWED] * 3, 20 * 3600.0 - 1, True),
+        ([NOT_ALLOWED] * 3, 20 * 3600.0, False),
+        ([NOT_ALLOWED] * 3, -1.0, False),  # the clock went back
+    ],
+)
+def test_only_what_somebody_must_change_rests_and_for_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: list[ProvisioningError], after: float, rests: bool
 ) -> None:
-    (provisioned.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
-    aws.next_answers["csr"] = [THROTTLED] * 4
-    assert [75, 75, 75, 75, 0] == [provisioned.run("--rotate", "--if-due") for _ in range(5)]
+    set_clock(monkeypatch, 1e9)
+    file, nobody = JournalFile(tmp_path), cast("Any", None)
+    identities = Identities(tmp_path, tmp_path / "certificate.pem", tmp_path / "private.key")
+    file.note(Journal("rotation", "a", "localhost", "rpi-0001"), "begun")
+    for each in failures:
+        file.note_failure(each)
+    settings = read_settings(None, {"agent": {"thing_name": "rpi-0001", "dry_run": True}})
+    assert rests == bool(Rotation(settings, identities, file, nobody).rests(1e9 + after))
 
 
 @pytest.mark.parametrize(
