@@ -408,7 +408,7 @@ def test_systemd_hears_that_it_is_ready_how_it_is_alive_reloading_and_stopping(
 HANGS = """
 import runpy, sys, threading
 from defender_publisher import daemon, device
-daemon.patience_for, daemon.STOP_WITHIN = lambda config: 0.3, 0.2
+daemon.patience_for, daemon.STOP_WITHIN = lambda config: 1.0, 0.2
 device.ThisDevice.look = lambda self: threading.Event().wait()
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")

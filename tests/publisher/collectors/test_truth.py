@@ -430,6 +430,7 @@ def test_growth_is_true_when_an_interface_goes_and_comes_back(namespace, opened)
     assert {} == gone
 
 
+@pytest.mark.slow  # that counters of 64 bits are read is in test_rtnetlink, and that they are true above
 def test_more_than_four_gibibytes_are_counted(namespace, opened, tmp_path):
     before = collect_traffic()
     size, piece = (1 << 32) + (1 << 20), 1 << 20
