@@ -89,16 +89,18 @@ def status_of(account: Account, stack: str) -> str | None:
     return account.snapshot()["stacks"].get(stack)
 
 
-def test_on_a_terminal_it_asks_and_no_changes_nothing(machine: Machine, terminal: Callable[..., Terminal]) -> None:
+@pytest.mark.parametrize("answer", ["\n", pytest.param("n\n", marks=pytest.mark.slow)])
+def test_on_a_terminal_it_asks_and_no_changes_nothing(
+    machine: Machine, terminal: Callable[..., Terminal], answer: str
+) -> None:
     machine.list("rpi-0001")
-    for answer in ("n\n", "\n"):
-        screen = terminal("--no-detect")
-        shown = screen.read_until("[y/n]")
-        assert "new       1: rpi-0001" in shown
-        screen.type(answer)
-        assert 1 == screen.end()
-        assert "nothing was changed" in screen.screen
-        assert "Traceback" not in screen.screen
+    screen = terminal("--no-detect")
+    shown = screen.read_until("[y/n]")
+    assert "new       1: rpi-0001" in shown
+    screen.type(answer)
+    assert 1 == screen.end()
+    assert "nothing was changed" in screen.screen
+    assert "Traceback" not in screen.screen
     assert {} == machine.account.writes()
     assert {} == machine.files()
 
