@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -95,7 +95,8 @@ def test_the_printed_address_opens_it_and_a_signal_ends_it(fleet: Path) -> None:
         assert b"retry: 5000" in stream.getresponse().read(20)
         for _ in range(3):  # whoever says nothing, half of something, or nonsense
             for words in (b"", b"GET / HTTP/1.1\r\nHost: ", b"\x16\x03\x01\x02\x00\x01", b"GET /" + b"a" * 100_000):
-                socket.create_connection((host, port)).sendall(words)
+                with suppress(ConnectionError):  # it may hang up before all of it is sent
+                    socket.create_connection((host, port)).sendall(words)
         assert 200 == get(host, port, "/", cookie)[0]
         process.send_signal(signal.SIGTERM)
         assert 0 == process.wait(60)
@@ -171,6 +172,14 @@ def test_a_port_that_is_taken_is_said_and_may_be_free_later(fleet: Path) -> None
     assert f"cannot listen on 127.0.0.1, port {port}: Address already in use" in done.stderr
 
 
+def is_closed(stream: socket.socket) -> bool:
+    """Whether the other side ends a connection instead of saying something."""
+    try:
+        return not stream.recv(1)
+    except ConnectionResetError:
+        return True
+
+
 def test_hundreds_that_say_nothing_keep_nobody_out(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor do those that say a letter now and then, or promise a body that does not come."""
     monkeypatch.setattr(server, "PATIENCE", 1.0)
@@ -188,10 +197,12 @@ def test_hundreds_that_say_nothing_keep_nobody_out(fleet: Path, monkeypatch: pyt
     waiting = socket.create_connection((host, port), timeout=60)
     waiting.sendall(promised)
     assert b" 413 " in waiting.recv(100)
-    silent = [socket.create_connection((host, port), timeout=60) for _ in range(450)]
-    for each in silent[:10]:
-        each.sendall(b"G")
-    assert [b""] * 450 == [each.recv(1) for each in silent]  # closed
+    letters = [socket.create_connection((host, port), timeout=60) for _ in range(10)]
+    for each in letters:
+        with suppress(ConnectionError):  # a busy machine comes to that after the time that it has
+            each.sendall(b"G")
+    silent = [socket.create_connection((host, port), timeout=60) for _ in range(440)]
+    assert [True] * 450 == [is_closed(each) for each in (*letters, *silent)]
     assert 401 == get(host, port, "/", {})[0]
     running.should_exit = True
     thread.join(60)
