@@ -48,7 +48,7 @@ TOPIC = "$aws/things/rpi-1/defender/metrics/json"
 AT_AWS = Link("a1-ats.iot.eu-west-1.amazonaws.com", 8883, "rpi-1", TOPIC, "", "c.pem", "c.key")
 CUT_SHORT = b"\x30\x01\x00"  # a PUBLISH that ends within its topic's length: struct.error, which is no OSError
 
-Impatient = Callable[[], contextlib.AbstractContextManager[None]]
+Impatient = Callable[..., contextlib.AbstractContextManager[None]]
 
 # What ends the SDK's network thread: SystemExit, which is how a session ends it, and what these tests do to it.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -79,12 +79,12 @@ def link(broker: ScriptedBroker, authority: Authority) -> Link:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Impatient:
-    """Make contexts in which half a second is waited for what does not come."""
+    """Make contexts in which half a second is waited for what does not come: an answer, or the handshake's end."""
 
     @contextlib.contextmanager
-    def impatient() -> Iterator[None]:
+    def impatient(missing: str = "ANSWER_TIMEOUT") -> Iterator[None]:
         with monkeypatch.context() as patch:
-            patch.setattr(session_module, "ANSWER_TIMEOUT", 0.5)
+            patch.setattr(session_module, missing, 0.5)
             yield
 
     return impatient
@@ -99,7 +99,7 @@ def new_session(link: Link, broker: ScriptedBroker) -> Iterator[Callable[..., Se
         made.append(
             Session(
                 msgspec.structs.replace(link, **changes),
-                lambda: open_socket("127.0.0.1", broker.port, timeout=session_module.ANSWER_TIMEOUT),
+                lambda: open_socket("127.0.0.1", broker.port, timeout=session_module.HANDSHAKE_TIMEOUT),
             )
         )
         return made[-1]
@@ -202,7 +202,7 @@ def test_a_server_that_takes_tcp_and_never_answers_tls_holds_a_connect_up_for_se
     broker: ScriptedBroker, new_session: Callable[..., Session], impatient: Impatient
 ) -> None:
     broker.script = Script(tls=False)
-    with impatient():
+    with impatient("HANDSHAKE_TIMEOUT"):
         error = outcome(new_session().open)
     assert isinstance(error, TransportError), error
     assert "did not answer in time" in str(error)
@@ -250,7 +250,7 @@ def test_a_server_that_is_silent_when_a_lost_connection_is_replaced_delays_only_
     broker.script = Script(tls=False)
     broker.drop()
     assert wait_until(lambda: not transport.connected)
-    with impatient():
+    with impatient("HANDSHAKE_TIMEOUT"):
         assert isinstance(outcome(transport.connect), TransportError)
     broker.script = Script()
     assert None is outcome(transport.connect)
