@@ -33,6 +33,7 @@ PUBLISHER = ROOT / "amazon-defender-publisher"
 def pytest_configure() -> None:
     """Begin as on a terminal, however the tests were started."""
     restore_signals()
+    os.umask(0o022)  # the usual one, with which other users may read what a test makes
 
 
 def pytest_collection_finish() -> None:
