@@ -1,7 +1,8 @@
 """A follower: reads the whole lines of a log file from where it stopped, over rotations, truncations and restarts.
 
 A file is known by the digest of its beginning, whatever it is called and whatever its inode is: so it is found again
-when it was renamed, and not taken for another one that has its inode. What was read counts once `done` is called.
+when it was renamed, and not taken for another one that has its inode. Only while nothing is in it the inode has to do.
+What was read counts once `done` is called. Files may be renamed between any two looks.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ MOST_FINISHED = 1_000  # rotated files that one reading goes through, because no
 LONGEST_CHARACTER = 4  # bytes of UTF-8
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 OLDER = 20  # rotated files beside the log that are looked at
-
+ATTEMPTS = 5  # at finding a file among others that are renamed meanwhile
 
 _INNER = frozenset(bytes([each]) for each in range(0x80, 0xC0))  # bytes within a character of UTF-8
 
 
 class Place(NamedTuple):
-    """Where reading stands: in the file that begins with these `size` bytes, of this digest, and at which offset."""
+    """Where reading stands: in the file that begins with these `size` bytes, of this digest, and at which offset.
+
+    The digest of no bytes is the file's inode.
+    """
 
     size: int
     digest: str
@@ -71,20 +75,20 @@ class Follower:
                 return None
             assert self._file is not None
             self._note_truncation()
-            batch = self._lines(max(1, min(room, CHUNK)))
+            rotated = self._was_rotated()  # before it is read: what was written until then is read
+            batch = self._lines(max(1, min(room, CHUNK)), rotated)
             if batch is not None:
                 return batch
-            if not self._was_rotated():
+            if not rotated or not self._go_on():
                 return None
-            self._go_on()
         return None
 
     @property
     def place(self) -> Place | None:
-        """Where reading stands, or None where no file has been opened yet, or nothing is in it to know it by."""
+        """Where reading stands, or None where no file has been opened yet."""
         if self._file is not None and not self._head[0]:
             self._head = _head_of(self._file)
-        return Place(*self._head, self._offset) if self._file is not None and self._head[0] else None
+        return Place(*self._head, self._offset) if self._file is not None else None
 
     def done(self) -> None:
         """Count what `read` returned last as done: it will not be read again."""
@@ -97,7 +101,7 @@ class Follower:
         """Let go of the file."""
         self._close()
 
-    def _lines(self, room: int) -> Batch | None:
+    def _lines(self, room: int, rotated: bool) -> Batch | None:
         assert self._file is not None
         data = os.pread(self._file, room, self._offset)
         end = data.rfind(b"\n") + 1
@@ -105,22 +109,24 @@ class Follower:
             data = os.pread(self._file, LONGEST_LINE + LONGEST_CHARACTER, self._offset)
             end = data.find(b"\n") + 1
         if not end:
-            end = self._end_of_partial(data)
+            end = self._end_of_partial(data, rotated)
         if not end:
             return None
         size = min(self._offset + end, HEAD)
         self._next = Place(size, _digest(self._file, size), self._offset + end)
         return Batch(data[:end], self._next)
 
-    def _end_of_partial(self, data: bytes) -> int:
+    def _end_of_partial(self, data: bytes, rotated: bool) -> int:
         """Return how much of a line without an end is to be taken now: what fits, or the last of a rotated file."""
         if len(data) >= LONGEST_LINE:
             return next((LONGEST_LINE - less for less in range(LONGEST_CHARACTER) if _begins(data, less)), LONGEST_LINE)
-        return len(data) if data and self._was_rotated() else 0
+        return len(data) if rotated else 0
 
     def _find(self, place: Place) -> None:
         """Open the file that reading stopped in, under its name or, rotated meanwhile, under another one beside it."""
-        for name in [self.path, *sorted(glob.glob(glob.escape(self.path) + "?*"))[:OLDER]]:
+        beside = glob.escape(self.path) + "?*"
+        names = (name for _ in range(ATTEMPTS) for name in [self.path, *sorted(glob.glob(beside))[:OLDER]])
+        for name in names:
             with contextlib.suppress(UnusableFile):
                 file = open_log(name)
                 if file is None:
@@ -140,18 +146,27 @@ class Follower:
         self._from_start = True
         return True
 
-    def _go_on(self) -> None:
-        """Let go of a file that was read to its end; go on in what was rotated after it, before the log itself."""
+    def _go_on(self) -> bool:
+        """Let go of a file that was read to its end for the next one, rotated or the log itself, once that is there."""
         assert self._file is not None
         finished = os.fstat(self._file).st_mtime_ns
-        self._close()
-        following = self._rotated_after(finished)
-        if not following:
-            return
-        with contextlib.suppress(UnusableFile):
-            file = open_log(following)
-            if file is not None:
+        for _ in range(ATTEMPTS):
+            file = self._open_after(finished)
+            if file is None:
+                continue
+            first = self._rotated_after(finished)
+            if first is None or _is_same(first, file):
                 self._use(file, 0, _head_of(file))
+                return True
+            os.close(file)
+        return False
+
+    def _open_after(self, finished: int) -> int | None:
+        following = self._rotated_after(finished)
+        with contextlib.suppress(UnusableFile):
+            if following is not None:
+                return open_log(following)
+        return open_log(self.path)
 
     def _rotated_after(self, finished: int) -> str | None:
         """Return the first rotated file that was written to its end after that time; compressed ones are lost."""
@@ -193,6 +208,13 @@ def _begins(data: bytes, less: int) -> bool:
     return data[LONGEST_LINE - less : LONGEST_LINE - less + 1] not in _INNER
 
 
+def _is_same(path: str, file: int) -> bool:
+    """Whether a path leads to a file that is open."""
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    return False
+
+
 def _rotated(path: str) -> list[tuple[int, str]]:
     """Return the rotated files beside a log, in the order in which they were finished."""
     found = []
@@ -223,4 +245,6 @@ def _head_of(file: int) -> tuple[int, str]:
 
 
 def _digest(file: int, size: int) -> str:
+    if not size:
+        return f"inode {os.fstat(file).st_ino}"
     return hashlib.sha256(os.pread(file, size, 0)).hexdigest()

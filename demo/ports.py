@@ -25,6 +25,16 @@ def is_free(port: int) -> bool:
     return all(_can_bind(family, kind, port) for family in LOOPBACK for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
 
 
+def has_address(family: socket.AddressFamily) -> bool:
+    """Tell whether this machine has loopback in an address family: not every one has IPv6."""
+    try:
+        with socket.socket(family) as sock:
+            sock.bind((LOOPBACK[family], 0))
+    except OSError as error:
+        return error.errno not in NO_SUCH_ADDRESS
+    return True
+
+
 def _can_bind(family: socket.AddressFamily, kind: socket.SocketKind, port: int) -> bool:
     try:
         with socket.socket(family, kind) as sock:

@@ -45,6 +45,7 @@ def pytest_configure() -> None:
     """Begin as on a terminal, however the tests were started; commands are ours where root runs them."""
     restore_signals()
     os.environ.setdefault(VARIABLE, "root")  # nobody else can enter the directories that pytest makes
+    os.umask(0o022)  # the usual one, with which other users may read what a test makes
 
 
 def pytest_collection_finish() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,18 @@ def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> bo
             return True
         time.sleep(0.01)
     return bool(condition())
+
+
+def until_well(ask: Callable[[], subprocess.CompletedProcess[str]]) -> subprocess.CompletedProcess[str]:
+    """Return the first answer that ends with 0, or the last: where intervals are short, a busy machine is late."""
+    answers: list[subprocess.CompletedProcess[str]] = []
+
+    def is_well() -> bool:
+        answers.append(ask())
+        return not answers[-1].returncode
+
+    wait_until(is_well)
+    return answers[-1]
 
 
 def outcome(step: Callable[[], object]) -> object:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from defender_cloudwatch import follower as follower_module
 from defender_cloudwatch.follower import CHUNK, LONGEST_LINE, Batch, Follower, Place, UnusableFile
 
 
@@ -200,14 +201,64 @@ def test_several_rotations_while_nobody_looked_lose_nothing(log: Path) -> None:
     follower = Follower(str(log))
     drain(follower)
     for number in range(1, 5):
-        for older in range(number, 0, -1):
-            if (rotated := Path(f"{log}.{older}")).exists():
-                rotated.rename(f"{log}.{older + 1}")
-        log.rename(f"{log}.1")
-        log.write_text(f"new {number}\n")
-        os.utime(log, ns=(number * 10**9 + 2 * 10**18, number * 10**9 + 2 * 10**18))
+        rotate_by_name(log, number)
     assert [b"new 1", b"new 2", b"new 3", b"new 4"] == drain(follower)
     assert follower.lost is None
+
+
+def rotate_by_name(log: Path, number: int) -> None:
+    """Rotate for the so-many-th time, each a second after the last, and begin anew."""
+    for older in range(number, 0, -1):
+        if (rotated := Path(f"{log}.{older}")).exists():
+            rotated.rename(f"{log}.{older + 1}")
+    log.rename(f"{log}.1")
+    log.write_text(f"new {number}\n")
+    os.utime(log, ns=(number * 10**9 + 2 * 10**18, number * 10**9 + 2 * 10**18))
+
+
+def test_a_log_in_which_nothing_was_yet_is_found_again_however_often_it_was_rotated(log: Path) -> None:
+    log.write_text("")
+    follower = Follower(str(log))
+    assert [] == drain(follower)
+    place = follower.place
+    follower.close()
+    append(log, "first\n")
+    for number in (1, 2):
+        rotate_by_name(log, number)
+    again = Follower(str(log), place)
+    assert [b"first", b"new 1", b"new 2"] == drain(again)
+    assert again.lost is None
+
+
+def test_a_rotation_while_the_next_file_is_being_opened_loses_nothing(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, open_log, meanwhile = Follower(str(log)), follower_module.open_log, [2, 3]
+    drain(follower)
+    rotate_by_name(log, 1)
+
+    def open_later(name: str) -> int | None:
+        if meanwhile:
+            rotate_by_name(log, meanwhile.pop(0))
+        return open_log(name)
+
+    monkeypatch.setattr(follower_module, "open_log", open_later)
+    assert [b"new 1", b"new 2", b"new 3"] == drain(follower)
+
+
+def test_what_is_written_right_before_a_rotation_is_read(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    follower, pread, late = Follower(str(log)), os.pread, ["late\n"]
+    drain(follower)
+
+    def read_and_rotate(file: int, size: int, offset: int) -> bytes:
+        data = pread(file, size, offset)
+        if not data and late:
+            append(log, late.pop())
+            rotate_by_name(log, 1)
+        return data
+
+    monkeypatch.setattr(os, "pread", read_and_rotate)
+    assert [b"late", b"new 1"] == drain(follower) + drain(follower)
 
 
 def test_a_rotated_file_that_was_compressed_unread_is_said(log: Path) -> None:
@@ -247,10 +298,12 @@ def test_a_file_of_which_nothing_was_read_is_found_again_under_its_new_name(log:
     assert [b"one", b"two", b"three"] == drain(Follower(str(log), place))
 
 
-def test_an_empty_file_is_no_place_because_any_file_begins_so(tmp_path: Path) -> None:
-    (tmp_path / "app.log").touch()
-    follower = Follower(str(tmp_path / "app.log"))
+def test_an_empty_file_is_known_by_its_inode_because_any_file_begins_so(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.touch()
+    follower = Follower(str(log))
     follower.read()
-    assert follower.place is None
-    append(tmp_path / "app.log", "one\n")
+    assert Place(0, f"inode {log.stat().st_ino}", 0) == follower.place
+    append(log, "one\n")
     assert follower.place is not None
+    assert 4 == follower.place.size

@@ -68,9 +68,10 @@ class Trial:
             return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
     def has_started(self, times: int) -> bool:
-        """Whether the program has begun to follow its log so many times."""
+        """Whether the program has begun to follow its log, and was started so many times."""
         kept = self.directory / "state" / "cloudwatch-places.json"
-        return kept.exists() and self.output.read_bytes().count(b" started as ") >= times
+        follows = kept.exists() and f'"file {self.log}"' in kept.read_text()
+        return follows and self.output.read_bytes().count(b" started as ") >= times
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """End the program between two instructions."""

@@ -88,16 +88,17 @@ def test_questions_are_answered_of_all_directories_in_one_order(site: Site, by_s
 @pytest.mark.parametrize(
     ("question", "columns", "first"),
     [
-        (["things"], "THING", "rpi-0"),
-        (["violations", "--active"], "THING", "rpi-0"),
-        (["violations"], "TIME", time.strftime("%Y")),
+        (["things"], "THING", "rpi-0 "),
+        (["violations", "--active"], "THING", "rpi-0 "),
+        (["violations"], "TIME", r"\d{4}-\d\d-\d\d "),
     ],
 )
 def test_tables_are_of_all_directories(site: Site, question: list[str], columns: str, first: str) -> None:
     ended = run_here(*question, *directories(site))
     lines = ended.stdout.splitlines()
     assert (0, "", 5) == (ended.returncode, ended.stderr, len(lines))
-    assert (columns, first) == (lines[0].split()[0], lines[1].split()[0][: len(first)])
+    assert columns == lines[0].split()[0]
+    assert re.match(first, lines[1])
 
 
 def test_one_shard_can_be_asked_alone_and_one_that_there_is_not_is_said(site: Site) -> None:

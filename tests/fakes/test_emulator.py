@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from cryptography import x509
 
@@ -91,12 +92,11 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
 
 
 def is_running(process: int) -> bool:
+    """Tell whether a process is there and no zombie, as an orphan is until somebody reaps it."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    status = Path(f"/proc/{process}/stat")
-    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_accounts_and_regions_know_nothing_of_each_other(emulator: Emulator) -> None:

@@ -32,7 +32,7 @@ from tests.waiting import PATIENCE
 
 EVERY_SECOND = {"agent": {"publish_interval": 1, "allow_short_interval": True}}
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-Impatient = Callable[[], contextlib.AbstractContextManager[None]]
+Impatient = Callable[..., contextlib.AbstractContextManager[None]]
 TOPIC = "$aws/things/rpi-1/defender/metrics/json"
 MOMENT = 0.05  # seconds, in place of those that a single report or a check takes
 
@@ -77,12 +77,12 @@ def link(broker: ScriptedBroker, authority: Authority) -> Link:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Impatient:
-    """Make contexts in which half a second is waited for what does not come."""
+    """Make contexts in which half a second is waited for what does not come: an answer, or the handshake's end."""
 
     @contextlib.contextmanager
-    def impatient() -> Iterator[None]:
+    def impatient(missing: str = "ANSWER_TIMEOUT") -> Iterator[None]:
         with monkeypatch.context() as patch:
-            patch.setattr(session, "ANSWER_TIMEOUT", 0.5)
+            patch.setattr(session, missing, 0.5)
             yield
 
     return impatient
@@ -97,7 +97,7 @@ def new_session(link: Link, broker: ScriptedBroker) -> Iterator[Callable[..., Se
         made.append(
             Session(
                 msgspec.structs.replace(link, **changes),
-                lambda: open_socket("127.0.0.1", broker.port, timeout=session.ANSWER_TIMEOUT),
+                lambda: open_socket("127.0.0.1", broker.port, timeout=session.HANDSHAKE_TIMEOUT),
             )
         )
         return made[-1]

@@ -17,7 +17,7 @@ from tests.fakes import not_utf8
 from tests.fakes.not_utf8 import CUT, CUT_SHOWN, LOCALES, make_directory
 from tests.namespaces import child
 from tests.quick import CHECKS, ONCE, quick
-from tests.waiting import wait_until
+from tests.waiting import until_well, wait_until
 
 PR_SET_NAME = 15  # linux/prctl.h
 
@@ -102,7 +102,7 @@ def test_configuration_proc_state_and_log_can_be_where_no_path_is_utf8(
         before = len(broker.seen.publishes)
         try:
             assert wait_until(lambda: len(broker.seen.publishes) >= before + 2)
-            done = publisher("--status", config, locale=locale)
+            done = until_well(lambda: publisher("--status", config, locale=locale))
             assert (0, "") == (done.returncode, done.stderr), done
         finally:
             daemon.send_signal(signal.SIGTERM)

@@ -64,7 +64,7 @@ def test_a_server_that_takes_tcp_and_never_answers_tls_holds_a_connect_up_for_se
     broker: ScriptedBroker, new_session: Callable[..., Session], impatient: Impatient
 ) -> None:
     broker.script = Script(tls=False)
-    with impatient():
+    with impatient("HANDSHAKE_TIMEOUT"):
         error = outcome(new_session().open)
     assert isinstance(error, TransportError), error
     assert "did not answer in time" in str(error)
@@ -112,7 +112,7 @@ def test_a_server_that_is_silent_when_a_lost_connection_is_replaced_delays_only_
     broker.script = Script(tls=False)
     broker.drop()
     assert wait_until(lambda: not transport.connected)
-    with impatient():
+    with impatient("HANDSHAKE_TIMEOUT"):
         assert isinstance(outcome(transport.connect), TransportError)
     broker.script = Script()
     assert None is outcome(transport.connect)

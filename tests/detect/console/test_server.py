@@ -97,7 +97,8 @@ def test_the_printed_address_opens_it_and_a_signal_ends_it(fleet: Path) -> None:
         assert b"retry: 5000" in stream.getresponse().read(20)
         for _ in range(3):  # whoever says nothing, half of something, or nonsense
             for words in (b"", b"GET / HTTP/1.1\r\nHost: ", b"\x16\x03\x01\x02\x00\x01", b"GET /" + b"a" * 100_000):
-                socket.create_connection((host, port)).sendall(words)
+                with suppress(ConnectionError):  # it may hang up before all of it is sent
+                    socket.create_connection((host, port)).sendall(words)
         assert 200 == get(host, port, "/", cookie)[0]
         process.send_signal(signal.SIGTERM)
         assert 0 == process.wait(60)
@@ -193,7 +194,8 @@ def test_hundreds_that_say_nothing_keep_nobody_out(fleet: Path, monkeypatch: pyt
         patch.setattr(server, "PATIENCE", 0.5)
         silent = list(come(450, host, port))
         for each in silent[:10]:
-            each.sendall(b"G")
+            with suppress(ConnectionError):  # a busy machine comes to that after the time that it has
+                each.sendall(b"G")
         assert [b""] * 450 == [end_of(each) for each in silent]
     assert 401 == get(host, port, "/", {})[0]
     running.should_exit = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections import namedtuple
@@ -13,12 +14,13 @@ Memory = namedtuple("Memory", "rss vms")
 
 
 def test_a_process_that_is_started_is_counted_and_named(tmp_path):
-    program = shutil.copy(shutil.which("sleep"), tmp_path / "marked-process")
+    name = f"marked-{os.getpid()}"  # others may run this test, too
+    program = shutil.copy(shutil.which("sleep"), tmp_path / name)
     before = processes.process_names()
     with subprocess.Popen([program, "60"]) as process:
         during, count = processes.process_names(), processes.process_count()
         process.kill()
-    assert ("marked-process" in before, "marked-process" in during) == (False, True)
+    assert (name in before, name in during) == (False, True)
     assert sorted(set(during)) == during
     assert count >= len(during)
 

@@ -29,7 +29,17 @@ from defender_publisher.report import build_report
 from defender_publisher.snapshot import Connection, Counters, Interface, Port, Snapshot, Sockets
 from tests import namespaces
 from tests.fakes.not_utf8 import LATIN_1
-from tests.namespaces import NOBODY, Namespace, as_user, child, connect_pairs, ip, widen_port_range
+from tests.namespaces import (
+    NOBODY,
+    OTHER_FILES,
+    Namespace,
+    allow_files,
+    as_user,
+    child,
+    connect_pairs,
+    ip,
+    widen_port_range,
+)
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(namespaces.refusal() is not None, reason=str(namespaces.refusal()))
@@ -341,6 +351,7 @@ def hold(count: int, address: str = "127.0.0.1") -> Callable[[int], None]:
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_ten_thousand_connections_are_ten_thousand(namespace, address):
     widen_port_range()
+    allow_files(10_000 + OTHER_FILES)
     with child(hold(5000, address)):
         sampled = SocketCollector(["tcp_connections"], most_connections=100).collect()
         assert (100, 10_000) == (len(sampled.tcp_connections or ()), sampled.connections_total)

@@ -19,7 +19,7 @@ from defender_publisher.greengrass.session import SOCKET
 from tests.conftest import ROOT
 from tests.fakes.nucleus import TOKEN, Nucleus
 from tests.publisher.conftest import EVERY_SECOND, Run
-from tests.waiting import PATIENCE, outcome, wait_until
+from tests.waiting import PATIENCE, outcome, until_well, wait_until
 
 TOPIC = "$aws/things/core-1/defender/metrics/json"
 
@@ -104,10 +104,10 @@ def test_the_doctor_and_the_status_work_inside_a_component(
     nucleus: Nucleus, component: Run, daemon: subprocess.Popen[str]
 ) -> None:
     assert wait_until(lambda: len(nucleus.published) >= 2, PATIENCE)
-    done = component("--doctor")
+    done = until_well(lambda: component("--doctor"))
     assert 0 == done.returncode, done.stdout
     assert re.search("^OK +report +", done.stdout, re.MULTILINE)
-    done = component("--status")
+    done = until_well(lambda: component("--status"))
     assert 0 == done.returncode, done.stdout + done.stderr
     assert "connection     to the Greengrass nucleus for" in done.stdout
 
