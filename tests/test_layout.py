@@ -62,16 +62,10 @@ WITHOUT_TESTS = {  # that define nothing to test by itself
 TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; what has a test file leaves the list
     # by the two commands: test_claim.py, test_rotation.py
     "defender_publisher/provisioning": {"broker", "enrollment", "progress", "refusals"},
-    # test_queue.py, test_webhook.py
-    "defender_detect/alerts": {"posting"},
     # on a cluster: test_cluster.py; arguments by test_job.py, lines by test_worker.py
     "defender_detect/flink": {"arguments", "connectors", "functions", "graph", "lines"},
     # test_doctor.py, test_service.py, test_script.py
     "defender_detect": {"health", "reminder", "showing", "status"},
-    # test_detector.py
-    "defender_detect/evaluate": {"targets"},
-    # test_store.py, test_reader.py
-    "defender_detect/store": {"documents", "pages", "summaries"},
     # test_deploy_claim.py, test_deploy_cloudwatch.py, test_deploy_engine.py, test_deploy_greengrass.py, test_plan.py
     "infrastructure": {
         *("claim", "claim_drift", "claim_handover", "claim_summary", "claimed", "rotation"),
