@@ -64,8 +64,6 @@ TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; w
     "defender_publisher/provisioning": {"broker", "enrollment", "progress", "refusals"},
     # on a cluster: test_cluster.py; arguments by test_job.py, lines by test_worker.py
     "defender_detect/flink": {"arguments", "connectors", "functions", "graph", "lines"},
-    # test_doctor.py, test_service.py, test_script.py
-    "defender_detect": {"health", "reminder", "showing", "status"},
     # test_deploy_claim.py, test_deploy_cloudwatch.py, test_deploy_engine.py, test_deploy_greengrass.py, test_plan.py
     "infrastructure": {
         *("claim", "claim_drift", "claim_handover", "claim_summary", "claimed", "rotation"),
