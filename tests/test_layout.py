@@ -62,8 +62,6 @@ WITHOUT_TESTS = {  # that define nothing to test by itself
 TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; what has a test file leaves the list
     # by the two commands: test_claim.py, test_rotation.py
     "defender_publisher/provisioning": {"broker", "enrollment", "progress", "refusals"},
-    # on a cluster: test_cluster.py
-    "defender_detect/flink": {"functions"},
     # test_deploy_claim.py, test_deploy_cloudwatch.py, test_deploy_engine.py, test_deploy_greengrass.py, test_plan.py
     "infrastructure": {
         *("claim", "claim_drift", "claim_handover", "claim_summary", "claimed", "rotation"),

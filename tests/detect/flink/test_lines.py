@@ -43,5 +43,5 @@ def test_a_refused_record_without_a_thing_comes_back_without() -> None:
 
 @pytest.mark.parametrize("value", [None, 0.0, -1.5, 1e300, 7])
 def test_a_percentile_has_its_metric_ranking_window_and_value(value: float | None) -> None:
-    line = lines.of_threshold("aws:all-bytes-out", Ranking(99.9, 300), 5_966_666, value)
-    assert (lines.THRESHOLD, ["aws:all-bytes-out", 99.9, 300, 5_966_666, value]) == (line[0], json.loads(line[1:]))
+    line = lines.of_threshold("aws:all-bytes-out", Ranking("p99.9", 300), 5_966_666, value)
+    assert (lines.THRESHOLD, ["aws:all-bytes-out", "p99.9", 300, 5_966_666, value]) == (line[0], json.loads(line[1:]))
