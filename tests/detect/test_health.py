@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -41,7 +42,8 @@ def test_before_a_first_run_it_is_not_running(site: Site) -> None:
     assert "next step      amazon-defender-detect doctor" in site.said()
 
 
-def test_it_is_healthy_while_it_hears_its_broker(site: Site) -> None:
+def test_it_is_healthy_while_it_hears_its_broker(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: site.now)
     site.run(things=2, waiting={"the webhook at https://h": 3})
     site.report("rpi-0001", 30)
     found = site.health()
@@ -50,8 +52,8 @@ def test_it_is_healthy_while_it_hears_its_broker(site: Site) -> None:
     said = site.said()
     for line in (
         "healthy: amazon-defender-detect ",
-        "broker         the built-in one on 127.0.0.1:18883, heard for 0:00:0",
-        "last report    of rpi-0001, 0:00:3",
+        "broker         the built-in one on 127.0.0.1:18883, heard for 0:00:00",
+        "last report    of rpi-0001, 0:00:30",
         "alarms         none are on",
         "alerts         waiting: 3 for the webhook at https://h",
         "profiles       1 with 2 behaviors",
@@ -115,12 +117,15 @@ def test_without_a_state_directory_nobody_can_see_its_health(site: Site) -> None
         site.health()
 
 
+NOW = 1_800_000_000.0
+
+
 def found(**changes: Any) -> Health:
     """The health of a Detect that runs, and whose status is a minute old."""
     status = open_status(Config(), None, Endpoint("::1", 8883)).now
     given: dict[str, Any] = {
         "health": HEALTHY, "state_directory": "/state", "config_changed": False, "status": status, "things": 1,
-        "silent": [], "last_report": LastReport("rpi-1", 7, time.time() - 60), "alarms": 1,
+        "silent": [], "last_report": LastReport("rpi-1", 7, NOW - 60), "alarms": 1,
         "certificates": Certificates(None, None), "kept": 1_500_000, "free": 2_000_000_000,
     }  # fmt: skip
     return Health(**{**given, **changes})
@@ -128,7 +133,8 @@ def found(**changes: Any) -> Health:
 
 def line(name: str, **changes: Any) -> str:
     """One line of what is said of a health."""
-    (said,) = (each for each in describe(found(**changes), Config()) if each.startswith(name))
+    with patch.object(time, "time", lambda: NOW):
+        (said,) = (each for each in describe(found(**changes), Config()) if each.startswith(name))
     return said[len(name) :].strip()
 
 
@@ -140,17 +146,16 @@ def test_alarms_are_counted_as_people_do(alarms: int, said: str) -> None:
 def test_a_thing_is_named_so_that_it_cannot_steer_a_terminal() -> None:
     """A name may have what turns the direction of writing."""
     hostile = "a\u202eb"
-    assert "of a\\u202eb, 0:01:00 ago" == line("last report", last_report=LastReport(hostile, 1, time.time() - 60))
+    assert "of a\\u202eb, 0:01:00 ago" == line("last report", last_report=LastReport(hostile, 1, NOW - 60))
     assert line("things", silent=[hostile]).endswith("silent for over 15 minutes: a\\u202eb")
     assert "none yet" == line("last report", last_report=None)
 
 
 def test_a_certificate_that_has_ended_is_said_to_have() -> None:
     """It was valid for -3 days more."""
-    now = time.time()
     assert "not known" == line("certificates")
-    assert "Detect's for 9 days more" == line("certificates", certificates=Certificates(now + 9.5 * DAY, None))
-    both = line("certificates", certificates=Certificates(0.0, now + 0.5 * DAY))
+    assert "Detect's for 9 days more" == line("certificates", certificates=Certificates(NOW + 9.5 * DAY, None))
+    both = line("certificates", certificates=Certificates(0.0, NOW + 0.5 * DAY))
     assert "Detect's ended on 1970-01-01, the authority's for 0 days more" == both
 
 
