@@ -22,6 +22,7 @@ from defender_daemon.dates import moment
 from defender_daemon.errors import DefenderError
 from defender_daemon.health import NOT_RUNNING, span
 from defender_daemon.ladder import Doubted, Failed, NotTried, Rung, Step
+from defender_daemon.text import printable
 from defender_detect import health
 from defender_detect.attachments import read_rules
 from defender_detect.checking import check_endpoint, check_files_and_targets, find_credentials
@@ -210,7 +211,7 @@ def ask_reports(case: Case) -> str:
     found, now = case.health, case.clock()
     if found.last_report is None:
         raise NotTried("no thing has reported yet")
-    says = f"the last one of {found.last_report.thing}, {span(now - found.last_report.time)} ago"
+    says = f"the last one of {printable(found.last_report.thing)}, {span(now - found.last_report.time)} ago"
     if found.silent:
         silent = f"silent {len(found.silent)} of {found.things}: {health.named(found.silent)}"
         raise Doubted(f"{says}; {silent}", "on the device: amazon-defender-publisher doctor")

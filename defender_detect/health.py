@@ -14,6 +14,7 @@ import msgspec
 
 from defender_daemon import files
 from defender_daemon.certificate import validity
+from defender_daemon.dates import date_text
 from defender_daemon.errors import Problem
 from defender_daemon.health import (
     HEALTHY,
@@ -27,6 +28,7 @@ from defender_daemon.health import (
     span,
 )
 from defender_daemon.rungs import DAY
+from defender_daemon.text import printable
 from defender_detect.arguments import PROGRAM
 from defender_detect.config import Config
 from defender_detect.errors import DetectError
@@ -150,7 +152,7 @@ def certificates_of(config: Config) -> Certificates:
 def named(things: list[str]) -> str:
     """Return the names of a few things, and how many there are besides."""
     more = len(things) - MOST_NAMED
-    return ", ".join(things[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(printable, things[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def counted(number: int, noun: str) -> str:
@@ -192,7 +194,7 @@ def _broker(status: Status, now: float) -> str:
 
 def _last_report(health: Health, now: float) -> str:
     report = health.last_report
-    return "none yet" if report is None else f"of {report.thing}, {span(now - report.time)} ago"
+    return "none yet" if report is None else f"of {printable(report.thing)}, {span(now - report.time)} ago"
 
 
 def _things(health: Health, config: Config) -> str:
@@ -208,5 +210,9 @@ def _waiting(status: Status) -> str:
 
 def _certificates(certificates: Certificates, now: float) -> str:
     ends = {"Detect's": certificates.detect, "the authority's": certificates.authority}
-    known = [f"{whose} for {int((end - now) // DAY)} days more" for whose, end in ends.items() if end is not None]
+    known = [f"{whose} {_left(end, now)}" for whose, end in ends.items() if end is not None]
     return ", ".join(known) or "not known"
+
+
+def _left(end: float, now: float) -> str:
+    return f"for {int((end - now) // DAY)} days more" if end > now else f"ended on {date_text(end)[:10]}"

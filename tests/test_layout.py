@@ -61,18 +61,6 @@ WITHOUT_TESTS = {  # that define nothing to test by itself
     "alerts/target.py": "what every target is: test_targets.py asks it of all that there are",
     "constructs/*.py": "one synthesis makes them all, in seconds: test_synthesis.py looks at the templates",
 }
-TOGETHER: dict[str, set[str]] = {  # tried through the one door of their room; what has a test file leaves the list
-    # test_queue.py, test_webhook.py
-    "defender_detect/alerts": {"posting"},
-    # on a cluster: test_cluster.py; arguments by test_job.py, lines by test_worker.py
-    "defender_detect/flink": {"arguments", "connectors", "functions", "graph", "lines"},
-    # test_doctor.py, test_service.py, test_script.py
-    "defender_detect": {"health", "reminder", "showing", "status"},
-    # test_detector.py
-    "defender_detect/evaluate": {"targets"},
-    # test_store.py, test_reader.py
-    "defender_detect/store": {"documents", "pages", "summaries"},
-}
 
 
 def names_imported_by(node: ast.AST) -> set[str]:
@@ -297,10 +285,9 @@ def test_a_module_has_a_test_file_of_its_name_in_the_same_room() -> None:
         for path in sorted((ROOT / house).rglob("*.py")):
             test = ROOT / "tests" / directory / path.relative_to(ROOT / house).with_name(f"test_{path.name}")
             listed = path.name == "__init__.py" or any(map(path.match, WITHOUT_TESTS))
-            together = path.stem in TOGETHER.get(str(path.parent.relative_to(ROOT)), ())
-            if together == test.exists() and not listed:
+            if not test.exists() and not listed:
                 missing.append(str(test.relative_to(ROOT)))
-    assert [] == missing, "each is to be written, or its module to leave the list of those that are tried together"
+    assert [] == missing
 
 
 def test_a_test_file_is_of_a_module_or_of_the_whole_house() -> None:

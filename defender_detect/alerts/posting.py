@@ -68,7 +68,8 @@ def post(url: str, body: object, headers: Mapping[str, str], timeout: float = TI
 def origin_of(url: str) -> str:
     """Return the scheme and host of a URL, which may go into the log; the rest is often a secret."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
 
 def refusal(status: int, retry_after: str | None) -> AlertError:

@@ -43,7 +43,7 @@ class Documents:
                 found.append(msgspec.json.decode(path.read_bytes(), type=Written))
             except FileNotFoundError:  # it was deleted meanwhile
                 continue
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, msgspec.DecodeError, RecursionError) as error:
                 raise StoreError(f"{path} cannot be read, move it away: {error}") from error
         return found
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import socket
 import ssl
-import stat
 import subprocess
 import sys
 import threading
@@ -23,26 +21,12 @@ import pytest
 pytest.importorskip("starlette")
 
 from defender_detect.__main__ import main
-from defender_detect.api.answers import Source
-from defender_detect.config import Api, Config, Console
 from defender_detect.config_file import read_config
 from defender_detect.console import entrance, server
 from defender_detect.console.live import Watcher
 from defender_detect.console.pages import make_app
 from defender_detect.console.server import listen
-from defender_detect.errors import ConfigError, ListenError, StoreError
-from defender_detect.showing import (
-    RememberedRules,
-    check_safety,
-    find_keys,
-    find_token,
-    identify,
-    place_api,
-    show,
-    tell_entrance,
-)
-from defender_detect.store.documents import kept_in
-from defender_detect.store.pages import PageReader
+from defender_detect.errors import ConfigError
 from defender_detect.store.store import Store
 from defender_detect.store.summaries import Summaries
 from demo.authority import Authority
@@ -224,80 +208,6 @@ def test_an_answer_never_waits_for_an_acknowledgement() -> None:
             assert 0 != accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "detect.example"])
-def test_an_address_that_others_reach_needs_tls_or_a_proxy(address: str) -> None:
-    with pytest.raises(ListenError, match="is not this machine alone: give certificate and private_key"):
-        check_safety("detect.console", Console(address=address), None)
-    check_safety("detect.console", Console(address=address, proxy="https://detect.example"), None)
-
-
-def test_behind_a_proxy_only_its_address_counts() -> None:
-    identity = identify(Console(proxy="https://detect.example/"), 8790, False)
-    assert (frozenset({"https://detect.example"}), True) == (identity.origins, identity.is_secure)
-    assert frozenset({"detect.example"}) == identity.hosts
-
-
-def test_on_loopback_each_of_its_names_counts_and_no_other() -> None:
-    identity = identify(Console(names=["detect.home.arpa"]), 8790, False)
-    names = {"127.0.0.1:8790", "localhost:8790", "[::1]:8790", "detect.home.arpa:8790"}
-    assert names == set(identity.hosts)
-
-
-def test_a_token_of_ones_own_is_in_a_file_that_nobody_else_reads(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    path.write_text("abcdefghijklmnop\n")
-    path.chmod(0o644)
-    with pytest.raises(ListenError, match="can be read by others: chmod 600"):
-        find_token(str(path))
-    path.chmod(0o600)
-    assert "abcdefghijklmnop" == find_token(str(path))
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
-    for wrong in ("short", "with spaces between", ""):
-        path.write_text(wrong)
-        with pytest.raises(ListenError, match="must hold at least 16 of the characters"):
-            find_token(str(path))
-    with pytest.raises(ListenError, match="cannot be read"):
-        find_token(str(tmp_path / "none"))
-    assert find_token(None) != find_token(None)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to a group of another user")
-def test_a_secret_that_root_gave_to_the_group_of_the_service_is_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "token"
-    path.write_text("abcdefghijklmnop\n")
-    monkeypatch.setattr("os.getegid", lambda: 4321)
-    for group, owner, mode, is_taken in (
-        (4321, 0, 0o640, True), (4321, 0, 0o660, False), (4321, 0, 0o644, False),
-        (4321, 1234, 0o640, False), (4322, 0, 0o640, False),
-    ):  # fmt: skip
-        os.chown(path, owner, group)
-        path.chmod(mode)
-        if is_taken:
-            assert "abcdefghijklmnop" == find_token(str(path))
-        else:
-            with pytest.raises(ListenError, match="can be read by others"):
-                find_token(str(path))
-
-
-def test_a_services_address_is_in_a_file_that_only_root_and_the_service_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    address, path = "http://127.0.0.1:8790/?token=secret", tmp_path / "address"
-    for _ in range(2):
-        tell_entrance(address, {"RUNTIME_DIRECTORY": str(tmp_path)})
-        assert (f"{address}\n", 0o600) == (path.read_text(), stat.S_IMODE(path.stat().st_mode))
-        assert f"the console listens; its address: sudo cat {path}\n" == capsys.readouterr().out
-    tell_entrance(address, {})
-    assert f"the console is at {address}\n" == capsys.readouterr().out
-
-
-def test_without_a_store_it_does_not_start(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="nothing is kept"):
-        show(lambda: read_config(None, {"state_directory": str(tmp_path)}), [tmp_path])
-
-
 @pytest.mark.parametrize(
     "proxy", ["detect.example", "https://detect.example/path", "https://u@h", "ftp://h", "https://"]
 )
@@ -306,25 +216,6 @@ def test_a_proxys_address_is_one(tmp_path: Path, proxy: str) -> None:
     path.write_text(json.dumps({"detect": {"console": {"proxy": proxy}}}))
     with pytest.raises(ConfigError, match=r"detect\.console\.proxy must be an address like https://"):
         read_config(path, {})
-
-
-def test_profiles_are_read_again_but_not_for_each_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    reads: list[Config] = []
-    now = 0.0
-    profile = ROOT / "configs" / "security-profiles" / "cpu-usage.json"
-
-    def read() -> Config:
-        reads.append(read_config(None, {"profiles": [str(profile if len(reads) < 1 else tmp_path / "none")]}))
-        return reads[-1]
-
-    rules = RememberedRules(read, clock=lambda: now)
-    first = rules()
-    assert first is not None
-    assert first is rules()
-    assert 1 == len(reads)
-    now = 100.0
-    assert rules() is None  # it is gone, which is said
-    assert "the profiles are not shown" in caplog.text
 
 
 def test_awss_api_listens_beside_the_console_where_it_is_configured(fleet: Path, tmp_path: Path) -> None:
@@ -336,27 +227,6 @@ def test_awss_api_listens_beside_the_console_where_it_is_configured(fleet: Path,
         assert port is not None
         status, text = get("127.0.0.1", int(port[1]), "/active-violations?maxResults=1", {})
     assert (200, {"activeViolations"}) == (status, set(json.loads(text)) - {"nextToken"})
-
-
-def test_the_api_is_for_others_with_keys_and_tls_only(tmp_path: Path) -> None:
-    source = Source(PageReader(tmp_path), lambda: None, kept_in(tmp_path), lambda: None)
-    with pytest.raises(ListenError, match=r"detect\.api\.address 0\.0\.0\.0 is not this machine alone"):
-        place_api(Api(port=0, address="0.0.0.0"), source)
-    with pytest.raises(ListenError, match=r"give access keys, detect\.api\.keys"):
-        place_api(Api(port=0, address="0.0.0.0", proxy="https://detect.example"), source)
-
-
-@pytest.mark.parametrize("text", ["{}", "[]", '{"AKIAX": "short"}', '{"a b": "long-enough-for-that"}', "x"])
-def test_keys_are_secrets_by_access_key(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "keys.json"
-    path.write_text('{"AKIAX": "long-enough-for-that"}')
-    with pytest.raises(ListenError, match="can be read by others: chmod 600"):
-        find_keys(path)
-    path.chmod(0o600)
-    assert {"AKIAX": "long-enough-for-that"} == find_keys(path)
-    path.write_text(text)
-    with pytest.raises(ListenError, match="must be JSON like|has no access key"):
-        find_keys(path)
 
 
 def test_a_python_that_is_too_old_for_the_console_is_said(
