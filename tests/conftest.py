@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -175,6 +176,14 @@ def unprivileged() -> int:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to run as another user")
     return 65534
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A directory that others may look into, which pytest's own are not, or are no more once another pytest begins."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.fakes.emulator import Account
-from tests.infrastructure.deployment import DEPLOY, Machine, members_of
+from tests.infrastructure.deployment import DEPLOY, LONGEST_RUN, Machine, members_of
 from tests.waiting import wait_until
 
 pty = pytest.importorskip("pty")
@@ -39,7 +39,7 @@ class Terminal:
         )
         os.close(end)
 
-    def read_until(self, words: str, seconds: float = 60) -> str:
+    def read_until(self, words: str, seconds: float = LONGEST_RUN) -> str:
         """Read what is printed until these words are."""
         deadline = time.monotonic() + seconds
         while words not in self.screen and time.monotonic() < deadline and self._read():
@@ -50,7 +50,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._terminal, text.encode())
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = LONGEST_RUN) -> int:
         """Read to the end and return the exit status."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self._read():
@@ -154,7 +154,7 @@ def test_interrupted_at_work_it_ends_soon_with_a_sentence_and_the_next_run_goes_
     process = machine.start("--yes", "--no-detect")
     assert wait_until(lambda: status_of(machine.account, THINGS) == "CREATE_IN_PROGRESS")
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=LONGEST_RUN)
     machine.account.mend()
     assert status_of(machine.account, THINGS) == "CREATE_IN_PROGRESS"
     assert 1 == process.returncode
@@ -192,7 +192,7 @@ def test_of_two_deployments_at_once_one_wins_and_the_other_waits_or_says_why_it_
     second = Machine(tmp_path_factory.mktemp("second"), account).list("rpi-0001", "rpi-0002")
     account.slow_stacks(1.5)
     processes = [each.start("--yes", "--no-detect") for each in (machine.list("rpi-0001", "rpi-0002"), second)]
-    ended = [(process.communicate(timeout=60), process.returncode) for process in processes]
+    ended = [(process.communicate(timeout=LONGEST_RUN), process.returncode) for process in processes]
     account.mend()
     winner, loser = (machine, second) if list((machine.directory / "fleet").glob("*.tar")) else (second, machine)
     won, lost = ended if winner is machine else reversed(ended)
@@ -214,7 +214,7 @@ def test_two_deployments_from_one_directory_end_with_keys_that_match(machine: Ma
     machine.list("rpi-0001", "rpi-0002").account.slow_stacks(0.5)
     processes = [machine.start("--yes", "--no-detect") for _ in range(2)]
     for process in processes:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=LONGEST_RUN)
         assert "Traceback" not in errors
     machine.account.mend()
     run = machine.deploy("--yes", "--no-detect")

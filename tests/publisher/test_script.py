@@ -12,8 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -271,14 +270,6 @@ def test_it_runs_through_a_symlink_and_from_another_directory(tmp_path: Path) ->
 def copy_packages(directory: Path) -> None:
     for name in ("defender_publisher", "defender_daemon", "device_defender"):
         shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[Path]:
-    """A directory that others may look into, which pytest's own are not, or are no more once another pytest begins."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
 
 
 def test_it_runs_from_a_read_only_tree_as_an_unprivileged_user(elsewhere: Path, unprivileged: int) -> None:

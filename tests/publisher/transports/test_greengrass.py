@@ -91,7 +91,12 @@ def test_a_nucleus_that_does_not_answer_in_time_is_said(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    nucleus.silent = {"GetConfiguration"}
-    monkeypatch.setattr(ipc.Client.__init__, "__defaults__", (0.2, lambda: None))
+    nucleus.silent, introduce = {"GetConfiguration"}, ipc.Client._introduce
+
+    def then_hurry(self: ipc.Client, token: str) -> None:
+        introduce(self, token)
+        self._timeout = 0.2
+
+    monkeypatch.setattr(ipc.Client, "_introduce", then_hurry)
     with pytest.raises(TransportError, match="TimeoutError: the nucleus did not answer GetConfiguration within 0.2 s"):
         fetch_configuration(tmp_path)
