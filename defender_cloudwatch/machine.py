@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -47,17 +46,6 @@ class Machine(NamedTuple):
     disk_usage: Callable[[str], Level] = usage
     cores: Callable[[], int | None] = os.cpu_count
     clock: Callable[[], float] = time.monotonic
-
-
-def this_machine(proc: str = "/proc") -> Machine:
-    """Return what measures here: on Linux /proc, elsewhere psutil, which takes two megabytes."""
-    if sys.platform.startswith("linux"):
-        from defender_cloudwatch import procfs
-
-        return procfs.machine(proc)
-    from defender_cloudwatch import elsewhere
-
-    return elsewhere.machine()
 
 
 def whole_disks(names: Iterable[str]) -> Iterator[str]:

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from defender_cloudwatch.machine import Counters, Machine, this_machine
+from defender_cloudwatch.here import this_machine
+from defender_cloudwatch.machine import Counters, Machine
 
 MOST_A_CALL = 1_000  # metrics of PutMetricData; 15 here
 

@@ -17,7 +17,7 @@ from defender_cloudwatch.connection import trusting
 from defender_cloudwatch.credentials import Keeper
 from defender_cloudwatch.delivery import Delivery, Watcher
 from defender_cloudwatch.errors import CallFailed, CloudWatchError, CredentialsError
-from defender_cloudwatch.machine import this_machine
+from defender_cloudwatch.here import this_machine
 from defender_cloudwatch.metrics import MOST_A_CALL, Gauge, as_data, dimensions_of
 from defender_cloudwatch.places import Places, Standing
 from defender_cloudwatch.sources import Files, JournalSource, Source, SourceError

@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 __all__ = ["Detector", "Reader", "Sink", "read_profiles", "replay"]
 
 if TYPE_CHECKING:
-    from defender_detect.alerts.queue import Sink
+    from defender_detect.alerts.target import Sink
     from defender_detect.ask.replay import replay
     from defender_detect.evaluate.detector import Detector
     from defender_detect.profiles import read_profiles
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "Detector": "defender_detect.evaluate.detector",
     "Reader": "defender_detect.store.reader",
-    "Sink": "defender_detect.alerts.queue",
+    "Sink": "defender_detect.alerts.target",
     "read_profiles": "defender_detect.profiles",
     "replay": "defender_detect.ask.replay",
 }

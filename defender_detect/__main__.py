@@ -51,12 +51,12 @@ def run(options: argparse.Namespace) -> int:
     """Do what a word asks for, answer a question, or reports until a signal; return the exit status."""
     if options.command == CONSOLE:
         from defender_detect.config import read_config  # here, as below
-        from defender_detect.several import check_one
+        from defender_detect.several import directory_of, each_of
         from defender_detect.showing import show
 
-        check_one(read_config(options.config, {}), options.state_directory)
-        given = {"state_directory": options.state_directory}
-        show(lambda: read_config(options.config, given), options.console_port)
+        given = {key: getattr(options, key) for key in ("state_directory", "state_directories")}
+        directories = [directory_of(each) for each in each_of(options.config, given)]
+        show(lambda: read_config(options.config, given), directories, options.console_port)
         return EXIT_OK
     if options.command == IMPORT:
         from defender_detect import account

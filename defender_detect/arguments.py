@@ -73,7 +73,8 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """
     words = spelled_out(argv)
     if words and words[0] in COMMANDS:
-        return command_parser(words[0]).parse_args(words[1:], argparse.Namespace(command=words[0], debug=False))
+        options = command_parser(words[0]).parse_args(words[1:], argparse.Namespace(command=words[0], debug=False))
+        return with_directories(options) if words[0] == CONSOLE else options
     if words and words[0] in QUESTIONS:  # a configuration may stand before or after the options
         question = argparse.Namespace(question=words[0], command=None, debug=False, **NO_MODE)
         return with_directories(question_parser(words[0]).parse_intermixed_args(words[1:], question))

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from defender_detect.alerts.followers import Follower
 from defender_detect.alerts.of_profiles import exports_of, make_exporters, make_profile_sinks
-from defender_detect.alerts.queue import Alerts, Sink
-from defender_detect.alerts.target import Publish, Target
+from defender_detect.alerts.queue import Alerts
+from defender_detect.alerts.target import Publish, Sink, Target
 from defender_detect.config import Config
 from defender_detect.errors import AlertSettingError, CredentialElsewhere
 from defender_detect.evaluate.detector import Rules

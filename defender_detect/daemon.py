@@ -22,13 +22,13 @@ from defender_detect.alerts.of_profiles import describe_outside
 from defender_detect.arguments import PROGRAM
 from defender_detect.attachments import read_rules
 from defender_detect.audience import alert_topics, make_alerts
+from defender_detect.checking import check_endpoint, check_shard, find_credentials
 from defender_detect.config import Config
 from defender_detect.errors import DetectError
 from defender_detect.evaluate.detector import Rules
 from defender_detect.logs import start_logging
 from defender_detect.mailbox import Mailbox
 from defender_detect.pulse import Pulse
-from defender_detect.questions import check_endpoint, check_shard, find_credentials
 from defender_detect.receive.credentials import Credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.receive.receiver import Receiver

@@ -24,10 +24,10 @@ from defender_daemon.health import NOT_RUNNING, span
 from defender_daemon.ladder import Doubted, Failed, NotTried, Rung, Step
 from defender_detect import health
 from defender_detect.attachments import read_rules
+from defender_detect.checking import check_endpoint, check_files_and_targets, find_credentials
 from defender_detect.config import Config, read_config
 from defender_detect.errors import AuthorityError, DetectError
 from defender_detect.evaluate.detector import Rules
-from defender_detect.questions import check_endpoint, check_files_and_targets, find_credentials
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.reminder import ends_soon, own_certificates
 from defender_detect.renewing import check_renewal

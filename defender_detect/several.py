@@ -42,23 +42,10 @@ def each_of(path: Path | None, given: Mapping[str, Any]) -> list[One]:
     return [One(read_config(path, {**given, **more}), name, {**given, **more}) for name, more in chosen]
 
 
-def check_one(config: Config, given: str | None) -> None:
-    """Raise DetectError where somebody is to see what one Detect keeps, and a configuration for several leads to none.
-
-    `given` is the state directory that was named beside it.
-    """
-    shards = shards_of(config.agent.topic)
-    if shards is not None and config.agent.shard is None and given is None and config.agent.state_directory is not None:
-        raise DetectError(
-            f"agent.topic has {shards} shards, and this shows one: give --state-directory "
-            f"{Path(config.agent.state_directory) / '0'}, or another shard's"
-        )
-
-
 def open_all(detects: Sequence[One], otherwise: str = "") -> tuple[AnyReader, list[StoreError]]:
     """Return what reads all that the Detects keep, and why that of some cannot be read.
 
-    Raises the first of these errors where there is nothing to be read at all; `otherwise` is what could be given else.
+    Raises all of these errors, as one, where there is nothing to be read; `otherwise` is what could be given else.
     """
     if len(detects) == 1:
         return Reader(directory_of(detects[0], otherwise)), []
@@ -71,7 +58,7 @@ def open_all(detects: Sequence[One], otherwise: str = "") -> tuple[AnyReader, li
         except StoreError as error:
             problems.append(error)
     if not readers:
-        raise problems[0]
+        raise type(problems[0])("\n".join(map(str, problems)))
     return Readers(readers), problems
 
 

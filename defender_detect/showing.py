@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -28,8 +28,9 @@ from defender_detect.console.sight import Sight
 from defender_detect.errors import ConfigError, DetectError, ListenError
 from defender_detect.evaluate.detector import Rules
 from defender_detect.store.documents import kept_in
+from defender_detect.store.fleet import summaries_of
 from defender_detect.store.pages import PageReader
-from defender_detect.store.summaries import Summaries
+from defender_detect.store.schema import DATABASE
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 ADDRESS_FILE = "address"  # in the directory that systemd makes for the service
@@ -43,27 +44,32 @@ Secret = Annotated[str, msgspec.Meta(min_length=16, max_length=256)]
 log = logging.getLogger(__name__)
 
 
-def show(read: Callable[[], Config], port: int | None = None) -> None:
-    """Serve the pages until a signal, on another port if given; raise DetectError if that cannot be, or not safely."""
+def show(read: Callable[[], Config], directories: Sequence[Path], port: int | None = None) -> None:
+    """Serve the pages of state directories until a signal, on another port if given.
+
+    Raises DetectError if that cannot be, or not safely.
+    """
     config = read()
-    if config.agent.state_directory is None:
-        raise DetectError("give Detect's CONFIG with agent.state_directory, or --state-directory")
-    console = config.detect.console
-    store = Summaries(config.agent.state_directory)
+    console, api = config.detect.console, config.detect.api
+    if api is not None and len(directories) > 1:
+        one = directories[0]
+        raise DetectError(f"detect.api answers for one Detect: give its state directory, --state-directory {one}")
+    store = summaries_of(directories)
     store.check()
+    for each in directories:
+        if not (each / DATABASE).exists():
+            log.warning("nothing is kept in %s yet: its things are shown from when there is", each)
     tls = find_tls(console.certificate, console.private_key)
     check_safety("detect.console", console, tls)
     listener = listen(console.address, console.port if port is None else port)
     identity = identify(console, listener.getsockname()[1], tls is not None)
-    rules, watcher = RememberedRules(read), Watcher(store.path)
+    rules, watcher = RememberedRules(read), Watcher(directory / DATABASE for directory in directories)
     app = make_app(Sight(store, rules, console.silent_after), identity, watcher)
     places = [Place(app, listener, tls, watcher.close)]
     tell_entrance(entrance_of(console, identity, listener.getsockname()[1]))
-    if config.detect.api is not None:
-        directory = store.path.parent
-        places.append(
-            place_api(config.detect.api, Source(PageReader(directory), rules, kept_in(directory), rules.refresh))
-        )
+    if api is not None:
+        (directory,) = directories
+        places.append(place_api(api, Source(PageReader(directory), rules, kept_in(directory), rules.refresh)))
     Notifier().ready()
     serve(places)
 

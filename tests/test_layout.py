@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,21 @@ def imports_of(path: Path) -> set[str]:
     return {name for node in nodes_of(path) for name in names_imported_by(node)}
 
 
+def modules_used_by(path: Path) -> set[str]:
+    """Return the modules that are imported when a module is, or its functions run, and the names taken from them."""
+    unused = {
+        inner
+        for node in nodes_of(path)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(ast.Module(node.body, []))
+    }
+    used = [node for node in nodes_of(path) if node not in unused]
+    whole = {name for node in used for name in names_imported_by(node)}
+    return whole | {
+        f"{node.module}.{each.name}" for node in used if isinstance(node, ast.ImportFrom) for each in node.names
+    }
+
+
 def imports_any(path: Path, *modules: str) -> set[str]:
     return {name for name in imports_of(path) for each in modules if name == each or name.startswith(each + ".")}
 
@@ -174,6 +191,20 @@ def dotted(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return f"{node.value.id}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_when_they_run() -> None:
+    """What a type checker alone imports is no arrow: a name in an annotation."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in chain((ROOT / "defender_daemon").rglob("*.py"), GROUND_FLOOR, *HOUSES.values())
+        if path.suffix == ".py"
+    }
+    arrows = {name: {each for each in modules_used_by(path) if each in modules} for name, path in modules.items()}
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as circle:
+        pytest.fail(" <- ".join(circle.args[1]))
 
 
 def test_every_room_of_detect_has_its_place_in_the_order() -> None:

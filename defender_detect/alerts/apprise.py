@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from defender_daemon.text import printable
-from defender_detect.alerts.queue import GIVE_UP_AFTER
 from defender_detect.alerts.secret import Elsewhere
-from defender_detect.alerts.target import Publish, Target
+from defender_detect.alerts.target import GIVE_UP_AFTER, Publish, Target
 from defender_detect.errors import AlertError, AlertSettingError
 from defender_detect.evaluate.alarms import IN_ALARM
 from defender_detect.evaluate.sentences import line_of

@@ -9,9 +9,8 @@ from msgspec import Meta
 
 from defender_daemon.text import printable
 from defender_detect.alerts.posting import is_header, origin_of, post
-from defender_detect.alerts.queue import GIVE_UP_AFTER
 from defender_detect.alerts.secret import Elsewhere, revealed
-from defender_detect.alerts.target import Publish, Target
+from defender_detect.alerts.target import GIVE_UP_AFTER, Publish, Target
 from defender_detect.alerts.webhook import Url, read_url
 from defender_detect.errors import AlertSettingError
 from defender_detect.evaluate.alarms import IN_ALARM

@@ -11,19 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from defender_detect.alerts.delivered import Delivered, Times
 from defender_detect.alerts.followers import Follower, Reported
 from defender_detect.alerts.grouping import Message, Messages
 from defender_detect.alerts.log import log_alert
+from defender_detect.alerts.target import Sink
 from defender_detect.errors import AlertError, AlertRefused
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event, Violation
 
 MOST_WAITING = 1_000  # alerts
-GIVE_UP_AFTER = 24 * 3600.0  # seconds; older news is in the list of violations
 FIRST, LAST = 1.0, 300.0  # seconds; the longest wait doubles from the one to the other, with jitter
 LONGEST_ASKED = 3600.0  # seconds that the other side may ask us to wait
 STOP_TIMEOUT = 5.0  # seconds for all that waits
@@ -32,16 +32,6 @@ LISTED = "the list of violations has them"
 KEPT = "they are sent after the next start"
 
 log = logging.getLogger(__name__)
-
-
-class Sink(Protocol):
-    """Where alerts go."""
-
-    name: str  # for the log, without anything secret
-    give_up_after: float  # seconds
-
-    def send(self, event: Event) -> None:
-        """Hand over an alert within a bounded time; raises AlertRefused if it will never be taken, else AlertError."""
 
 
 class AlertQueue:
@@ -198,7 +188,7 @@ class Alerts:
         self._listeners = tuple(each for each in self._followers if each.hears_reports)
         self._delivered = Delivered(directory, self._times) if directory is not None and self.queues else None
         self._started = time.time()
-        self._late = math.inf  # the time of the first event that is going to be told, and older than others were
+        self._late: list[float] = []  # times of first events that are going to be told, and older than others were
 
     @property
     def told_until(self) -> float | None:
@@ -248,15 +238,16 @@ class Alerts:
     def announced(self, events: Iterable[Event]) -> Iterator[None]:
         """Know of events until they are told, some of which may be older than others that have been.
 
-        Whoever is killed meanwhile tells all again, from the first of them on.
+        Whoever is killed meanwhile tells all again, from the first of them on. Several threads may do this at a time.
         """
-        self._late = min((event.time for event in events if not event.suppressed), default=math.inf)
-        if self._delivered is not None and self._late < math.inf:
-            self._delivered.write()
+        late = min((event.time for event in events if not event.suppressed), default=math.inf)
+        self._late.append(late)
         try:
+            if self._delivered is not None and late < math.inf:
+                self._delivered.write()
             yield
         finally:
-            self._late = math.inf
+            self._late.remove(late)
 
     def close(self, timeout: float = STOP_TIMEOUT) -> None:
         """Hand over what waits, within so many seconds altogether."""
@@ -289,4 +280,5 @@ class Alerts:
         known = {} if self._delivered is None else self._delivered.earlier
         found = ((name, queue.heard_until) for name, queue in self._named())
         times = ((name, known.get(name, self._started) if since is None else since) for name, since in found)
-        return {name: min(since, self._late) for name, since in times}
+        late = min(tuple(self._late), default=math.inf)  # a copy: others add to it meanwhile
+        return {name: min(since, late) for name, since in times}

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from defender_detect.alerts.queue import GIVE_UP_AFTER
-from defender_detect.alerts.target import Publish, Target
+from defender_detect.alerts.target import GIVE_UP_AFTER, Publish, Target
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.shapes import alert_body
 from device_defender.wording import that

@@ -15,10 +15,11 @@ from defender_detect.alerts.secret import Secret
 
 if TYPE_CHECKING:
     from defender_detect.alerts.followers import Follower
-    from defender_detect.alerts.queue import Sink
+    from defender_detect.evaluate.alarms import Event
 
 T = TypeVar("T", bound="Target")
 PATHS = ("root_ca",)  # the settings that are paths, beside secrets
+GIVE_UP_AFTER = 24 * 3600.0  # seconds; older news is in the list of violations
 
 
 class Publish(Protocol):
@@ -26,6 +27,16 @@ class Publish(Protocol):
 
     def __call__(self, topic: str, payload: bytes, retain: bool = False) -> object:
         """Publish."""
+
+
+class Sink(Protocol):
+    """Where alerts go."""
+
+    name: str  # for the log, without anything secret
+    give_up_after: float  # seconds
+
+    def send(self, event: Event) -> None:
+        """Hand over an alert within a bounded time; raises AlertRefused if it will never be taken, else AlertError."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=str.lower):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from defender_detect.alerts.queue import GIVE_UP_AFTER
-from defender_detect.alerts.target import Publish, Target
+from defender_detect.alerts.target import GIVE_UP_AFTER, Publish, Target
 from defender_detect.errors import AlertRefused
 from defender_detect.evaluate.shapes import alert_body
 from device_defender.report import LARGEST_PAYLOAD

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from msgspec import Meta
 
 from defender_detect.alerts.posting import LONGEST, TIMEOUT, URL_RULE, is_header, is_url, origin_of, post
-from defender_detect.alerts.queue import GIVE_UP_AFTER
 from defender_detect.alerts.secret import Elsewhere, Secret, revealed
-from defender_detect.alerts.target import Publish, Target
+from defender_detect.alerts.target import GIVE_UP_AFTER, Publish, Target
 from defender_detect.alerts.templates import TEMPLATES, filled, find_unknown, words_of
 from defender_detect.errors import AlertSettingError
 from device_defender.wording import SECRET, that

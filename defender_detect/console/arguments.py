@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 CONSOLE = "console"
 DESCRIPTION = "Show what Detect found in a browser; also while Detect runs, and after"
 
 
-class Once(argparse.Action):
-    """An option that is refused a second time: the pages show one state directory."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
-    ) -> None:
-        """Take the value."""
-        if getattr(namespace, self.dest) is not None:
-            parser.error(f"{option} may be given once: the console shows one state directory")
-        setattr(namespace, self.dest, values)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the console to a parser."""
+    kept = "its state directory, instead; may be given more than once, to show several as one"
     parser.add_argument("config", nargs="?", metavar="CONFIG", type=Path, help="Detect's configuration (JSON)")
-    parser.add_argument("--state-directory", metavar="DIR", action=Once, help="its state directory, instead")
+    parser.add_argument("--state-directory", metavar="DIR", action="append", help=kept)
     parser.add_argument("--console-port", metavar="PORT", type=port, help="the port of the pages; 0 for a free one")
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from starlette.requests import Request
@@ -36,14 +36,41 @@ class Stream(StreamingResponse):
             self._watcher.listeners -= 1
 
 
-class Watcher:
-    """Looks at one database for all who listen, and at nothing while nobody does."""
+class Database:
+    """A database that others write."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
-        self._seen: tuple[int, int] | None = None
+
+    def version(self) -> tuple[int, int]:
+        """Return what changes with each transaction, and when the file is another one."""
+        try:
+            inode = os.stat(self._path).st_ino
+            if self._connection is None or inode != self._inode:
+                self.close()
+                self._connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
+                self._inode = inode
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            return inode, int(version)
+        except (OSError, sqlite3.Error):  # it is being made, or is gone; whoever asks for a page is told
+            return 0, 0
+
+    def close(self) -> None:
+        """Let go of it until it is looked at again."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+
+
+class Watcher:
+    """Looks at databases for all who listen, and at nothing while nobody does."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._databases = [Database(path) for path in paths]
+        self._seen: list[tuple[int, int]] | None = None
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.listeners = 0
@@ -77,31 +104,13 @@ class Watcher:
     async def _look(self) -> None:
         try:
             while self.listeners:
-                version = self._version()
-                if version != self._seen:
-                    is_first, self._seen = self._seen is None, version
+                found = [each.version() for each in self._databases]
+                if found != self._seen:
+                    is_first, self._seen = self._seen is None, found
                     if not is_first:
                         self._changed.set()
                         self._changed = asyncio.Event()
                 await asyncio.sleep(LOOK_EVERY)
         finally:
-            self._close()
-
-    def _version(self) -> tuple[int, int]:
-        """Return what changes with each transaction, and when the file is another one."""
-        try:
-            inode = os.stat(self._path).st_ino
-            if self._connection is None or inode != self._inode:
-                self._close()
-                self._connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
-                self._inode = inode
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-            return inode, int(version)
-        except (OSError, sqlite3.Error):  # it is being made, or is gone; whoever asks for a page is told
-            return 0, 0
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-        self._connection = None
+            for each in self._databases:
+                each.close()

@@ -31,7 +31,7 @@ from defender_detect.console.things import make_things, name_at
 from defender_detect.console.wording import begin, name_metric, say_clock, say_length
 from defender_detect.errors import NothingKept, StoreError, VerdictError
 from defender_detect.store.summaries import Choice
-from defender_detect.store.verdicts import LONGEST_DESCRIPTION, put_verdict
+from defender_detect.store.verdicts import LONGEST_DESCRIPTION, put_verdict_where_kept
 
 HERE = Path(__file__).parent
 LONGEST_WANTED = 128  # characters of a name
@@ -142,8 +142,8 @@ def judge(sight: Sight, request: Request) -> Response:
     """Keep what somebody found a violation to be, and show again where that was said."""
     form = {name: values[0] for name, values in parse_qs(request.scope["body"].decode("utf-8", "replace")).items()}
     description = " ".join(form.get("description", "").split())
-    directory, violation_id = sight.store.path.parent, request.path_params["violation_id"]
-    put_verdict(directory, violation_id, form.get("state", ""), description, sight.clock())
+    directories, violation_id = [each.parent for each in sight.store.paths], request.path_params["violation_id"]
+    put_verdict_where_kept(directories, violation_id, form.get("state", ""), description, sight.clock())
     where = form.get("here", "/alarms")
     is_ours = where.startswith(("/alarms", "/things/")) and "\\" not in where
     return RedirectResponse(where if is_ours else "/alarms", 303)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from defender_detect.console.axis import Axis, fit
 from defender_detect.evaluate.detector import Rules
-from defender_detect.store.summaries import Counts, Summaries
+from defender_detect.store.fleet import AnySummaries
+from defender_detect.store.summaries import Counts
 
 HOUR, DAY = 3600.0, 86_400.0  # seconds
 RANGES = {"1h": HOUR, "6h": 6 * HOUR, "24h": DAY, "3d": 3 * DAY, "7d": 7 * DAY, "14d": 14 * DAY}  # as AWS keeps values
@@ -21,7 +22,7 @@ MARGIN = 1.0  # seconds after the last report
 class Sight(NamedTuple):
     """What the pages are made of."""
 
-    store: Summaries
+    store: AnySummaries
     rules: Callable[[], Rules | None]
     silent_after: float = SILENT_AFTER
     clock: Callable[[], float] = time.time

@@ -9,7 +9,7 @@ from defender_detect.console.axis import Axis
 from defender_detect.console.drawing import draw_line, find_interval, find_top
 from defender_detect.console.sight import HOUR, Glance, Sight
 from defender_detect.console.wording import show_value
-from defender_detect.store.summaries import Summaries
+from defender_detect.store.fleet import AnySummaries
 
 STATES = ("alarm", "silent", "ok")
 ROWS = 50  # of a page
@@ -113,7 +113,7 @@ def find_some(sight: Sight, glance: Glance, wanted: str, state: str, page: int) 
     return Found(rows, page, number, counts, [])
 
 
-def last_time(store: Summaries, name: str) -> float:
+def last_time(store: AnySummaries, name: str) -> float:
     """Return when a thing reported last."""
     thing = store.thing(name)
     return (thing and thing.accepted_at) or 0.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from defender_detect.evaluate.alarms import Event, Violation
@@ -16,8 +17,9 @@ MOST_EVENTS_OF_A_THING = 5_000  # whose alarms are drawn; a thing that flutters 
 
 COUNTS = """SELECT count(accepted_at), max(accepted_at),
     (SELECT count(*) FROM states WHERE accepted_at < :silent) FROM states WHERE accepted_at IS NOT NULL"""
-LONGEST_SILENT = """SELECT name, accepted_at FROM states JOIN things ON id = thing
-    WHERE accepted_at = (SELECT min(accepted_at) FROM states)"""
+LONGEST_SILENT = """SELECT name, accepted_at FROM states CROSS JOIN things ON id = thing
+    WHERE accepted_at IS NOT NULL AND name NOT IN (SELECT value FROM json_each(:without))
+    ORDER BY accepted_at LIMIT 1"""
 SILENT = """SELECT name FROM states CROSS JOIN things ON id = thing WHERE accepted_at > :start AND accepted_at < :end
     ORDER BY accepted_at"""
 LATEST = """SELECT name, report_id, accepted_at FROM states JOIN things ON id = thing
@@ -35,11 +37,12 @@ STATES = """SELECT name, report_id, accepted_at FROM things CROSS JOIN states ON
 ONE_STATE = """SELECT name, report_id, accepted_at, (SELECT count(*) FROM active WHERE active.thing = name)
     FROM things JOIN states ON states.thing = id WHERE name = ? AND accepted_at IS NOT NULL"""
 QUIET = """FROM states CROSS JOIN things ON id = thing WHERE accepted_at < :silent AND {named}
-    AND name NOT IN (SELECT thing FROM active)"""
+    AND name NOT IN (SELECT thing FROM active) AND name NOT IN (SELECT value FROM json_each(:without))"""
 WELL = """FROM things CROSS JOIN states ON thing = id WHERE accepted_at >= :silent AND {named}
-    AND name NOT IN (SELECT thing FROM active)"""
+    AND name NOT IN (SELECT thing FROM active) AND name NOT IN (SELECT value FROM json_each(:without))"""
 NAMED = "instr(lower(name), lower(:part))"
-HOW_MANY = f"SELECT count(*) FROM things WHERE {NAMED} AND name NOT LIKE '$%'"  # noqa: S608 - ours; $ is of no thing
+HOW_MANY = """SELECT count(*) FROM things WHERE instr(lower(name), lower(:part)) AND name NOT LIKE '$%'
+    AND name NOT IN (SELECT value FROM json_each(:without))"""  # $ is of no thing
 FIRST_REPORT = "SELECT min(hour) FROM reports"
 FIRST_TIME = "SELECT min(time) FROM reports WHERE hour = ?"
 SOME_VALUES = """SELECT things.name, time, metrics FROM json_each(:hours) AS each
@@ -115,7 +118,12 @@ class Choice(NamedTuple):
 
 
 class Summaries(Reader):
-    """A reader that counts, for who looks at a fleet as a whole."""
+    """A reader that counts, for who looks at a fleet as a whole; `without` names things that others count."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """The databases: this one."""
+        return [self.path]
 
     def count(self, silent: float) -> Counts:
         """Return how many things there are, and how many have not reported since a time."""
@@ -123,10 +131,10 @@ class Summaries(Reader):
             things, latest, quiet = connection.execute(COUNTS, {"silent": silent}).fetchone()
         return Counts(things, latest, quiet)
 
-    def longest_silent(self) -> tuple[str, float] | None:
+    def longest_silent(self, without: Collection[str] = ()) -> tuple[str, float] | None:
         """Return the thing that has been silent for longest, and since when."""
         with self._ask() as connection:
-            found = connection.execute(LONGEST_SILENT).fetchone()
+            found = connection.execute(LONGEST_SILENT, {"without": json.dumps([*without])}).fetchone()
         return None if found is None else (found[0], found[1])
 
     def silent(self, start: float, end: float) -> list[str]:
@@ -176,27 +184,34 @@ class Summaries(Reader):
         with self._ask() as connection:
             yield from connection.execute(STATES)
 
-    def count_named(self, part: str) -> int:
+    def count_named(self, part: str, without: Collection[str] = ()) -> int:
         """Return how many things have a part in their names, whether its ASCII letters are small or large."""
         with self._ask() as connection:
-            return int(connection.execute(HOW_MANY, {"part": part}).fetchone()[0])
+            return int(connection.execute(HOW_MANY, {"part": part, "without": json.dumps([*without])}).fetchone()[0])
 
-    def count_quiet(self, part: str, silent: float) -> int:
+    def count_quiet(self, part: str, silent: float, without: Collection[str] = ()) -> int:
         """Return how many things with a part in their names have been silent since a time, and are in no alarm."""
         statement = f"SELECT count(*) {QUIET.format(named=NAMED if part else 1)}"  # noqa: S608 - ours
         with self._ask() as connection:
-            return int(connection.execute(statement, {"part": part, "silent": silent}).fetchone()[0])
+            parameters = {"part": part, "silent": silent, "without": json.dumps([*without])}
+            return int(connection.execute(statement, parameters).fetchone()[0])
 
-    def list_quiet(self, part: str, silent: float, most: int, skip: int) -> list[tuple[str, float]]:
+    def list_quiet(
+        self, part: str, silent: float, most: int, skip: int, without: Collection[str] = ()
+    ) -> list[tuple[str, float]]:
         """Return a page of those things, the longest silent first, and when each reported last."""
-        return self._list(QUIET, "accepted_at", {"part": part, "silent": silent, "most": most, "skip": skip})
+        return self._list(QUIET, "accepted_at", without, {"part": part, "silent": silent, "most": most, "skip": skip})
 
-    def list_well(self, part: str, silent: float, most: int, skip: int) -> list[tuple[str, float]]:
+    def list_well(
+        self, part: str, silent: float, most: int, skip: int, without: Collection[str] = ()
+    ) -> list[tuple[str, float]]:
         """Return a page of the things that are neither silent nor in alarm, by name, and when each reported last."""
-        return self._list(WELL, "name", {"part": part, "silent": silent, "most": most, "skip": skip})
+        return self._list(WELL, "name", without, {"part": part, "silent": silent, "most": most, "skip": skip})
 
-    def _list(self, which: str, order: str, parameters: dict[str, Any]) -> list[tuple[str, float]]:
-        named = NAMED if parameters["part"] else 1
+    def _list(
+        self, which: str, order: str, without: Collection[str], parameters: dict[str, Any]
+    ) -> list[tuple[str, float]]:
+        named, parameters = NAMED if parameters["part"] else 1, {**parameters, "without": json.dumps([*without])}
         statement = f"SELECT name, accepted_at {which.format(named=named)} ORDER BY {order} LIMIT :most OFFSET :skip"
         with self._ask() as connection:
             return connection.execute(statement, parameters).fetchall()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from defender_detect.errors import NothingKept, StoreError, VerdictError
 from defender_detect.store.reader import Reader
@@ -38,6 +40,17 @@ def put_verdict(directory: str | Path, violation_id: str, state: str, descriptio
                 connection.execute("INSERT OR REPLACE INTO verifications VALUES (?, ?, ?, ?)", row)
     except sqlite3.Error as error:
         raise StoreError(f"the database {reader.path} cannot be written: {error}") from error
+
+
+def put_verdict_where_kept(directories: Sequence[Path], violation_id: str, *verdict: Any) -> None:
+    """Keep what a violation was found to be in the one of several state directories that knows it; as put_verdict."""
+    for directory in directories:
+        try:
+            put_verdict(directory, violation_id, *verdict)
+            break
+        except NothingKept:
+            if directory is directories[-1]:
+                raise
 
 
 def check_verdict(state: str, description: str) -> None:

@@ -64,11 +64,12 @@ class DetectInstallation(Installation):
         if problem:
             self.session.fail(problem)
         self.platform.shards = self.directory.shards()
-        if self.platform.shards and self.platform.companion:
+        has_api = section(self.directory.config(), "detect").get("api") is not None
+        if self.platform.shards and self.platform.companion and has_api:
             by_hand = f"{self.session.product.name} console --state-directory {self.platform.state}/0"
             self.session.fail(
-                "the console shows one state directory, and agent.topic has shards: install without it (--no-console), "
-                f"and look at one by hand: {by_hand}"
+                "detect.api answers for one Detect, and agent.topic has shards: take it out, or install without the "
+                f"console (--no-console), and start one by hand: {by_hand}"
             )
         etc, path = self.places.etc, self.directory.path
         if readlink(etc) != str(path):

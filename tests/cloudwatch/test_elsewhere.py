@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from defender_cloudwatch import elsewhere
-from defender_cloudwatch.machine import this_machine
+from defender_cloudwatch.here import this_machine
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")

@@ -17,10 +17,10 @@ import pytest
 pytest.importorskip("cryptography")
 pytest.importorskip("paho.mqtt")
 
+from defender_detect.checking import check_shard
 from defender_detect.config import read_config
 from defender_detect.errors import ConfigError, DetectError
 from defender_detect.judge.topics import Topics
-from defender_detect.questions import check_shard
 from defender_detect.receive.endpoint import Endpoint
 from defender_detect.store.schema import DATABASE
 from defender_detect.store.store import Store
@@ -117,10 +117,13 @@ def test_a_name_that_no_directory_knows_is_a_sentence(site: Site) -> None:
     assert "nothing is kept of the thing rpi-9: did you mean rpi-" in ended.stderr
 
 
-def test_without_any_database_that_is_said_of_the_first(tmp_path: Path) -> None:
+def test_without_any_database_that_is_said_of_each(tmp_path: Path) -> None:
     words = [word for name in "ab" for word in ("--state-directory", str(tmp_path / name))]
     ended = run_here("things", *words)
-    assert (WRONG_CONFIGURATION, True) == (ended.returncode, f"nothing is kept in {tmp_path / 'a'}: " in ended.stderr)
+    assert (WRONG_CONFIGURATION, "") == (ended.returncode, ended.stdout)
+    assert [f"nothing is kept in {tmp_path / name}: " for name in "ab"] == [
+        line.removeprefix("amazon-defender-detect: ").partition("amazon-")[0] for line in ended.stderr.splitlines()
+    ]
 
 
 def test_only_what_is_asked_about_can_be_several(site: Site) -> None:
@@ -156,14 +159,11 @@ def test_a_directory_that_is_named_twice_counts_once(site: Site) -> None:
     assert ("rpi-0", 1) == (thing["thingName"], thing["activeViolations"])
 
 
-def test_the_console_shows_one_and_says_how_to_choose_it(site: Site) -> None:
+def test_awss_api_answers_for_one_and_says_how_to_choose_it(site: Site) -> None:
+    site.change("detect", api={"port": 0})
     ended = run_here("console", str(site.directory.config))
-    says = (
-        f"agent.topic has 3 shards, and this shows one: give --state-directory {site.state / '0'}, or another shard's\n"
-    )
+    says = f"detect.api answers for one Detect: give its state directory, --state-directory {site.state / '0'}\n"
     assert (WRONG_CONFIGURATION, True) == (ended.returncode, ended.stderr.endswith(says))
-    ended = run_here("console", *directories(site))
-    assert "--state-directory may be given once: the console shows one state directory" in ended.stderr
 
 
 def test_the_doctor_says_once_what_they_have_in_common_and_of_each_what_is_its_own(site: Site) -> None:

@@ -415,10 +415,19 @@ def test_what_no_longer_runs_is_ended_where_the_shards_change(prefix: Path, dire
     assert [UNIT.name] == [path.name for path in units.glob("*.service")]
 
 
-def test_a_console_for_shards_is_refused_with_what_can_be_done_instead(prefix: Path, directory: Path) -> None:
+def test_awss_api_for_shards_is_refused_with_what_can_be_done_instead(prefix: Path, directory: Path) -> None:
+    write_directory(directory, **SHARDED)
+    path = directory / "amazon-defender-detect.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "detect": {"api": {"port": 0}}}))
+    done = run_here(INSTALL, "--dry-run", "--prefix", prefix, "--console")
+    assert (1, True) == (done.returncode, "detect.api answers for one Detect, and agent.topic has" in done.stderr)
+
+
+def test_a_console_is_installed_beside_shards(prefix: Path, directory: Path) -> None:
     write_directory(directory, **SHARDED)
     done = run_here(INSTALL, "--dry-run", "--prefix", prefix, "--console")
-    assert (1, True) == (done.returncode, "install without it (--no-console), and look at one by hand" in done.stderr)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f"restart {' '.join(names_of(0, 1, 2))} {NAME}-console.service" in done.stdout
 
 
 @pytest.mark.parametrize("topic", [None, "", "a/{thing_name}", "s{shard:16}/{thing_name}", "{shard:x}/{thing_name}"])

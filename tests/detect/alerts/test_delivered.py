@@ -69,5 +69,17 @@ def test_an_alarm_that_ended_before_others_were_told_survives_a_kill_too(tmp_pat
     alerts.close()
 
 
+def test_of_two_that_are_announced_at_a_time_neither_is_forgotten_when_the_other_is_told(tmp_path: Path) -> None:
+    now = time.time()
+    alerts = Alerts([Target()], to_log=False, group_seconds=0.0, directory=tmp_path)
+    alerts.restore(())
+    with alerts.announced([event_at(now - 3600.0)]):
+        with alerts.announced([event_at(now - 60.0)]):
+            pass  # by another thread, which is done first
+        with alerts.announced([event_at(now - 120.0)]):
+            assert {"the target #1": now - 3600.0} == read_times(tmp_path / FILE)
+    alerts.close()
+
+
 def event_at(moment: float) -> Event:
     return Event("an id", "rpi-1", "p", "b", "m", "alarm-invalidated", moment, None, {}, "count", False)

@@ -11,10 +11,10 @@ import pytest
 
 from defender_detect.alerts.of_profiles import describe_outside, make_exporters, make_profile_sinks
 from defender_detect.alerts.queue import Alerts
+from defender_detect.checking import check
 from defender_detect.config import Config
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.profiles import Profile, parse_profile
-from defender_detect.questions import check
 from device_defender import profile as aws
 from device_defender.validation import find_problems
 from tests.detect.alerts.test_sns import ARN, FakeSns

@@ -24,9 +24,9 @@ from defender_detect.authority.directory import Directory
 from defender_detect.authority.initialization import Wish
 from defender_detect.authority.issuing import open_issuer
 from defender_detect.authority.passphrase import Passphrase
+from defender_detect.checking import check, find_credentials
 from defender_detect.config import read_config
 from defender_detect.errors import AuthorityError
-from defender_detect.questions import check, find_credentials
 from demo.authority import Authority
 from tests.detect.authority.home import LOCAL, NO_PHRASE, NOW, Killed, make, stopped_at
 from tests.waiting import outcome

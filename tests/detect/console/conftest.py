@@ -23,8 +23,8 @@ from defender_detect.console.pages import make_app
 from defender_detect.console.sight import Sight
 from defender_detect.evaluate.detector import Attachment, Rules
 from defender_detect.profiles import read_profile
+from defender_detect.store.fleet import summaries_of
 from defender_detect.store.store import Store
-from defender_detect.store.summaries import Summaries
 from tests.detect.store.test_store import event
 
 NOW = 1_800_000_000.0
@@ -64,9 +64,9 @@ def hostile(tmp_path: Path) -> Path:
 Open = Callable[..., TestClient]
 
 
-def sight_of(directory: Path, **changes: Any) -> Sight:
+def sight_of(*directories: Path, **changes: Any) -> Sight:
     """What the pages look at."""
-    return Sight(Summaries(directory), **{"rules": rules, "clock": lambda: NOW, **changes})
+    return Sight(summaries_of(directories), **{"rules": rules, "clock": lambda: NOW, **changes})
 
 
 @pytest.fixture
@@ -74,10 +74,12 @@ def open_console() -> Iterator[Open]:
     """Opens a console on a state directory, past its entrance unless told."""
     clients = []
 
-    def open_one(directory: Path, entered: bool = True, identity: Identity | None = None, **changes: Any) -> TestClient:
+    def open_one(
+        *directories: Path, entered: bool = True, identity: Identity | None = None, **changes: Any
+    ) -> TestClient:
         identity = identity or Identity(TOKEN, frozenset({ORIGIN}), False)
-        sight = sight_of(directory, **changes)
-        app = make_app(sight, identity, Watcher(sight.store.path))
+        sight = sight_of(*directories, **changes)
+        app = make_app(sight, identity, Watcher(sight.store.paths))
         client = TestClient(app, base_url=next(iter(identity.origins)), follow_redirects=False)
         clients.append(client)
         if entered:

@@ -53,7 +53,7 @@ def serve(directory: Path) -> Iterator[Served]:
     listener = listen("127.0.0.1", 0)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     sight = sight_of(directory)
-    watcher = Watcher(sight.store.path)
+    watcher = Watcher(sight.store.paths)
     app = make_app(sight, Identity(TOKEN, frozenset({address}), False), watcher)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

@@ -51,6 +51,26 @@ def test_the_overview_counts_alarms_things_and_the_silent_ones(fleet: Path, open
         assert behavior in words
 
 
+def test_what_several_detects_keep_is_one_fleet_and_a_verdict_is_kept_where_the_alarm_is(
+    tmp_path: Path, open_console: Open
+) -> None:
+    directories = [tmp_path / "0", tmp_path / "1"]
+    for number, directory in enumerate(directories):
+        with Store(directory, interval=3600, clock=lambda: NOW) as store:
+            alarm = event(thing=f"rpi-{number}", time=NOW - 60, violation_id=f"v{number}")
+            store.add(f"rpi-{number}", NOW - 60, {"cpu_usage": 99}, [alarm], report_id=number)
+            store.flush()
+    client = open_console(*directories, tmp_path / "2")
+    assert "2 alarms on at 2 of 2 things" in text_of(client.get("/").text)
+    for page in ("/things", "/alarms", "/alarms?when=past", "/metrics"):
+        assert ("rpi-1" in (text := client.get(page).text)) is (page != "/metrics")
+        assert ("\ndefender_detect_things 2\n" in text) is (page == "/metrics")
+    judged = client.post("/verdicts/v1", content="state=TRUE_POSITIVE&description=", headers={"Origin": ORIGIN})
+    assert 303 == judged.status_code
+    assert [[], ["v1"]] == [[*Summaries(each).verifications(["v0", "v1"])] for each in directories]
+    assert 404 == client.post("/verdicts/v2", content="state=UNKNOWN", headers={"Origin": ORIGIN}).status_code
+
+
 def test_the_curve_of_a_behavior_ends_where_it_is_now(tmp_path: Path, open_console: Open) -> None:
     with Store(tmp_path, interval=3600, clock=lambda: NOW) as store:
         for number in range(10):

@@ -178,7 +178,7 @@ def test_hundreds_that_say_nothing_keep_nobody_out(fleet: Path, monkeypatch: pyt
     listener = listen("127.0.0.1", 0)
     host, port = listener.getsockname()
     identity = entrance.Identity(TOKEN, frozenset({f"http://{host}:{port}"}), False)
-    watcher = Watcher(Summaries(fleet).path)
+    watcher = Watcher([Summaries(fleet).path])
     app = make_app(sight_of(fleet), identity, watcher)
     running = server._Server(server._configure(server.Place(app, listener, None, watcher.close)))
     thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
@@ -292,7 +292,7 @@ def test_a_services_address_is_in_a_file_that_only_root_and_the_service_read(
 
 def test_without_a_store_it_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="nothing is kept"):
-        show(lambda: read_config(None, {"state_directory": str(tmp_path)}))
+        show(lambda: read_config(None, {"state_directory": str(tmp_path)}), [tmp_path])
 
 
 @pytest.mark.parametrize(
