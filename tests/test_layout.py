@@ -151,7 +151,7 @@ def test_no_modules_import_each_other_in_a_circle_not_even_when_they_run() -> No
     """What a type checker alone imports is no arrow: a name in an annotation."""
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in [*(ROOT / "defender_daemon").rglob("*.py"), *GROUND_FLOOR, *chain(*HOUSES.values())]
+        for path in chain((ROOT / "defender_daemon").rglob("*.py"), GROUND_FLOOR, *HOUSES.values())
         if path.suffix == ".py"
     }
     arrows = {name: {each for each in modules_used_by(path) if each in modules} for name, path in modules.items()}
