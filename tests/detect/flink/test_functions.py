@@ -145,7 +145,7 @@ def test_a_report_becomes_an_alarm_and_a_record_that_is_none_is_counted(function
     assert (2, kept) == (engine.refused, engine.states["thing"].content)
 
 
-def test_a_thing_that_falls_silent_is_told_of_and_forgotten(functions: ModuleType) -> None:
+def test_of_a_thing_that_falls_silent_an_alarm_ends_and_nothing_is_kept(functions: ModuleType) -> None:
     engine = Engine(functions.Evaluate(START, 300.0))
     engine.take(report(1, NOW, 4444))
     assert [] == engine.fire(int(NOW * 1000) + 5)  # a timer for something else
