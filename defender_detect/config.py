@@ -17,9 +17,8 @@ from defender_detect.alerts.target import Target
 from defender_detect.alerts.targets import RULES, TARGETS
 from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.judge.topics import THING_LEVEL
-from defender_detect.receive.endpoint import is_host
 from defender_detect.store.store import MOST_BYTES
-from device_defender.definition import PATH, Section, that
+from device_defender.definition import PATH, Section, is_host, that
 from device_defender.shards import MOST as MOST_SHARDS
 from device_defender.shards import broken_rules, with_shard
 from device_defender.validation import Rules
@@ -46,9 +45,12 @@ def is_path(text: str) -> bool:
 
 def is_origin(text: str) -> bool:
     """Tell whether a string is an address of the web without a path."""
-    parts = urlsplit(text.rstrip("/"))
-    is_plain = not (parts.path or parts.query or parts.fragment or parts.username)
-    return parts.scheme in ("http", "https") and is_plain and bool(parts.hostname) and text.isascii()
+    try:
+        parts = urlsplit(text.rstrip("/"))
+        is_plain = not (parts.path or parts.query or parts.fragment or parts.username) and parts.port != 0
+    except ValueError:  # of half an address of IPv6, or of a port that is none
+        return False
+    return parts.scheme in ("http", "https") and is_plain and is_host(parts.hostname or "") and text.isascii()
 
 
 def is_topic(text: str) -> bool:

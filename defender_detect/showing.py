@@ -144,9 +144,16 @@ def identify(console: Console, port: int, is_tls: bool) -> Identity:
 def origins_of(section: Console | Api, port: int, is_tls: bool) -> frozenset[str]:
     """Return how what listens is named by who asks it."""
     if section.proxy is not None:
-        return frozenset({section.proxy.rstrip("/")})
+        return frozenset({origin_of_proxy(section.proxy)})
     names = {section.address, *section.names, *(LOCAL_NAMES if is_loopback(section.address) else ())}
     return frozenset(origin_of(name, port, is_tls) for name in names)
+
+
+def origin_of_proxy(address: str) -> str:
+    """Return how a browser names what it asks at a proxy's address: in small letters, without the usual port."""
+    parts = urlsplit(address)
+    is_secure = parts.scheme == "https"
+    return origin_of(parts.hostname or "", parts.port or (443 if is_secure else 80), is_secure)
 
 
 def find_token(path: str | None) -> str:

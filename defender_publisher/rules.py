@@ -11,10 +11,10 @@ from defender_daemon.extensions import ExtensionError
 from defender_publisher import metrics
 from defender_publisher.transports import method_of
 from device_defender import shards
+from device_defender.definition import is_host
 from device_defender.metrics import AWS_PREFIX, TYPES
 from device_defender.wording import did_you_mean, shown
 
-HOST = r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(%[\w.-]+)?"  # a name, IPv4 or IPv6
 OWN_PARAMETERS = ("ThingName", "SerialNumber")  # of a provisioning template, which the program fills in
 TOPIC_BYTES, TOPIC_SLASHES = 256, 7  # AWS IoT's limits of a topic
 
@@ -88,7 +88,7 @@ def _provisioning_rules(agent: Agent) -> Iterator[str]:
 
 
 def _proxy_rules(agent: Agent) -> Iterator[str]:
-    if agent.proxy and not re.fullmatch(HOST, agent.proxy.host):
+    if agent.proxy and not is_host(agent.proxy.host):
         given = "" if "@" in agent.proxy.host else f", got {shown(agent.proxy.host)}"  # a password may be in it
         yield (
             "agent.proxy.host must be a host name or address alone (port, username and password have keys of their "

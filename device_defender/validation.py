@@ -18,6 +18,7 @@ and `SECRET`), and `device_defender.wording` for sentences of one's own (`shown`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -29,6 +30,7 @@ from device_defender.kinds import describe as describe
 from device_defender.kinds import has_length, inspected, is_a, is_container_of, kinds_of
 from device_defender.wording import did_you_mean, key_path, nearest, shown
 
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 MOST_KEYS = 10  # known ones that are listed where none is like the unknown one
 
 Rule = Callable[[Any, str], Iterable[str]]  # a struct and its path -> what is wrong with it
@@ -95,6 +97,10 @@ def _value_problems(kind: inspect.Type, value: Any, place: _Place) -> Iterator[s
     kinds = list(kinds_of(kind))
     if any(each.secret for each in kinds):
         place = place._replace(is_secret=True)
+    if isinstance(value, str) and HALF_A_PAIR.search(value):  # JSON can spell it, but neither file nor database hold it
+        got = "" if place.is_secret else f", got {shown(value)}"
+        yield f"{place} must be text without half a surrogate pair{got}"
+        return
     alike = [each for each in kinds if is_container_of(each.type, value)]
     problems = list(_container_problems(kind, [each.type for each in alike], value, place)) if alike else []
     yield from problems

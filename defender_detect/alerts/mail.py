@@ -19,7 +19,7 @@ from defender_detect.alerts.target import GIVE_UP_AFTER, Publish, Target
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.sentences import line_of
 from defender_detect.evaluate.shapes import alert_body
-from device_defender.definition import Port, that
+from device_defender.definition import Port, is_host, that
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event
@@ -28,14 +28,8 @@ TIMEOUT = 20.0  # seconds for each step; greylisting servers answer slowly
 AFTER_WRONG_PASSWORD = 600.0  # seconds; trying it again and again locks accounts
 LONGEST_SUBJECT = 150  # characters
 LONGEST_LIST = 4_000  # characters of the whole value below the sentence
-HOST = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 ADDRESS = re.compile(r"[^\s@<>,;\"\x00-\x1f\x7f-]{1,64}@[A-Za-z0-9.-]{1,255}|[\w.+-]{1,64}@[A-Za-z0-9.-]{1,255}")
 SECURITY = ("starttls", "tls", "none")
-
-
-def is_host(text: str) -> bool:
-    """Tell whether a text can be a server's name or address."""
-    return bool(HOST.fullmatch(text))
 
 
 def is_address(text: str) -> bool:

@@ -102,7 +102,7 @@ def read_key(path: Path, pem: bytes, passphrase: Passphrase) -> ec.EllipticCurve
     except (ValueError, TypeError) as error:
         problem = "the pass phrase does not open it" if phrase else "it is damaged; restore it from a backup"
         raise AuthorityError(f"{path} cannot be used: {problem}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
+    if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)):
         raise AuthorityError(f"{path} must be a key on the curve P-256, as init makes it, and is another one")
     return key
 

@@ -29,14 +29,6 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def is_host(text: str) -> bool:
-    """Tell whether a text can be the name or address of a host."""
-    try:
-        return len(text.encode("idna")) > 0
-    except UnicodeError:
-        return False
-
-
 def listen(endpoint: Endpoint) -> socket.socket:
     """Listen at exactly one address, so that port 0 is one port and nothing listens where it was not asked to."""
     if not endpoint.host:

@@ -48,6 +48,19 @@ def test_an_address_that_others_reach_needs_tls_or_a_proxy(address: str) -> None
     check_safety("detect.console", Console(address=address, proxy="https://detect.example"), None)
 
 
+@pytest.mark.parametrize(
+    ("proxy", "origin"),
+    [
+        ("https://detect.example:443/", "https://detect.example"),
+        ("http://Detect.example:80", "http://detect.example"),
+        ("https://detect.example:8443", "https://detect.example:8443"),
+        ("https://[2001:db8::1]:443", "https://[2001:db8::1]"),
+    ],
+)
+def test_a_proxys_address_is_as_browsers_say_it(proxy: str, origin: str) -> None:
+    assert {origin} == origins_of(Console(proxy=proxy), 8790, False)
+
+
 def test_behind_a_proxy_only_its_address_counts() -> None:
     identity = identify(Console(proxy="https://detect.example/"), 8790, False)
     assert (frozenset({"https://detect.example"}), True) == (identity.origins, identity.is_secure)

@@ -236,6 +236,17 @@ class Plain(Strict):
     anything: Any = None
 
 
+def test_half_a_surrogate_pair_which_nothing_can_keep_is_refused_wherever_it_is() -> None:
+    class Hidden(Strict):
+        word: Annotated[str, SECRET]
+
+    says = 'must be text without half a surrogate pair, got "\\ud800"'
+    raw = {"text": "\ud800", "things": {"\ud800": []}}
+    assert [f"text {says}", f"things: a name {says}"] == find_problems(raw, Plain)
+    assert ["word must be text without half a surrogate pair"] == find_problems({"word": "s3cret\udfff"}, Hidden)
+    assert [] == find_problems({"text": "\U0001f600"}, Plain)
+
+
 def keys_of(definition: type[msgspec.Struct]) -> st.SearchStrategy[str]:
     return st.sampled_from([field.encode_name for field in msgspec.structs.fields(definition)])
 

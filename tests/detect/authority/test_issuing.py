@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("cryptography")
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from defender_detect.authority.certificates import CLOCK_SKEW, Validity, certify, new_key, pem_of, pem_of_key
 from defender_detect.authority.directory import Directory
@@ -101,10 +101,11 @@ def test_a_key_with_a_pass_phrase_is_opened_by_it_alone(directory: Directory, tm
 
 
 def test_a_damaged_key_another_kind_and_a_damaged_certificate_are_said(tmp_path: Path) -> None:
-    path, key = tmp_path / "x.key", ed25519.Ed25519PrivateKey.generate()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    with pytest.raises(AuthorityError, match="x.key must be a key on the curve P-256, as init makes it"):
-        read_key(path, pem, NO_PHRASE)
+    path = tmp_path / "x.key"
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    for key in (ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP384R1())):
+        with pytest.raises(AuthorityError, match="x.key must be a key on the curve P-256, as init makes it"):
+            read_key(path, key.private_bytes(*plain), NO_PHRASE)
     for damaged in (b"", b"\xff", pem_of_key(new_key())[:-40]):
         with pytest.raises(AuthorityError, match="x.key cannot be used: it is damaged; restore it from a backup"):
             read_key(path, damaged, NO_PHRASE)

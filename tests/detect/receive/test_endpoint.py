@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from defender_detect.errors import BrokerError
-from defender_detect.receive.endpoint import Endpoint, is_host, listen
+from defender_detect.receive.endpoint import Endpoint, listen
 
 HOST = "127.0.0.1"
 
@@ -36,13 +36,6 @@ def test_an_address_that_is_not_this_machines_is_said() -> None:
 def test_a_broker_at_every_address_is_reached_at_loopback(host: str, reachable: str, text: str) -> None:
     endpoint = Endpoint(host, 1)
     assert (Endpoint(reachable, 1), text) == (endpoint.reachable, str(endpoint))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("broker.local", True), ("", False), ("a" * 64, False), ("a..b", False)]
-)
-def test_what_can_be_no_name_of_a_host_is_none(text: str, expected: bool) -> None:
-    assert expected == is_host(text)
 
 
 def test_only_the_address_that_was_named_is_listened_at() -> None:
