@@ -234,7 +234,7 @@ def profile_name(text: str) -> str:
 
 def host(text: str) -> str:
     """Read a host's name or address."""
-    from device_defender.definition import is_host
+    from device_defender.hosts import is_host
 
     if not is_host(text):
         raise argparse.ArgumentTypeError("must be a host name or an address")

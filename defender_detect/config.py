@@ -18,7 +18,8 @@ from defender_detect.alerts.targets import RULES, TARGETS
 from defender_detect.evaluate.detector import ALL_THINGS, MOST_THINGS
 from defender_detect.judge.topics import THING_LEVEL
 from defender_detect.store.store import MOST_BYTES
-from device_defender.definition import PATH, Section, is_host, that
+from device_defender.definition import PATH, Section, that
+from device_defender.hosts import is_host
 from device_defender.shards import MOST as MOST_SHARDS
 from device_defender.shards import broken_rules, with_shard
 from device_defender.validation import Rules

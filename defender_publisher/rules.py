@@ -11,7 +11,7 @@ from defender_daemon.extensions import ExtensionError
 from defender_publisher import metrics
 from defender_publisher.transports import method_of
 from device_defender import shards
-from device_defender.definition import is_host
+from device_defender.hosts import is_host
 from device_defender.metrics import AWS_PREFIX, TYPES
 from device_defender.wording import did_you_mean, shown
 

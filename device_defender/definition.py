@@ -5,7 +5,6 @@ What a key does is the string below it, from which the schemas and the tables of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -16,18 +15,10 @@ SECRET = Meta(extra={"secret": True})  # of a value that no message shows
 PATH = Meta(extra={"path": True})  # of the path of a file, which may be relative to the document's own
 PositiveInt = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
-HOST_NAME = r"(?=.{1,254}$)[\w-]{1,63}(\.[\w-]{1,63})*\.?"  # RFC 1035: of each part, and of the whole with its dot
-ADDRESS = r"[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(%[\w.-]+)?"  # of IPv6; one of IPv4 looks like a name
-HOST = re.compile(f"{HOST_NAME}|{ADDRESS}")
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An object of a configuration: every key is known, and none can be changed once it is read."""
-
-
-def is_host(text: str) -> bool:
-    """Tell whether a text can be the name or the address of a host."""
-    return HOST.fullmatch(text) is not None
 
 
 def that(holds: Callable[[Any], bool] | None, words: str) -> Meta:

@@ -19,7 +19,8 @@ from defender_detect.alerts.target import GIVE_UP_AFTER, Publish, Target
 from defender_detect.errors import AlertError, AlertRefused, AlertSettingError
 from defender_detect.evaluate.sentences import line_of
 from defender_detect.evaluate.shapes import alert_body
-from device_defender.definition import Port, is_host, that
+from device_defender.definition import Port, that
+from device_defender.hosts import is_host
 
 if TYPE_CHECKING:
     from defender_detect.evaluate.alarms import Event

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 import msgspec
 import pytest
 
-from device_defender.definition import PATH, Port, PositiveInt, Section, is_host, with_absolute_paths
+from device_defender.definition import PATH, Port, PositiveInt, Section, with_absolute_paths
 
 File = Annotated[str, PATH]
 
@@ -67,19 +67,3 @@ def test_the_document_that_was_read_is_not_changed() -> None:
 def test_a_number_has_its_limits(value: int, kind: Any) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(value, kind)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["localhost", "broker.local", "a" * 63, "b\u00fccher.example", "10.0.0.1", "::1", "fe80::1%eth0", "example.com."],
-)
-def test_a_name_or_an_address_is_a_host(text: str) -> None:
-    assert is_host(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "*", "a" * 64, "a..b", "a.b/c", "user@host", "host:443", "a b", "https://a", "[::1]", "a\n", "x." * 128],
-)
-def test_what_can_be_no_host_is_none(text: str) -> None:
-    assert not is_host(text)
