@@ -15,6 +15,8 @@ from typing import NamedTuple
 VARIABLE = "AMAZON_DEFENDER_COMMANDS_AS"  # set by the command that the installers write; `root` by whoever means it
 NOBODY = "nobody"
 NOBODYS_NUMBER = 65534  # where the service's user is gone; nobody's number on Linux, and nobody at all elsewhere
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's own may lead where nobody can look
+HANDED_ON = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")  # of root's environment, which may hold secrets
 
 
 class CommandUser(NamedTuple):
@@ -23,20 +25,26 @@ class CommandUser(NamedTuple):
     user: int | None = None
     group: int | None = None
     extra_groups: list[int] | None = None
+    environment: dict[str, str] | None = None
+    name: str = NOBODY
 
     def __str__(self) -> str:
         """Who it is, to go on a sentence about a command with; empty where it is the user that this process has."""
-        return "" if self.user is None else f" as user {self.user}, because root runs no command of a configuration"
+        if self.user is None:
+            return ""
+        return f" as {self.name}, because root runs no command of a configuration unless {VARIABLE}=root says so"
 
 
 def command_user(environment: Mapping[str, str] = os.environ) -> CommandUser:
     """Return as whom commands run: the same user, unless that is root, who runs them as a lesser one."""
     if os.geteuid() != 0:
         return CommandUser()
+    given = {name: environment[name] for name in HANDED_ON if name in environment}
     try:
         account = pwd.getpwnam(environment.get(VARIABLE) or NOBODY)
     except KeyError:
-        return CommandUser(NOBODYS_NUMBER, NOBODYS_NUMBER, [])
+        return CommandUser(NOBODYS_NUMBER, NOBODYS_NUMBER, [], {**given, "PATH": PATH, "HOME": "/"})
     if account.pw_uid == 0:
         return CommandUser()  # it was said in so many words, and by no file
-    return CommandUser(account.pw_uid, account.pw_gid, [])
+    own = {"PATH": PATH, "HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name}
+    return CommandUser(account.pw_uid, account.pw_gid, [], {**given, **own}, account.pw_name)

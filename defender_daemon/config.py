@@ -10,13 +10,15 @@ from typing import Annotated, Any, Literal, Optional
 from msgspec import Meta, field
 
 from defender_daemon.collected import CustomMetric, Logs, Metrics
-from device_defender.definition import PATH, SECRET, Port, PositiveInt, Section, that
+from device_defender.definition import PATH, SECRET, Port, Section, that
 from device_defender.metrics import Name
 
 SHORTEST_INTERVAL = 300  # seconds; Device Defender answers Throttled to a thing that reports more often
 LONGEST_INTERVAL = 86_400  # seconds between two looks at a log
+LONGEST_YEAR = 366 * 86_400  # seconds; what waits for longer than 292 years is an error to the system
 
 File = Annotated[str, PATH]
+Interval = Annotated[int, Meta(ge=1, le=LONGEST_YEAR)]
 # https://docs.aws.amazon.com/iot/latest/apireference/API_CreateProvisioningTemplate.html
 TemplateName = Annotated[
     str, Meta(pattern=r"^[0-9A-Za-z_-]{1,36}$(?!\n)"), that(None, "1 to 36 of the characters a-z A-Z 0-9 _ -")
@@ -83,7 +85,7 @@ class Provisioning(Section, frozen=True):
     """Its private key (PEM, mode 0600 or 0400). Required by `--provision`."""
     parameters: dict[Name, str] = {}
     """More parameters for the template, beside `ThingName` and `SerialNumber`."""
-    rotate_after_days: Optional[PositiveInt] = None
+    rotate_after_days: Optional[Annotated[int, Meta(ge=1, le=36_500)]] = None
     """The age of a certificate, in days, from which on `--rotate --if-due` replaces it. Default: only when it is asked
     for."""
 
@@ -117,7 +119,7 @@ class Agent(Section, frozen=True):
     """Certificates that the device asks AWS IoT for itself."""
     proxy: Optional[Proxy] = None
     """An HTTP proxy (CONNECT) to go through."""
-    metrics_collection_interval: Optional[PositiveInt] = None
+    metrics_collection_interval: Optional[Interval] = None
     """Seconds between two looks at the device. Below `publish_interval` a report holds everything seen in between.
     Default: `publish_interval`."""
     logs_collection_interval: Annotated[int, Meta(ge=1, le=LONGEST_INTERVAL)] = 10
@@ -125,7 +127,7 @@ class Agent(Section, frozen=True):
     region: Optional[str] = None
     """For amazon-defender-cloudwatch: the region to send to. Default: that of `authentication.credentials.endpoint`, or
     `AWS_REGION`."""
-    publish_interval: PositiveInt = SHORTEST_INTERVAL
+    publish_interval: Interval = SHORTEST_INTERVAL
     """Seconds between two reports. AWS takes one report per 300 seconds and thing."""
     allow_short_interval: bool = False
     """Allow a `publish_interval` below 300, which AWS throttles: for a receiver of your own."""
@@ -142,7 +144,7 @@ class Agent(Section, frozen=True):
     """The log file. Default: standard error, which systemd keeps."""
     log_max_size: Annotated[int, Meta(ge=1024)] = 10_485_760
     """Bytes after which the log file is rotated."""
-    log_max_count: PositiveInt = 5
+    log_max_count: Annotated[int, Meta(ge=1, le=1000)] = 5
     """How many rotated log files are kept."""
     textfile: Optional[File] = None
     """For amazon-defender-publisher: a file, `NAME.prom`, with its status as metrics, which Prometheus's node_exporter

@@ -30,7 +30,8 @@ INSTEAD_OF_COGNITO = (
 def read_json(path: Path) -> Raw:
     """Return the JSON object in the file; raises ConfigError with line and column, or with what the system said."""
     try:
-        return json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse_constant)  # type: ignore[no-any-return]
+        text = path.read_text("utf-8-sig")
+        raw: Raw = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except FileNotFoundError as error:
         raise ConfigError(["there is no such configuration file; name one, or copy one from configs/"]) from error
     except OSError as error:
@@ -39,8 +40,17 @@ def read_json(path: Path) -> Raw:
         raise ConfigError([f"the configuration must be UTF-8 text, but byte {error.start} is not"]) from error
     except json.JSONDecodeError as error:
         raise ConfigError([f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}"]) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ConfigError([f"not a configuration: {error}"]) from error
     except RecursionError as error:
         raise ConfigError(["not a configuration: nested too deeply"]) from error
+    if "\\u" in text:  # without which no text has anything in it that a file of UTF-8 has not
+        from device_defender.validation import odd_text
+
+        problems = list(odd_text(raw))
+        if problems:
+            raise ConfigError(problems)
+    return raw
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Raw:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 from defender_daemon.config import Agent, Instance
 from defender_daemon.errors import ConfigError
 from device_defender.metrics import is_name
@@ -38,34 +41,44 @@ def serial_of(instance: Instance) -> str:
 
 
 def _run(command: str) -> str:
-    import subprocess  # here, because a device with a thing name does without it
+    import signal  # here, because a device with a thing name does without them
+    import subprocess
 
     from defender_daemon.command_user import command_user
 
     whose = command_user()
     where = f"agent.instance.command {command!r}"
     try:
-        done = subprocess.run(  # noqa: S602 - the CloudWatch publisher's configs use pipes here
+        process = subprocess.Popen(  # noqa: S602 - the CloudWatch publisher's configs use pipes here
             command,
             shell=True,
-            check=False,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            timeout=COMMAND_TIMEOUT,
-            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # away from root's terminal, into which a lesser user could type; and ended as one
             user=whose.user,
             group=whose.group,
             extra_groups=whose.extra_groups,
+            env=whose.environment,
         )
-    except subprocess.TimeoutExpired:
-        raise ConfigError([f"{where} must end within {COMMAND_TIMEOUT:.0f} s, but it did not"]) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in it
-        raise ConfigError([f"{where} cannot be run{whose}: {error}; {GIVE_NAME}"]) from error
-    serial = done.stdout.strip(PADDING)
-    if done.returncode != 0 or not serial:
-        said = done.stderr.strip().splitlines()
-        reason = f"failed with exit status {done.returncode}" if done.returncode else "printed nothing"
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError([f"{where} cannot be run{whose}: {reason}; {GIVE_NAME}"]) from error
+    with process:
+        try:
+            stdout, stderr = process.communicate(timeout=COMMAND_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise ConfigError([f"{where} must end within {COMMAND_TIMEOUT:.0f} s, but it did not"]) from None
+        finally:
+            if process.returncode is None:  # not reaped, so that its id is no other group's yet
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    serial = stdout.strip(PADDING)
+    if process.returncode != 0 or not serial:
+        said = stderr.strip().splitlines()
+        reason = f"failed with exit status {process.returncode}" if process.returncode else "printed nothing"
         reason += f" (run{whose})" if str(whose) else ""
         raise ConfigError([f"{where} must print a serial number, but it {reason}{': ' + said[-1] if said else ''}"])
     return serial

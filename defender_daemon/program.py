@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -28,7 +29,8 @@ def carry_out(run: Callable[[], int], program: str, packages: Sequence[str], ask
     """
     try:
         status = run()
-        sys.stdout.flush()  # here, where a reader that has gone is no surprise
+        if sys.stdout is not None:  # which whoever started this may have closed
+            sys.stdout.flush()  # here, where a reader that has gone is no surprise
         return status
     except HungError as error:
         from defender_daemon.jobs import end_hung  # here, because whoever asks does without
@@ -47,12 +49,23 @@ def carry_out(run: Callable[[], int], program: str, packages: Sequence[str], ask
         return EXIT_FAILED if asks else EXIT_OK
     except BrokenPipeError:
         return _end_unread(program, asks)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _let_go_of_output()
+        print(f"{program}: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return EXIT_FAILED
 
 
 def _end_unread(program: str, asks: bool) -> int:
     """Take leave of a reader who has gone; an answer that was cut off is no success."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
+    _let_go_of_output()
     if not asks:
         return EXIT_OK
     print(f"{program}: the output was closed before its end", file=sys.stderr)
     return EXIT_FAILED
+
+
+def _let_go_of_output() -> None:
+    """Write nothing more: Python would complain when it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

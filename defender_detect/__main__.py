@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -27,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     start_logging(bool(options.debug))
     try:
         status = run(options)
-        sys.stdout.flush()  # here, where a reader that has gone is no surprise
+        if sys.stdout is not None:  # which whoever started this may have closed
+            sys.stdout.flush()  # here, where a reader that has gone is no surprise
         return status
     except (BrokerError, ListenError, StoreUnavailable) as error:
         return _fail(str(error), EXIT_UNAVAILABLE)
@@ -43,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
         return EXIT_OK
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _fail(f"the output cannot be written: {error.strerror}", EXIT_FAILED)
     except KeyboardInterrupt:  # of a question or a replay; SIGINT ends Detect itself with 0
         return EXIT_INTERRUPTED
 

@@ -13,6 +13,7 @@ from defender_publisher import PROGRAM, __version__
 from defender_publisher.overrides import OVERRIDES
 
 HELP_WIDTH = 110  # columns
+LONGEST = 366 * 86_400  # seconds between two reports, as in the configuration
 WORDS = {  # for an option, where a word comes first: amazon-defender-publisher status
     "run": (),
     "check": ("--check-config",),
@@ -66,8 +67,8 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     `asks` says whether the program is to answer a question, rather than to print or send reports.
     """
     options = new_parser().parse_args(spelled_out(argv))
-    if options.samples < 0 or (options.interval is not None and options.interval < 1):
-        new_parser().error("--samples must be at least 0, and --interval at least 1")
+    if options.samples < 0 or not 1 <= (options.interval or 1) <= LONGEST or options.interval == 0:
+        new_parser().error(f"--samples must be at least 0, and --interval from 1 to {LONGEST}")
     if options.wait is not None and not (options.status and options.wait >= 0):
         new_parser().error("--wait must be at least 0, and goes with --status")
     if options.if_due and not options.rotate:

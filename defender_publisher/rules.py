@@ -49,7 +49,7 @@ def _interval_rules(agent: Agent) -> Iterator[str]:
 
 def _authentication_rules(authentication: Authentication) -> Iterator[str]:
     endpoint = authentication.endpoint or ""
-    if re.search(r"[/:\s]", endpoint):
+    if endpoint and (":" in endpoint or not is_host(endpoint)):
         given = "" if "@" in endpoint else f", got {endpoint!r}"
         yield f"agent.authentication.endpoint must be a host name alone, without https:// and port{given}"
     else:

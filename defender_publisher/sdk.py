@@ -134,8 +134,7 @@ def _configured(
     link: Link, make_socket: Callable[[], socket.socket], on_offline: Callable[[], None], answer_timeout: float
 ) -> AWSIoTMQTTClient:
     sdk = AWSIoTMQTTClient(link.client_id, useWebsocket=link.websocket)
-    host = link.host if link.websocket else wire_name(link.host)  # TLS encodes a str, with tables of 0.4 MB
-    sdk.configureEndpoint(host, link.port)
+    sdk.configureEndpoint(link.host if link.websocket else _on_the_wire(link.host), link.port)
     sdk.configureCredentials(link.root_ca, link.private_key, link.certificate)
     sdk.configureSocketFactory(make_socket)
     sdk.configureOfflinePublishQueueing(0)  # Device Defender wants current metrics, not old ones
@@ -144,6 +143,14 @@ def _configured(
     sdk.disableMetricsCollection()  # the SDK's own user name in CONNECT
     sdk.onOffline = safely(on_offline)
     return sdk
+
+
+def _on_the_wire(host: str) -> str | bytes:
+    """Return a host's name as bytes, where it can be one: TLS encodes a str, with tables of 0.4 MB."""
+    try:
+        return wire_name(host)
+    except UnicodeError:  # which whoever connects to it is told
+        return host
 
 
 def _wake(dispatcher: Any) -> None:

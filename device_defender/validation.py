@@ -30,7 +30,7 @@ from device_defender.kinds import describe as describe
 from device_defender.kinds import has_length, inspected, is_a, is_container_of, kinds_of
 from device_defender.wording import did_you_mean, key_path, nearest, shown
 
-HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+ODD = re.compile("[\0\ud800-\udfff]")  # what JSON can spell, and no file's name, message or database can hold
 MOST_KEYS = 10  # known ones that are listed where none is like the unknown one
 
 Rule = Callable[[Any, str], Iterable[str]]  # a struct and its path -> what is wrong with it
@@ -58,11 +58,28 @@ def read(raw: object, definition: type[S], rules: Rules = NO_RULES, name: str = 
 def read_json(path: Path) -> Any:
     """Return what a file of JSON holds, with a byte order mark or without; raise Invalid if that cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        raw = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise Invalid([f"cannot be read: {error.strerror}"]) from error
     except (ValueError, RecursionError) as error:
         raise Invalid([f"must be JSON in UTF-8: {error}"]) from error
+    problems = list(odd_text(raw))
+    if problems:
+        raise Invalid(problems)
+    return raw
+
+
+def odd_text(raw: Any, path: str = "") -> Iterator[str]:
+    """Yield a sentence for every text in a document that has a NUL or half a surrogate pair in it."""
+    if isinstance(raw, str) and ODD.search(raw):
+        yield f"{path or 'the document'} must be text without a NUL, and without half a surrogate pair"
+    elif isinstance(raw, dict):
+        for key, each in raw.items():
+            yield from odd_text(key, f"{path or 'the document'}: the key {shown(key)}")
+            yield from odd_text(each, key_path(path, key))
+    elif isinstance(raw, list):
+        for index, each in enumerate(raw):
+            yield from odd_text(each, f"{path}[{index}]")
 
 
 def find_problems(raw: object, definition: Any, rules: Rules = NO_RULES, name: str = "the document") -> list[str]:
@@ -97,10 +114,6 @@ def _value_problems(kind: inspect.Type, value: Any, place: _Place) -> Iterator[s
     kinds = list(kinds_of(kind))
     if any(each.secret for each in kinds):
         place = place._replace(is_secret=True)
-    if isinstance(value, str) and HALF_A_PAIR.search(value):  # JSON can spell it, but neither file nor database hold it
-        got = "" if place.is_secret else f", got {shown(value)}"
-        yield f"{place} must be text without half a surrogate pair{got}"
-        return
     alike = [each for each in kinds if is_container_of(each.type, value)]
     problems = list(_container_problems(kind, [each.type for each in alike], value, place)) if alike else []
     yield from problems

@@ -66,9 +66,9 @@ class Fleet(Readers):
         found, left = [each.count(silent) for each in self._each()], list(chain(*self._left_behind()))
         times = [each.latest for each in found if each.latest is not None]
         return Counts(
-            sum(each.things for each in found) - len(left),
+            max(0, sum(each.things for each in found) - len(left)),  # some may be forgotten where they were, by now
             max(times, default=None),
-            sum(each.silent for each in found) - sum(each.accepted_at < silent for each in left),
+            max(0, sum(each.silent for each in found) - sum(each.accepted_at < silent for each in left)),
         )
 
     def longest_silent(self) -> tuple[str, float] | None:

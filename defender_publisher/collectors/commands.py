@@ -58,7 +58,7 @@ def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             argv, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True, user=whose.user, group=whose.group,
-            extra_groups=whose.extra_groups,
+            extra_groups=whose.extra_groups, env=whose.environment,
         )  # fmt: skip
     except FileNotFoundError as error:
         exists = os.path.exists(argv[0])  # then it is a script, and the program that its first line names is missing

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
 
+import psutil
 import pytest
 
+from defender_daemon import identity
 from defender_daemon.command_user import NOBODYS_NUMBER, VARIABLE, CommandUser, command_user
 from defender_daemon.config import Instance
 from defender_daemon.errors import ConfigError
 from defender_daemon.identity import serial_of
 from defender_publisher.collectors.commands import run_command
 from defender_publisher.errors import CollectError
+from tests.waiting import wait_until
 
 WHO = 'echo "$(id -u) $(id -G)"'
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -44,8 +48,9 @@ def test_root_runs_them_itself_only_where_it_says_so_in_its_own_environment(monk
 
 def test_where_the_services_user_is_gone_it_is_nobodys_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    expected = CommandUser(NOBODYS_NUMBER, NOBODYS_NUMBER, [])
-    assert expected == command_user({VARIABLE: "no such user"})
+    found = command_user({VARIABLE: "no such user", "TOKEN": "s3cret", "TZ": "UTC"})
+    assert (NOBODYS_NUMBER, NOBODYS_NUMBER, [], "nobody") == (found.user, found.group, found.extra_groups, found.name)
+    assert {"PATH", "HOME", "TZ"} == set(found.environment or ())
 
 
 @pytest.mark.parametrize("environment", [{}, {VARIABLE: "nobody"}])
@@ -60,9 +65,32 @@ def test_a_command_that_needs_more_is_said_with_as_whom_it_ran(monkeypatch: pyte
     with pytest.raises(ConfigError) as raised:
         serial_of(Instance(command="exit 3"))
     assert (
-        f"but it failed with exit status 3 (run as user {pwd.getpwnam('nobody').pw_uid}, because root runs no command "
-        "of a configuration)" in str(raised.value)
+        "but it failed with exit status 3 (run as nobody, because root runs no command of a configuration unless "
+        "AMAZON_DEFENDER_COMMANDS_AS=root says so)" in str(raised.value)
     )
+
+
+@as_root
+def test_neither_roots_secrets_nor_its_terminal_are_a_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into a terminal that it shares with root it could type."""
+    monkeypatch.setenv(VARIABLE, "nobody")
+    monkeypatch.setenv("TOKEN", "s3cret")
+    monkeypatch.setenv("PATH", "/root/bin:" + os.environ["PATH"])
+    for shown in (serial_of(Instance(command="env")), *run_command(["/usr/bin/env"], "string-list", 60.0)):
+        assert "s3cret" not in shown
+        assert "/root" not in shown
+    session = int(serial_of(Instance(command="cut -d' ' -f6 /proc/$$/stat")))
+    assert session != os.getsid(0)
+
+
+def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(identity, "COMMAND_TIMEOUT", 0.5)
+    started = tmp_path / "started"
+    with pytest.raises(ConfigError, match="must end within"):
+        serial_of(Instance(command=f"sleep 3600 & echo $! > {started}; wait"))
+    assert wait_until(lambda: not psutil.pid_exists(int(started.read_text())))
 
 
 def refuse(*arguments: object, **options: object) -> None:
@@ -73,9 +101,8 @@ def test_a_root_that_may_not_become_somebody_else_says_so_and_runs_nothing(monke
     """As in a container without capabilities."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv(VARIABLE, "no such user")
-    monkeypatch.setattr("subprocess.run", refuse)
     monkeypatch.setattr("subprocess.Popen", refuse)
-    says = f"cannot be run as user {NOBODYS_NUMBER}, because root runs no command of a configuration: "
+    says = "cannot be run as nobody, because root runs no command of a configuration unless .* says so: "
     with pytest.raises(ConfigError, match=f"agent.instance.command 'id' {says}.*give agent.thing_name or"):
         serial_of(Instance(command="id"))
     with pytest.raises(CollectError, match=f"id {says}Operation not permitted"):

@@ -17,12 +17,15 @@ from device_defender.validation import find_problems
         ({"agent": []}, "agent must be an object, got an array of 0"),
         (
             {"agent": {"publish_interval": "300"}},
-            'agent.publish_interval must be a whole number of at least 1, got "300"',
+            'agent.publish_interval must be a whole number from 1 to 31622400, got "300"',
         ),
-        ({"agent": {"publish_interval": 1.5}}, "agent.publish_interval must be a whole number of at least 1, got 1.5"),
+        (
+            {"agent": {"publish_interval": 1.5}},
+            "agent.publish_interval must be a whole number from 1 to 31622400, got 1.5",
+        ),
         (
             {"agent": {"publish_interval": True}},
-            "agent.publish_interval must be a whole number of at least 1, got true",
+            "agent.publish_interval must be a whole number from 1 to 31622400, got true",
         ),
         ({"agent": {"debug": "yes"}}, 'agent.debug must be true or false, got "yes"'),
         ({"agent": {"format": "xml"}}, 'agent.format must be one of cbor, json, got "xml"'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from defender_publisher.settings import read_settings
 from tests.publisher.test_settings import problems_of, write
 
+TOO_LONG = "Exceeds the limit" if hasattr(sys, "get_int_max_str_digits") else "must be a whole number from 1 to"
 NAMED = {"thing_name": "rpi-1"}
 
 
@@ -22,6 +24,9 @@ NAMED = {"thing_name": "rpi-1"}
         ('{"agent": {"debug": NaN}}', "NaN is not JSON"),
         ('{"agent": {}, "agent": {}}', '"agent" is given twice in one object; keep one'),
         ("[" * 100_000, "nested too deeply"),
+        ('{"agent": {"publish_interval": 1' + "0" * 5000 + "}}", TOO_LONG),
+        ('{"agent": {"logfile": "/tmp/a\\u0000b"}}', "agent.logfile must be text without a NUL"),
+        ('{"agent": {"topic": "a/\\ud800"}}', "agent.topic must be text without a NUL, and without half a surrogate"),
         ("[]", "the configuration must be an object, got an array of 0"),
     ],
 )

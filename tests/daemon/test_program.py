@@ -60,6 +60,18 @@ def test_a_daemons_error_names_the_doctor_and_its_interrupt_is_no_failure(capsys
     assert EXIT_OK == run(KeyboardInterrupt())
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_output_that_cannot_be_written_is_a_sentence_and_output_that_is_closed_is_none() -> None:
+    code = "import sys; from defender_daemon.program import carry_out\nsys.exit(carry_out({}, 'p', (), True, False))"
+    ask = [sys.executable, "-c", code.format("lambda: print('x') or 0")]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(ask, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (EXIT_FAILED, "p: the output cannot be written: No space left on device\n") == (done.returncode, done.stderr)
+    closed = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", code.format("lambda: 0")]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (EXIT_OK, "") == (done.returncode, done.stderr)
+
+
 def test_a_package_that_is_none_of_ours_is_no_sentence() -> None:
     with pytest.raises(ModuleNotFoundError):
         raising(ModuleNotFoundError("No module named 'nobody'", name="nobody"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
 import msgspec
@@ -14,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from device_defender.definition import SECRET, that
 from device_defender.metrics import Name
-from device_defender.validation import Invalid, find_problems, read
+from device_defender.validation import Invalid, find_problems, read, read_json
 from device_defender.wording import key_path, shown
 from tests.examples import examples
 
@@ -236,15 +237,15 @@ class Plain(Strict):
     anything: Any = None
 
 
-def test_half_a_surrogate_pair_which_nothing_can_keep_is_refused_wherever_it_is() -> None:
-    class Hidden(Strict):
-        word: Annotated[str, SECRET]
-
-    says = 'must be text without half a surrogate pair, got "\\ud800"'
-    raw = {"text": "\ud800", "things": {"\ud800": []}}
-    assert [f"text {says}", f"things: a name {says}"] == find_problems(raw, Plain)
-    assert ["word must be text without half a surrogate pair"] == find_problems({"word": "s3cret\udfff"}, Hidden)
-    assert [] == find_problems({"text": "\U0001f600"}, Plain)
+def test_what_nothing_can_keep_is_refused_wherever_in_a_file_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "document.json"
+    path.write_text('{"a": ["x", "s3cret\\udfff"], "b": {"\\u0000": "\\ud83d\\ude00"}}')
+    with pytest.raises(Invalid) as caught:
+        read_json(path)
+    says = "must be text without a NUL, and without half a surrogate pair"
+    assert [f"a[1] {says}", f'b: the key "\\u0000" {says}'] == caught.value.problems
+    path.write_text('{"b": "\\ud83d\\ude00"}')
+    assert {"b": "\U0001f600"} == read_json(path)
 
 
 def keys_of(definition: type[msgspec.Struct]) -> st.SearchStrategy[str]:

@@ -43,6 +43,8 @@ NAMED = {"thing_name": "rpi-1"}
             {"agent": {"authentication": {"endpoint": "https://e"}}},
             "must be a host name alone, without https:// and port, got 'https://e'",
         ),
+        ({"agent": {"authentication": {"endpoint": "a..b"}}}, "must be a host name alone"),
+        ({"agent": {"authentication": {"endpoint": "x" * 64}}}, "must be a host name alone"),
         (
             {"agent": {"authentication": {"endpoint": "a-ats.iot.eu-west-1.amazonaws.com", "port": 1883}}},
             "agent.authentication.port must be 8883 or 443 for AWS IoT, got 1883",
