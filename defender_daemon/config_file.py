@@ -74,7 +74,7 @@ def _absolute(path: str, directory: Path) -> str:
         return os.path.abspath(directory / Path(path).expanduser())
     except RuntimeError as error:
         raise ConfigError(
-            [f"the path {shown(path)} begins with a user that there is not; give the directory"]
+            [f"the path {shown(path)} begins with a user who does not exist; give the directory"]
         ) from error
 
 

@@ -127,7 +127,7 @@ def new_parser() -> Parser:
         "to query stored data: %(prog)s violations | metrics THING METRIC | things | suggest (%(prog)s things --help); "
         "to look at it in a browser: %(prog)s console; "
         "certificates of one's own: %(prog)s init | add THING | remove THING | renew THING | list; "
-        "who comes from AWS: %(prog)s import DIR; for Apache Flink: %(prog)s rules CONFIG"
+        "coming from AWS: %(prog)s import DIR; for Apache Flink: %(prog)s rules CONFIG"
     )
     parser = Parser(
         prog=PROGRAM,

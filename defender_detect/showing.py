@@ -58,7 +58,7 @@ def show(read: Callable[[], Config], directories: Sequence[Path], port: int | No
     store.check()
     for each in directories:
         if not (each / DATABASE).exists():
-            log.warning("nothing is kept in %s yet: its things are shown from when there is", each)
+            log.warning("nothing is kept in %s yet; its things will be shown once they report", each)
     tls = find_tls(console.certificate, console.private_key)
     check_safety("detect.console", console, tls)
     listener = listen(console.address, console.port if port is None else port)

@@ -69,8 +69,8 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     options = new_parser().parse_args(spelled_out(argv))
     if options.samples < 0 or not 1 <= (options.interval or 1) <= LONGEST or options.interval == 0:
         new_parser().error(f"--samples must be at least 0, and --interval from 1 to {LONGEST}")
-    if options.wait is not None and not (options.status and options.wait >= 0):
-        new_parser().error("--wait must be at least 0, and goes with --status")
+    if options.wait is not None and not (options.status and 0 <= options.wait <= LONGEST):
+        new_parser().error(f"--wait must be from 0 to {LONGEST}, and goes with --status")
     if options.if_due and not options.rotate:
         new_parser().error("--if-due goes with --rotate")
     options.asks = any(getattr(options, each) for each in QUESTIONS)
@@ -125,7 +125,7 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     add("--doctor", action="store_true", help="find out what keeps reports from arriving, and what to do about it")
     bundle = "write diagnostics for a support request to FILE (.tar.gz)"
     add("--support-bundle", type=Path, metavar="FILE", help=bundle)
-    claim = "get this device its own certificate by its claim; once it has one nothing is changed"
+    claim = "get this device its own certificate by its claim; does nothing once it has one"
     add("--provision", action="store_true", help=claim)
     add("--rotate", action="store_true", help="replace this device's key and certificate by new ones")
     due = "say whether --rotate --if-due would do that now (exit status 0), or not (1); connect to nothing"

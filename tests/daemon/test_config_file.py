@@ -57,6 +57,6 @@ def test_a_missing_and_a_directory_for_a_file_are_refused(tmp_path: Path) -> Non
 def test_a_path_of_a_user_that_there_is_not_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"agent": {**NAMED, "logfile": "~no-such-user/x.log"}}))
-    assert ['the path "~no-such-user/x.log" begins with a user that there is not; give the directory'] == [
+    assert ['the path "~no-such-user/x.log" begins with a user who does not exist; give the directory'] == [
         problem.partition(".json: ")[2] for problem in problems_of(path)
     ]
