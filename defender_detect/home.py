@@ -173,6 +173,6 @@ def say_what_next(directory: Directory, config: Config) -> Iterator[str]:
         yield f"  {sudo}{program} {shlex.quote(str(directory.config))}"
     yield f"  {sudo}{program} add rpi-0001{'' if default else f' --directory {here}'}"
     yield "  sudo installers/install-rpi.bash --bundle rpi-0001.tar        (on the device)"
-    yield f"{directory.profiles} says what is normal: so far only that things report; in a few days, suggest a profile from what they did:"
+    yield f"{directory.profiles} says what is normal: so far only that things report; in a few days, what they did:"
     named = "" if default else f" {shlex.quote(str(directory.config))}"
     yield f"  {sudo}{program} suggest{named} --days 3 > normal.json        (to be read, and put there)"

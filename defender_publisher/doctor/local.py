@@ -87,7 +87,7 @@ def check_owner(case: Case) -> str:
     if name == case.link.client_id:
         return f"the certificate has the client ID's name, {name}"
     if not is_aws(case.link.host):
-        return f"unknown (the certificate's name is {name!r}, the thing's is {thing!r}; many brokers use the certificate's)"
+        return f"unknown (the certificate's name is {name!r}, the thing's is {thing!r}; many brokers use the first)"
     if name in (None, NAMED_BY_AWS):
         return "unknown (the certificate names no thing)"
     return f"unknown (the certificate's name is {name!r}, the thing's is {thing!r})"

@@ -66,9 +66,9 @@ def test_a_word_elsewhere_is_the_configuration() -> None:
         (["--thing-nam", "x"], "unrecognized arguments: --thing-nam"),
         (["status", "--doctor"], "not allowed with argument --status"),
         (["--samples", "-1"], "--samples must be at least 0"),
-        (["--wait", "5"], "--wait must be at least 0, and goes with --status"),
-        (["status", "--wait", "-5"], "--wait must be at least 0, and goes with --status"),
-        (["status", "--wait", "nan"], "--wait must be at least 0, and goes with --status"),
+        (["--wait", "5"], "--wait must be from 0 to 31622400, and goes with --status"),
+        (["status", "--wait", "-5"], "--wait must be from 0 to 31622400, and goes with --status"),
+        (["status", "--wait", "nan"], "--wait must be from 0 to 31622400, and goes with --status"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(argv: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
