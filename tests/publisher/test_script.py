@@ -80,7 +80,7 @@ def test_a_thing_can_be_reported_for_by_another_client(
         (["--dry-run", "-f", "xml"], 'agent.format must be one of cbor, json, got "xml"'),
         (["--dry-run", "-t", "my thing"], "agent.thing_name must be 1 to 128 of the characters a-z A-Z 0-9 : _ -"),
         (["--dry-run", "--samples", "-1"], "--samples must be at least 0"),
-        (["--dry-run", "--interval", "0"], "--interval at least 1"),
+        (["--dry-run", "--interval", "0"], "--interval from 1 to"),
     ],
 )
 def test_a_wrong_command_line_is_answered_in_a_sentence(ask: Run, arguments: list[str], expected: str) -> None:
