@@ -26,8 +26,6 @@ from defender_publisher.state import publisher_runs
 log = logging.getLogger(__name__)
 
 DONE, FAILED, TRY_AGAIN, REFUSED = 0, 1, 75, 77  # 75 and 77 are EX_TEMPFAIL and EX_NOPERM of sysexits.h
-INTERRUPTED = 130  # as a shell has it of what SIGINT ended: 128 + 2
-CONTINUES = "what was done is kept, and the next run continues from there"
 NOT_DUE = "not due: nobody asked for another certificate, and this one is not too old"
 LOCK = "lock"
 # Seconds for which a run tries again. Where there is no connection the service manager starts it again; where AWS
@@ -104,11 +102,6 @@ def say_whether_due(path: Path | None, overrides: Raw) -> int:
 def _not_due(rotation: Rotation, now: float) -> str:
     rests = rotation.rests(now)
     return f"not due: {rests}" if rests else NOT_DUE
-
-
-def say_interrupted(changes: bool) -> int:
-    """Say what an interruption leaves behind; return the exit status."""
-    return _say(f"interrupted; {CONTINUES if changes else 'nothing was changed'}", INTERRUPTED)
 
 
 def _nothing_to_do(settings: Settings, identities: Identities, file: JournalFile) -> bool:

@@ -84,6 +84,32 @@ def test_an_interruption_is_said_and_the_next_run_goes_on_from_there(
     assert "the next run continues from there" in said()
 
 
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--provision", "interrupted; what was done is kept, and the next run continues from there\n"),
+        ("--rotate", "interrupted; what was done is kept, and the next run continues from there\n"),
+        ("--rotation-due", "interrupted; nothing was changed\n"),
+    ],
+)
+@pytest.mark.parametrize(
+    "where", ["defender_publisher.settings.find_config_file", "defender_publisher.questions.answer"]
+)
+def test_an_interruption_is_said_from_the_moment_that_a_run_begins(
+    device: Device, said: Say, monkeypatch: pytest.MonkeyPatch, option: str, says: str, where: str
+) -> None:
+    """Before the configuration is read, and while what does the work is being imported."""
+    monkeypatch.setattr(where, interrupt)
+    assert (130, says) == (device.run(option), said())
+
+
+def test_whoever_asks_something_else_is_told_nothing_of_certificates(
+    device: Device, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("defender_publisher.questions.answer", interrupt)
+    assert (1, "") == (device.run("--check-config"), said())
+
+
 def test_whether_a_rotation_is_due_is_unknown_where_the_question_was_interrupted(
     device: Device, said: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
