@@ -45,11 +45,14 @@ def provision_device(path: Path | None, overrides: Raw) -> int:
     def attempt() -> str:
         return f"provisioned as {provision(settings, identities, file, broker)}"
 
+    def needless() -> int | None:
+        if not _nothing_to_do(settings, identities, file):
+            return None
+        print(f"already provisioned as {settings.thing_name}; nothing was changed")
+        return DONE
+
     try:
-        if _nothing_to_do(settings, identities, file):
-            print(f"already provisioned as {settings.thing_name}; nothing was changed")
-            return DONE
-        return _alone(identities, file, attempt)
+        return _alone(identities, needless, lambda: _try(file, attempt, Backoff()))
     except OSError as error:
         return _say_which(error)
 
@@ -61,19 +64,31 @@ def rotate_device(path: Path | None, overrides: Raw, if_due: bool) -> int:
     identities = identities_of(settings)
     file = JournalFile(identities.directory)
     rotation = Rotation(settings, identities, file, Broker(settings))
-    try:
-        rotation.check()
-        now = time.time()
-        if if_due and not rotation.reason(now):
-            print(f"{_not_due(rotation, now)}; nothing was changed")
-            return DONE
-        if problem := rotation.clock_problem(now):
-            return _say(f"{problem.says}; {problem.advice}", TRY_AGAIN)
+
+    def attempt() -> str:
+        return f"rotated to the certificate {rotation.rotate()}"
+
+    def work() -> int:
         _warn_of_daemon(settings)
         # Who asks whether it is due tries again by itself, and has stopped the daemon until this ends.
-        return _alone(identities, file, lambda: f"rotated to the certificate {rotation.rotate()}", once=if_due)
+        return _try(file, attempt, Backoff(), once=if_due)
+
+    try:
+        return _alone(identities, lambda: _needless(rotation, if_due), work)
     except OSError as error:
         return _say_which(error)
+
+
+def _needless(rotation: Rotation, if_due: bool) -> int | None:
+    """Return the exit status where nothing can or need be replaced now, once that is said; None where something is."""
+    rotation.check()
+    now = time.time()
+    if if_due and not rotation.reason(now):
+        print(f"{_not_due(rotation, now)}; nothing was changed")
+        return DONE
+    if problem := rotation.clock_problem(now):
+        return _say(f"{problem.says}; {problem.advice}", TRY_AGAIN)
+    return None
 
 
 def _warn_of_daemon(settings: Settings) -> None:
@@ -114,15 +129,23 @@ def _nothing_to_do(settings: Settings, identities: Identities, file: JournalFile
     return is_provisioned(settings, identities)
 
 
-def _alone(identities: Identities, file: JournalFile, attempt: Attempt, *, once: bool = False) -> int:
-    """Keep other runs off, and try; return the exit status."""
+def _alone(identities: Identities, needless: Callable[[], int | None], work: Callable[[], int]) -> int:
+    """Keep other runs off, and work, unless it is needless; return the exit status.
+
+    `needless` is asked before, so that nothing is written for nothing, and once the lock is held: a run that ended
+    while this one waited may have done what there was to do.
+    """
+    status = needless()
+    if status is not None:
+        return status
     identities.prepare()
     try:
         held = lock.take(identities.directory / LOCK, private=True)
     except BlockingIOError:
         return _say(f"another run is under way: it holds {identities.directory / LOCK}; wait for its end", TRY_AGAIN)
     with held:
-        return _try(file, attempt, Backoff(), once=once)
+        status = needless()
+        return work() if status is None else status
 
 
 def _try(file: JournalFile, attempt: Attempt, backoff: Backoff, *, once: bool = False) -> int:

@@ -7,6 +7,7 @@ import os
 import stat
 import tarfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -63,6 +64,37 @@ def test_two_runs_at_once_are_one_too_many(device: Device, aws: ProvisioningBrok
         assert 75 == device.run("--provision")
     assert "another run is under way" in said()
     assert [] == aws.seen.connects
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--provision"], "already provisioned as rpi-0001"), (["--rotate", "--if-due"], "not due: nobody asked ")],
+)
+def test_a_run_that_waited_for_another_does_not_do_again_what_that_did(
+    device: Device,
+    aws: ProvisioningBroker,
+    said: Say,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    says: str,
+) -> None:
+    if "--rotate" in options:
+        assert 0 == device.run("--provision"), said()
+        (device.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
+    take = lock.take
+
+    def wait(path: Path, private: bool) -> IO[str]:
+        monkeypatch.setattr(lock, "take", take)
+        assert 0 == device.run(*options), said()  # the one that had it
+        asked.append(len(aws.kept.asked))
+        return take(path, private)
+
+    asked: list[int] = []
+    monkeypatch.setattr(lock, "take", wait)
+    assert 0 == device.run(*options), said()
+    assert asked == [len(aws.kept.asked)]
+    assert says in said()
+    assert ("", 1) == (device.pair_problem(), len(aws.of("rpi-0001")))
 
 
 def interrupt(*arguments: object, **options: object) -> None:
