@@ -29,7 +29,7 @@ from defender_publisher.settings import Settings
 
 FULFILLED = "fulfilled.json"  # in etc/identities: the last wish that was fulfilled, which the daemon may hear again
 DAY = 86_400  # seconds
-HALF = 2  # of its validity a certificate is in force at least; one that seems to end earlier has another clock
+HALF = 2  # of its validity a certificate is in force at least where it had ended when it was taken, by a wrong clock
 MOST_ATTEMPTS = 3  # that fail for something that does not pass by itself, before it is tried once a day only
 ONCE_A_DAY = 20 * 3600.0  # seconds; the timer looks daily, at any hour
 
@@ -187,7 +187,8 @@ class Rotation:
         """Return how old the certificate is, or when it ends, if it is to be replaced for that.
 
         By a clock that is years ahead each new certificate is as old, and ends as soon, as the one before. So one that
-        this device asked for is as old as the time that it has been in force by this same clock.
+        this device asked for is as old as the time that it has been in force by this same clock. When it ends is its
+        own end all the same.
         """
         given, certificate = self._settings.agent.provisioning, self._settings.agent.authentication.certificate
         dates = validity(str(certificate))
@@ -195,7 +196,7 @@ class Rotation:
             return ""
         begins, ends = dates
         taken = self._identities.taken(now)
-        if ends_soon(begins, ends, now) and (taken is None or now - taken > (ends - begins) / HALF):
+        if ends_soon_since(begins, ends, taken, now):
             return f"the certificate ends on {minute_text(ends)}"
         days, most = int((now - max(begins, taken or begins)) // DAY), given.rotate_after_days
         if most is None or days < most:
@@ -210,3 +211,15 @@ class Rotation:
 
     def _pair(self, slot: Slot) -> Pair:
         return Pair(self._identities.certificate(slot), self._identities.key(slot))
+
+
+def ends_soon_since(begins: float, ends: float, taken: Optional[float], now: float) -> bool:
+    """Whether a certificate that is in force since `taken` is to be replaced before it ends.
+
+    One that was taken late, because a run was finished late or by a clock that was ahead, is so in the last third of
+    what was left of it then: later than another, which keeps such a clock from a rotation at each look, and always
+    before its end. One that had ended when it was taken says nothing but that the clock is wrong by more than it lasts.
+    """
+    if taken is not None and taken >= ends:
+        return now - taken > (ends - begins) / HALF
+    return ends_soon(max(begins, taken or begins), ends, now)

@@ -18,7 +18,7 @@ from defender_publisher.provisioning import commands
 from defender_publisher.provisioning.errors import ProvisioningError
 from defender_publisher.provisioning.identities import Identities
 from defender_publisher.provisioning.journal import Journal, JournalFile
-from defender_publisher.provisioning.rotation import Rotation
+from defender_publisher.provisioning.rotation import Rotation, ends_soon_since
 from defender_publisher.settings import read_settings
 from defender_publisher.snapshot import Counters
 from defender_publisher.state import StateFile
@@ -208,6 +208,25 @@ def test_the_age_of_a_certificate_is_its_own_where_the_clock_was_ahead_when_it_c
     assert 1 == device.run("--rotation-due")
     set_clock(monkeypatch, now + 31 * DAY)
     assert 0 == device.run("--rotation-due")
+
+
+@pytest.mark.parametrize("lasts", [1, 90, 3650])
+@pytest.mark.parametrize("part", [None, 0.0, 0.1, 0.5, 0.6, 0.9, 0.999])
+def test_a_certificate_is_due_before_its_end_however_late_it_was_taken(lasts: int, part: float | None) -> None:
+    """A run that was finished late, or a clock that was ahead then and is right now."""
+    ends = 1e9 + lasts * DAY
+    taken = None if part is None else 1e9 + part * lasts * DAY
+    left = ends - (taken or 1e9)
+    assert not ends_soon_since(1e9, ends, taken, ends - left), "it has just come"
+    assert ends_soon_since(1e9, ends, taken, ends - min(left / 4, 55 * DAY))
+    assert ends_soon_since(1e9, ends, taken, ends + 1)
+
+
+def test_a_certificate_that_had_ended_when_it_was_taken_is_in_force_for_half_of_its_time() -> None:
+    ends = 1e9 + 90 * DAY
+    taken = ends + DAY
+    found = [ends_soon_since(1e9, ends, taken, taken + day * DAY) for day in (0, 1, 44, 46)]
+    assert [False, False, False, True] == found
 
 
 def test_files_of_a_bundle_are_as_old_as_they_say(
