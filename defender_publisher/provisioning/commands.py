@@ -18,7 +18,7 @@ from defender_publisher.provisioning.broker import Broker
 from defender_publisher.provisioning.claim import identities_of, is_provisioned, provision
 from defender_publisher.provisioning.errors import CONNECT, ProvisioningError
 from defender_publisher.provisioning.identities import Identities
-from defender_publisher.provisioning.journal import JournalFile
+from defender_publisher.provisioning.journal import JournalFile, Noted
 from defender_publisher.provisioning.rotation import MOST_ATTEMPTS, Rotation
 from defender_publisher.settings import Settings, read_settings
 from defender_publisher.state import publisher_runs
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 DONE, FAILED, TRY_AGAIN, REFUSED = 0, 1, 75, 77  # 75 and 77 are EX_TEMPFAIL and EX_NOPERM of sysexits.h
 NOT_DUE = "not due: nobody asked for another certificate, and this one is not too old"
+AGAIN = "run this again"
 LOCK = "lock"
 # Seconds for which a run tries again. Where there is no connection the service manager starts it again; where AWS
 # answers, it is worth while: a fleet of thousands that starts at once is through its quota in some minutes.
@@ -156,22 +157,32 @@ def _try(file: JournalFile, attempt: Attempt, backoff: Backoff, *, once: bool = 
             print(attempt())
             return DONE
         except ProvisioningError as error:
-            count = file.note_failure(error)
+            noted = file.note_failure(error)
             if error.final:
                 return _say(str(error), REFUSED)
             wait = backoff.failed()
             left = begun + (CONNECTING_WITHIN if error.step == CONNECT else ANSWERED_WITHIN) - time.monotonic()
             if once or wait > left:
-                return _say(_last_words(error, count if once else 0), TRY_AGAIN)
+                return _say(last_words(error, noted) if once else f"{error}; {AGAIN}", TRY_AGAIN)
             log.warning("%s; next attempt in %.0f s", error, wait)
             sleep(wait)
 
 
-def _last_words(error: ProvisioningError, count: int) -> str:
-    """Return what is said of a failure that ends a run, the `count`-th like it: all of it once, and not each day."""
-    if count > MOST_ATTEMPTS:
-        return f"{error.step}: failed again, as {count - 1} times before; tried again in a day (--doctor says why)"
-    return f"{error}; {'tried once a day from now on' if count == MOST_ATTEMPTS else 'run this again'}"
+def last_words(error: ProvisioningError, noted: Noted) -> str:
+    """Return what is said of a failure that ends a run that nobody watches: all of it once, and not each day."""
+    if noted.count < MOST_ATTEMPTS:
+        return f"{error}; {AGAIN}"
+    if noted.count == MOST_ATTEMPTS:
+        return f"{error}; tried once a day from now on"
+    attempt = f"the {_ordinal(noted.count)} attempt in a row that failed; tried again in a day"
+    if noted.repeated:
+        return f"{error.step}: failed again as the last time, {attempt} (--doctor says why)"
+    return f"{error}; {attempt}"
+
+
+def _ordinal(number: int) -> str:
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ends.get(number % 10, 'th')}"
 
 
 def _say(text: str, status: int) -> int:

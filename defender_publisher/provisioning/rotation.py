@@ -14,6 +14,7 @@ import msgspec
 from defender_daemon import files
 from defender_daemon.certificate import ends_soon, problem_of_dates, validity
 from defender_daemon.dates import minute_text
+from defender_publisher.diagnosis import SILENT
 from defender_publisher.errors import ConfigError, NotConnected, Problem, TransportError
 from defender_publisher.provisioning.broker import Broker, Pair
 from defender_publisher.provisioning.claim import is_provisioned, parameters_of
@@ -30,7 +31,7 @@ from defender_publisher.settings import Settings
 FULFILLED = "fulfilled.json"  # in etc/identities: the last wish that was fulfilled, which the daemon may hear again
 DAY = 86_400  # seconds
 HALF = 2  # of its validity a certificate is in force at least where it had ended when it was taken, by a wrong clock
-MOST_ATTEMPTS = 3  # that fail for something that does not pass by itself, before it is tried once a day only
+MOST_ATTEMPTS = 3  # that fail for something that somebody must change, before it is tried once a day only
 ONCE_A_DAY = 20 * 3600.0  # seconds; the timer looks daily, at any hour
 
 
@@ -72,17 +73,19 @@ class Rotation:
         return self._age(now)
 
     def rests(self, now: float) -> str:
-        """Return why what is due is not tried now, empty where that is not so: it has failed several times like this.
+        """Return why what is due is not tried now, empty where that is not so: several attempts in a row have failed.
 
-        Each attempt stops the daemon, and what no policy allows is not allowed a quarter of an hour later.
+        Each attempt stops the daemon, and what no policy allows is not allowed a quarter of an hour later. The day is
+        that of the last failure that counts: an outage since then neither begins another one nor ends it.
         """
         journal = self._file.read()
         failure = journal.failure if journal is not None else None
         if failure is None or failure.final or failure.count < MOST_ATTEMPTS:
             return ""  # what is refused for good is not tried every quarter of an hour by anybody
-        if not 0 <= now - failure.time < ONCE_A_DAY:
+        if not 0 <= now - failure.counted_at < ONCE_A_DAY:
             return ""
-        return f"it has failed {failure.count} times ({failure.says}), and is tried once a day; at once by --rotate"
+        attempts = f"{failure.count} attempts in a row have failed (the last one: {failure.counted})"
+        return f"{attempts}, and it is tried once a day; at once by --rotate"
 
     def clock_problem(self, now: float) -> Optional[Problem]:
         """Return what is wrong with a clock by which the certificate in force is yet to begin, None where it is not."""
@@ -153,9 +156,9 @@ class Rotation:
             session.deliver(topic, msgspec.json.encode({"state": {"reported": reported}}))
         except NotConnected as error:
             says = f"the new certificate is in use, and {topic} was not acknowledged: {error.problem.says}"
-            raise ProvisioningError(
-                COMMIT, Problem(says, f"let its policy allow iot:Publish on topic/{topic}")
-            ) from error
+            problem = Problem(says, f"let its policy allow iot:Publish on topic/{topic}")
+            # AWS IoT hangs up where a policy does not allow it; silence is a dead connection, or a throttled one.
+            raise ProvisioningError(COMMIT, problem, passes=error.problem == SILENT) from error
         finally:
             session.close()
         done("committed")

@@ -13,7 +13,10 @@ import pytest
 
 from defender_daemon import lock
 from defender_daemon.command_user import VARIABLE
+from defender_publisher.errors import Problem
 from defender_publisher.provisioning import commands, key
+from defender_publisher.provisioning.errors import ProvisioningError
+from defender_publisher.provisioning.journal import Noted
 from defender_publisher.provisioning.rotation import Rotation
 from tests.fakes.provisioning import LOST, THROTTLED, ProvisioningBroker
 from tests.publisher.provisioning.device import Device, Say
@@ -197,6 +200,43 @@ def test_the_services_user_can_read_the_certificate_whatever_roots_umask_is(devi
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (device.etc / "identities").glob("**/*")}
     public = dict.fromkeys(("certificate.pem", "taken"), 0o644)
     assert {"a": 0o755, "b": 0o755, **public, "private.key": 0o600, "lock": 0o600} == modes
+
+
+NO, REFUSED = Problem("no", "let it"), Problem("refused the connection", "check the firewall")
+
+
+@pytest.mark.parametrize(
+    ("error", "count", "repeated", "expected"),
+    [
+        (ProvisioningError("policy", NO), 2, True, "policy: no; let it; run this again"),
+        (ProvisioningError("policy", NO), 3, True, "policy: no; let it; tried once a day from now on"),
+        (
+            ProvisioningError("policy", NO),
+            4,
+            False,
+            "policy: no; let it; the 4th attempt in a row that failed; tried again in a day",
+        ),
+        (
+            ProvisioningError("policy", NO),
+            22,
+            True,
+            "policy: failed again as the last time, the 22nd attempt in a row that failed; tried again in a day "
+            "(--doctor says why)",
+        ),
+        (
+            ProvisioningError("policy", NO),
+            112,
+            True,
+            "policy: failed again as the last time, the 112th attempt in a row that failed; tried again in a day "
+            "(--doctor says why)",
+        ),
+        (ProvisioningError("connect", REFUSED), 0, True, "connect: refused the connection; check the firewall; run "),
+    ],
+)
+def test_a_failure_is_said_with_its_advice_unless_it_is_that_of_the_day_before(
+    error: ProvisioningError, count: int, repeated: bool, expected: str
+) -> None:
+    assert commands.last_words(error, Noted(count, repeated)).startswith(expected)
 
 
 def test_if_due_goes_with_rotate_only(device: Device, said: Say) -> None:
