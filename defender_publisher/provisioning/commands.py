@@ -170,11 +170,11 @@ def _try(file: JournalFile, attempt: Attempt, backoff: Backoff, *, once: bool = 
 
 def last_words(error: ProvisioningError, noted: Noted) -> str:
     """Return what is said of a failure that ends a run that nobody watches: all of it once, and not each day."""
-    if noted.count < MOST_ATTEMPTS:
+    if noted.attempts < MOST_ATTEMPTS:
         return f"{error}; {AGAIN}"
-    if noted.count == MOST_ATTEMPTS:
+    if noted.attempts == MOST_ATTEMPTS:
         return f"{error}; tried once a day from now on"
-    attempt = f"the {_ordinal(noted.count)} attempt in a row that failed; tried again in a day"
+    attempt = f"the {_ordinal(noted.attempts)} attempt in a row that failed; tried again in a day"
     if noted.repeated:
         return f"{error.step}: failed again as the last time, {attempt} (--doctor says why)"
     return f"{error}; {attempt}"

@@ -43,10 +43,10 @@ class Failure(msgspec.Struct, frozen=True):
 class Noted(NamedTuple):
     """How many attempts in a row have failed for something that somebody must change, and whether this was said last.
 
-    The count is 0 for a failure that is none of these.
+    It is 0 attempts for a failure that is none of these.
     """
 
-    count: int
+    attempts: int
     repeated: bool
 
 

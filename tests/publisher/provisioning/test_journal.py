@@ -67,7 +67,7 @@ def test_failures_that_somebody_must_end_are_counted_until_something_is_achieved
     assert (1, False) == file.note_failure(stays), "also where nothing is under way, or the disk is full"
     file.note(BEGUN, "begun")
     failures = (stays, stays, passes, for_good, stays, other, other)
-    assert [1, 2, 0, 0, 3, 4, 5] == [file.note_failure(each).count for each in failures]
+    assert [1, 2, 0, 0, 3, 4, 5] == [file.note_failure(each).attempts for each in failures]
     file.note(BEGUN, "registered", failure=None)
     assert (0, False) == file.note_failure(passes)
 
