@@ -13,6 +13,8 @@ from defender_daemon.program import EXIT_OK, begin, carry_out
 from defender_publisher import PROGRAM
 
 PARSERS = ("argparse", "gettext", "locale", "defender_publisher.arguments")
+INTERRUPTED = 130  # as a shell has it of what SIGINT ended: 128 + 2
+CONTINUES = "what was done is kept, and the next run continues from there"
 PACKAGES = ("AWSIoTPythonSDK", "cbor2", "msgspec", "psutil", "timeloop")  # requirements.txt
 
 
@@ -26,6 +28,24 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(options: SimpleNamespace) -> int:
     """Answer a question, or publish until a signal; return the exit status."""
+    try:
+        return _run(options)
+    except KeyboardInterrupt:  # a SIGTERM, too
+        if not (options.provision or options.rotate or options.rotation_due):
+            raise
+        return _say_interrupted(changes=not options.rotation_due)
+
+
+def _say_interrupted(changes: bool) -> int:
+    """Say what an interruption of what is about certificates leaves behind; return the exit status.
+
+    Here, because it may come while what does the work is being imported. 1 would say that a rotation is not due.
+    """
+    print(f"interrupted; {CONTINUES if changes else 'nothing was changed'}", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _run(options: SimpleNamespace) -> int:
     from defender_publisher.overrides import overrides_of
     from defender_publisher.settings import find_config_file, read_settings
 

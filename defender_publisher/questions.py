@@ -64,14 +64,11 @@ def change_certificate(options: SimpleNamespace, path: Path | None, overrides: R
     """Get this device a certificate, its first or another one; return the exit status."""
     from defender_publisher.provisioning import commands
 
-    try:
-        if options.rotation_due:
-            return commands.say_whether_due(path, overrides)
-        if options.rotate:
-            return commands.rotate_device(path, overrides, options.if_due)
-        return commands.provision_device(path, overrides)
-    except KeyboardInterrupt:  # a SIGTERM, too; 1 would say that a rotation is not due
-        return commands.say_interrupted(changes=not options.rotation_due)
+    if options.rotation_due:
+        return commands.say_whether_due(path, overrides)
+    if options.rotate:
+        return commands.rotate_device(path, overrides, options.if_due)
+    return commands.provision_device(path, overrides)
 
 
 def dry_run(settings: Settings, samples: int, interval: float) -> None:

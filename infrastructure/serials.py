@@ -62,7 +62,7 @@ def read_serials(path: Path) -> SerialList:
     A line is `SERIAL [THING] [again ...]`, in columns that spaces, commas, semicolons or tabulators separate. Blank
     lines, comments and the second one of two equal lines are passed over.
     """
-    lines, headed = _split(_read_text(path))
+    lines, headed = _split(path, _read_text(path))
     found: dict[str, tuple[int, Serial]] = {}
     problems: list[str] = []
     notes: list[str] = []
@@ -101,7 +101,7 @@ def _read_text(path: Path) -> str:
         raise DeployError(f"{path} line {line}: must be text in UTF-8; export it as CSV UTF-8") from error
 
 
-def _split(text: str) -> tuple[list[tuple[int, list[str]]], bool]:
+def _split(path: Path, text: str) -> tuple[list[tuple[int, list[str]]], bool]:
     """Return the cells of each line that has any, with serial, thing and `again` in this order.
 
     And whether the first line said which they are, which is then not among them.
@@ -111,11 +111,19 @@ def _split(text: str) -> tuple[list[tuple[int, list[str]]], bool]:
     if not lines:
         return [], False
     delimiter = next((each for each in _DELIMITERS if each in lines[0][1]), "")
-    rows = [(number, _cells(line, delimiter)) for number, line in lines]
+    rows = [(number, _cells_of(path, number, line, delimiter)) for number, line in lines]
     columns = _headings(rows[0][1]) if delimiter else _headings_of_words(rows[0][1])
     if not columns:
         return rows, False
     return [(number, [_cell(row, index) for index in columns]) for number, row in rows[1:]], True
+
+
+def _cells_of(path: Path, number: int, line: str, delimiter: str) -> list[str]:
+    try:
+        return _cells(line, delimiter)
+    except csv.Error as error:
+        advice = "check its quotes, and that this is the list of serials"
+        raise DeployError(f"{path} line {number}: cannot be read as CSV ({error}): {advice}") from error
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -146,10 +154,13 @@ def _headings(row: Sequence[str]) -> list[int]:
 
 
 def _headings_of_words(row: Sequence[str]) -> list[int]:
-    """Return the same of a first line that nothing but spaces separates, which may be one heading of several words."""
+    """Return the same of a first line that nothing but spaces separates, which may be one heading of several words.
+
+    Below a single heading thing and `again` are where they are without any.
+    """
     words = [word for cell in row for word in cell.split()]
     known = {name for names in _HEADINGS.values() for name in names}
-    if all(_word(word) in known for word in words):
+    if len(words) > 1 and all(_word(word) in known for word in words):
         return _headings(row)
     return [0, 1, 2] if _headings(["".join(words)]) else []
 
@@ -201,10 +212,15 @@ def _refuse_heading(path: Path, lines: Sequence[tuple[int, Sequence[str]]]) -> N
     """Raise DeployError for a first line that may be a heading: whoever knows the word could register by it."""
     serials = [_parse(cells).serial for _, cells in lines]
     without = [serial for serial in serials if not re.search(r"\d", serial)]
+    why = ""
     if without == serials[:1] and len(serials) > 1:
+        why = "it is the only one without a digit"
+    elif not re.search(r"\d", "".join(lines[0][1])) and any(len(list(filter(None, row))) > 1 for _, row in lines[1:]):
+        why = "there is no digit in its line, and more than one column below"
+    if why:
         raise DeployError(
-            f"{path} line {lines[0][0]}: {shown(serials[0])} may be a heading, because it is the only one without a "
-            "digit: call the column of the serials serial; if it is a serial, write a line before it that says serial"
+            f"{path} line {lines[0][0]}: {shown(serials[0])} may be a heading, because {why}: call the column of the "
+            "serials serial; if it is a serial, write a line before it that says serial"
         )
 
 

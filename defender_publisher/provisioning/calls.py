@@ -128,4 +128,12 @@ class Asker(NamedTuple):
             message = self.session.next_message(left)
             if message is not None and message.topic in (topic + ACCEPTED, topic + REJECTED):
                 return message
-        raise refusals.unanswered(topic, ANSWER_WITHIN)
+        raise refusals.unanswered(topic, ANSWER_WITHIN, alive=self._is_alive(topic))
+
+    def _is_alive(self, topic: str) -> bool:
+        """Whether the broker answers on this connection now; asked by subscribing once more, which changes nothing."""
+        try:
+            self.session.subscribe(topic + ACCEPTED)
+        except TransportError:
+            return False
+        return True

@@ -18,7 +18,7 @@ from defender_publisher.provisioning.broker import Broker
 from defender_publisher.provisioning.claim import identities_of, is_provisioned, provision
 from defender_publisher.provisioning.errors import CONNECT, ProvisioningError
 from defender_publisher.provisioning.identities import Identities
-from defender_publisher.provisioning.journal import JournalFile
+from defender_publisher.provisioning.journal import JournalFile, Noted
 from defender_publisher.provisioning.rotation import MOST_ATTEMPTS, Rotation
 from defender_publisher.settings import Settings, read_settings
 from defender_publisher.state import publisher_runs
@@ -26,9 +26,8 @@ from defender_publisher.state import publisher_runs
 log = logging.getLogger(__name__)
 
 DONE, FAILED, TRY_AGAIN, REFUSED = 0, 1, 75, 77  # 75 and 77 are EX_TEMPFAIL and EX_NOPERM of sysexits.h
-INTERRUPTED = 130  # as a shell has it of what SIGINT ended: 128 + 2
-CONTINUES = "what was done is kept, and the next run continues from there"
 NOT_DUE = "not due: nobody asked for another certificate, and this one is not too old"
+AGAIN = "run this again"
 LOCK = "lock"
 # Seconds for which a run tries again. Where there is no connection the service manager starts it again; where AWS
 # answers, it is worth while: a fleet of thousands that starts at once is through its quota in some minutes.
@@ -47,11 +46,14 @@ def provision_device(path: Path | None, overrides: Raw) -> int:
     def attempt() -> str:
         return f"provisioned as {provision(settings, identities, file, broker)}"
 
+    def needless() -> int | None:
+        if not _nothing_to_do(settings, identities, file):
+            return None
+        print(f"already provisioned as {settings.thing_name}; nothing was changed")
+        return DONE
+
     try:
-        if _nothing_to_do(settings, identities, file):
-            print(f"already provisioned as {settings.thing_name}; nothing was changed")
-            return DONE
-        return _alone(identities, file, attempt)
+        return _alone(identities, needless, lambda: _try(file, attempt, Backoff()))
     except OSError as error:
         return _say_which(error)
 
@@ -63,19 +65,31 @@ def rotate_device(path: Path | None, overrides: Raw, if_due: bool) -> int:
     identities = identities_of(settings)
     file = JournalFile(identities.directory)
     rotation = Rotation(settings, identities, file, Broker(settings))
-    try:
-        rotation.check()
-        now = time.time()
-        if if_due and not rotation.reason(now):
-            print(f"{_not_due(rotation, now)}; nothing was changed")
-            return DONE
-        if problem := rotation.clock_problem(now):
-            return _say(f"{problem.says}; {problem.advice}", TRY_AGAIN)
+
+    def attempt() -> str:
+        return f"rotated to the certificate {rotation.rotate()}"
+
+    def work() -> int:
         _warn_of_daemon(settings)
         # Who asks whether it is due tries again by itself, and has stopped the daemon until this ends.
-        return _alone(identities, file, lambda: f"rotated to the certificate {rotation.rotate()}", once=if_due)
+        return _try(file, attempt, Backoff(), once=if_due)
+
+    try:
+        return _alone(identities, lambda: _needless(rotation, if_due), work)
     except OSError as error:
         return _say_which(error)
+
+
+def _needless(rotation: Rotation, if_due: bool) -> int | None:
+    """Return the exit status where nothing can or need be replaced now, once that is said; None where something is."""
+    rotation.check()
+    now = time.time()
+    if if_due and not rotation.reason(now):
+        print(f"{_not_due(rotation, now)}; nothing was changed")
+        return DONE
+    if problem := rotation.clock_problem(now):
+        return _say(f"{problem.says}; {problem.advice}", TRY_AGAIN)
+    return None
 
 
 def _warn_of_daemon(settings: Settings) -> None:
@@ -106,11 +120,6 @@ def _not_due(rotation: Rotation, now: float) -> str:
     return f"not due: {rests}" if rests else NOT_DUE
 
 
-def say_interrupted(changes: bool) -> int:
-    """Say what an interruption leaves behind; return the exit status."""
-    return _say(f"interrupted; {CONTINUES if changes else 'nothing was changed'}", INTERRUPTED)
-
-
 def _nothing_to_do(settings: Settings, identities: Identities, file: JournalFile) -> bool:
     journal = file.read()
     if journal is not None and journal.purpose == "claim":
@@ -121,15 +130,23 @@ def _nothing_to_do(settings: Settings, identities: Identities, file: JournalFile
     return is_provisioned(settings, identities)
 
 
-def _alone(identities: Identities, file: JournalFile, attempt: Attempt, *, once: bool = False) -> int:
-    """Keep other runs off, and try; return the exit status."""
+def _alone(identities: Identities, needless: Callable[[], int | None], work: Callable[[], int]) -> int:
+    """Keep other runs off, and work, unless it is needless; return the exit status.
+
+    `needless` is asked before, so that nothing is written for nothing, and once the lock is held: a run that ended
+    while this one waited may have done what there was to do.
+    """
+    status = needless()
+    if status is not None:
+        return status
     identities.prepare()
     try:
         held = lock.take(identities.directory / LOCK, private=True)
     except BlockingIOError:
         return _say(f"another run is under way: it holds {identities.directory / LOCK}; wait for its end", TRY_AGAIN)
     with held:
-        return _try(file, attempt, Backoff(), once=once)
+        status = needless()
+        return work() if status is None else status
 
 
 def _try(file: JournalFile, attempt: Attempt, backoff: Backoff, *, once: bool = False) -> int:
@@ -140,22 +157,32 @@ def _try(file: JournalFile, attempt: Attempt, backoff: Backoff, *, once: bool = 
             print(attempt())
             return DONE
         except ProvisioningError as error:
-            count = file.note_failure(error)
+            noted = file.note_failure(error)
             if error.final:
                 return _say(str(error), REFUSED)
             wait = backoff.failed()
             left = begun + (CONNECTING_WITHIN if error.step == CONNECT else ANSWERED_WITHIN) - time.monotonic()
             if once or wait > left:
-                return _say(_last_words(error, count if once else 0), TRY_AGAIN)
+                return _say(last_words(error, noted) if once else f"{error}; {AGAIN}", TRY_AGAIN)
             log.warning("%s; next attempt in %.0f s", error, wait)
             sleep(wait)
 
 
-def _last_words(error: ProvisioningError, count: int) -> str:
-    """Return what is said of a failure that ends a run, the `count`-th like it: all of it once, and not each day."""
-    if count > MOST_ATTEMPTS:
-        return f"{error.step}: failed again, as {count - 1} times before; tried again in a day (--doctor says why)"
-    return f"{error}; {'tried once a day from now on' if count == MOST_ATTEMPTS else 'run this again'}"
+def last_words(error: ProvisioningError, noted: Noted) -> str:
+    """Return what is said of a failure that ends a run that nobody watches: all of it once, and not each day."""
+    if noted.attempts < MOST_ATTEMPTS:
+        return f"{error}; {AGAIN}"
+    if noted.attempts == MOST_ATTEMPTS:
+        return f"{error}; tried once a day from now on"
+    attempt = f"the {_ordinal(noted.attempts)} attempt in a row that failed; tried again in a day"
+    if noted.repeated:
+        return f"{error.step}: failed again as the last time, {attempt} (--doctor says why)"
+    return f"{error}; {attempt}"
+
+
+def _ordinal(number: int) -> str:
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ends.get(number % 10, 'th')}"
 
 
 def _say(text: str, status: int) -> int:

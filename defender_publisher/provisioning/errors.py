@@ -22,6 +22,17 @@ class ProvisioningError(DefenderError):
         self.final = final
         self.passes = passes or step == CONNECT
 
+    @property
+    def counts(self) -> bool:
+        """Whether several of these are why a rotation is tried once a day only, since each attempt stops the daemon.
+
+        Not what passes by itself: too many requests, no connection, silence on one that is dead by now. Nor what is
+        refused for good, which no service manager tries again. What counts is that the broker hangs up on a connection
+        that it has just let us have, or leaves one question alone on it: that is how AWS IoT says that a policy does
+        not allow something. A bad network does it too, hardly at several attempts with nothing achieved in between.
+        """
+        return not self.passes and not self.final
+
 
 class UsedTokenError(ProvisioningError):
     """The token is used up or too old: the certificate is registered already, and we did not hear of it, or deleted."""

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Literal, NamedTuple, Optional
 
 import msgspec
 
@@ -26,7 +26,8 @@ MARGIN = 60.0  # seconds less, for the way
 class Failure(msgspec.Struct, frozen=True):
     """Why the last attempt failed: at which step, what was said, what to do, when, and whether for good.
 
-    `count` is how many failed for something that does not pass by itself, since anything was achieved.
+    `count` is how many in a row failed for something that somebody must change, at whichever step, since anything was
+    achieved; `counted_at` and `counted` are when the last of them was, and what it said. An outage later is none.
     """
 
     step: str
@@ -35,6 +36,18 @@ class Failure(msgspec.Struct, frozen=True):
     time: float
     final: bool
     count: int = 0
+    counted_at: float = 0.0
+    counted: str = ""
+
+
+class Noted(NamedTuple):
+    """How many attempts in a row have failed for something that somebody must change, and whether this was said last.
+
+    It is 0 attempts for a failure that is none of these.
+    """
+
+    attempts: int
+    repeated: bool
 
 
 class Journal(msgspec.Struct, frozen=True):
@@ -92,22 +105,30 @@ class JournalFile:
         done(step)
         return changed
 
-    def note_failure(self, error: ProvisioningError) -> int:
-        """Keep why an attempt failed, for the doctor; only where something is under way, and the disk takes it.
-
-        Returns how many have failed for something that does not pass by itself.
-        """
-        count = 0 if error.passes else 1
+    def note_failure(self, error: ProvisioningError) -> Noted:
+        """Keep why an attempt failed, for the doctor; only where something is under way, and the disk takes it."""
+        noted = Noted(int(error.counts), repeated=False)
         with contextlib.suppress(OSError):
             journal = self.read()
             if journal is not None:
-                count += journal.failure.count if journal.failure is not None else 0
-                says, advice = error.problem
-                failure = Failure(error.step, says, advice, time.time(), error.final, count)
+                failure = _failure_after(journal.failure, error, time.time())
+                before = journal.failure
+                repeated = before is not None and (before.step, before.says) == (failure.step, failure.says)
+                noted = Noted(failure.count if error.counts else 0, repeated)
                 self.note(journal, "failure noted", failure=failure)
-        return count
+        return noted
 
     def remove(self) -> None:
         """Note that nothing is under way any more."""
         files.remove(self.path)
         done("journal removed")
+
+
+def _failure_after(before: Optional[Failure], error: ProvisioningError, now: float) -> Failure:
+    says, advice = error.problem
+    count, counted_at, counted = (
+        (before.count, before.counted_at, before.counted) if before is not None else (0, 0.0, "")
+    )
+    if error.counts:
+        count, counted_at, counted = count + 1, now, says
+    return Failure(error.step, says, advice, now, error.final, count, counted_at, counted)

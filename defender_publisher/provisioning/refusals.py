@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from defender_daemon.text import printable
-from defender_publisher.errors import NotLetIn, Problem, SubscriptionRefused, TransportError
+from defender_publisher.errors import NotConnected, NotLetIn, Problem, SubscriptionRefused, TransportError
 from defender_publisher.provisioning.errors import (
     CONNECT,
     CSR,
@@ -70,9 +70,13 @@ def not_let_in(thing: str, error: TransportError, journal: Path) -> Provisioning
 
 
 def not_subscribed(topic: str, error: TransportError, *, refused: bool) -> ProvisioningError:
-    """Say that the replies of a question cannot be heard; AWS IoT hangs up where a policy does not allow it."""
+    """Say that the replies of a question cannot be heard; AWS IoT hangs up where a policy does not allow it.
+
+    It is never silent about a subscription: who hears nothing then has lost the connection.
+    """
     says = f"the subscription to {topic} was refused" if refused else f"{topic} cannot be heard: {error.problem.says}"
-    return ProvisioningError(_step_of(topic), Problem(says, _policy_for(topic)), final=refused)
+    silent = not isinstance(error, (NotConnected, SubscriptionRefused))
+    return ProvisioningError(_step_of(topic), Problem(says, _policy_for(topic)), final=refused, passes=silent)
 
 
 def hung_up(topic: str) -> ProvisioningError:
@@ -81,10 +85,13 @@ def hung_up(topic: str) -> ProvisioningError:
     return ProvisioningError(_step_of(topic), Problem(says, _policy_for(topic)))
 
 
-def unanswered(topic: str, seconds: float) -> ProvisioningError:
-    """Say that a question was sent and not answered."""
+def unanswered(topic: str, seconds: float, *, alive: bool) -> ProvisioningError:
+    """Say that a question was sent and not answered.
+
+    On a connection that is `alive` an answer that no policy lets us receive is one that does not come.
+    """
     says = f"nobody answered on {topic} within {seconds:.0f} s"
-    return ProvisioningError(_step_of(topic), Problem(says, _policy_for(topic)))
+    return ProvisioningError(_step_of(topic), Problem(says, _policy_for(topic)), passes=not alive)
 
 
 def unreadable(topic: str, error: Exception) -> ProvisioningError:

@@ -14,6 +14,7 @@ import msgspec
 from defender_daemon import files
 from defender_daemon.certificate import ends_soon, problem_of_dates, validity
 from defender_daemon.dates import minute_text
+from defender_publisher.diagnosis import SILENT
 from defender_publisher.errors import ConfigError, NotConnected, Problem, TransportError
 from defender_publisher.provisioning.broker import Broker, Pair
 from defender_publisher.provisioning.claim import is_provisioned, parameters_of
@@ -29,8 +30,8 @@ from defender_publisher.settings import Settings
 
 FULFILLED = "fulfilled.json"  # in etc/identities: the last wish that was fulfilled, which the daemon may hear again
 DAY = 86_400  # seconds
-HALF = 2  # of its validity a certificate is in force at least; one that seems to end earlier has another clock
-MOST_ATTEMPTS = 3  # that fail for something that does not pass by itself, before it is tried once a day only
+HALF = 2  # of its validity a certificate is in force at least where it had ended when it was taken, by a wrong clock
+MOST_ATTEMPTS = 3  # that fail for something that somebody must change, before it is tried once a day only
 ONCE_A_DAY = 20 * 3600.0  # seconds; the timer looks daily, at any hour
 
 
@@ -72,17 +73,19 @@ class Rotation:
         return self._age(now)
 
     def rests(self, now: float) -> str:
-        """Return why what is due is not tried now, empty where that is not so: it has failed several times like this.
+        """Return why what is due is not tried now, empty where that is not so: several attempts in a row have failed.
 
-        Each attempt stops the daemon, and what no policy allows is not allowed a quarter of an hour later.
+        Each attempt stops the daemon, and what no policy allows is not allowed a quarter of an hour later. The day is
+        that of the last failure that counts: an outage since then neither begins another one nor ends it.
         """
         journal = self._file.read()
         failure = journal.failure if journal is not None else None
         if failure is None or failure.final or failure.count < MOST_ATTEMPTS:
             return ""  # what is refused for good is not tried every quarter of an hour by anybody
-        if not 0 <= now - failure.time < ONCE_A_DAY:
+        if not 0 <= now - failure.counted_at < ONCE_A_DAY:
             return ""
-        return f"it has failed {failure.count} times ({failure.says}), and is tried once a day; at once by --rotate"
+        attempts = f"{failure.count} attempts in a row have failed (the last one: {failure.counted})"
+        return f"{attempts}, and it is tried once a day; at once by --rotate"
 
     def clock_problem(self, now: float) -> Optional[Problem]:
         """Return what is wrong with a clock by which the certificate in force is yet to begin, None where it is not."""
@@ -153,9 +156,9 @@ class Rotation:
             session.deliver(topic, msgspec.json.encode({"state": {"reported": reported}}))
         except NotConnected as error:
             says = f"the new certificate is in use, and {topic} was not acknowledged: {error.problem.says}"
-            raise ProvisioningError(
-                COMMIT, Problem(says, f"let its policy allow iot:Publish on topic/{topic}")
-            ) from error
+            problem = Problem(says, f"let its policy allow iot:Publish on topic/{topic}")
+            # AWS IoT hangs up where a policy does not allow it; silence is a dead connection, or a throttled one.
+            raise ProvisioningError(COMMIT, problem, passes=error.problem == SILENT) from error
         finally:
             session.close()
         done("committed")
@@ -187,7 +190,8 @@ class Rotation:
         """Return how old the certificate is, or when it ends, if it is to be replaced for that.
 
         By a clock that is years ahead each new certificate is as old, and ends as soon, as the one before. So one that
-        this device asked for is as old as the time that it has been in force by this same clock.
+        this device asked for is as old as the time that it has been in force by this same clock. When it ends is its
+        own end all the same.
         """
         given, certificate = self._settings.agent.provisioning, self._settings.agent.authentication.certificate
         dates = validity(str(certificate))
@@ -195,7 +199,7 @@ class Rotation:
             return ""
         begins, ends = dates
         taken = self._identities.taken(now)
-        if ends_soon(begins, ends, now) and (taken is None or now - taken > (ends - begins) / HALF):
+        if ends_soon_since(begins, ends, taken, now):
             return f"the certificate ends on {minute_text(ends)}"
         days, most = int((now - max(begins, taken or begins)) // DAY), given.rotate_after_days
         if most is None or days < most:
@@ -210,3 +214,15 @@ class Rotation:
 
     def _pair(self, slot: Slot) -> Pair:
         return Pair(self._identities.certificate(slot), self._identities.key(slot))
+
+
+def ends_soon_since(begins: float, ends: float, taken: Optional[float], now: float) -> bool:
+    """Whether a certificate that is in force since `taken` is to be replaced before it ends.
+
+    One that was taken late, because a run was finished late or by a clock that was ahead, is so in the last third of
+    what was left of it then: later than another, which keeps such a clock from a rotation at each look, and always
+    before its end. One that had ended when it was taken says nothing but that the clock is wrong by more than it lasts.
+    """
+    if taken is not None and taken >= ends:
+        return now - taken > (ends - begins) / HALF
+    return ends_soon(max(begins, taken or begins), ends, now)

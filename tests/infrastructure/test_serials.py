@@ -55,6 +55,10 @@ def path(tmp_path: Path) -> Path:
         ("serial-1,roof\nserial-2,cellar\n", [Serial("serial-1", "roof"), Serial("serial-2", "cellar")]),
         ("alpha\nbeta\ngamma2\n", [Serial("alpha"), Serial("beta"), Serial("gamma2")]),
         ("A1\nroof\nb2\n", [Serial("A1"), Serial("roof"), Serial("b2")]),
+        ("serial\nalpha roof\nbeta cellar\n", [Serial("alpha", "roof"), Serial("beta", "cellar")]),
+        ("sn\n0001,roof,again\n0002 again\n", [Serial("0001", "roof", "again"), Serial("0002", "", "again")]),
+        ("serial,thing\nalpha,roof\nbeta,cellar\n", [Serial("alpha", "roof"), Serial("beta", "cellar")]),
+        ("alpha,roof1\nbeta,cellar\n", [Serial("alpha", "roof1"), Serial("beta", "cellar")]),
         ("serial\nalpha\nb2\nc3\n", [Serial("alpha"), Serial("b2"), Serial("c3")]),
         ("alpha\nbeta\n", [Serial("alpha"), Serial("beta")]),
         ("alpha\n", [Serial("alpha")]),
@@ -108,6 +112,17 @@ def test_a_line_that_is_there_twice_is_taken_once_and_said(path: Path) -> None:
         ),
         ("device\nb2\n", 'line 1: "device" may be a heading, because'),
         ("\n# exported\nHostname,Id\nb2,roof\nc3,cellar\n", 'line 3: "Hostname" may be a heading, because'),
+        (
+            "model,thing\nalpha,roof\nbeta,cellar\n",
+            'line 1: "model" may be a heading, because there is no digit in its line, and more than one column below: '
+            "call the column of the serials serial; if it is a serial, write a line before it that says serial",
+        ),
+        ("model;thing\nalpha;\nb2;cellar\n", 'line 1: "model" may be a heading, because there is no digit in its line'),
+        ("device\nalpha roof\nb2 cellar\n", 'line 1: "device" may be a heading, because there is no digit in its line'),
+        (
+            'a1,roof\n"' + "b" * 131_073 + '",cellar\n',
+            "line 2: cannot be read as CSV (field larger than field limit (131072)): check its quotes, and that ",
+        ),
         ("serial,thing\n,roof\n", 'line 2: has no serial, but "roof"'),
     ],
 )

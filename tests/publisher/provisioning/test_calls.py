@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from defender_publisher.errors import NotConnected, SubscriptionRefused
+from defender_publisher.errors import NotConnected, SubscriptionRefused, TransportError
 from defender_publisher.inbox import Message
 from defender_publisher.provisioning import calls
 from defender_publisher.provisioning.calls import Asker, Pace
@@ -149,3 +149,23 @@ def test_a_subscription_that_is_refused_is_so_for_good_and_one_that_hangs_up_is_
         with pytest.raises(ProvisioningError) as caught:
             asker.listen()
         assert ("CSR", final) == (caught.value.step, caught.value.final)
+
+
+@pytest.mark.parametrize(("error", "passes"), [(None, False), (TransportError("silence"), True)])
+def test_silence_passes_by_itself_where_the_broker_does_not_answer_at_all(
+    monkeypatch: pytest.MonkeyPatch, error: TransportError | None, passes: bool
+) -> None:
+    """An answer that no policy lets a device receive does not come either, on a connection that is alive."""
+
+    def subscribe(topic: str) -> None:
+        asked.append(topic)
+        if error is not None:
+            raise error
+
+    asked: list[str] = []
+    session, asker = ask()
+    monkeypatch.setattr(session, "subscribe", subscribe)
+    monkeypatch.setattr(calls, "ANSWER_WITHIN", 0.0)
+    with pytest.raises(ProvisioningError) as raised:
+        asker.create_certificate("csr")
+    assert (passes, [f"{calls.CREATE_FROM_CSR}/accepted"]) == (raised.value.passes, asked)

@@ -7,12 +7,16 @@ import os
 import stat
 import tarfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from defender_daemon import lock
 from defender_daemon.command_user import VARIABLE
+from defender_publisher.errors import Problem
 from defender_publisher.provisioning import commands, key
+from defender_publisher.provisioning.errors import ProvisioningError
+from defender_publisher.provisioning.journal import Noted
 from defender_publisher.provisioning.rotation import Rotation
 from tests.fakes.provisioning import LOST, THROTTLED, ProvisioningBroker
 from tests.publisher.provisioning.device import Device, Say
@@ -65,6 +69,37 @@ def test_two_runs_at_once_are_one_too_many(device: Device, aws: ProvisioningBrok
     assert [] == aws.seen.connects
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--provision"], "already provisioned as rpi-0001"), (["--rotate", "--if-due"], "not due: nobody asked ")],
+)
+def test_a_run_that_waited_for_another_does_not_do_again_what_that_did(
+    device: Device,
+    aws: ProvisioningBroker,
+    said: Say,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    says: str,
+) -> None:
+    if "--rotate" in options:
+        assert 0 == device.run("--provision"), said()
+        (device.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
+    take = lock.take
+
+    def wait(path: Path, private: bool) -> IO[str]:
+        monkeypatch.setattr(lock, "take", take)
+        assert 0 == device.run(*options), said()  # the one that had it
+        asked.append(len(aws.kept.asked))
+        return take(path, private)
+
+    asked: list[int] = []
+    monkeypatch.setattr(lock, "take", wait)
+    assert 0 == device.run(*options), said()
+    assert asked == [len(aws.kept.asked)]
+    assert says in said()
+    assert ("", 1) == (device.pair_problem(), len(aws.of("rpi-0001")))
+
+
 def interrupt(*arguments: object, **options: object) -> None:
     raise KeyboardInterrupt
 
@@ -82,6 +117,32 @@ def test_an_interruption_is_said_and_the_next_run_goes_on_from_there(
     monkeypatch.setattr(Rotation, "rotate", interrupt)
     assert 130 == device.run("--rotate")
     assert "the next run continues from there" in said()
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--provision", "interrupted; what was done is kept, and the next run continues from there\n"),
+        ("--rotate", "interrupted; what was done is kept, and the next run continues from there\n"),
+        ("--rotation-due", "interrupted; nothing was changed\n"),
+    ],
+)
+@pytest.mark.parametrize(
+    "where", ["defender_publisher.settings.find_config_file", "defender_publisher.questions.answer"]
+)
+def test_an_interruption_is_said_from_the_moment_that_a_run_begins(
+    device: Device, said: Say, monkeypatch: pytest.MonkeyPatch, option: str, says: str, where: str
+) -> None:
+    """Before the configuration is read, and while what does the work is being imported."""
+    monkeypatch.setattr(where, interrupt)
+    assert (130, says) == (device.run(option), said())
+
+
+def test_whoever_asks_something_else_is_told_nothing_of_certificates(
+    device: Device, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("defender_publisher.questions.answer", interrupt)
+    assert (1, "") == (device.run("--check-config"), said())
 
 
 def test_whether_a_rotation_is_due_is_unknown_where_the_question_was_interrupted(
@@ -139,6 +200,43 @@ def test_the_services_user_can_read_the_certificate_whatever_roots_umask_is(devi
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (device.etc / "identities").glob("**/*")}
     public = dict.fromkeys(("certificate.pem", "taken"), 0o644)
     assert {"a": 0o755, "b": 0o755, **public, "private.key": 0o600, "lock": 0o600} == modes
+
+
+NO, REFUSED = Problem("no", "let it"), Problem("refused the connection", "check the firewall")
+
+
+@pytest.mark.parametrize(
+    ("error", "count", "repeated", "expected"),
+    [
+        (ProvisioningError("policy", NO), 2, True, "policy: no; let it; run this again"),
+        (ProvisioningError("policy", NO), 3, True, "policy: no; let it; tried once a day from now on"),
+        (
+            ProvisioningError("policy", NO),
+            4,
+            False,
+            "policy: no; let it; the 4th attempt in a row that failed; tried again in a day",
+        ),
+        (
+            ProvisioningError("policy", NO),
+            22,
+            True,
+            "policy: failed again as the last time, the 22nd attempt in a row that failed; tried again in a day "
+            "(--doctor says why)",
+        ),
+        (
+            ProvisioningError("policy", NO),
+            112,
+            True,
+            "policy: failed again as the last time, the 112th attempt in a row that failed; tried again in a day "
+            "(--doctor says why)",
+        ),
+        (ProvisioningError("connect", REFUSED), 0, True, "connect: refused the connection; check the firewall; run "),
+    ],
+)
+def test_a_failure_is_said_with_its_advice_unless_it_is_that_of_the_day_before(
+    error: ProvisioningError, count: int, repeated: bool, expected: str
+) -> None:
+    assert commands.last_words(error, Noted(count, repeated)).startswith(expected)
 
 
 def test_if_due_goes_with_rotate_only(device: Device, said: Say) -> None:

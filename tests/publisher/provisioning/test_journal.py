@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from defender_publisher.errors import Problem
-from defender_publisher.provisioning.errors import HOOK, ProvisioningError
-from defender_publisher.provisioning.journal import Journal, JournalFile
+from defender_publisher.provisioning.errors import CONNECT, HOOK, POLICY, ProvisioningError
+from defender_publisher.provisioning.journal import Failure, Journal, JournalFile
 
 BEGUN = Journal("claim", "a", "localhost", "rpi-0001", asked_at=1_000_000.0)
 
@@ -60,14 +60,38 @@ def test_what_is_under_way_is_so_for_one_account_and_name(tmp_path: Path) -> Non
     assert not BEGUN.is_for("claim", "localhost", "rpi-0002")
 
 
-def test_failures_that_do_not_pass_by_themselves_are_counted_until_something_is_achieved(tmp_path: Path) -> None:
+def test_failures_that_somebody_must_end_are_counted_until_something_is_achieved(tmp_path: Path) -> None:
     file = JournalFile(tmp_path)
     stays, passes = (ProvisioningError(HOOK, Problem("no"), passes=passes) for passes in (False, True))
-    assert 1 == file.note_failure(stays), "also where nothing is under way, or the disk is full"
+    for_good, other = ProvisioningError(HOOK, Problem("no!"), final=True), ProvisioningError(POLICY, Problem("no"))
+    assert (1, False) == file.note_failure(stays), "also where nothing is under way, or the disk is full"
     file.note(BEGUN, "begun")
-    assert [1, 1, 2, 3] == [file.note_failure(each) for each in (stays, passes, stays, stays)]
+    failures = (stays, stays, passes, for_good, stays, other, other)
+    assert [1, 2, 0, 0, 3, 4, 5] == [file.note_failure(each).attempts for each in failures]
     file.note(BEGUN, "registered", failure=None)
-    assert 0 == file.note_failure(passes)
+    assert (0, False) == file.note_failure(passes)
+
+
+def test_a_failure_is_repeated_where_step_and_problem_are_those_of_the_last_one(tmp_path: Path) -> None:
+    file = JournalFile(tmp_path)
+    file.note(BEGUN, "begun")
+    no, otherwise, elsewhere = (
+        ProvisioningError(step, Problem(says)) for step, says in ((HOOK, "no"), (HOOK, "NO"), (POLICY, "no"))
+    )
+    failures = (no, no, otherwise, elsewhere, elsewhere, no)
+    assert [False, True, False, False, True, False] == [file.note_failure(each).repeated for each in failures]
+
+
+def test_an_outage_leaves_alone_when_the_last_failure_that_counts_was_and_what_it_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = JournalFile(tmp_path)
+    file.note(BEGUN, "begun")
+    for now, error in ((1.0, ProvisioningError(HOOK, Problem("no"))), (2.0, ProvisioningError(CONNECT, Problem("-")))):
+        monkeypatch.setattr("defender_publisher.provisioning.journal.time.time", lambda now=now: now)
+        file.note_failure(error)
+    assert (found := file.read()) is not None
+    assert Failure("connect", "connect: -", "", 2.0, False, 1, 1.0, "hook: no") == found.failure
 
 
 def test_a_failure_that_an_earlier_release_noted_is_read(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_what_a_policy_must_allow_is_said_of_the_question_whichever_reply_it_is_
         refusals.not_subscribed(topic, SubscriptionRefused("no"), refused=True),
         refusals.not_subscribed(topic, NotConnected("closed"), refused=False),
         refusals.hung_up(topic),
-        refusals.unanswered(topic, 14.6),
+        refusals.unanswered(topic, 14.6, alive=True),
     ]
     assert [POLICY] * 4 == [each.problem.advice for each in errors]
     assert [
@@ -182,7 +182,11 @@ def test_what_passes_by_itself_is_told_from_what_somebody_must_change() -> None:
         refusals.not_let_in("rpi-0001", NotConnected("no route"), Path("j.json")): True,
         refusals.not_let_in("rpi-0001", hung_up, Path("j.json")): False,
         refusals.hung_up(CREATE_FROM_CSR): False,
-        refusals.unanswered(REGISTRATION, 15.0): False,
+        refusals.unanswered(REGISTRATION, 15.0, alive=True): False,
+        refusals.unanswered(REGISTRATION, 15.0, alive=False): True,
+        refusals.not_subscribed(CREATE_FROM_CSR, NotConnected("hung up"), refused=False): False,
+        refusals.not_subscribed(CREATE_FROM_CSR, SubscriptionRefused("no"), refused=True): False,
+        refusals.not_subscribed(CREATE_FROM_CSR, TransportError("silence"), refused=False): True,
         refusals.rejected(REGISTRATION, DENIED, "fleet", True): False,
     }
     assert list(errors.values()) == [each.passes for each in errors]

@@ -13,12 +13,14 @@ import pytest
 
 from defender_daemon.dates import seconds_of
 from defender_publisher import questions
-from defender_publisher.errors import Problem
+from defender_publisher.diagnosis import SILENT
+from defender_publisher.errors import NotConnected, Problem
 from defender_publisher.provisioning import commands
 from defender_publisher.provisioning.errors import ProvisioningError
 from defender_publisher.provisioning.identities import Identities
 from defender_publisher.provisioning.journal import Journal, JournalFile
-from defender_publisher.provisioning.rotation import Rotation
+from defender_publisher.provisioning.rotation import Rotation, ends_soon_since
+from defender_publisher.session import Session
 from defender_publisher.settings import read_settings
 from defender_publisher.snapshot import Counters
 from defender_publisher.state import StateFile
@@ -210,6 +212,25 @@ def test_the_age_of_a_certificate_is_its_own_where_the_clock_was_ahead_when_it_c
     assert 0 == device.run("--rotation-due")
 
 
+@pytest.mark.parametrize("lasts", [1, 90, 3650])
+@pytest.mark.parametrize("part", [None, 0.0, 0.1, 0.5, 0.6, 0.9, 0.999])
+def test_a_certificate_is_due_before_its_end_however_late_it_was_taken(lasts: int, part: float | None) -> None:
+    """A run that was finished late, or a clock that was ahead then and is right now."""
+    ends = 1e9 + lasts * DAY
+    taken = None if part is None else 1e9 + part * lasts * DAY
+    left = ends - (taken or 1e9)
+    assert not ends_soon_since(1e9, ends, taken, ends - left), "it has just come"
+    assert ends_soon_since(1e9, ends, taken, ends - min(left / 4, 55 * DAY))
+    assert ends_soon_since(1e9, ends, taken, ends + 1)
+
+
+def test_a_certificate_that_had_ended_when_it_was_taken_is_in_force_for_half_of_its_time() -> None:
+    ends = 1e9 + 90 * DAY
+    taken = ends + DAY
+    found = [ends_soon_since(1e9, ends, taken, taken + day * DAY) for day in (0, 1, 44, 46)]
+    assert [False, False, False, True] == found
+
+
 def test_files_of_a_bundle_are_as_old_as_they_say(
     provisioned: Device, said: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,16 +271,16 @@ def test_a_commitment_that_no_policy_allows_is_tried_three_times_and_then_once_a
     connects = len(aws.seen.connects)
     set_clock(monkeypatch, begun + 900)
     assert 1 == provisioned.run("--rotation-due")
-    assert "not due: it has failed 3 times (commitment: " in (text := said())
-    assert text.endswith("), and is tried once a day; at once by --rotate\n")
+    assert "not due: 3 attempts in a row have failed (the last one: commitment: " in (text := said())
+    assert text.endswith("), and it is tried once a day; at once by --rotate\n")
     assert (0, connects) == (provisioned.run("--rotate", "--if-due"), len(aws.seen.connects))
     said()
     set_clock(monkeypatch, begun + DAY)
     assert 0 == provisioned.run("--rotation-due")
     said()
     assert 75 == provisioned.run("--rotate", "--if-due")
-    expected = "commitment: failed again, as 3 times before; tried again in a day (--doctor says why)\n"
-    assert expected == said()
+    attempt = "the 4th attempt in a row that failed; tried again in a day"
+    assert f"commitment: failed again as the last time, {attempt} (--doctor says why)\n" == said()
     assert 1 == provisioned.run("--rotation-due")
     said()
     with monkeypatch.context() as patch:
@@ -268,6 +289,22 @@ def test_a_commitment_that_no_policy_allows_is_tried_three_times_and_then_once_a
     assert "was not acknowledged" in said(), "who runs it by hand reads all of it"
     assert 0 == provisioned.run("--rotate"), "once somebody has changed the policy"
     assert 1 == provisioned.run("--rotation-due")
+
+
+def test_a_commitment_that_nobody_answers_is_an_outage_and_does_not_rest(
+    provisioned: Device, aws: ProvisioningBroker, said: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be_silent(*arguments: object) -> None:
+        raise NotConnected(*SILENT)
+
+    (provisioned.state / "rotation-wanted.json").write_text(json.dumps({"rotate": WISH}))
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "deliver", be_silent)
+        for _ in range(4):
+            said()
+            assert 75 == provisioned.run("--rotate", "--if-due")
+            assert said().endswith("; run this again\n")
+    assert 0 == provisioned.run("--rotate", "--if-due"), said()
 
 
 NOT_ALLOWED, PASSING, FOR_GOOD = (
@@ -284,6 +321,7 @@ NOT_ALLOWED, PASSING, FOR_GOOD = (
         ([NOT_ALLOWED] * 3, 0.0, True),
         ([NOT_ALLOWED, PASSING, NOT_ALLOWED, PASSING, NOT_ALLOWED], 0.0, True),
         ([PASSING] * 9, 0.0, False),  # as often as a service manager likes
+        ([FOR_GOOD] * 3 + [NOT_ALLOWED], 0.0, False),
         ([FOR_GOOD] * 9, 0.0, False),  # its status, 77, is what no service manager tries again by itself
         ([NOT_ALLOWED] * 3, 20 * 3600.0 - 1, True),
         ([NOT_ALLOWED] * 3, 20 * 3600.0, False),
@@ -301,6 +339,22 @@ def test_only_what_somebody_must_change_rests_and_for_a_day(
         file.note_failure(each)
     settings = read_settings(None, {"agent": {"thing_name": "rpi-0001", "dry_run": True}})
     assert rests == bool(Rotation(settings, identities, file, nobody).rests(1e9 + after))
+
+
+@pytest.mark.parametrize(("outage", "rests"), [(3600.0, True), (20 * 3600.0, False)])
+def test_an_outage_is_no_other_days_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outage: float, rests: bool
+) -> None:
+    """What fails for no connection at the attempt of a day is tried again a quarter of an hour later."""
+    file, nobody = JournalFile(tmp_path), cast("Any", None)
+    file.note(Journal("rotation", "a", "localhost", "rpi-0001"), "begun")
+    for now, error in ((1e9, NOT_ALLOWED), (1e9, NOT_ALLOWED), (1e9, NOT_ALLOWED), (1e9 + outage, PASSING)):
+        set_clock(monkeypatch, now)
+        file.note_failure(error)
+    settings = read_settings(None, {"agent": {"thing_name": "rpi-0001", "dry_run": True}})
+    identities = Identities(tmp_path, tmp_path / "certificate.pem", tmp_path / "private.key")
+    found = Rotation(settings, identities, file, nobody).rests(1e9 + outage + 900)
+    assert rests == found.startswith("3 attempts in a row have failed (the last one: commitment: no), ")
 
 
 @pytest.mark.parametrize(
