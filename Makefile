@@ -61,7 +61,7 @@ test-console: $(VENV)/installed-test ## the console's pages in a browser, and Pr
 	@$(PIP) -r tests/console-requirements.txt
 	$(VENV)/bin/python -m pytest tests/detect/console -m "slow or not slow"
 
-test-flink: $(VENV)/installed-test $(VENV)/flink/installed ## the job on clusters of Apache Flink, and what kills do to it (fifteen minutes)
+test-flink: $(VENV)/installed-test $(VENV)/flink/installed ## the job on clusters of Apache Flink, and what kills do to it (four minutes)
 	$(VENV)/bin/python -m pytest tests/detect/flink -m "slow or not slow"
 
 test-deploy: $(VENV)/installed-test ## ./deploy.py from end to end, against an emulator of AWS
