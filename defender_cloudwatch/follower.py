@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import os
-import stat
 from typing import NamedTuple
 
-HEAD = 256  # bytes at a file's beginning by which it is known again
+from defender_cloudwatch.logfile import COMPRESSED, HEAD, UnusableFile, digest_of, head_of, is_same, open_log, rotated
+
 LONGEST_LINE = 1024 * 1024 - 26 - 64  # bytes of a line that fit into one event; the rest goes into the next
 CHUNK = 1024 * 1024  # bytes that are read at a time
 MOST_FINISHED = 1_000  # rotated files that one reading goes through, because nothing in them is left
 LONGEST_CHARACTER = 4  # bytes of UTF-8
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 OLDER = 20  # rotated files beside the log that are looked at
 ATTEMPTS = 5  # at finding a file among others that are renamed meanwhile
 
@@ -42,10 +40,6 @@ class Batch(NamedTuple):
 
     data: bytes
     place: Place
-
-
-class UnusableFile(Exception):
-    """What is at a path cannot be followed; says why."""
 
 
 class Follower:
@@ -87,7 +81,7 @@ class Follower:
     def place(self) -> Place | None:
         """Where reading stands, or None where no file has been opened yet."""
         if self._file is not None and not self._head[0]:
-            self._head = _head_of(self._file)
+            self._head = head_of(self._file)
         return Place(*self._head, self._offset) if self._file is not None else None
 
     def done(self) -> None:
@@ -113,7 +107,7 @@ class Follower:
         if not end:
             return None
         size = min(self._offset + end, HEAD)
-        self._next = Place(size, _digest(self._file, size), self._offset + end)
+        self._next = Place(size, digest_of(self._file, size), self._offset + end)
         return Batch(data[:end], self._next)
 
     def _end_of_partial(self, data: bytes, rotated: bool) -> int:
@@ -131,7 +125,7 @@ class Follower:
                 file = open_log(name)
                 if file is None:
                     continue
-                if os.fstat(file).st_size >= place.offset and _digest(file, place.size) == place.digest:
+                if os.fstat(file).st_size >= place.offset and digest_of(file, place.size) == place.digest:
                     self._use(file, place.offset, (place.size, place.digest))
                     return
                 os.close(file)
@@ -142,7 +136,7 @@ class Follower:
         if file is None:
             self._from_start = True  # what comes later is new as a whole
             return False
-        self._use(file, 0 if self._from_start else os.fstat(file).st_size, _head_of(file))
+        self._use(file, 0 if self._from_start else os.fstat(file).st_size, head_of(file))
         self._from_start = True
         return True
 
@@ -155,8 +149,8 @@ class Follower:
             if file is None:
                 continue
             first = self._rotated_after(finished)
-            if first is None or _is_same(first, file):
-                self._use(file, 0, _head_of(file))
+            if first is None or is_same(first, file):
+                self._use(file, 0, head_of(file))
                 return True
             os.close(file)
         return False
@@ -170,7 +164,7 @@ class Follower:
 
     def _rotated_after(self, finished: int) -> str | None:
         """Return the first rotated file that was written to its end after that time; compressed ones are lost."""
-        found = [each for each in _rotated(self.path) if each[0] > finished]
+        found = [each for each in rotated(self.path) if each[0] > finished]
         for _, name in found:
             if not name.endswith(COMPRESSED):
                 return name
@@ -190,8 +184,8 @@ class Follower:
         """Begin at the beginning of a file that was cut, also if it has grown beyond the place since."""
         assert self._file is not None
         size, digest = self._head
-        if os.fstat(self._file).st_size < self._offset or (size and _digest(self._file, size) != digest):
-            self._offset, self._head = 0, _head_of(self._file)
+        if os.fstat(self._file).st_size < self._offset or (size and digest_of(self._file, size) != digest):
+            self._offset, self._head = 0, head_of(self._file)
 
     def _was_rotated(self) -> bool:
         assert self._file is not None
@@ -206,45 +200,3 @@ class Follower:
 def _begins(data: bytes, less: int) -> bool:
     """Whether a character of UTF-8 begins so many bytes before the longest line's end."""
     return data[LONGEST_LINE - less : LONGEST_LINE - less + 1] not in _INNER
-
-
-def _is_same(path: str, file: int) -> bool:
-    """Whether a path leads to a file that is open."""
-    with contextlib.suppress(OSError):
-        return os.path.samestat(os.stat(path), os.fstat(file))
-    return False
-
-
-def _rotated(path: str) -> list[tuple[int, str]]:
-    """Return the rotated files beside a log, in the order in which they were finished."""
-    found = []
-    for name in glob.glob(glob.escape(path) + "[.-][0-9]*"):
-        with contextlib.suppress(OSError):
-            found.append((os.stat(name).st_mtime_ns, name))
-    return sorted(found)
-
-
-def open_log(path: str) -> int | None:
-    """Open a regular file, without waiting for anybody; None where there is none."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UnusableFile(f"{path} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise UnusableFile(f"{path} is not a regular file")
-    return file
-
-
-def _head_of(file: int) -> tuple[int, str]:
-    """Return by what a file is known that is not read yet: by what there is of its beginning."""
-    size = min(os.fstat(file).st_size, HEAD)
-    return size, _digest(file, size)
-
-
-def _digest(file: int, size: int) -> str:
-    if not size:
-        return f"inode {os.fstat(file).st_ino}"
-    return hashlib.sha256(os.pread(file, size, 0)).hexdigest()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from defender_cloudwatch import follower as follower_module
-from defender_cloudwatch.follower import CHUNK, LONGEST_LINE, Batch, Follower, Place, UnusableFile
+from defender_cloudwatch.follower import CHUNK, LONGEST_LINE, Batch, Follower, Place
+from defender_cloudwatch.logfile import UnusableFile
 
 
 def drain(follower: Follower) -> list[bytes]:
