@@ -7,6 +7,7 @@ import glob
 import hashlib
 import os
 import stat
+from typing import NamedTuple
 
 HEAD = 256  # bytes at a file's beginning by which it is known again
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -23,13 +24,35 @@ def is_same(path: str, file: int) -> bool:
     return False
 
 
-def rotated(path: str) -> list[tuple[int, str]]:
+class Rotated(NamedTuple):
+    """A rotated file as it was when it was looked at."""
+
+    name: str
+    status: os.stat_result
+
+    @property
+    def finished(self) -> int:
+        """When it was written last, in nanoseconds."""
+        return self.status.st_mtime_ns
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether its lines cannot be read any more."""
+        return self.name.endswith(COMPRESSED)
+
+
+def rotated(path: str, names: str = "[.-][0-9]*") -> list[Rotated]:
     """Return the rotated files beside a log, in the order in which they were finished."""
     found = []
-    for name in glob.glob(glob.escape(path) + "[.-][0-9]*"):
+    for name in glob.glob(glob.escape(path) + names):
         with contextlib.suppress(OSError):
-            found.append((os.stat(name).st_mtime_ns, name))
-    return sorted(found)
+            found.append(Rotated(name, os.stat(name)))
+    return sorted(found, key=lambda each: (each.finished, each.name))
+
+
+def newest_beside(path: str, most: int) -> list[str]:
+    """Return the files whose names begin with a log's, what was written last first, and not more than so many."""
+    return [each.name for each in reversed(rotated(path, "?*")[-most:])]
 
 
 def open_log(path: str) -> int | None:

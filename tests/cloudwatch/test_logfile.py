@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from defender_cloudwatch.logfile import digest_of, head_of, is_same, open_log, rotated
+from defender_cloudwatch.logfile import digest_of, head_of, is_same, newest_beside, open_log, rotated
 
 
 def test_a_file_that_is_not_there_is_not_opened(tmp_path: Path) -> None:
@@ -33,4 +33,5 @@ def test_rotated_files_come_in_the_order_in_which_they_were_finished(tmp_path: P
     for name, time in times.items():
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (time, time))
-    assert ["app.log.2", "app.log.1.gz", "app.log-20261201"] == [Path(name).name for _, name in rotated(str(log))]
+    assert ["app.log.2", "app.log.1.gz", "app.log-20261201"] == [Path(each.name).name for each in rotated(str(log))]
+    assert ["app.log-20261201", "app.log.old"] == [Path(name).name for name in newest_beside(str(log), 2)]
