@@ -2,25 +2,35 @@
 
 A file is known by the digest of its beginning, whatever it is called and whatever its inode is: so it is found again
 when it was renamed, and not taken for another one that has its inode. Only while nothing is in it the inode has to do.
-What was read counts once `done` is called. Files may be renamed between any two looks.
+What was read counts once `done` is called. Files may be renamed between any two looks. Whoever writes goes on in a
+renamed file until it opens its log again: so that file is left only once something is in the one that took its place.
 """
 
 from __future__ import annotations
 
 import contextlib
-import glob
-import hashlib
 import os
 import stat
 from typing import NamedTuple
 
-HEAD = 256  # bytes at a file's beginning by which it is known again
+from defender_cloudwatch.logfile import (
+    HEAD,
+    Rotated,
+    UnusableFile,
+    digest_of,
+    head_of,
+    is_same,
+    newest_beside,
+    open_log,
+    rotated,
+)
+
 LONGEST_LINE = 1024 * 1024 - 26 - 64  # bytes of a line that fit into one event; the rest goes into the next
 CHUNK = 1024 * 1024  # bytes that are read at a time
 MOST_FINISHED = 1_000  # rotated files that one reading goes through, because nothing in them is left
 LONGEST_CHARACTER = 4  # bytes of UTF-8
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 OLDER = 20  # rotated files beside the log that are looked at
+RESTS = 60  # looks in a row at which a file without a name had not grown, so that its space on the disk is given back
 ATTEMPTS = 5  # at finding a file among others that are renamed meanwhile
 
 _INNER = frozenset(bytes([each]) for each in range(0x80, 0xC0))  # bytes within a character of UTF-8
@@ -44,10 +54,6 @@ class Batch(NamedTuple):
     place: Place
 
 
-class UnusableFile(Exception):
-    """What is at a path cannot be followed; says why."""
-
-
 class Follower:
     """Follows the file at `path`, from `place` on, or from its beginning or end where there is no place yet.
 
@@ -62,6 +68,7 @@ class Follower:
         self._offset = 0
         self._head = (0, "")
         self._next: Place | None = None
+        self._rested = (0, 0)  # the file's size at the last look, and how many looks found it so
         if place is not None:
             self._find(place)
 
@@ -75,11 +82,12 @@ class Follower:
                 return None
             assert self._file is not None
             self._note_truncation()
-            rotated = self._was_rotated()  # before it is read: what was written until then is read
-            batch = self._lines(max(1, min(room, CHUNK)), rotated)
+            is_left = self._is_left()  # before it is read: what was written until then is read
+            batch = self._lines(max(1, min(room, CHUNK)), is_left)
             if batch is not None:
                 return batch
-            if not rotated or not self._go_on():
+            if not is_left or not self._go_on():
+                self._count_rest()
                 return None
         return None
 
@@ -87,7 +95,7 @@ class Follower:
     def place(self) -> Place | None:
         """Where reading stands, or None where no file has been opened yet."""
         if self._file is not None and not self._head[0]:
-            self._head = _head_of(self._file)
+            self._head = head_of(self._file)
         return Place(*self._head, self._offset) if self._file is not None else None
 
     def done(self) -> None:
@@ -101,7 +109,7 @@ class Follower:
         """Let go of the file."""
         self._close()
 
-    def _lines(self, room: int, rotated: bool) -> Batch | None:
+    def _lines(self, room: int, is_left: bool) -> Batch | None:
         assert self._file is not None
         data = os.pread(self._file, room, self._offset)
         end = data.rfind(b"\n") + 1
@@ -109,29 +117,28 @@ class Follower:
             data = os.pread(self._file, LONGEST_LINE + LONGEST_CHARACTER, self._offset)
             end = data.find(b"\n") + 1
         if not end:
-            end = self._end_of_partial(data, rotated)
+            end = self._end_of_partial(data, is_left)
         if not end:
             return None
         size = min(self._offset + end, HEAD)
-        self._next = Place(size, _digest(self._file, size), self._offset + end)
+        self._next = Place(size, digest_of(self._file, size), self._offset + end)
         return Batch(data[:end], self._next)
 
-    def _end_of_partial(self, data: bytes, rotated: bool) -> int:
-        """Return how much of a line without an end is to be taken now: what fits, or the last of a rotated file."""
+    def _end_of_partial(self, data: bytes, is_left: bool) -> int:
+        """Return how much of a line without an end is taken now: what fits, or the last of a file that is left."""
         if len(data) >= LONGEST_LINE:
             return next((LONGEST_LINE - less for less in range(LONGEST_CHARACTER) if _begins(data, less)), LONGEST_LINE)
-        return len(data) if rotated else 0
+        return len(data) if is_left else 0
 
     def _find(self, place: Place) -> None:
         """Open the file that reading stopped in, under its name or, rotated meanwhile, under another one beside it."""
-        beside = glob.escape(self.path) + "?*"
-        names = (name for _ in range(ATTEMPTS) for name in [self.path, *sorted(glob.glob(beside))[:OLDER]])
+        names = (name for _ in range(ATTEMPTS) for name in [self.path, *newest_beside(self.path, OLDER)])
         for name in names:
             with contextlib.suppress(UnusableFile):
                 file = open_log(name)
                 if file is None:
                     continue
-                if os.fstat(file).st_size >= place.offset and _digest(file, place.size) == place.digest:
+                if os.fstat(file).st_size >= place.offset and digest_of(file, place.size) == place.digest:
                     self._use(file, place.offset, (place.size, place.digest))
                     return
                 os.close(file)
@@ -142,12 +149,12 @@ class Follower:
         if file is None:
             self._from_start = True  # what comes later is new as a whole
             return False
-        self._use(file, 0 if self._from_start else os.fstat(file).st_size, _head_of(file))
+        self._use(file, 0 if self._from_start else os.fstat(file).st_size, head_of(file))
         self._from_start = True
         return True
 
     def _go_on(self) -> bool:
-        """Let go of a file that was read to its end for the next one, rotated or the log itself, once that is there."""
+        """Go over to the next file, rotated or the log itself, or to what came since; False where there is none."""
         assert self._file is not None
         finished = os.fstat(self._file).st_mtime_ns
         for _ in range(ATTEMPTS):
@@ -155,8 +162,11 @@ class Follower:
             if file is None:
                 continue
             first = self._rotated_after(finished)
-            if first is None or _is_same(first, file):
-                self._use(file, 0, _head_of(file))
+            if os.fstat(self._file).st_size > self._offset:  # written since it was read to its end
+                os.close(file)
+                return True
+            if first is None or is_same(first, file):
+                self._use(file, 0, head_of(file))
                 return True
             os.close(file)
         return False
@@ -170,16 +180,22 @@ class Follower:
 
     def _rotated_after(self, finished: int) -> str | None:
         """Return the first rotated file that was written to its end after that time; compressed ones are lost."""
-        found = [each for each in _rotated(self.path) if each[0] > finished]
-        for _, name in found:
-            if not name.endswith(COMPRESSED):
-                return name
-            self.lost = f"{name} was compressed before it could be read; its lines were not sent"
+        for each in self._after(finished):
+            if not each.is_compressed:
+                return each.name
+            self.lost = f"{each.name} was compressed before it could be read; its lines were not sent"
         return None
+
+    def _after(self, finished: int) -> list[Rotated]:
+        """Return the rotated files that were finished after that time; this one may still grow and is none of them."""
+        assert self._file is not None
+        mine = os.fstat(self._file)
+        found = [each for each in rotated(self.path) if not os.path.samestat(each.status, mine)]
+        return [each for each in found if each.finished > finished]
 
     def _use(self, file: int, offset: int, head: tuple[int, str]) -> None:
         self._close()
-        self._file, self._offset, self._head, self._next = file, offset, head, None
+        self._file, self._offset, self._head, self._next, self._rested = file, offset, head, None, (0, 0)
 
     def _close(self) -> None:
         if self._file is not None:
@@ -190,61 +206,31 @@ class Follower:
         """Begin at the beginning of a file that was cut, also if it has grown beyond the place since."""
         assert self._file is not None
         size, digest = self._head
-        if os.fstat(self._file).st_size < self._offset or (size and _digest(self._file, size) != digest):
-            self._offset, self._head = 0, _head_of(self._file)
+        if os.fstat(self._file).st_size < self._offset or (size and digest_of(self._file, size) != digest):
+            self._offset, self._head = 0, head_of(self._file)
 
-    def _was_rotated(self) -> bool:
+    def _is_left(self) -> bool:
+        """Whether another file took this one's place and is written, or this one has no name and rests."""
         assert self._file is not None
         try:
             now = os.stat(self.path)
         except OSError:
             return False  # renamed, and not there again yet: whoever writes may still write here
         mine = os.fstat(self._file)
-        return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino)
+        if os.path.samestat(now, mine):
+            return False
+        if now.st_size or not stat.S_ISREG(now.st_mode) or self._rested[1] >= RESTS:
+            return True
+        return any(each.status.st_size and not each.is_compressed for each in self._after(mine.st_mtime_ns))
+
+    def _count_rest(self) -> None:
+        """Count the looks at a file without a name that did not grow."""
+        assert self._file is not None
+        mine = os.fstat(self._file)
+        rests = not mine.st_nlink and mine.st_size == self._rested[0]
+        self._rested = (mine.st_size, self._rested[1] + 1 if rests else 0)
 
 
 def _begins(data: bytes, less: int) -> bool:
     """Whether a character of UTF-8 begins so many bytes before the longest line's end."""
     return data[LONGEST_LINE - less : LONGEST_LINE - less + 1] not in _INNER
-
-
-def _is_same(path: str, file: int) -> bool:
-    """Whether a path leads to a file that is open."""
-    with contextlib.suppress(OSError):
-        return os.path.samestat(os.stat(path), os.fstat(file))
-    return False
-
-
-def _rotated(path: str) -> list[tuple[int, str]]:
-    """Return the rotated files beside a log, in the order in which they were finished."""
-    found = []
-    for name in glob.glob(glob.escape(path) + "[.-][0-9]*"):
-        with contextlib.suppress(OSError):
-            found.append((os.stat(name).st_mtime_ns, name))
-    return sorted(found)
-
-
-def open_log(path: str) -> int | None:
-    """Open a regular file, without waiting for anybody; None where there is none."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UnusableFile(f"{path} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise UnusableFile(f"{path} is not a regular file")
-    return file
-
-
-def _head_of(file: int) -> tuple[int, str]:
-    """Return by what a file is known that is not read yet: by what there is of its beginning."""
-    size = min(os.fstat(file).st_size, HEAD)
-    return size, _digest(file, size)
-
-
-def _digest(file: int, size: int) -> str:
-    if not size:
-        return f"inode {os.fstat(file).st_ino}"
-    return hashlib.sha256(os.pread(file, size, 0)).hexdigest()

@@ -13,8 +13,9 @@ from defender_cloudwatch import journal
 from defender_cloudwatch.batch import LogEvent
 from defender_cloudwatch.entries import FileEntry, JournalEntry
 from defender_cloudwatch.errors import CloudWatchError
-from defender_cloudwatch.follower import Follower, Place, UnusableFile, open_log
+from defender_cloudwatch.follower import Follower, Place
 from defender_cloudwatch.lines import join, lines_of
+from defender_cloudwatch.logfile import UnusableFile, open_log
 from defender_daemon.text import name_of
 
 log = logging.getLogger("defender_cloudwatch")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from defender_cloudwatch import follower as follower_module
-from defender_cloudwatch.follower import CHUNK, LONGEST_LINE, Batch, Follower, Place, UnusableFile
+from defender_cloudwatch.follower import CHUNK, LONGEST_LINE, RESTS, Batch, Follower, Place
+from defender_cloudwatch.logfile import Rotated, UnusableFile
 
 
 def drain(follower: Follower) -> list[bytes]:
@@ -307,3 +308,127 @@ def test_an_empty_file_is_known_by_its_inode_because_any_file_begins_so(tmp_path
     append(log, "one\n")
     assert follower.place is not None
     assert 4 == follower.place.size
+
+
+def create(log: Path) -> None:
+    """Rotate as logrotate's `create` does: the writer has the renamed file until it opens its log again."""
+    rename(log)
+    log.touch()
+
+
+def test_a_renamed_file_is_read_on_until_something_is_in_the_new_one(log: Path) -> None:
+    follower = Follower(str(log))
+    with log.open("a", buffering=1) as writer:
+        drain(follower)
+        create(log)
+        for _ in range(2 * RESTS):
+            assert [] == drain(follower)
+        writer.write("late\n")
+        assert [b"late"] == drain(follower)
+        writer.write("last\n")
+    append(log, "new\n")
+    assert [b"last", b"new"] == drain(follower)
+    assert [] == drain(follower)
+    assert follower.lost is None
+
+
+def test_a_line_that_is_not_ended_when_its_file_is_renamed_may_still_be(log: Path) -> None:
+    follower = Follower(str(log))
+    with log.open("a", buffering=1) as writer:
+        drain(follower)
+        writer.write("la")
+        writer.flush()
+        create(log)
+        assert [] == drain(follower)
+        writer.write("te\n")
+        assert [b"late"] == drain(follower)
+
+
+@pytest.mark.parametrize("written", ["one\ntwo\n", ""])
+def test_a_start_before_the_first_line_of_the_new_file_reads_the_renamed_one_on(log: Path, written: str) -> None:
+    log.write_text(written)
+    follower = Follower(str(log))
+    with log.open("a", buffering=1) as writer:
+        drain(follower)
+        create(log)
+        assert [] == drain(follower)
+        again = Follower(str(log), follower.place)
+        assert [] == drain(again)
+        writer.write("late\n")
+        assert [b"late"] == drain(again)
+        writer.write("last\n")
+    append(log, "new\n")
+    assert [b"last", b"new"] == drain(Follower(str(log), again.place))
+    assert again.lost is None
+
+
+def test_a_start_finds_the_newest_of_many_rotated_files(log: Path) -> None:
+    for number in range(40):
+        older = Path(f"{log}-202601{number:02d}")
+        older.write_text(f"day {number}\n")
+        os.utime(older, (number, number))
+    follower = Follower(str(log))
+    drain(follower)
+    log.rename(f"{log}-20260199")
+    append(log, "new\n")
+    again = Follower(str(log), follower.place)
+    assert [b"new"] == drain(again)
+    assert again.lost is None
+
+
+def test_a_file_that_was_written_and_rotated_is_read_while_nothing_is_in_the_newest(log: Path) -> None:
+    follower = Follower(str(log))
+    drain(follower)
+    rotate_by_name(log, 1)
+    rotate_by_name(log, 2)
+    log.write_text("")
+    assert [b"new 1"] == drain(follower)
+
+
+def test_a_renamed_file_that_is_compressed_is_read_on_and_let_go_when_it_rests(log: Path) -> None:
+    follower = Follower(str(log))
+    with log.open("a", buffering=1) as writer:
+        drain(follower)
+        create(log)
+        shutil.copy2(f"{log}.1", f"{log}.1.gz")
+        os.unlink(f"{log}.1")
+        for number in range(2 * RESTS):
+            writer.write(f"late {number}\n")
+            assert [f"late {number}".encode()] == drain(follower)
+    assert 0 == os.fstat(follower._file or -1).st_nlink
+    for _ in range(RESTS + 1):
+        assert [] == drain(follower)
+    assert log.stat().st_ino == os.fstat(follower._file or -1).st_ino
+    append(log, "new\n")
+    assert [b"new"] == drain(follower)
+    assert follower.lost is None
+
+
+def test_a_file_that_another_was_renamed_over_is_read_to_its_end(log: Path) -> None:
+    follower = Follower(str(log))
+    drain(follower)
+    append(log, "last\n")
+    Path(f"{log}.tmp").write_text("new\n")
+    os.replace(f"{log}.tmp", log)
+    assert [b"last", b"new"] == drain(follower)
+    assert [] == drain(follower)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("late\n", [b"late", b"new"]), ("", [b"new"])])
+def test_a_file_that_changes_while_the_next_one_is_looked_for_is_not_taken_for_it(
+    log: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: list[bytes]
+) -> None:
+    follower, rotated, late = Follower(str(log)), follower_module.rotated, [text]
+    drain(follower)
+    rename(log)
+    append(log, "new\n")
+
+    def write_and_look(path: str) -> list[Rotated]:
+        if late:
+            append(Path(f"{log}.1"), late.pop())
+            os.utime(f"{log}.1", (4e9, 4e9))  # later than it was
+        return rotated(path)
+
+    monkeypatch.setattr(follower_module, "rotated", write_and_look)
+    assert expected == drain(follower)
+    assert [] == drain(follower)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cloudwatch.trial import Trial, by_copy, by_name
+from tests.cloudwatch.trial import Trial, by_copy, by_create, by_name
 from tests.fakes.emulator import Account
 
 
@@ -19,6 +19,15 @@ def test_three_kills_and_two_rotations_lose_nothing(tmp_path: Path, account: Acc
 @pytest.mark.timeout(600)
 def test_twenty_five_kills_and_fifteen_rotations_lose_nothing(tmp_path: Path, account: Account) -> None:
     outcome = Trial(tmp_path, account).run(6_000, 25, 15, by_name)
+    assert (0, 0, True) == (outcome.lost, outcome.twice, outcome.in_order), (tmp_path / "output").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_lines_that_come_into_a_renamed_file_are_not_lost_by_kills(tmp_path: Path, account: Account) -> None:
+    trial = Trial(tmp_path, account)
+    trial.late, trial.life = 15, 3.0  # of 20 lines in a file, so slowly that looks find nothing new in between
+    outcome = trial.run(100, 3, 4, by_create)
     assert (0, 0, True) == (outcome.lost, outcome.twice, outcome.in_order), (tmp_path / "output").read_text()
 
 

@@ -49,6 +49,7 @@ class Trial:
     """A directory with a log, a configuration and a state."""
 
     life = 1.0  # seconds, about, between two kills, with the start that follows
+    late = 0  # lines that are still written into a renamed file
 
     def __init__(self, directory: Path, account: Account, **entry: Any) -> None:
         self.directory, self.account = directory, account
@@ -130,6 +131,7 @@ class Trial:
             time.sleep(2 * pause * dice.random())
             if number % every == every - 1 and number // every < rotations:
                 rotate(self.log)
+            if number >= self.late and (number - self.late) % every == every - 1:
                 file.close()
                 file = self.log.open("ab", buffering=0)
         file.close()
@@ -148,3 +150,9 @@ def by_copy(log: Path) -> None:
     time.sleep(REST)
     shutil.copy(log, f"{log}.1")
     os.truncate(log, 0)
+
+
+def by_create(log: Path) -> None:
+    """Rotate a log as logrotate's `create` does: by name, and there is an empty one at once."""
+    by_name(log)
+    log.touch()
