@@ -17,8 +17,11 @@ AT_LEAST = 20
 def examples(number: int) -> Callable[[Any], Any]:
     """Try a property with so many examples in `make test-slow`, which takes what is marked so, and with some now."""
     tried = number if ALL else max(AT_LEAST, number // SHARE)
-    # However slow a machine is: neither an example nor drawing it may take too long.
-    bound = settings(max_examples=tried, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # However slow a machine is: neither an example nor drawing it may take too long. And `make test` draws the same in
+    # every run, so that a change fails for what it changes; what nobody thought of is for `make test-slow` to find.
+    bound = settings(
+        max_examples=tried, deadline=None, derandomize=not ALL, suppress_health_check=[HealthCheck.too_slow]
+    )
 
     def decorate(test: Any) -> Any:
         return pytest.mark.examples(bound(test))
