@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
-from typing import NamedTuple
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 VARIABLE = "AMAZON_DEFENDER_COMMANDS_AS"  # set by the command that the installers write; `root` by whoever means it
 NOBODY = "nobody"
@@ -33,6 +36,23 @@ class CommandUser(NamedTuple):
         if self.user is None:
             return ""
         return f" as {self.name}, because root runs no command of a configuration unless {VARIABLE}=root says so"
+
+    def start(self, command: str | Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """Start a command without input, its output piped, in a session of its own; raises what Popen raises.
+
+        That is away from root's terminal, into which a lesser user could type, and lets `end` end all that it started.
+        """
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            user=self.user, group=self.group, extra_groups=self.extra_groups, env=self.environment, **options,
+        )  # fmt: skip
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """End a command that was started so, with all that it started, unless it has ended and its end is known."""
+    if process.returncode is None:  # not reaped, so its id cannot be another group's yet
+        with suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def command_user(environment: Mapping[str, str] = os.environ) -> CommandUser:

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, Optional
 
 from msgspec import Meta, field
 
+from defender_daemon import LONGEST_YEAR
 from defender_daemon.collected import CustomMetric, Logs, Metrics
 from device_defender.definition import PATH, SECRET, Port, Section, that
 from device_defender.metrics import Name
 
 SHORTEST_INTERVAL = 300  # seconds; Device Defender answers Throttled to a thing that reports more often
 LONGEST_INTERVAL = 86_400  # seconds between two looks at a log
-LONGEST_YEAR = 366 * 86_400  # seconds; what waits for longer than 292 years is an error to the system
 
 File = Annotated[str, PATH]
 Interval = Annotated[int, Meta(ge=1, le=LONGEST_YEAR)]

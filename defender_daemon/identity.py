@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-
 from defender_daemon.config import Agent, Instance
 from defender_daemon.errors import ConfigError
 from device_defender.metrics import is_name
@@ -41,28 +38,15 @@ def serial_of(instance: Instance) -> str:
 
 
 def _run(command: str) -> str:
-    import signal  # here, because a device with a thing name does without them
-    import subprocess
+    import subprocess  # here, because a device with a thing name does without it
 
-    from defender_daemon.command_user import command_user
+    from defender_daemon.command_user import command_user, end
 
     whose = command_user()
     where = f"agent.instance.command {command!r}"
     try:
-        process = subprocess.Popen(  # noqa: S602 - the CloudWatch publisher's configs use pipes here
-            command,
-            shell=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # away from root's terminal, into which a lesser user could type; and ended as one
-            user=whose.user,
-            group=whose.group,
-            extra_groups=whose.extra_groups,
-            env=whose.environment,
-        )
+        # The CloudWatch publisher's configurations use pipes here.
+        process = whose.start(command, shell=True, encoding="utf-8", errors="replace")  # noqa: S604
     except (OSError, ValueError) as error:  # ValueError: a NUL in it
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError([f"{where} cannot be run{whose}: {reason}; {GIVE_NAME}"]) from error
@@ -72,10 +56,8 @@ def _run(command: str) -> str:
         except subprocess.TimeoutExpired:
             raise ConfigError([f"{where} must end within {COMMAND_TIMEOUT:.0f} s, but it did not"]) from None
         finally:
-            if process.returncode is None:  # not reaped, so that its id is no other group's yet
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-    serial = stdout.strip(PADDING)
+            end(process)
+    serial: str = stdout.strip(PADDING)
     if process.returncode != 0 or not serial:
         said = stderr.strip().splitlines()
         reason = f"failed with exit status {process.returncode}" if process.returncode else "printed nothing"

@@ -52,20 +52,20 @@ def carry_out(run: Callable[[], int], program: str, packages: Sequence[str], ask
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        _let_go_of_output()
+        let_go_of_output()
         print(f"{program}: the output cannot be written: {error.strerror}", file=sys.stderr)
         return EXIT_FAILED
 
 
 def _end_unread(program: str, asks: bool) -> int:
     """Take leave of a reader who has gone; an answer that was cut off is no success."""
-    _let_go_of_output()
+    let_go_of_output()
     if not asks:
         return EXIT_OK
     print(f"{program}: the output was closed before its end", file=sys.stderr)
     return EXIT_FAILED
 
 
-def _let_go_of_output() -> None:
+def let_go_of_output() -> None:
     """Write nothing more: Python would complain when it flushes at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

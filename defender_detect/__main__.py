@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from defender_daemon.errors import DefenderError
+from defender_daemon.program import let_go_of_output
 from defender_detect.arguments import CONSOLE, EXIT_CONFIG, IMPORT, PROGRAM, RULES, read_arguments
 from defender_detect.errors import BrokerError, BrokerUnavailable, DetectError, ListenError, StoreUnavailable
 from defender_detect.logs import start_logging
@@ -43,12 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _say_missing(error)
     except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
+        let_go_of_output()
         return EXIT_OK
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go_of_output()
         return _fail(f"the output cannot be written: {error.strerror}", EXIT_FAILED)
     except KeyboardInterrupt:  # of a question or a replay; SIGINT ends Detect itself with 0
         return EXIT_INTERRUPTED

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from defender_daemon import DEFAULT_CONFIG_FILE
+from defender_daemon import DEFAULT_CONFIG_FILE, LONGEST_YEAR
 from defender_publisher import PROGRAM, __version__
 from defender_publisher.overrides import OVERRIDES
 
 HELP_WIDTH = 110  # columns
-LONGEST = 366 * 86_400  # seconds between two reports, as in the configuration
 WORDS = {  # for an option, where a word comes first: amazon-defender-publisher status
     "run": (),
     "check": ("--check-config",),
@@ -67,10 +66,10 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     `asks` says whether the program is to answer a question, rather than to print or send reports.
     """
     options = new_parser().parse_args(spelled_out(argv))
-    if options.samples < 0 or not 1 <= (options.interval or 1) <= LONGEST or options.interval == 0:
-        new_parser().error(f"--samples must be at least 0, and --interval from 1 to {LONGEST}")
-    if options.wait is not None and not (options.status and 0 <= options.wait <= LONGEST):
-        new_parser().error(f"--wait must be from 0 to {LONGEST}, and goes with --status")
+    if options.samples < 0 or not 1 <= (options.interval or 1) <= LONGEST_YEAR or options.interval == 0:
+        new_parser().error(f"--samples must be at least 0, and --interval from 1 to {LONGEST_YEAR}")
+    if options.wait is not None and not (options.status and 0 <= options.wait <= LONGEST_YEAR):
+        new_parser().error(f"--wait must be from 0 to {LONGEST_YEAR}, and goes with --status")
     if options.if_due and not options.rotate:
         new_parser().error("--if-due goes with --rotate")
     options.asks = any(getattr(options, each) for each in QUESTIONS)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import selectors
-import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from defender_daemon.command_user import command_user
+from defender_daemon.command_user import command_user, end
 from defender_publisher.collectors.output import parse_output
 from defender_publisher.collectors.value import Value
 from defender_publisher.errors import CollectError
@@ -53,13 +52,9 @@ def read_output(argv: Sequence[str], timeout: float) -> str:
 
 
 def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
-    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     whose = command_user()
     try:
-        return subprocess.Popen(
-            argv, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True, user=whose.user, group=whose.group,
-            extra_groups=whose.extra_groups, env=whose.environment,
-        )  # fmt: skip
+        return whose.start(argv)
     except FileNotFoundError as error:
         exists = os.path.exists(argv[0])  # then it is a script, and the program that its first line names is missing
         raise CollectError("needs an interpreter that was not found" if exists else "was not found") from error
@@ -107,9 +102,8 @@ def _keep(printed: bytes, is_stdout: bool) -> bytes:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the process group if its leader has not ended, and let go of the pipes, whoever else holds them."""
-    if process.returncode is None:  # not reaped, so its id cannot be another group's yet
-        with suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
-            os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode is None:
+        end(process)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
     for pipe in (process.stdout, process.stderr):
