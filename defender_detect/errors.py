@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
+E = TypeVar("E", bound=Exception)
+
 
 class DetectError(Exception):
     """The root of this package's own errors: logged as one line, without a traceback."""
@@ -86,3 +91,8 @@ class ListenError(DetectError):
 
 class CredentialElsewhere(AlertSettingError):
     """A secret is a credential that systemd hands to the service and to nobody else, such as whoever checks."""
+
+
+def all_of(problems: Sequence[E]) -> E:
+    """Return several errors as one, a line each, of the first one's kind."""
+    return type(problems[0])("\n".join(map(str, problems)))

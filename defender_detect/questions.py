@@ -17,7 +17,7 @@ from defender_detect.attachments import read_rules
 from defender_detect.checking import check
 from defender_detect.config import Config
 from defender_detect.config_file import read_config
-from defender_detect.errors import AuthorityError, DetectError
+from defender_detect.errors import AuthorityError, DetectError, all_of
 from defender_detect.several import One, each_of, open_all, show_problems
 from defender_detect.store.several import AnyReader
 
@@ -91,7 +91,7 @@ def examine_all(detects: Sequence[One]) -> tuple[list[tuple[One, Health]], list[
         except (DetectError, StatusError) as error:
             problems.append(error)
     if not found:
-        raise type(problems[0])("\n".join(map(str, problems)))
+        raise all_of(problems)
     return found, problems
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from defender_detect.config import Config
 from defender_detect.config_file import read_config
-from defender_detect.errors import DetectError, StoreError
+from defender_detect.errors import DetectError, StoreError, all_of
 from defender_detect.store.reader import Reader
 from defender_detect.store.several import AnyReader, Readers
 from device_defender.shards import shards_of
@@ -59,7 +59,7 @@ def open_all(detects: Sequence[One], otherwise: str = "") -> tuple[AnyReader, li
         except StoreError as error:
             problems.append(error)
     if not readers:
-        raise type(problems[0])("\n".join(map(str, problems)))
+        raise all_of(problems)
     return Readers(readers), problems
 
 

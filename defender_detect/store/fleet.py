@@ -11,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, Union
 
-from defender_detect.errors import StoreError
+from defender_detect.errors import StoreError, all_of
 from defender_detect.evaluate.alarms import Event, Violation
 from defender_detect.metrics import Value
 from defender_detect.store.reader import Thing
@@ -48,7 +48,7 @@ class Fleet(Readers):
         return [each.path for each in self._each()]
 
     def check(self) -> None:
-        """Raise StoreError if none of the databases can be read."""
+        """Raise StoreError, which names all, if none of the databases can be read."""
         problems: list[StoreError] = []
         for each in self._each():
             try:
@@ -56,7 +56,7 @@ class Fleet(Readers):
                 return
             except StoreError as error:  # of one that its Detect is just bringing up to date, for instance
                 problems.append(error)
-        raise problems[0]
+        raise all_of(problems)
 
     def _each(self) -> Sequence[Summaries]:
         return [each for each in self._all if each.path.exists()] or self._all
